@@ -1,0 +1,240 @@
+//! Who holds an address: tenancies, leases and holds. No I/O.
+//!
+//! A *tenancy* is one container's interface on one network: it is the identity
+//! every release is checked against. A *tenant* is the durable record of a
+//! tenancy; it owns one lease per address. A *hold* is what a released address
+//! leaves behind: a cooldown for everyone, a reservation for its former holder.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::PluginExec;
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub String);
+
+        impl $name {
+            /// Returns the text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self(text.to_owned())
+            }
+        }
+    };
+}
+
+name! {
+    /// A network's id. It changes when a network is created again under its old name.
+    NetworkId
+}
+name! {
+    /// A network's name.
+    NetworkName
+}
+name! {
+    /// A container's full id; in a pod, the infra container's.
+    ContainerId
+}
+name! {
+    /// A container's name; in a pod, the pod's.
+    ContainerName
+}
+name! {
+    /// An interface's name inside the container.
+    InterfaceName
+}
+
+impl ContainerId {
+    /// Returns the first twelve characters, as Podman lists containers.
+    pub fn short(&self) -> &str {
+        self.0.get(..12).unwrap_or(&self.0)
+    }
+}
+
+/// Who holds addresses: the identity of every lease.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Tenancy {
+    /// The network.
+    pub network_id: NetworkId,
+    /// The container.
+    pub container_id: ContainerId,
+    /// The interface inside the container.
+    pub interface: InterfaceName,
+}
+
+/// A moment on two clocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment {
+    /// Milliseconds since the Unix epoch. For people: it may jump.
+    pub wall_ms: u64,
+    /// Milliseconds since boot, suspend included (`CLOCK_BOOTTIME`). For
+    /// decisions: within one boot id it never goes back.
+    pub boot_ms: u64,
+}
+
+impl Moment {
+    /// Returns the time since an earlier moment of the same boot, zero if it is
+    /// not earlier.
+    pub const fn since(&self, earlier: &Self) -> Duration {
+        Duration::from_millis(self.boot_ms.saturating_sub(earlier.boot_ms))
+    }
+
+    /// Returns the moment this much later, saturating.
+    #[must_use]
+    pub fn after(&self, wait: Duration) -> Self {
+        let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            wall_ms: self.wall_ms.saturating_add(ms),
+            boot_ms: self.boot_ms.saturating_add(ms),
+        }
+    }
+}
+
+/// How far a tenancy has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Durable, but the interface may not exist yet.
+    Offered,
+    /// netavark has set the interface up.
+    Bound,
+}
+
+/// How an address was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// By us.
+    Dynamic,
+    /// The container asked for it.
+    Static,
+}
+
+/// The durable record that one address belongs to one tenancy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The holder.
+    pub tenancy: Tenancy,
+    /// Unique in the store's life. A release names it, and fails if the address
+    /// has been leased again since.
+    pub generation: u64,
+    /// Static or dynamic.
+    pub kind: Kind,
+}
+
+/// One address of a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holding {
+    /// The address.
+    pub address: IpAddr,
+    /// As in the [`Lease`].
+    pub generation: u64,
+    /// As in the [`Lease`].
+    pub kind: Kind,
+}
+
+/// A network namespace as it was when the interface was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Namespace {
+    /// The path netavark was given, usually `/run/netns/netns-<uuid>`.
+    pub path: PathBuf,
+    /// Device of the namespace file.
+    pub device: u64,
+    /// Inode of the namespace file. The kernel gives it out again after the
+    /// namespace's end.
+    pub inode: u64,
+}
+
+/// A process: the pid alone would be reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Process id, in the pid namespace we run in.
+    pub pid: i32,
+    /// Start time in clock ticks since boot (`proc_pid_stat(5)`, field 22).
+    pub start_time: u64,
+}
+
+/// How netavark was called for a tenancy, so that it can be torn down later
+/// without the caller.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delegation {
+    /// The netavark executable.
+    pub netavark: PathBuf,
+    /// `--config`: the network run directory.
+    pub config: PathBuf,
+    /// `--rootless`.
+    pub rootless: bool,
+    /// `--aardvark-binary`.
+    pub aardvark_binary: Option<PathBuf>,
+    /// `--firewall-driver`, or `NETAVARK_FW`.
+    pub firewall_driver: Option<String>,
+    /// `NETAVARK_DNS_PORT`.
+    pub dns_port: Option<String>,
+}
+
+/// The durable record of a tenancy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tenant {
+    /// Who.
+    pub tenancy: Tenancy,
+    /// The network's name at setup.
+    pub network_name: NetworkName,
+    /// The container's name at setup.
+    pub container_name: ContainerName,
+    /// How far setup has come.
+    pub phase: Phase,
+    /// The leased addresses, in the order netavark got them.
+    pub holdings: Vec<Holding>,
+    /// The container's namespace; `None` if it could not be examined at setup.
+    pub namespace: Option<Namespace>,
+    /// The podman process that asked; `None` if it could not be found.
+    pub starter: Option<Process>,
+    /// The boot the tenancy belongs to.
+    pub boot_id: String,
+    /// When the lease was offered.
+    pub created: Moment,
+    /// When the holder was last seen live.
+    pub renewed: Moment,
+    /// Until when an unknown verdict keeps the lease.
+    pub expires: Moment,
+    /// MAC address of the interface, once bound.
+    pub mac_address: Option<String>,
+    /// The setup request as netavark sent it.
+    pub request: PluginExec,
+    /// How to call netavark for this tenancy again.
+    pub delegation: Delegation,
+}
+
+/// What a released address leaves behind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The former holder's container.
+    pub container_id: ContainerId,
+    /// The former holder's name. Used to prefer an address, never to free one.
+    pub container_name: ContainerName,
+    /// How the former holder came by the address.
+    pub kind: Kind,
+    /// When it was released.
+    pub released: Moment,
+    /// Until when nobody but the former holder gets it while others are free.
+    pub until: Moment,
+}

@@ -1,0 +1,9 @@
+//! IP address management for Podman that cannot leak.
+//!
+//! The library behind all of berth's front ends. `ARCHITECTURE.md` tells how
+//! data flows and which crash leaves what; the names used there are used here.
+
+pub mod allocator;
+pub mod lease;
+pub mod pool;
+pub mod protocol;

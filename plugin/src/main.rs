@@ -1,0 +1,3 @@
+//! The `berth` executable.
+
+fn main() {}

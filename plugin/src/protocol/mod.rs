@@ -1,0 +1,13 @@
+//! netavark's JSON, as it speaks to plugins and as Podman stores networks.
+//!
+//! Field names are netavark's (`src/network/types.rs`, v1.14.0). Fields this
+//! crate does not know are kept and written back unchanged, so that a newer
+//! Podman loses nothing by passing through us. Nothing here decides anything.
+
+mod envelope;
+mod exec;
+mod network;
+
+pub use envelope::{API_VERSION, Info, error_envelope};
+pub use exec::{PerNetworkOptions, PluginExec};
+pub use network::{LeaseRange, Network, Route, Subnet};
