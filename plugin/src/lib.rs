@@ -7,3 +7,4 @@ pub mod allocator;
 pub mod lease;
 pub mod pool;
 pub mod protocol;
+pub mod store;
