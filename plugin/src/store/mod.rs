@@ -115,10 +115,10 @@ impl<'lock> Store<'lock> {
         if meta.format != FORMAT {
             return Err(engine.damaged(format!("it says to have format {}", meta.format)));
         }
-        if engine
-            .witnessed(&meta.boot_id)
-            .is_some_and(|commits| commits > meta.commits)
-        {
+        // After a power failure the witness may be ahead of what sled had synced,
+        // and rightly so: it counts only within one boot.
+        let witnessed = engine.witnessed(boot_id);
+        if meta.boot_id == boot_id && witnessed.is_some_and(|commits| commits > meta.commits) {
             return Err(engine.damaged("its last commits are missing"));
         }
         let store = Self {
