@@ -5,5 +5,6 @@
 
 pub mod allocator;
 pub mod lease;
+pub mod options;
 pub mod pool;
 pub mod protocol;
