@@ -5,6 +5,7 @@
 
 pub mod allocator;
 pub mod lease;
+pub mod network_config;
 pub mod options;
 pub mod pool;
 pub mod protocol;
