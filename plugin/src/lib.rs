@@ -4,6 +4,7 @@
 //! data flows and which crash leaves what; the names used there are used here.
 
 pub mod allocator;
+pub mod containers_conf;
 pub mod lease;
 pub mod network_config;
 pub mod options;
