@@ -231,7 +231,8 @@ fn subnet_pools_and_directories_are_read() {
     .load()
     .unwrap();
     assert_eq!(
-        conf.subnet_pools.free(&["172.30.0.0/26".parse().unwrap()]),
+        conf.subnet_pools
+            .free(&["172.30.0.0/26".parse().unwrap()], &[]),
         Some("172.30.0.64/26".parse().unwrap())
     );
     assert_eq!(conf.network_config_dir, Some("/srv/networks".into()));

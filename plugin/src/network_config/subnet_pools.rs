@@ -111,15 +111,25 @@ impl Default for SubnetPools {
 }
 
 impl SubnetPools {
-    /// Returns the first subnet that overlaps none of `used`: the pools in their
-    /// order, each from its start; `None` if all of them are used up.
-    pub fn free(&self, used: &[IpNetwork]) -> Option<IpNetwork> {
-        let used: Vec<IpNetwork> = used
+    /// Returns the first subnet that overlaps nothing of `taken` and no route: the
+    /// pools in their order, each from its start; `None` if all of them are used up.
+    ///
+    /// If there is none, routes wider than the subnet are borne: see
+    /// [`HostFacts::in_the_way`](super::HostFacts::in_the_way).
+    pub fn free(&self, taken: &[IpNetwork], routes: &[IpNetwork]) -> Option<IpNetwork> {
+        let used = |widest: u8| -> Vec<IpNetwork> {
+            taken
+                .iter()
+                .chain(routes.iter().filter(|route| route.prefix() >= widest))
+                .copied()
+                .filter(|taken| Family::of(taken.network()) == Family::V4)
+                .collect()
+        };
+        let apart = used(0);
+        self.0
             .iter()
-            .copied()
-            .filter(|taken| Family::of(taken.network()) == Family::V4)
-            .collect();
-        self.0.iter().find_map(|pool| pool.free(&used))
+            .find_map(|pool| pool.free(&apart))
+            .or_else(|| self.0.iter().find_map(|pool| pool.free(&used(pool.size))))
     }
 }
 
@@ -129,10 +139,32 @@ mod tests {
 
     use super::*;
 
-    fn check(pools: &SubnetPools, used: &[&str], expected: Option<&str>) {
-        let used: Vec<IpNetwork> = used.iter().map(|net| net.parse().unwrap()).collect();
-        let found = pools.free(&used).map(|subnet| subnet.to_string());
-        assert_eq!(found.as_deref(), expected, "{used:?}");
+    fn check_routes(pools: &SubnetPools, taken: &[&str], routes: &[&str], expected: Option<&str>) {
+        let nets = |nets: &[&str]| -> Vec<IpNetwork> {
+            nets.iter().map(|net| net.parse().unwrap()).collect()
+        };
+        let found = pools.free(&nets(taken), &nets(routes));
+        let found = found.map(|subnet| subnet.to_string());
+        assert_eq!(found.as_deref(), expected, "{taken:?} {routes:?}");
+    }
+
+    fn check(pools: &SubnetPools, taken: &[&str], expected: Option<&str>) {
+        check_routes(pools, taken, &[], expected);
+    }
+
+    #[test]
+    fn routes_are_avoided_but_wide_ones_do_not_end_the_search() {
+        let pools = SubnetPools::default();
+        check_routes(&pools, &[], &["10.89.0.0/24"], Some("10.89.1.0/24"));
+        check_routes(&pools, &[], &["10.89.0.5/32"], Some("10.89.1.0/24"));
+        check_routes(&pools, &[], &["10.89.0.0/16"], Some("10.90.0.0/24"));
+        check_routes(&pools, &[], &["10.0.0.0/8"], Some("10.89.0.0/24"));
+        check_routes(
+            &pools,
+            &["10.89.0.0/24"],
+            &["10.0.0.0/8", "10.89.1.0/24"],
+            Some("10.89.2.0/24"),
+        );
     }
 
     #[test]
