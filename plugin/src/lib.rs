@@ -5,6 +5,8 @@
 
 pub mod allocator;
 pub mod containers_conf;
+pub mod frontend;
+pub mod host;
 pub mod lease;
 pub mod network_config;
 pub mod options;
