@@ -1,0 +1,3 @@
+//! What berth answers to: one module per verb or group of verbs.
+
+pub mod create;
