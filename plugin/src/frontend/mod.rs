@@ -1,3 +1,5 @@
-//! What berth answers to: one module per verb or group of verbs.
+//! The front ends: each turns what its caller says into calls of the library,
+//! and the result into what its caller expects. They decide nothing.
 
 pub mod create;
+pub mod plugin;

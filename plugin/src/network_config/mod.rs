@@ -59,12 +59,12 @@ pub enum CreateError {
     #[error(transparent)]
     Pool(#[from] PoolError),
     /// Somebody else is to hand out the addresses.
-    #[error("ipam driver {driver} is not supported with {with}: {advice}")]
+    #[error(
+        "ipam driver {driver} is not supported by berth, which leases addresses itself: {advice}"
+    )]
     IpamDriver {
         /// The ipam driver asked for.
         driver: String,
-        /// What does not go with it.
-        with: &'static str,
         /// What to do.
         advice: String,
     },
@@ -174,27 +174,18 @@ fn ipam_driver(network: &Network) -> &str {
 /// Refuses ipam drivers that lease nothing from us.
 fn check_ipam_driver(network: &Network, plumbing: Plumbing) -> Result<(), CreateError> {
     let driver = ipam_driver(network);
-    let us = "berth, which leases addresses itself";
-    let (with, advice) = match (driver, plumbing) {
+    let advice = match (driver, plumbing) {
         ("" | "host-local" | IPAM_DRIVER, _) => return Ok(()),
-        ("dhcp", Plumbing::Bridge) => {
-            let advice = "use -d bridge -o mode=unmanaged itself for DHCP";
-            (us, advice.to_owned())
-        }
-        ("dhcp", Plumbing::Macvlan) => (us, "use -d macvlan itself for DHCP".to_owned()),
+        ("dhcp", Plumbing::Bridge) => "use -d bridge -o mode=unmanaged itself for DHCP".to_owned(),
+        ("dhcp", Plumbing::Macvlan) => "use -d macvlan itself for DHCP".to_owned(),
         ("dhcp", Plumbing::Ipvlan) => {
-            let advice = "leave out --ipam-driver and give --subnet";
-            ("ipvlan", advice.to_owned())
+            "ipam driver dhcp is not supported with ipvlan at all, give --subnet".to_owned()
         }
-        ("none", _) => {
-            let advice = format!("use -d {plumbing} itself for a network without addresses");
-            (us, advice)
-        }
-        _ => (us, "leave out --ipam-driver".to_owned()),
+        ("none", _) => format!("use -d {plumbing} itself for a network without addresses"),
+        _ => "leave out --ipam-driver".to_owned(),
     };
     Err(CreateError::IpamDriver {
         driver: driver.to_owned(),
-        with,
         advice,
     })
 }

@@ -8,7 +8,7 @@ use super::extents;
 use super::overlay::{Ordered, successor};
 use super::transaction::{Transaction, parse_cursor};
 use crate::allocator::Shelf;
-use crate::lease::{ContainerId, ContainerName, Lease, NetworkId};
+use crate::lease::{ContainerId, ContainerName, Hold, Lease, NetworkId};
 use crate::pool::Pool;
 
 /// One network of a [`Transaction`], staged writes included.
@@ -81,6 +81,10 @@ impl Shelf for NetworkShelf<'_> {
 
     fn lease(&self, address: IpAddr) -> Result<Option<Lease>, StoreError> {
         self.transaction.lease(&self.network, address)
+    }
+
+    fn hold(&self, address: IpAddr) -> Result<Option<Hold>, StoreError> {
+        self.transaction.hold(&self.network, address)
     }
 
     fn first_free(&self, pool: &Pool, from: IpAddr) -> Result<Option<IpAddr>, StoreError> {

@@ -67,6 +67,15 @@ impl<'s> Transaction<'s> {
         self.record(&tenancy_key(tenancy)?)
     }
 
+    /// Returns the record of a tenancy that has a lease.
+    ///
+    /// # Errors
+    /// As [`tenant`](Self::tenant); [`StoreError::Damaged`] if there is none.
+    pub fn holder(&self, tenancy: &Tenancy) -> Result<Tenant, StoreError> {
+        let key = tenancy_key(tenancy)?;
+        self.record(&key)?.ok_or_else(|| self.overlay.damaged(&key))
+    }
+
     /// Returns the tenants of a network, by container id and interface.
     ///
     /// # Errors
