@@ -57,12 +57,13 @@ fn with_store(
     let store = Store::open(&directory, guard, &now.boot_id, now.moment)?;
     match store.begin().tenant(&tenancy(exec))? {
         Some(tenant) if is_of(&tenant, netns) => {
-            failures.extend(reclaim::take_down(&tenant).err());
-            if reclaim::interface_remains(&tenant) {
+            let failure = reclaim::take_down(&tenant).err();
+            if failure.is_some() && reclaim::interface_remains(&tenant) {
                 failures.push("its interface is still there, so its lease is kept".to_owned());
             } else {
                 reclaim::release(&store, &tenant, now.moment)?;
             }
+            failures.extend(failure);
         }
         Some(_) | None => {
             let addresses = not_leased(&store, exec, addresses_of(exec, netns))?;
