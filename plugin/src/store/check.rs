@@ -7,7 +7,6 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use serde::de::DeserializeOwned;
 
 use super::codec::{Table, split_network, tenancy_key, unseal, unseal_record};
 use super::error::StoreError;
@@ -297,8 +296,12 @@ pub(super) fn check(transaction: &Transaction<'_>) -> Result<Vec<Violation>, Sto
 /// Reads everything but what is derived.
 fn read(transaction: &Transaction<'_>, found: &mut Vec<Violation>) -> Result<Contents, StoreError> {
     let mut contents = Contents {
-        leases: by_address(transaction, Table::Lease)?,
-        holds: by_address(transaction, Table::Hold)?,
+        leases: transaction
+            .all_leases()?
+            .into_iter()
+            .map(|(network, address, lease)| ((network, address), lease))
+            .collect(),
+        holds: read_holds(transaction)?,
         ..Contents::default()
     };
     for (key, value) in transaction.overlay.scan(&Table::Tenant.prefix())? {
@@ -319,12 +322,10 @@ fn read(transaction: &Transaction<'_>, found: &mut Vec<Violation>) -> Result<Con
     Ok(contents)
 }
 
-/// Reads a table of records by network and address.
-fn by_address<T: DeserializeOwned>(
+fn read_holds(
     transaction: &Transaction<'_>,
-    table: Table,
-) -> Result<BTreeMap<(NetworkId, IpAddr), T>, StoreError> {
-    let entries = transaction.overlay.scan(&table.prefix())?;
+) -> Result<BTreeMap<(NetworkId, IpAddr), Hold>, StoreError> {
+    let entries = transaction.overlay.scan(&Table::Hold.prefix())?;
     entries
         .iter()
         .map(|(key, value)| {

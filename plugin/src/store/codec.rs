@@ -40,7 +40,7 @@ pub(super) enum Table {
     HolderName,
     /// network, address → hold.
     Hold,
-    /// network, address → lease.
+    /// network, first address of a block of sixteen → its leases.
     Lease,
     /// network, container id, interface → tenant.
     Tenant,
@@ -125,7 +125,7 @@ pub(super) fn network_key(table: Table, network: &NetworkId) -> Result<Vec<u8>, 
     Ok(key)
 }
 
-/// Returns the key of an address in [`Table::Lease`] or [`Table::Hold`].
+/// Returns the key of an address in [`Table::Hold`], of a block in [`Table::Lease`].
 pub(super) fn address_key(
     table: Table,
     network: &NetworkId,

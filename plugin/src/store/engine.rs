@@ -12,6 +12,8 @@
 //!   lock.
 //! - Opening and closing may hang or panic where threads are scarce, anything may
 //!   panic on damaged files: time is bounded, panics are caught.
+//! - After the last handle is dropped, sled's threads may still have the file
+//!   open, and locked: closing waits for them, or the next opening would fail.
 //! - A log cut short is taken for an unfinished write: the `witness` remembers
 //!   how far the log was flushed, and a store that has gone back is damaged.
 
@@ -23,7 +25,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::codec::Table;
 use super::error::StoreError;
@@ -48,6 +50,9 @@ const FLUSH_EVERY_MS: u64 = 500;
 
 /// How long opening or closing may take: a thousand times what it does take.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long sled's threads may keep the file after the store is closed.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// Changes to apply: a value to put, or `None` to delete.
 pub(super) type Writes = std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -209,6 +214,7 @@ impl Drop for Engine {
         {
             log::error!("{error}");
         }
+        wait_until_unlocked(&self.path);
     }
 }
 
@@ -224,9 +230,24 @@ fn config(path: &Path) -> sled::Config {
 
 /// Opens sled on a directory, in bounded time.
 fn start(dir: &Path, path: &Path) -> Result<sled::Db, StoreError> {
+    // Waits for a process that closed the store but did not see it through.
+    wait_until_unlocked(path);
     let config = config(path);
     in_thread("open", dir, path, move || config.open())?
         .map_err(|error| refused("open", dir, path, error))
+}
+
+/// Waits until nobody has sled's own lock, for as long as its threads may
+/// linger. Whoever keeps it longer is reported by the next opening.
+fn wait_until_unlocked(path: &Path) {
+    let Ok(file) = File::open(path.join("db")) else {
+        return;
+    };
+    let mut lock = fd_lock::RwLock::new(file);
+    let deadline = Instant::now() + LINGER;
+    while lock.try_write().is_err() && Instant::now() < deadline {
+        thread::sleep(Duration::from_micros(100));
+    }
 }
 
 /// Applies and flushes all changes or none.

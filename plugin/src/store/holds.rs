@@ -15,6 +15,7 @@ use super::error::StoreError;
 use super::overlay::{Ordered, OrderedMut, successor};
 use super::transaction::{StoredPool, Transaction, with_address};
 use crate::lease::{Hold, Moment, NetworkId};
+use crate::pool::last_address;
 
 /// Finds out names that cannot be keys.
 pub(super) fn check_names(network: &NetworkId, hold: &Hold) -> Result<(), StoreError> {
@@ -90,6 +91,27 @@ impl Transaction<'_> {
         self.overlay
             .delete(address_key(Table::Hold, network, address)?);
         Ok(())
+    }
+
+    /// Returns the held addresses of a subnet, sorted.
+    pub(super) fn held_in(
+        &self,
+        network: &NetworkId,
+        subnet: IpNetwork,
+    ) -> Result<Vec<IpAddr>, StoreError> {
+        let prefix_len = network_key(Table::Hold, network)?.len();
+        let last = address_key(Table::Hold, network, last_address(subnet))?;
+        let mut next = address_key(Table::Hold, network, subnet.network())?;
+        let mut addresses = Vec::new();
+        while let Some((key, _)) = self.overlay.at_or_above(&next)?
+            && key <= last
+        {
+            let address = super::codec::last_address(&key, prefix_len)
+                .ok_or_else(|| self.overlay.damaged(&key))?;
+            addresses.push(address);
+            next = successor(&key);
+        }
+        Ok(addresses)
     }
 
     /// Enters a hold into the yielding order of one pool.

@@ -24,6 +24,7 @@ mod engine;
 mod error;
 mod extents;
 mod holds;
+mod leases;
 mod lock;
 mod overlay;
 mod shelf;

@@ -149,8 +149,25 @@ fn edit<T: Serialize + serde::de::DeserializeOwned>(
         .unwrap();
 }
 
-fn lease_key(address: &str) -> Vec<u8> {
-    address_key(Table::Lease, &web(), ip(address)).unwrap()
+/// Returns the key of the block of 10.0.0.0 to 10.0.0.15.
+fn block_key() -> Vec<u8> {
+    address_key(Table::Lease, &web(), ip("10.0.0.0")).unwrap()
+}
+
+/// Changes the lease of 10.0.0.4 and nothing else.
+fn edit_lease(store: &Store<'_>, change: impl FnOnce(&mut Lease)) {
+    let mut transaction = store.begin();
+    let address = ip("10.0.0.4");
+    let mut lease = transaction.lease(&web(), address).unwrap().unwrap();
+    change(&mut lease);
+    transaction.put_lease(address, &lease).unwrap();
+    transaction.commit(at(10)).unwrap();
+}
+
+fn delete_lease(store: &Store<'_>) {
+    let mut transaction = store.begin();
+    transaction.delete_lease(&web(), ip("10.0.0.4")).unwrap();
+    transaction.commit(at(10)).unwrap();
 }
 
 fn free_key(first: &str) -> Vec<u8> {
@@ -188,20 +205,16 @@ fn leases_and_tenants_that_disagree_are_found() {
     );
     let not_listed = format!("10.0.0.4 is leased to {b}, whose record does not list it so");
     check(
-        |store| edit::<Lease>(store, lease_key("10.0.0.4"), |lease| lease.generation = 4),
+        |store| edit_lease(store, |lease| lease.generation = 4),
+        &[&not_listed],
+    );
+    check(
+        |store| edit_lease(store, |lease| lease.kind = Kind::Static),
         &[&not_listed],
     );
     check(
         |store| {
-            edit::<Lease>(store, lease_key("10.0.0.4"), |lease| {
-                lease.kind = Kind::Static
-            })
-        },
-        &[&not_listed],
-    );
-    check(
-        |store| {
-            edit::<Lease>(store, lease_key("10.0.0.4"), |lease| {
+            edit_lease(store, |lease| {
                 lease.tenancy = tenancy("a");
             });
         },
@@ -211,7 +224,7 @@ fn leases_and_tenants_that_disagree_are_found() {
         ],
     );
     check(
-        |store| delete(store, lease_key("10.0.0.4")),
+        delete_lease,
         &[
             &format!("{b} lists 10.0.0.4, which is not leased to it"),
             "10.0.0.4 of 10.0.0.0/28 on network web is offered and neither leased nor held, \
@@ -260,9 +273,7 @@ fn leases_and_tenants_that_disagree_are_found() {
 #[test]
 fn generations_that_were_never_given_out_or_twice_are_found() {
     let set = |store: &Store<'_>, generation: u64| {
-        edit::<Lease>(store, lease_key("10.0.0.4"), |lease| {
-            lease.generation = generation
-        });
+        edit_lease(store, |lease| lease.generation = generation);
         edit::<Tenant>(store, tenancy_key(&tenancy("b")).unwrap(), |tenant| {
             tenant.holdings[0].generation = generation;
         });
@@ -387,13 +398,16 @@ fn a_value_that_was_changed_is_an_error_with_table_and_key() {
     };
     open(dir.path(), BOOT, 1, |store| {
         good(&store);
-        let good = store.engine.get(&lease_key("10.0.0.4")).unwrap().unwrap();
+        let good = store.engine.get(&block_key()).unwrap().unwrap();
         // The right value under the wrong key, and a flipped bit.
         let mut flipped = good.clone();
         flipped[9] ^= 1;
         for (key, value) in [
-            (lease_key("10.0.0.5"), good),
-            (lease_key("10.0.0.4"), flipped),
+            (
+                address_key(Table::Lease, &web(), ip("10.0.0.16")).unwrap(),
+                good,
+            ),
+            (block_key(), flipped),
         ] {
             let writes = Writes::from([(key.clone(), Some(value))]);
             store.engine.apply(&writes).unwrap();
@@ -404,8 +418,8 @@ fn a_value_that_was_changed_is_an_error_with_table_and_key() {
             assert!(store.check().is_err());
         }
         assert_eq!(
-            Table::describe(&lease_key("10.0.0.4")),
-            r#"Lease "web\x00\x04\n\x00\x00\x04""#
+            Table::describe(&block_key()),
+            r#"Lease "web\x00\x04\n\x00\x00\x00""#
         );
         assert_eq!(store.begin().tenants(&web()).unwrap().len(), 2);
     });

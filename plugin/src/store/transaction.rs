@@ -17,7 +17,7 @@ use super::extents;
 use super::overlay::{Ordered, OrderedMut, Overlay};
 use super::{Meta, Store};
 use crate::lease::{Hold, Holding, Kind, Lease, Moment, NetworkId, Tenancy, Tenant};
-use crate::pool::{Pool, Span, last_address};
+use crate::pool::{Pool, Span};
 
 /// What the store keeps of a pool: the spans its free extents were built from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,14 +91,6 @@ impl<'s> Transaction<'s> {
     /// As [`tenant`](Self::tenant).
     pub fn all_tenants(&self) -> Result<Vec<Tenant>, StoreError> {
         self.records(&Table::Tenant.prefix())
-    }
-
-    /// Returns the lease of an address.
-    ///
-    /// # Errors
-    /// As [`tenant`](Self::tenant).
-    pub fn lease(&self, network: &NetworkId, address: IpAddr) -> Result<Option<Lease>, StoreError> {
-        self.record(&address_key(Table::Lease, network, address)?)
     }
 
     /// Returns the hold on an address, expired or not.
@@ -195,8 +187,7 @@ impl<'s> Transaction<'s> {
         let before = held.map_or_else(Vec::new, |tenant| tenant.holdings);
         for holding in &before {
             if !wanted.iter().any(|(wish, _)| *wish == holding.address) {
-                let key = address_key(Table::Lease, &network, holding.address)?;
-                self.overlay.delete(key);
+                self.delete_lease(&network, holding.address)?;
                 self.give(&network, holding.address)?;
             }
         }
@@ -215,9 +206,7 @@ impl<'s> Transaction<'s> {
                 generation,
                 kind,
             };
-            let key = address_key(Table::Lease, &network, address)?;
-            let value = seal_record(&key, &lease);
-            self.overlay.put(key, value);
+            self.put_lease(address, &lease)?;
             tenant.holdings.push(Holding {
                 address,
                 generation,
@@ -277,8 +266,7 @@ impl<'s> Transaction<'s> {
         }
         tenant.holdings.remove(at);
         self.put_tenant(tenant_key, &tenant);
-        self.overlay
-            .delete(address_key(Table::Lease, network, address)?);
+        self.delete_lease(network, address)?;
         match hold {
             Some(hold) => self.put_hold(network, address, &hold)?,
             None => self.give(network, address)?,
@@ -307,12 +295,7 @@ impl<'s> Transaction<'s> {
     /// # Errors
     /// [`StoreError::InUse`] if it still has leases.
     pub fn forget_network(&mut self, network: &NetworkId) -> Result<(), StoreError> {
-        let leases = network_key(Table::Lease, network)?;
-        if let Some((key, _)) = self.overlay.at_or_above(&leases)?
-            && key.starts_with(&leases)
-        {
-            let address = super::codec::last_address(&key, leases.len())
-                .ok_or_else(|| self.overlay.damaged(&key))?;
+        if let Some(address) = self.first_leased(network)? {
             return Err(StoreError::InUse {
                 network: network.clone(),
                 address,
@@ -389,28 +372,6 @@ impl<'s> Transaction<'s> {
             .ok_or_else(|| self.overlay.damaged(key))
     }
 
-    /// Returns the addresses of a subnet that have an entry in a table, sorted.
-    pub(super) fn addresses_in(
-        &self,
-        table: Table,
-        network: &NetworkId,
-        subnet: IpNetwork,
-    ) -> Result<Vec<IpAddr>, StoreError> {
-        let prefix_len = network_key(table, network)?.len();
-        let last = address_key(table, network, last_address(subnet))?;
-        let mut next = address_key(table, network, subnet.network())?;
-        let mut addresses = Vec::new();
-        while let Some((key, _)) = self.overlay.at_or_above(&next)?
-            && key <= last
-        {
-            let address = super::codec::last_address(&key, prefix_len)
-                .ok_or_else(|| self.overlay.damaged(&key))?;
-            addresses.push(address);
-            next = super::overlay::successor(&key);
-        }
-        Ok(addresses)
-    }
-
     /// Makes an address free wherever it is offered.
     pub(super) fn give(&mut self, network: &NetworkId, address: IpAddr) -> Result<(), StoreError> {
         for pool in self.pools(network)?.iter() {
@@ -439,8 +400,8 @@ impl<'s> Transaction<'s> {
         let key = subnet_key(Table::Pool, network, subnet)?;
         let value = seal(&key, &spans_payload(pool.spans()));
         self.overlay.put(key, value);
-        let held = self.addresses_in(Table::Hold, network, subnet)?;
-        let mut taken = self.addresses_in(Table::Lease, network, subnet)?;
+        let held = self.held_in(network, subnet)?;
+        let mut taken = self.leased_in(network, subnet)?;
         taken.extend(&held);
         taken.sort_unstable();
         let free = subnet_key(Table::Free, network, subnet)?;
