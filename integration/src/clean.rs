@@ -40,8 +40,8 @@ impl Lab {
         for name in self.remembered_ports(network) {
             left.push(format!("remembered ports {name}"));
         }
-        for name in self.namespaces() {
-            left.push(format!("namespace {name}"));
+        for name in self.empty_namespaces() {
+            left.push(format!("namespace {name} with nobody in it"));
         }
         left
     }

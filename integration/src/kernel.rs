@@ -136,10 +136,19 @@ impl Lab {
         entries
     }
 
-    /// Returns the names of the namespace files.
+    /// Returns the names of the namespace files that no process lives behind.
     #[track_caller]
-    pub fn namespaces(&self) -> Vec<String> {
-        self.names("/run/netns")
+    pub fn empty_namespaces(&self) -> Vec<String> {
+        let names = self.sh(r#"
+            inhabited=" $(stat --dereference --format %d:%i /proc/[0-9]*/ns/net 2>/dev/null | tr '\n' ' ')"
+            for file in /run/netns/*; do
+              [ -e "$file" ] || continue
+              case $inhabited in
+              *" $(stat --format %d:%i "$file") "*) ;;
+              *) echo "${file##*/}" ;;
+              esac
+            done"#);
+        names.lines().map(str::to_owned).collect()
     }
 
     /// Returns the names of the containers whose published ports netavark remembers

@@ -15,6 +15,7 @@ pub mod kernel;
 mod lab;
 pub mod outage;
 pub mod podman;
+mod recorder;
 mod wait;
 
 pub use command::{Cmd, Outcome};

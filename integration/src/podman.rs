@@ -104,6 +104,22 @@ impl Lab {
         self.podman(["rm", "--force", "--time=0", name]).ok();
     }
 
+    /// Removes a container that met with an accident: Podman's first answer is an
+    /// error then, and it removes the container when asked again.
+    ///
+    /// # Panics
+    /// If it takes more than three times.
+    #[track_caller]
+    pub fn remove_at_last(&self, name: &str) {
+        let remove = || self.podman(["rm", "--force", "--time=0", name]);
+        for _ in 0..2 {
+            if remove().run().status.success() {
+                return;
+            }
+        }
+        remove().ok();
+    }
+
     /// Returns podman's answer as JSON.
     ///
     /// # Panics
