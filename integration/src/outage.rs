@@ -10,6 +10,7 @@ use crate::{Lab, Outcome, podman::Run, wait_until};
 
 const DIRECTORY: &str = "/opt/outage";
 const BOUND: Duration = Duration::from_secs(10);
+const KILLER: &str = "/opt/outage/killer";
 const CONF: &str = "/opt/outage/containers.conf";
 
 /// Who dies during a setup, and when.
@@ -25,6 +26,8 @@ pub enum Death {
     PluginBeforePlumbing,
     /// The plugin, with everything plumbed and the lease not yet bound.
     PluginAfterPlumbing,
+    /// netavark, above a plugin that carries on and answers nobody.
+    NetavarkBeforePlumbing,
     /// Podman, netavark and the plugin, as when a whole service is killed, with
     /// everything plumbed.
     EverybodyAfterPlumbing,
@@ -37,27 +40,39 @@ impl Death {
             Self::PodmanBeforeNetavark | Self::PodmanAfterNetavark => true,
             Self::PluginBeforePlumbing
             | Self::PluginAfterPlumbing
+            | Self::NetavarkBeforePlumbing
             | Self::EverybodyAfterPlumbing => false,
         }
     }
 
-    /// Returns the killer. It lets every verb but `setup` pass.
+    /// Whether podman is among the dead.
+    fn of_podman(self) -> bool {
+        match self {
+            Self::PodmanBeforeNetavark
+            | Self::PodmanAfterNetavark
+            | Self::EverybodyAfterPlumbing => true,
+            Self::PluginBeforePlumbing
+            | Self::PluginAfterPlumbing
+            | Self::NetavarkBeforePlumbing => false,
+        }
+    }
+
+    /// Returns the killer, which lets every verb but `setup` pass.
     fn script(self, netavark: &str) -> String {
-        let setup = format!("{netavark} \"$@\" >/dev/null");
+        const PARENT: &str = r#"parent() { sed -n 's/^PPid:\t//p' "/proc/$1/status"; }
+netavark=$(parent $PPID); podman=$(parent "$netavark")"#;
+        let setup = format!("{netavark} \"$@\"");
+        let quietly = format!("{setup} >/dev/null");
         let steps = match self {
-            Self::PodmanBeforeNetavark | Self::PluginBeforePlumbing => {
-                vec!["kill -9 $PPID".to_owned()]
-            }
+            Self::PodmanBeforeNetavark | Self::PluginBeforePlumbing => vec!["kill -9 $PPID"],
             Self::PodmanAfterNetavark | Self::PluginAfterPlumbing => {
-                vec![setup, "kill -9 $PPID".to_owned()]
+                vec![&quietly, "kill -9 $PPID"]
             }
-            Self::EverybodyAfterPlumbing => vec![
-                "parent() { sed -n 's/^PPid:\\t//p' \"/proc/$1/status\"; }".to_owned(),
-                "netavark=$(parent $PPID); podman=$(parent $netavark)".to_owned(),
-                setup,
+            Self::NetavarkBeforePlumbing => vec![PARENT, "kill -9 $netavark", &setup],
+            Self::EverybodyAfterPlumbing => {
                 // From the top, so that nobody is left to see the others die.
-                "kill -9 $podman $netavark $PPID".to_owned(),
-            ],
+                vec![PARENT, &quietly, "kill -9 $podman $netavark $PPID"]
+            }
         };
         format!(
             r#"#!/bin/bash
@@ -101,6 +116,43 @@ impl Lab {
         CONF
     }
 
+    /// Lets every podman of this lab run the plugin with a netavark that kills the
+    /// plugin at its next teardown, once; before it has taken anything down.
+    #[track_caller]
+    pub fn kill_plugin_at_teardown(&self) {
+        let script = format!(
+            r#"#!/bin/bash
+# In netavark's place for the plugin.
+case " $* " in
+*" teardown "*) if mkdir {DIRECTORY}/killed; then kill -9 $PPID; exit 1; fi ;;
+esac
+exec {} "$@"
+"#,
+            self.netavark()
+        );
+        self.write_executable(KILLER, &script);
+        let conf = "/etc/containers/containers.conf.d/50-outage.conf";
+        self.write(
+            conf,
+            &format!("[engine]\nenv = [\"BERTH_NETAVARK={KILLER}\"]\n"),
+        );
+    }
+
+    /// Returns whether [`Lab::kill_plugin_at_teardown`] has killed it.
+    #[track_caller]
+    pub fn plugin_was_killed(&self) -> bool {
+        self.names(DIRECTORY).iter().any(|name| name == "killed")
+    }
+
+    /// Removes the namespace files that nobody lives behind: Podman makes one before
+    /// it calls netavark, so of some deaths no plugin ever hears.
+    #[track_caller]
+    pub fn remove_empty_namespaces(&self) {
+        for name in self.empty_namespaces() {
+            self.cmd("ip").args(["netns", "delete", &name]).ok();
+        }
+    }
+
     /// Ends conmon and the container with SIGKILL, so that nobody cleans up, and
     /// waits for their end.
     #[track_caller]
@@ -129,20 +181,13 @@ impl Run<'_> {
             let conf = lab.replace_netavark(&script);
             self.env("CONTAINERS_CONF_OVERRIDE", conf)
         } else {
-            let killer = format!("{DIRECTORY}/killer");
-            lab.write_executable(&killer, &script);
-            self.env("BERTH_NETAVARK", &killer)
+            lab.write_executable(KILLER, &script);
+            self.env("BERTH_NETAVARK", KILLER)
         };
         let outcome = run.cmd().run();
         assert!(!outcome.status.success(), "somebody must die:\n{outcome}");
         let killed = outcome.status.signal() == Some(9);
-        let podman_dies = match death {
-            Death::PodmanBeforeNetavark
-            | Death::PodmanAfterNetavark
-            | Death::EverybodyAfterPlumbing => true,
-            Death::PluginBeforePlumbing | Death::PluginAfterPlumbing => false,
-        };
-        assert_eq!(killed, podman_dies, "podman is killed:\n{outcome}");
+        assert_eq!(killed, death.of_podman(), "podman is killed:\n{outcome}");
         outcome
     }
 }

@@ -24,7 +24,9 @@ with_driver!(
     an_address_is_free_again_after_podman_is_killed_after_netavark,
     an_address_is_free_again_after_the_plugin_is_killed_before_plumbing,
     an_address_is_free_again_after_the_plugin_is_killed_after_plumbing,
+    an_address_is_free_again_after_netavark_is_killed_above_the_plugin,
     an_address_is_free_again_after_everybody_is_killed,
+    an_address_is_free_again_after_the_plugin_is_killed_at_teardown,
     an_address_and_its_firewall_rules_are_free_again_after_the_namespace_was_unmounted,
     a_full_pool_of_ghosts_is_free_again,
 );
@@ -81,6 +83,9 @@ fn comes_back_after(death: Death, driver: Driver) {
     };
     run().dies(death);
     lab.remove("c");
+    if death == Death::PodmanBeforeNetavark {
+        lab.remove_empty_namespaces();
+    }
     run().start();
     assert_eq!(lab.addresses("c", "eth0"), [ip(ADDRESS)]);
     assert_eq!(lab.dns_entries("n")["c"], [ip(ADDRESS)]);
@@ -107,8 +112,26 @@ fn an_address_is_free_again_after_the_plugin_is_killed_after_plumbing(driver: Dr
     comes_back_after(Death::PluginAfterPlumbing, driver);
 }
 
+fn an_address_is_free_again_after_netavark_is_killed_above_the_plugin(driver: Driver) {
+    comes_back_after(Death::NetavarkBeforePlumbing, driver);
+}
+
 fn an_address_is_free_again_after_everybody_is_killed(driver: Driver) {
     comes_back_after(Death::EverybodyAfterPlumbing, driver);
+}
+
+fn an_address_is_free_again_after_the_plugin_is_killed_at_teardown(driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &SUBNET);
+    let run = || lab.container("c", &["n"]).ip(ADDRESS);
+    run().option("--publish", "8080:80").start();
+    lab.kill_plugin_at_teardown();
+    lab.remove_at_last("c");
+    assert!(lab.plugin_was_killed());
+    run().start();
+    assert_eq!(lab.addresses("c", "eth0"), [ip(ADDRESS)]);
+    lab.remove("c");
+    lab.assert_clean(&network);
 }
 
 fn a_full_pool_of_ghosts_is_free_again(driver: Driver) {

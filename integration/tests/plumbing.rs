@@ -14,6 +14,7 @@ with_each_driver!(
     a_pod_shares_one_address,
     an_internal_network_has_no_way_out,
     a_macvlan_network_leads_to_its_parent,
+    an_ipvlan_network_leads_to_its_parent,
     compose_brings_a_project_up_again_with_its_addresses,
 );
 
@@ -186,31 +187,44 @@ fn an_internal_network_has_no_way_out(driver: Driver) {
 }
 
 fn a_macvlan_network_leads_to_its_parent(driver: Driver) {
+    leads_to_its_parent(driver, "macvlan");
+}
+
+fn an_ipvlan_network_leads_to_its_parent(driver: Driver) {
+    leads_to_its_parent(driver, "ipvlan");
+}
+
+/// Where the kernel lacks the driver, `requests.rs` still says what netavark is
+/// asked for.
+fn leads_to_its_parent(driver: Driver, plumbing: &str) {
     let lab = Lab::start();
     // A wire: what the container sends through `near` arrives at `far`.
     lab.sh("ip link add near type veth peer name far
         ip link set near up
         ip link set far up
         ip address add 10.77.0.1/24 dev far");
-    let macvlan = match driver {
-        Driver::Bridge => ["--driver=macvlan", "--opt=parent=near", "--opt=mtu=1400"].to_vec(),
+    let probe = ["link", "add", "probe", "link", "near", "type", plumbing];
+    let probe = lab.cmd("ip").args(probe).run();
+    if !probe.status.success() {
+        assert!(probe.stderr.contains("Unknown device type"), "{probe}");
+        return;
+    }
+    lab.cmd("ip").args(["link", "delete", "probe"]).ok();
+    let create = lab.podman(["network", "create", "--opt=parent=near", "--opt=mtu=1400"]);
+    let create = match driver {
+        Driver::Bridge => create.args(["--driver", plumbing]),
         Driver::Berth => {
-            let mut options = ["--driver=berth", "--opt=driver=macvlan"].to_vec();
-            options.extend(["--opt=parent=near", "--opt=mtu=1400"]);
-            options
+            let plumbing = format!("driver={plumbing}");
+            create.args(["--driver", "berth", "--opt", &plumbing])
         }
     };
-    lab.podman(["network", "create"])
-        .args(macvlan)
-        .args(SUBNET)
-        .arg("n")
-        .ok();
+    create.args(SUBNET).arg("n").ok();
     let network = lab.inspect_network("n");
     serve(lab.container("web", &["n"]).ip("10.77.0.99"));
     lab.container("dynamic", &["n"]).start();
     assert_eq!(lab.addresses("web", "eth0"), [ip("10.77.0.99")]);
     assert_eq!(lab.addresses("dynamic", "eth0"), [ip("10.77.0.2")]);
-    assert_eq!(lab.links_inside("web")[0].kind(), "macvlan");
+    assert_eq!(lab.links_inside("web")[0].kind(), plumbing);
     assert_served(&lab, "http://10.77.0.99/");
     lab.remove("web");
     lab.remove("dynamic");
