@@ -204,9 +204,9 @@ pub struct Tenant {
     pub phase: Phase,
     /// The leased addresses, in the order netavark got them.
     pub holdings: Vec<Holding>,
-    /// The container's namespace; `None` if it could not be examined at setup.
-    pub namespace: Option<Namespace>,
-    /// The podman process that asked; `None` if it could not be found.
+    /// The container's namespace.
+    pub namespace: Namespace,
+    /// The podman process that asked; `None` if it was gone already.
     pub starter: Option<Process>,
     /// The boot the tenancy belongs to.
     pub boot_id: String,
@@ -237,4 +237,41 @@ pub struct Hold {
     pub released: Moment,
     /// Until when nobody but the former holder gets it while others are free.
     pub until: Moment,
+}
+
+/// Returns a tenant for tests: bound, of boot `boot`, in a namespace of its own.
+#[cfg(test)]
+pub(crate) fn fixture(tenancy: Tenancy, holdings: Vec<Holding>) -> Tenant {
+    let request = serde_json::json!({
+        "container_id": tenancy.container_id, "container_name": "web", "port_mappings": null,
+        "network": {"name": "net", "id": tenancy.network_id, "driver": "berth"},
+        "network_options": {"interface_name": tenancy.interface},
+    });
+    let moment = Moment {
+        wall_ms: 1_700_000_000_000,
+        boot_ms: 1_000_000,
+    };
+    Tenant {
+        network_name: "net".into(),
+        container_name: "web".into(),
+        phase: Phase::Bound,
+        holdings,
+        namespace: Namespace {
+            path: "/run/netns/netns-1".into(),
+            device: 4,
+            inode: 40,
+        },
+        starter: Some(Process {
+            pid: 50,
+            start_time: 500,
+        }),
+        boot_id: "boot".into(),
+        created: moment,
+        renewed: moment,
+        expires: moment.after(Duration::from_secs(3600)),
+        mac_address: None,
+        request: serde_json::from_value(request).expect("a request"),
+        delegation: Delegation::default(),
+        tenancy,
+    }
 }

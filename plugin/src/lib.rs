@@ -4,6 +4,29 @@
 //! data flows and which crash leaves what; the names used there are used here.
 
 pub mod allocator;
+pub mod containers_conf;
+pub mod delegate;
+pub mod evidence;
+pub mod frontend;
+pub mod host;
 pub mod lease;
+pub mod lifecycle;
+pub mod logging;
+pub mod network_config;
+pub mod options;
 pub mod pool;
 pub mod protocol;
+pub mod reclaim;
+pub mod store;
+
+/// Returns an error and its causes as one line, joined with `: `.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}

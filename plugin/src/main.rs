@@ -1,3 +1,68 @@
-//! The `berth` executable.
+//! The `berth` executable: from the command line to a front end.
 
-fn main() {}
+use std::panic;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use berth::frontend::plugin;
+use clap::{Parser, Subcommand};
+
+/// IP address management for Podman that cannot leak
+///
+/// Podman and netavark start this program for networks created with
+/// `podman network create -d berth`; there is nothing to run by hand. Each verb
+/// reads and writes JSON as netavark's plugin API 1.0.0 says; an error is
+/// {"error":"…"} on standard output with exit code 1.
+#[derive(Debug, Parser)]
+#[command(name = "berth", version, after_help = ENVIRONMENT)]
+struct CommandLine {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+const ENVIRONMENT: &str = "\
+Environment:
+  BERTH_LOG        Log level (error, warn, info, debug, trace) or env_logger filter;
+                   by default Podman's --log-level
+  BERTH_STATE_DIR  Where the lease store lives; by default `berth` in netavark's
+                   run directory (as root /run/containers/networks/berth)
+  BERTH_NETAVARK   The netavark to run; by default the one that called";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Complete and check the network configuration on standard input
+    Create,
+    /// Lease addresses for a container and set its interface up
+    Setup {
+        /// Path of the container's network namespace
+        netns: PathBuf,
+    },
+    /// Take a container's interface down and release its addresses
+    Teardown {
+        /// Path of the container's network namespace
+        netns: PathBuf,
+    },
+    /// Print the plugin's version (the default)
+    Info,
+}
+
+fn main() -> ExitCode {
+    berth::logging::start();
+    let CommandLine { verb } = CommandLine::parse();
+    let done = panic::catch_unwind(|| {
+        match verb {
+            Some(Verb::Create) => plugin::create(),
+            Some(Verb::Setup { netns }) => plugin::setup(&netns),
+            Some(Verb::Teardown { netns }) => plugin::teardown(&netns),
+            Some(Verb::Info) | None => plugin::info(),
+        }
+        .map_err(|error| berth::chain(&error))
+    });
+    let message = match done {
+        Ok(Ok(())) => return ExitCode::SUCCESS,
+        Ok(Err(message)) => message,
+        Err(_) => "internal error, a bug in berth; its message is on standard error".to_owned(),
+    };
+    plugin::report(&message);
+    ExitCode::FAILURE
+}

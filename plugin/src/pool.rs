@@ -329,3 +329,6 @@ fn broadcast(subnet: IpNetwork) -> Option<IpAddr> {
 pub fn overlap(a: IpNetwork, b: IpNetwork) -> bool {
     a.contains(b.network()) || b.contains(a.network())
 }
+
+#[cfg(test)]
+mod tests;

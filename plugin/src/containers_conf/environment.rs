@@ -1,0 +1,116 @@
+//! What surrounds this process: variables, user, and the root of the file system.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{Uid, User};
+
+/// Set by Podman in the processes it starts in a user namespace of its own
+/// (`unshare.UsernsEnvName`).
+const USERNS_CONFIGURED: &str = "_CONTAINERS_USERNS_CONFIGURED";
+/// The user id outside that namespace (`unshare.GetRootlessUID`).
+const ROOTLESS_UID: &str = "_CONTAINERS_ROOTLESS_UID";
+
+/// The surroundings of one process; in tests, those of an imagined one.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    root: PathBuf,
+    variables: BTreeMap<OsString, OsString>,
+    uid: u32,
+    confined: bool,
+}
+
+impl Environment {
+    /// Returns the surroundings of this process.
+    pub fn of_this_process() -> Self {
+        Self {
+            confined: confined(),
+            ..Self::imagined("/", Uid::effective().as_raw(), std::env::vars_os())
+        }
+    }
+
+    /// Returns surroundings of one's own making: all system files are below `root`,
+    /// and the process is its user's first, not in a user namespace.
+    pub fn imagined<N, V>(
+        root: impl Into<PathBuf>,
+        uid: u32,
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> Self
+    where
+        N: Into<OsString>,
+        V: Into<OsString>,
+    {
+        Self {
+            root: root.into(),
+            variables: variables
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+            uid,
+            confined: false,
+        }
+    }
+
+    /// Returns the directory below which system files are looked for.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Returns a path from a variable that is set and not empty.
+    pub fn path(&self, variable: &str) -> Option<PathBuf> {
+        self.variables
+            .get(&OsString::from(variable))
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    }
+
+    /// Returns the id of the user who called Podman, outside any namespace of Podman's.
+    pub fn uid(&self) -> u32 {
+        self.variables
+            .get(&OsString::from(ROOTLESS_UID))
+            .and_then(|value| value.to_str()?.parse().ok())
+            .unwrap_or(self.uid)
+    }
+
+    /// Returns whether Podman counts this process as rootless (`unshare.IsRootless`):
+    /// also root without `CAP_SYS_ADMIN` or in a user namespace that maps not all ids.
+    pub fn rootless(&self) -> bool {
+        self.uid() != 0 || self.path(USERNS_CONFIGURED).is_some() || self.confined
+    }
+
+    /// Returns the user's home directory, from `$HOME` or the user database.
+    pub fn home(&self) -> Option<PathBuf> {
+        self.path("HOME").or_else(|| {
+            let user = User::from_uid(Uid::from_raw(self.uid())).ok()??;
+            Some(user.dir)
+        })
+    }
+
+    /// Returns `$XDG_CONFIG_HOME`, or `.config` in the home directory.
+    pub fn config_home(&self) -> Option<PathBuf> {
+        self.path("XDG_CONFIG_HOME")
+            .or_else(|| Some(self.home()?.join(".config")))
+    }
+
+    /// Returns `$XDG_DATA_HOME`, or `.local/share` in the home directory.
+    pub fn data_home(&self) -> Option<PathBuf> {
+        self.path("XDG_DATA_HOME")
+            .or_else(|| Some(self.home()?.join(".local/share")))
+    }
+}
+
+/// Returns whether this process lacks what makes a root user one: `CAP_SYS_ADMIN`
+/// (bit 21 of `CapEff`, proc(5)) and a user namespace with all ids. What cannot be
+/// read is taken as not lacking, as Podman does.
+fn confined() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let capable = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_none_or(|mask| mask & (1 << 21) != 0);
+    let mapped_in_part = std::fs::read_to_string("/proc/self/uid_map")
+        .is_ok_and(|map| !map.split_whitespace().any(|word| word == "4294967295"));
+    !capable || mapped_in_part
+}

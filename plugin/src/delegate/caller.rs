@@ -1,0 +1,221 @@
+//! Who called us: the netavark above and the podman above that.
+//!
+//! A plugin is told neither where netavark is nor how it was called; both are in
+//! the parent process' command line (`--config RUNDIR --rootless=BOOL
+//! --aardvark-binary=PATH … setup NETNS`, Podman's `execNetavark`).
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+
+use super::DelegateError;
+use crate::containers_conf::{ContainersConf, Environment};
+use crate::evidence::{self, ProcessFact};
+use crate::lease::{Delegation, Process};
+
+/// Names the netavark executable to run, whatever called us.
+pub const NETAVARK_VARIABLE: &str = "BERTH_NETAVARK";
+
+/// Where Podman's packages put netavark, in Podman's search order
+/// (containers.conf(5), `helper_binaries_dir`).
+const HELPER_DIRECTORIES: [&str; 4] = [
+    "/usr/local/libexec/podman",
+    "/usr/local/lib/podman",
+    "/usr/libexec/podman",
+    "/usr/lib/podman",
+];
+
+/// The processes above us.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// How to call netavark the way it was called.
+    pub delegation: Delegation,
+    /// The podman that asked, if it still runs.
+    pub starter: Option<Process>,
+}
+
+/// netavark's own command line, as far as it concerns a nested call
+/// (netavark `main.rs`, `Opts`, 1.6 to 2.1).
+#[derive(Debug, Parser)]
+#[command(disable_help_flag = true, disable_version_flag = true)]
+struct CommandLine {
+    #[arg(short, long)]
+    config: PathBuf,
+    #[arg(short, long, action = clap::ArgAction::Set, default_value = "false")]
+    rootless: bool,
+    #[arg(short, long)]
+    aardvark_binary: Option<OsString>,
+    #[arg(long)]
+    firewall_driver: Option<String>,
+    #[arg(long = "plugin-directory")]
+    _plugin_directories: Vec<PathBuf>,
+    #[arg(short, long = "file")]
+    _file: Option<PathBuf>,
+    #[arg(required = true)]
+    _verb: Vec<String>,
+}
+
+/// Finds out who called us. Without a netavark above, as when a person calls the
+/// plugin by hand, what Podman would pass by default.
+///
+/// # Errors
+/// If no netavark executable can be found.
+pub fn caller() -> Result<Caller, DelegateError> {
+    let parent = evidence::process(nix::unistd::getppid().as_raw());
+    let called = parent.as_ref().and_then(command_line);
+    let starter = called
+        .as_ref()
+        .and(parent.as_ref())
+        .and_then(evidence::parent_of);
+    let executable = parent.as_ref().filter(|_| called.is_some()).map(executable);
+    let delegation = Delegation {
+        netavark: find_netavark(executable)?,
+        dns_port: env::var("NETAVARK_DNS_PORT").ok(),
+        ..called.unwrap_or_else(defaults)
+    };
+    Ok(Caller {
+        delegation,
+        starter: starter.map(|fact| fact.process),
+    })
+}
+
+/// Returns how the parent was called, or `None` if it is no netavark.
+fn command_line(parent: &ProcessFact) -> Option<Delegation> {
+    let line = CommandLine::try_parse_from(&parent.arguments).ok()?;
+    Some(Delegation {
+        netavark: PathBuf::new(),
+        config: line.config,
+        rootless: line.rootless,
+        aardvark_binary: line.aardvark_binary.map(PathBuf::from),
+        firewall_driver: line
+            .firewall_driver
+            .or_else(|| env::var("NETAVARK_FW").ok()),
+        dns_port: None,
+    })
+}
+
+/// Returns what Podman passes by default: as root the fixed run directory, else
+/// the one below `XDG_RUNTIME_DIR` (Podman's `networkRunDir`).
+fn defaults() -> Delegation {
+    let rootless = !nix::unistd::geteuid().is_root();
+    let runtime = env::var_os("XDG_RUNTIME_DIR")
+        .map(PathBuf::from)
+        .filter(|_| rootless);
+    let run = runtime.unwrap_or_else(|| PathBuf::from("/run"));
+    let helper = |name| HELPER_DIRECTORIES.map(|dir| Path::new(dir).join(name));
+    Delegation {
+        config: run.join("containers/networks"),
+        rootless,
+        aardvark_binary: helper("aardvark-dns")
+            .into_iter()
+            .find(|path| path.is_file()),
+        firewall_driver: env::var("NETAVARK_FW").ok(),
+        ..Delegation::default()
+    }
+}
+
+/// Returns the executable of a process. If its file was replaced since, as by
+/// an upgrade, the link below `/proc` still runs the old one.
+fn executable(fact: &ProcessFact) -> PathBuf {
+    let link = PathBuf::from(format!("/proc/{}/exe", fact.process.pid));
+    link.read_link()
+        .ok()
+        .filter(|path| path.is_file())
+        .unwrap_or(link)
+}
+
+/// Returns the netavark to run: the one named by hand, the one that called us,
+/// else the first in Podman's helper directories.
+fn find_netavark(caller: Option<PathBuf>) -> Result<PathBuf, DelegateError> {
+    if let Some(named) = env::var_os(NETAVARK_VARIABLE).filter(|value| !value.is_empty()) {
+        return Ok(named.into());
+    }
+    if let Some(caller) = caller {
+        return Ok(caller);
+    }
+    let configured =
+        ContainersConf::load(&Environment::of_this_process()).map(|conf| conf.helper_binaries_dir);
+    let configured = configured.unwrap_or_else(|error| {
+        log::warn!("looking for netavark in the default directories only: {error}");
+        Vec::new()
+    });
+    let defaults = HELPER_DIRECTORIES.iter().map(PathBuf::from);
+    let directories: Vec<PathBuf> = configured.into_iter().chain(defaults).collect();
+    let found = directories
+        .iter()
+        .map(|dir| dir.join("netavark"))
+        .find(|path| path.is_file());
+    found.ok_or(DelegateError::NotFound { directories })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(arguments: &[&str]) -> ProcessFact {
+        ProcessFact {
+            process: Process {
+                pid: 7,
+                start_time: 1,
+            },
+            parent: 6,
+            name: "netavark".into(),
+            arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
+            namespace: None,
+        }
+    }
+
+    #[test]
+    fn podmans_command_line_is_understood() {
+        let line = command_line(&process(&[
+            "/usr/lib/podman/netavark",
+            "--config",
+            "/run/containers/networks",
+            "--rootless=false",
+            "--aardvark-binary=/usr/lib/podman/aardvark-dns",
+            "--plugin-directory",
+            "/a",
+            "--plugin-directory",
+            "/b",
+            "setup",
+            "/run/netns/netns-1",
+        ]))
+        .expect("a netavark");
+        assert_eq!(line.config, Path::new("/run/containers/networks"));
+        assert_eq!(
+            line.aardvark_binary,
+            Some("/usr/lib/podman/aardvark-dns".into())
+        );
+        assert!(!line.rootless);
+    }
+
+    #[test]
+    fn an_unset_aardvark_binary_is_passed_on_as_it_came() {
+        let line = command_line(&process(&[
+            "netavark",
+            "--config",
+            "/r",
+            "--rootless=true",
+            "--aardvark-binary=",
+            "--firewall-driver",
+            "none",
+            "teardown",
+            "/n",
+        ]))
+        .expect("a netavark");
+        assert_eq!(line.aardvark_binary, Some(PathBuf::new()));
+        assert_eq!(line.firewall_driver.as_deref(), Some("none"));
+        assert!(line.rootless);
+    }
+
+    #[test]
+    fn a_shell_is_no_netavark() {
+        assert_eq!(
+            command_line(&process(&["bash", "-c", "berth setup /n"])),
+            None
+        );
+        assert_eq!(command_line(&process(&[])), None);
+    }
+}

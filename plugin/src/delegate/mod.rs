@@ -1,0 +1,306 @@
+//! Running the real netavark for the plumbing, with the addresses we chose.
+//!
+//! netavark makes and removes the interface, the firewall rules and the DNS
+//! entry; this module only calls it. It never changes a lease.
+
+mod caller;
+mod request;
+mod standin;
+
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use serde::Deserialize;
+use serde_json::Value;
+use thiserror::Error;
+use wait_timeout::ChildExt;
+
+pub use caller::{Caller, NETAVARK_VARIABLE, caller};
+pub use request::{Plan, SeveralPerSubnet};
+pub use standin::{StandIn, StandInError};
+
+use crate::lease::Delegation;
+
+/// How long netavark may take. It needs some 30 ms for a setup and 90 ms for a
+/// teardown; Podman holds its network lock meanwhile, so there must be an end.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Failure of the plumbing.
+#[derive(Debug, Error)]
+pub enum DelegateError {
+    /// There is no netavark.
+    #[error(
+        "found no netavark in {}; install it, or name it in the environment variable {NETAVARK_VARIABLE}",
+        list(directories)
+    )]
+    NotFound {
+        /// Where it was looked for.
+        directories: Vec<PathBuf>,
+    },
+    /// It could not be started, spoken to or waited for.
+    #[error("failed to run {}", netavark.display())]
+    Run {
+        /// The executable.
+        netavark: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It did not end in time and was killed.
+    #[error("{} {verb} did not end within {}s and was killed", netavark.display(), PATIENCE.as_secs())]
+    TimedOut {
+        /// The executable.
+        netavark: PathBuf,
+        /// What it was told to do.
+        verb: &'static str,
+    },
+    /// It refused; its own words.
+    #[error("{0}")]
+    Refused(String),
+    /// It ended without an answer that could be understood.
+    #[error("{} {verb} ended with {status} and answered {answer:?}", netavark.display())]
+    Answer {
+        /// The executable.
+        netavark: PathBuf,
+        /// What it was told to do.
+        verb: &'static str,
+        /// How it ended.
+        status: ExitStatus,
+        /// The beginning of what it wrote.
+        answer: String,
+    },
+}
+
+impl DelegateError {
+    /// Returns the failures netavark reports that mean more than "already gone".
+    ///
+    /// A teardown that finds no interface, DNS entry or file to remove says so
+    /// with `ENODEV` or `ENOENT` (netavark 1.14 `remove_link`, `delete_entry`).
+    fn serious(&self) -> Option<String> {
+        let Self::Refused(text) = self else {
+            return Some(crate::chain(self));
+        };
+        const GONE: [&str; 2] = [
+            "No such device (os error 19)",
+            "No such file or directory (os error 2)",
+        ];
+        let text = text
+            .strip_prefix("netavark encountered multiple errors:")
+            .unwrap_or(text);
+        let failures: Vec<&str> = text
+            .split("\n\t- ")
+            .map(str::trim)
+            .filter(|failure| {
+                !failure.is_empty() && !GONE.iter().any(|gone| failure.ends_with(gone))
+            })
+            .collect();
+        (!failures.is_empty()).then(|| failures.join("; "))
+    }
+}
+
+/// Sets the plumbing up and returns netavark's status block for the network.
+///
+/// # Errors
+/// If netavark cannot be run, refuses, or does not end in time. The plumbing
+/// may then be half there: tear it down.
+pub fn setup(
+    delegation: &Delegation,
+    plan: &Plan<'_>,
+    namespace: &Path,
+) -> Result<Value, DelegateError> {
+    let several = if plan.has_several_per_subnet() {
+        version(&delegation.netavark)?
+    } else {
+        SeveralPerSubnet::AsTheyAre
+    };
+    let answer = run(delegation, "setup", namespace, &plan.setup_request(several))?;
+    Ok(plan.status_block(answer))
+}
+
+/// Takes the plumbing down. What is gone already is no failure.
+///
+/// # Errors
+/// If netavark cannot be run, does not end in time, or reports a failure that
+/// means more than "already gone": all those failures, joined.
+pub fn teardown(delegation: &Delegation, plan: &Plan<'_>, namespace: &Path) -> Result<(), String> {
+    match run(delegation, "teardown", namespace, &plan.teardown_request()) {
+        Ok(_) => Ok(()),
+        Err(error) => error.serious().map_or(Ok(()), Err),
+    }
+}
+
+/// Runs netavark and returns what it answered.
+///
+/// Input and output are files in memory: neither side can block the other, and
+/// an early exit of netavark cannot break a pipe. Its standard error is ours,
+/// which is the user's terminal. It runs in a process group of its own, so that
+/// a Ctrl-C at that terminal does not stop it half-way.
+fn run(
+    delegation: &Delegation,
+    verb: &'static str,
+    namespace: &Path,
+    request: &Value,
+) -> Result<Value, DelegateError> {
+    let netavark = &delegation.netavark;
+    let failed = |source| DelegateError::Run {
+        netavark: netavark.clone(),
+        source,
+    };
+    log::debug!(
+        "running {} {verb} {} with {request}",
+        netavark.display(),
+        namespace.display()
+    );
+    let input = memory(request.to_string().as_bytes()).map_err(failed)?;
+    let mut output = memory(b"").map_err(failed)?;
+    let mut command = Command::new(netavark);
+    command
+        .arg("--config")
+        .arg(&delegation.config)
+        .arg(format!("--rootless={}", delegation.rootless))
+        .stdin(Stdio::from(input))
+        .stdout(Stdio::from(output.try_clone().map_err(failed)?))
+        .process_group(0);
+    if let Some(aardvark) = &delegation.aardvark_binary {
+        command.arg("--aardvark-binary").arg(aardvark);
+    }
+    if let Some(driver) = &delegation.firewall_driver {
+        command.arg("--firewall-driver").arg(driver);
+    }
+    if let Some(port) = &delegation.dns_port {
+        command.env("NETAVARK_DNS_PORT", port);
+    }
+    let mut child = command.arg(verb).arg(namespace).spawn().map_err(failed)?;
+    let status = match child.wait_timeout(PATIENCE).map_err(failed)? {
+        Some(status) => status,
+        None => {
+            child.kill().and_then(|()| child.wait()).map_err(failed)?;
+            return Err(DelegateError::TimedOut {
+                netavark: netavark.clone(),
+                verb,
+            });
+        }
+    };
+    let mut text = String::new();
+    let read = output
+        .rewind()
+        .and_then(|()| output.read_to_string(&mut text));
+    read.map_err(failed)?;
+    understand(status, &text).ok_or_else(|| DelegateError::Answer {
+        netavark: netavark.clone(),
+        verb,
+        status,
+        answer: text.chars().take(200).collect(),
+    })?
+}
+
+/// Returns what an answer says, or `None` if it is not one.
+fn understand(status: ExitStatus, text: &str) -> Option<Result<Value, DelegateError>> {
+    #[derive(Deserialize)]
+    struct Envelope {
+        error: String,
+    }
+    if status.success() {
+        let text = if text.trim().is_empty() { "null" } else { text };
+        return serde_json::from_str(text).ok().map(Ok);
+    }
+    let envelope: Envelope = serde_json::from_str(text)
+        .ok()
+        .filter(|_| status.signal().is_none())?;
+    Some(Err(DelegateError::Refused(envelope.error)))
+}
+
+/// Returns a file in memory that holds these bytes, to be read from the start.
+fn memory(bytes: &[u8]) -> io::Result<File> {
+    let mut file = File::from(memfd_create("berth", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// Returns how this netavark takes several addresses of one subnet: by their
+/// own from 2.0 on, before that each with a subnet entry.
+fn version(netavark: &Path) -> Result<SeveralPerSubnet, DelegateError> {
+    let failed = |source| DelegateError::Run {
+        netavark: netavark.to_owned(),
+        source,
+    };
+    let output = Command::new(netavark)
+        .arg("--version")
+        .output()
+        .map_err(failed)?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let major = text
+        .split_whitespace()
+        .nth(1)
+        .and_then(|version| version.split('.').next());
+    match major.and_then(|major| major.parse::<u32>().ok()) {
+        Some(major) if major < 2 => Ok(SeveralPerSubnet::RepeatedSubnets),
+        Some(_) => Ok(SeveralPerSubnet::AsTheyAre),
+        None => Err(DelegateError::Answer {
+            netavark: netavark.to_owned(),
+            verb: "--version",
+            status: output.status,
+            answer: text.chars().take(200).collect(),
+        }),
+    }
+}
+
+fn list(directories: &[PathBuf]) -> String {
+    let texts: Vec<String> = directories
+        .iter()
+        .map(|dir| dir.display().to_string())
+        .collect();
+    texts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn serious(text: &str) -> Option<String> {
+        DelegateError::Refused(text.to_owned()).serious()
+    }
+
+    #[test]
+    fn what_is_gone_already_is_no_failure_of_a_teardown() {
+        let gone = "netavark encountered multiple errors:\n\t- remove aardvark entries: IO error: \
+                    No such file or directory (os error 2)\n\t- failed to delete container veth \
+                    eth0: Netlink error: No such device (os error 19)";
+        assert_eq!(serious(gone), None);
+        assert_eq!(
+            serious("remove aardvark entries: IO error: No such file or directory (os error 2)"),
+            None
+        );
+    }
+
+    #[test]
+    fn every_other_failure_of_a_teardown_is_reported() {
+        let mixed = "netavark encountered multiple errors:\n\t- a: No such device (os error 19)\n\t- \
+                     nft failed\n\t- b: Operation not permitted (os error 1)";
+        assert_eq!(
+            serious(mixed).as_deref(),
+            Some("nft failed; b: Operation not permitted (os error 1)")
+        );
+        assert_eq!(serious("plain").as_deref(), Some("plain"));
+    }
+
+    #[test]
+    fn an_answer_is_understood_only_when_it_is_one() {
+        let (good, bad) = (ExitStatus::from_raw(0), ExitStatus::from_raw(1 << 8));
+        assert_eq!(
+            understand(good, "").expect("empty").expect("good"),
+            Value::Null
+        );
+        let refused = understand(bad, r#"{"error":"no"}"#).expect("an envelope");
+        assert_eq!(refused.expect_err("an error").to_string(), "no");
+        assert!(understand(bad, "panicked").is_none());
+        assert!(understand(good, "{").is_none());
+        assert!(understand(ExitStatus::from_raw(9), r#"{"error":"no"}"#).is_none());
+    }
+}

@@ -1,0 +1,139 @@
+//! What netavark is asked to do: our request turned into its own. No I/O.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde_json::{Map, Value, json};
+
+use crate::options::{Plumbing, passed_on};
+use crate::pool::normalise;
+use crate::protocol::{PluginExec, Subnet};
+
+/// How a netavark takes several addresses of one subnet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeveralPerSubnet {
+    /// Just so (netavark 2).
+    AsTheyAre,
+    /// netavark 1 pairs addresses with subnets one by one, so the subnet is
+    /// repeated for each further address, without its gateway: it would be
+    /// added to the bridge twice.
+    RepeatedSubnets,
+}
+
+/// The plumbing of one tenancy.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan<'a> {
+    /// The request as netavark sent it to us.
+    pub exec: &'a PluginExec,
+    /// The driver that does the work.
+    pub plumbing: Plumbing,
+    /// The leased addresses.
+    pub addresses: &'a [IpAddr],
+}
+
+impl Plan<'_> {
+    /// Returns whether a subnet has more than one of the addresses.
+    pub fn has_several_per_subnet(&self) -> bool {
+        self.exec
+            .network
+            .subnets
+            .iter()
+            .any(|subnet| self.within(subnet).count() > 1)
+    }
+
+    /// Returns the addresses of one subnet.
+    fn within<'s>(&'s self, subnet: &Subnet) -> impl Iterator<Item = IpAddr> + use<'s> {
+        let subnet = normalise(subnet.subnet);
+        self.addresses
+            .iter()
+            .copied()
+            .filter(move |address| subnet.contains(*address))
+    }
+
+    /// Returns netavark's setup request.
+    pub fn setup_request(&self, several: SeveralPerSubnet) -> Value {
+        let mut subnets = Vec::new();
+        let mut addresses = Vec::new();
+        for subnet in &self.exec.network.subnets {
+            subnets.push(subnet.clone());
+            addresses.extend(self.within(subnet));
+            if several == SeveralPerSubnet::RepeatedSubnets {
+                let bare = Subnet {
+                    gateway: None,
+                    ..subnet.clone()
+                };
+                let further = self.within(subnet).skip(1);
+                subnets.extend(further.map(|_| bare.clone()));
+            }
+        }
+        self.request(subnets, addresses)
+    }
+
+    /// Returns netavark's teardown request: one address for each subnet.
+    ///
+    /// netavark 1 panics when there are fewer addresses than subnets, so a
+    /// subnet whose address is not known gets its network address, which no
+    /// container has.
+    pub fn teardown_request(&self) -> Value {
+        let subnets = self.exec.network.subnets.clone();
+        let first = |subnet| {
+            self.within(subnet)
+                .next()
+                .unwrap_or(normalise(subnet.subnet).network())
+        };
+        let addresses = subnets.iter().map(first).collect();
+        self.request(subnets, addresses)
+    }
+
+    fn request(&self, subnets: Vec<Subnet>, addresses: Vec<IpAddr>) -> Value {
+        let name = &self.exec.network.name;
+        let mut network = self.exec.network.clone();
+        network.driver = self.plumbing.as_str().to_owned();
+        network.options = passed_on(&network.options);
+        network.ipam_options = BTreeMap::from([("driver".to_owned(), "host-local".to_owned())]);
+        network.subnets = subnets;
+        let mut options = self.exec.network_options.clone();
+        options.static_ips = addresses;
+        let mut request = self.exec.rest.clone();
+        request.extend(Map::from_iter([
+            ("container_id".to_owned(), json!(self.exec.container_id)),
+            ("container_name".to_owned(), json!(self.exec.container_name)),
+            ("port_mappings".to_owned(), self.exec.port_mappings.clone()),
+            ("networks".to_owned(), json!({ name: options })),
+            ("network_info".to_owned(), json!({ name: network })),
+        ]));
+        Value::Object(request)
+    }
+
+    /// Returns the network's status block out of netavark's answer. An address
+    /// that went with a repeated subnet gets its subnet's gateway back.
+    pub fn status_block(&self, mut answer: Value) -> Value {
+        let mut status = answer[&self.exec.network.name].take();
+        let interfaces = status.get_mut("interfaces").and_then(Value::as_object_mut);
+        let listed = interfaces.into_iter().flat_map(|map| map.values_mut());
+        let subnets = listed.filter_map(|interface| interface.get_mut("subnets")?.as_array_mut());
+        for entry in subnets.flatten() {
+            let address = entry["ipnet"]
+                .as_str()
+                .and_then(|text| text.split('/').next()?.parse().ok());
+            let gateway = address.and_then(|address| self.gateway_of(address));
+            if let Some(gateway) = gateway
+                && entry["gateway"].is_null()
+            {
+                entry["gateway"] = json!(gateway);
+            }
+        }
+        status
+    }
+
+    fn gateway_of(&self, address: IpAddr) -> Option<IpAddr> {
+        let subnets = &self.exec.network.subnets;
+        subnets
+            .iter()
+            .find(|subnet| normalise(subnet.subnet).contains(address))?
+            .gateway
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! A stand-in for a namespace that is gone.
+//!
+//! netavark opens the container's namespace before it removes firewall rules,
+//! and removes an unused bridge only after it has removed the container's
+//! interface (netavark 1.14 `teardown.rs`, `bridge.rs` `remove_link`). So where
+//! the namespace, or the interface in it, is gone, a teardown is run against an
+//! empty namespace of our own that has an interface of that name.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+use std::thread;
+
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkInfo, LinkMessage,
+};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use nix::sched::{CloneFlags, unshare};
+use thiserror::Error;
+
+/// Failure to make a stand-in.
+#[derive(Debug, Error)]
+pub enum StandInError {
+    /// A namespace could not be made.
+    #[error("failed to make a network namespace")]
+    Namespace(#[source] io::Error),
+    /// An interface could not be made in it.
+    #[error("failed to make the interface {interface} in a network namespace")]
+    Interface {
+        /// Its name.
+        interface: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A namespace with one interface. It lives as long as this value.
+#[derive(Debug)]
+pub struct StandIn(File);
+
+impl StandIn {
+    /// Makes a namespace with an interface of this name.
+    ///
+    /// # Errors
+    /// If the kernel refuses, as without `CAP_SYS_ADMIN` or with an interface
+    /// name of more than fifteen bytes. Nothing is left behind.
+    pub fn new(interface: &str) -> Result<Self, StandInError> {
+        let make = || {
+            unshare(CloneFlags::CLONE_NEWNET)
+                .map_err(|errno| StandInError::Namespace(errno.into()))?;
+            add_veth(interface).map_err(|source| StandInError::Interface {
+                interface: interface.to_owned(),
+                source,
+            })?;
+            File::open("/proc/thread-self/ns/net")
+                .map(Self)
+                .map_err(StandInError::Namespace)
+        };
+        // Leaving a namespace is for the whole life of a thread: use a short one.
+        thread::scope(|scope| {
+            let handle = thread::Builder::new().spawn_scoped(scope, make);
+            let handle = handle.map_err(StandInError::Namespace)?;
+            let interrupted = || StandInError::Namespace(io::ErrorKind::Interrupted.into());
+            handle.join().map_err(|_| interrupted())?
+        })
+    }
+
+    /// Returns a path by which another process can open the namespace.
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from(format!(
+            "/proc/{}/fd/{}",
+            std::process::id(),
+            self.0.as_raw_fd()
+        ))
+    }
+}
+
+/// Makes a veth pair in the current namespace; the kernel names the other end.
+fn add_veth(name: &str) -> io::Result<()> {
+    let mut link = LinkMessage::default();
+    link.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    link.attributes.push(LinkAttribute::LinkInfo(vec![
+        LinkInfo::Kind(InfoKind::Veth),
+        LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(LinkMessage::default()))),
+    ]));
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+    let payload = NetlinkPayload::from(RouteNetlinkMessage::NewLink(link));
+    let mut message = NetlinkMessage::new(header, payload);
+    message.finalize();
+    let mut buffer = vec![0; message.buffer_len()];
+    message.serialize(&mut buffer);
+
+    let socket = Socket::new(NETLINK_ROUTE)?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    socket.send(&buffer, 0)?;
+    let (answer, _) = socket.recv_from_full()?;
+    let answer =
+        NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).map_err(io::Error::other)?;
+    match answer.payload {
+        NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io()),
+        _ => Ok(()),
+    }
+}

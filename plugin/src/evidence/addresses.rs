@@ -1,0 +1,128 @@
+//! Interfaces and addresses inside network namespaces.
+//!
+//! Joining a namespace changes one thread for good, so each look is a
+//! short-lived thread of its own.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::socket::SockaddrStorage;
+use thiserror::Error;
+
+use super::{Evidence, NamespaceKey};
+
+/// Failure to look into a namespace.
+#[derive(Debug, Error)]
+pub enum AddressesError {
+    /// The file cannot be opened.
+    #[error("failed to open namespace {}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The namespace cannot be joined.
+    #[error("failed to join namespace {}", path.display())]
+    Join {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: nix::Error,
+    },
+    /// The thread could not be started.
+    #[error("failed to start a thread")]
+    Thread(#[source] io::Error),
+    /// The addresses cannot be listed.
+    #[error("failed to list interfaces")]
+    List(#[source] nix::Error),
+}
+
+/// Returns whether a namespace has an interface of this name.
+///
+/// # Errors
+/// If the namespace cannot be joined or listed: that is not an answer.
+pub fn interface_exists(namespace: &Path, interface: &str) -> Result<bool, AddressesError> {
+    let listed = inside(namespace)?;
+    Ok(listed.iter().any(|(name, _)| name == interface))
+}
+
+/// Returns the addresses of one interface in a namespace.
+///
+/// # Errors
+/// As [`interface_exists`].
+pub fn interface_addresses(
+    namespace: &Path,
+    interface: &str,
+) -> Result<Vec<IpAddr>, AddressesError> {
+    let listed = inside(namespace)?.into_iter();
+    Ok(listed
+        .filter(|(name, _)| name == interface)
+        .filter_map(|(_, address)| address)
+        .collect())
+}
+
+/// Returns the addresses that some namespace of this host holds, each with a
+/// process or file that shows the namespace.
+///
+/// # Errors
+/// If one of the namespaces cannot be looked into: then nothing can be said of
+/// any address that was not found.
+pub fn on_this_host(evidence: &Evidence) -> Result<HashMap<IpAddr, PathBuf>, AddressesError> {
+    let mut seen: HashSet<NamespaceKey> = HashSet::new();
+    let of_processes = evidence.processes.iter().filter_map(|fact| {
+        let path = PathBuf::from(format!("/proc/{}/ns/net", fact.process.pid));
+        Some((fact.namespace?, path))
+    });
+    let of_files = evidence
+        .named
+        .iter()
+        .map(|(key, path)| (*key, path.clone()));
+    let mut found = HashMap::new();
+    for (key, path) in of_processes.chain(of_files) {
+        if seen.insert(key) {
+            let addresses = inside(&path)?
+                .into_iter()
+                .filter_map(|(_, address)| address);
+            found.extend(addresses.map(|address| (address, path.clone())));
+        }
+    }
+    Ok(found)
+}
+
+/// Returns every interface of a namespace, once for each of its addresses.
+fn inside(path: &Path) -> Result<Vec<(String, Option<IpAddr>)>, AddressesError> {
+    let namespace = File::open(path).map_err(|source| AddressesError::Open {
+        path: path.to_owned(),
+        source,
+    })?;
+    let look = move || {
+        setns(&namespace, CloneFlags::CLONE_NEWNET)?;
+        let list = |entry: InterfaceAddress| (entry.interface_name, entry.address.and_then(ip));
+        Ok(getifaddrs().map(|entries| entries.map(list).collect()))
+    };
+    let looked = thread::scope(|scope| {
+        let handle = thread::Builder::new().spawn_scoped(scope, look);
+        handle.map(|handle| handle.join().unwrap_or(Err(nix::Error::EIO)))
+    });
+    looked
+        .map_err(AddressesError::Thread)?
+        .map_err(|source| AddressesError::Join {
+            path: path.to_owned(),
+            source,
+        })?
+        .map_err(AddressesError::List)
+}
+
+fn ip(address: SockaddrStorage) -> Option<IpAddr> {
+    let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+    v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+}

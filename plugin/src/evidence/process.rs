@@ -1,0 +1,95 @@
+//! Processes, as `/proc` shows them.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+
+use procfs::ProcError;
+
+use super::NamespaceKey;
+use crate::lease::Process;
+
+/// One process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessFact {
+    /// Its identity.
+    pub process: Process,
+    /// Its parent's pid.
+    pub parent: i32,
+    /// The kernel's name for it, at most fifteen bytes.
+    pub name: String,
+    /// Its arguments; empty for kernel threads and zombies.
+    pub arguments: Vec<String>,
+    /// The network namespace it lives in; `None` for a zombie, or if unreadable.
+    pub namespace: Option<NamespaceKey>,
+}
+
+impl ProcessFact {
+    /// Returns whether one of the arguments is exactly this text.
+    pub fn mentions(&self, text: &str) -> bool {
+        self.arguments.iter().any(|argument| argument == text)
+    }
+}
+
+/// Returns every process but ourselves, and what could not be read about some
+/// of them. A process that ends meanwhile is left out: it is gone.
+pub(super) fn all() -> (Vec<ProcessFact>, Option<String>) {
+    let own = i32::try_from(std::process::id()).unwrap_or_default();
+    let mut unreadable = None;
+    let listing = match procfs::process::all_processes() {
+        Ok(listing) => listing,
+        Err(error) => return (Vec::new(), Some(error.to_string())),
+    };
+    let mut facts = Vec::new();
+    for entry in listing {
+        match entry.and_then(|process| observe(&process)) {
+            Ok((fact, _)) if fact.process.pid == own => {}
+            Ok((fact, doubt)) => {
+                facts.push(fact);
+                unreadable = unreadable.or(doubt);
+            }
+            Err(ProcError::NotFound(_)) => {}
+            Err(error) => unreadable = Some(error.to_string()),
+        }
+    }
+    (facts, unreadable)
+}
+
+/// Returns one process, or `None` if it has ended or cannot be read.
+pub fn process(pid: i32) -> Option<ProcessFact> {
+    let process = procfs::process::Process::new(pid).ok()?;
+    observe(&process).ok().map(|(fact, _)| fact)
+}
+
+/// Returns the parent of a process, or `None` if it has no living parent but
+/// the reaper that inherited it.
+pub fn parent_of(child: &ProcessFact) -> Option<ProcessFact> {
+    const REAPERS: [&str; 3] = ["systemd", "init", "conmon"];
+    let parent = process(child.parent).filter(|_| child.parent > 1)?;
+    (!REAPERS.contains(&parent.name.as_str())).then_some(parent)
+}
+
+/// Returns a process and, if its namespace could not be read, why.
+fn observe(process: &procfs::process::Process) -> Result<(ProcessFact, Option<String>), ProcError> {
+    let stat = process.stat()?;
+    let (namespace, doubt) = match fs::metadata(format!("/proc/{}/ns/net", process.pid)) {
+        Ok(metadata) => (Some((metadata.dev(), metadata.ino())), None),
+        // A zombie, or gone since: it lives nowhere.
+        Err(error) if error.kind() == ErrorKind::NotFound => (None, None),
+        Err(error) => (
+            None,
+            Some(format!("namespace of process {}: {error}", process.pid)),
+        ),
+    };
+    let fact = ProcessFact {
+        process: Process {
+            pid: process.pid,
+            start_time: stat.starttime,
+        },
+        parent: stat.ppid,
+        name: stat.comm,
+        arguments: process.cmdline().unwrap_or_default(),
+        namespace,
+    };
+    Ok((fact, doubt))
+}

@@ -1,0 +1,160 @@
+//! netavark's plugin protocol, version 1.0.0 (netavark `plugin-API.md`).
+//!
+//! One JSON document on standard output, errors included; all else goes to
+//! standard error, which is the user's terminal.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use serde::Serialize;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use thiserror::Error;
+
+use super::create;
+use crate::delegate::{self, DelegateError};
+use crate::lifecycle::{self, LifecycleError};
+use crate::protocol::{Info, PluginExec, error_envelope};
+
+/// Failure of a verb.
+#[derive(Debug, Error)]
+pub enum PluginError {
+    /// Standard input cannot be read.
+    #[error("failed to read the request from standard input")]
+    Read(#[source] io::Error),
+    /// It is not what netavark sends.
+    #[error(
+        "failed to understand the {verb} request on standard input ({cause}); netavark sends \
+         it, see `man netavark` and its plugin-API.md"
+    )]
+    Parse {
+        /// The verb.
+        verb: &'static str,
+        /// Where and why.
+        cause: serde_json::Error,
+    },
+    /// A name in it is empty or cannot be a name.
+    #[error("the {verb} request has no usable {field}")]
+    Field {
+        /// The verb.
+        verb: &'static str,
+        /// The field.
+        field: &'static str,
+    },
+    /// Termination signals cannot be held back.
+    #[error("failed to hold back termination signals")]
+    Signals(#[source] io::Error),
+    /// The network cannot be created.
+    #[error(transparent)]
+    Create(#[from] create::Error),
+    /// netavark cannot be found.
+    #[error(transparent)]
+    Delegate(#[from] DelegateError),
+    /// The work itself failed.
+    #[error(transparent)]
+    Lifecycle(#[from] LifecycleError),
+    /// The answer cannot be written.
+    #[error("failed to write the answer to standard output")]
+    Write(#[source] io::Error),
+}
+
+/// Prints what this plugin is.
+///
+/// # Errors
+/// If standard output is closed.
+pub fn info() -> Result<(), PluginError> {
+    answer(&Info::current()).map_err(PluginError::Write)
+}
+
+/// Completes the network configuration on standard input and prints it.
+///
+/// # Errors
+/// See [`create::run`]; nothing has been changed then, nor otherwise.
+pub fn create() -> Result<(), PluginError> {
+    answer(&create::run(&read()?)?).map_err(PluginError::Write)
+}
+
+/// Sets a container's network up and prints the status block.
+///
+/// A caller that does not take the answer is gone, killed perhaps by the same
+/// Ctrl-C that we held back: then everything is undone.
+///
+/// # Errors
+/// See [`lifecycle::setup`]; nothing is left behind then.
+pub fn setup(netns: &Path) -> Result<(), PluginError> {
+    let exec = request("setup")?;
+    hold_back_signals()?;
+    let caller = delegate::caller()?;
+    let status = lifecycle::setup(&exec, netns, &caller)?;
+    answer(&status).map_err(|error| {
+        let undone = lifecycle::teardown(&exec, netns, &caller);
+        undone.map_or_else(PluginError::from, |()| {
+            LifecycleError::Unheard(error).into()
+        })
+    })
+}
+
+/// Takes a container's network down; prints nothing.
+///
+/// # Errors
+/// See [`lifecycle::teardown`].
+pub fn teardown(netns: &Path) -> Result<(), PluginError> {
+    let exec = request("teardown")?;
+    hold_back_signals()?;
+    Ok(lifecycle::teardown(&exec, netns, &delegate::caller()?)?)
+}
+
+/// Prints an error the way netavark and Podman expect it.
+pub fn report(message: &str) {
+    if let Err(error) = answer(&error_envelope(message)) {
+        log::error!("{message} (and failed to write that to standard output: {error})");
+    }
+}
+
+/// Reads standard input to its end: netavark would report a broken pipe instead
+/// of our error.
+fn read() -> Result<String, PluginError> {
+    io::read_to_string(io::stdin()).map_err(PluginError::Read)
+}
+
+/// Reads what netavark sends with setup and teardown.
+fn request(verb: &'static str) -> Result<PluginExec, PluginError> {
+    let exec = serde_json::from_str(&read()?);
+    let exec = exec.map_err(|cause| PluginError::Parse { verb, cause })?;
+    check(&exec, verb)?;
+    Ok(exec)
+}
+
+/// Refuses a request whose names cannot identify a tenancy.
+fn check(exec: &PluginExec, verb: &'static str) -> Result<(), PluginError> {
+    let fields = [
+        ("container_id", &exec.container_id),
+        ("network id", &exec.network.id),
+        ("network name", &exec.network.name),
+        ("interface_name", &exec.network_options.interface_name),
+    ];
+    let bad = |text: &str| text.is_empty() || text.contains(['\0', '/']);
+    match fields.into_iter().find(|(_, text)| bad(text)) {
+        Some((field, _)) => Err(PluginError::Field { verb, field }),
+        None => Ok(()),
+    }
+}
+
+/// Holds back SIGTERM, SIGINT and SIGHUP until we are done: half a setup or
+/// teardown helps nobody, and every wait in it has an end.
+fn hold_back_signals() -> Result<(), PluginError> {
+    let noted = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&noted)).map_err(PluginError::Signals)?;
+    }
+    Ok(())
+}
+
+/// Writes one JSON document to standard output. Nothing else does.
+fn answer<T: Serialize>(document: &T) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    serde_json::to_writer(&mut stdout, document)?;
+    writeln!(stdout)?;
+    stdout.flush()
+}

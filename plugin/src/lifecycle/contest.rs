@@ -1,0 +1,308 @@
+//! Somebody already holds what a container asks for: are they alive?
+//!
+//! The dead give way at once, one at a time and only as far as needed; the rest
+//! is background collection's work. The live, and those of whom nothing certain
+//! is known, are named in the refusal.
+
+use std::cmp::Reverse;
+use std::fmt;
+use std::net::IpAddr;
+use std::thread;
+use std::time::Duration;
+
+use ipnetwork::IpNetwork;
+use thiserror::Error;
+
+use super::Now;
+use crate::evidence::{self, Evidence};
+use crate::lease::{ContainerId, ContainerName, Moment, Tenant};
+use crate::options::Options;
+use crate::pool::{Pool, number};
+use crate::reclaim::{self, Cause, ReclaimError, STARTER_GRACE, Verdict};
+use crate::store::{Store, StoreError};
+
+/// What a container asks for is held by others who do not give way.
+#[derive(Debug, Error)]
+pub enum Contest {
+    /// A static address is taken. Begins with Podman's words, which its users
+    /// and tests know.
+    #[error("requested ip address {address} is already allocated to container ID {holder}")]
+    Address {
+        /// The address.
+        address: IpAddr,
+        /// Who has it.
+        holder: Holder,
+    },
+    /// Every address is leased.
+    #[error("failed to lease an address from {subnet}: {census}")]
+    Full {
+        /// The subnet.
+        subnet: IpNetwork,
+        /// Who has them.
+        census: Census,
+    },
+}
+
+/// A holder that does not give way.
+#[derive(Debug)]
+pub struct Holder {
+    /// Its container's id.
+    pub container_id: ContainerId,
+    /// Its container's name.
+    pub container_name: ContainerName,
+    /// For how long it has had its lease.
+    pub since: Duration,
+    /// Why it does not give way.
+    pub verdict: Verdict,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            container_id,
+            container_name,
+            since,
+            verdict,
+        } = self;
+        let since = humantime::format_duration(Duration::from_secs(since.as_secs()));
+        write!(
+            f,
+            "{container_id} (name {container_name}, leased {since} ago): "
+        )?;
+        match verdict {
+            Verdict::Live(sign) => write!(
+                f,
+                "it is live, {sign}; stop that container or ask for another address"
+            ),
+            Verdict::Unknown(doubt) => write!(
+                f,
+                "whether it is live cannot be told ({doubt}), so it keeps the address until \
+                 its TTL runs out; stop that container or ask for another address"
+            ),
+            Verdict::Dead(cause) => write!(f, "it is gone ({cause}), but came back meanwhile"),
+        }
+    }
+}
+
+/// Who has the addresses of a full pool.
+#[derive(Debug)]
+pub struct Census {
+    leased: usize,
+    held: usize,
+    pool: u128,
+    kept_out: u128,
+    largest: Vec<(ContainerName, usize)>,
+}
+
+impl Census {
+    fn take(pool: &Pool, tenants: &[Tenant], held: usize) -> Self {
+        let count = |tenant: &Tenant| {
+            tenant
+                .holdings
+                .iter()
+                .filter(|holding| pool.offers(holding.address))
+                .count()
+        };
+        let mut largest: Vec<_> = tenants
+            .iter()
+            .map(|tenant| {
+                (
+                    tenant.container_name.clone(),
+                    count(tenant),
+                    tenant.created.boot_ms,
+                )
+            })
+            .filter(|(_, count, _)| *count > 0)
+            .collect();
+        largest.sort_by_key(|(_, count, created)| (Reverse(*count), *created));
+        let subnet =
+            number(crate::pool::last_address(pool.subnet())) - number(pool.subnet().network());
+        Self {
+            leased: largest.iter().map(|(_, count, _)| count).sum(),
+            held,
+            pool: pool.len(),
+            kept_out: subnet.saturating_add(1) - pool.len(),
+            largest: largest
+                .into_iter()
+                .take(3)
+                .map(|(name, count, _)| (name, count))
+                .collect(),
+        }
+    }
+}
+
+impl fmt::Display for Census {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            leased,
+            held,
+            pool,
+            kept_out,
+            largest,
+        } = self;
+        write!(
+            f,
+            "{leased} of its {pool} addresses are leased, {held} held; {kept_out} are kept out \
+             (network, broadcast, gateway, outside the lease range, excluded)"
+        )?;
+        let names: Vec<_> = largest
+            .iter()
+            .map(|(name, count)| format!("{name} ({count})"))
+            .collect();
+        if !names.is_empty() {
+            write!(f, "; most are held by {}", names.join(", "))?;
+        }
+        f.write_str("; remove containers that are not needed, or widen the lease range")
+    }
+}
+
+/// Failure while settling a contest.
+#[derive(Debug, Error)]
+pub(super) enum ContestError {
+    #[error(transparent)]
+    Contest(#[from] Contest),
+    #[error(transparent)]
+    Reclaim(#[from] ReclaimError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Settles who gets a leased address: returns once its holder, being dead, has
+/// been removed, else refuses.
+pub(super) fn for_address(
+    store: &Store<'_>,
+    address: IpAddr,
+    holder: Tenant,
+    now: &Now,
+) -> Result<(), ContestError> {
+    let since = now.moment.since(&holder.created);
+    let (container_id, container_name) = (
+        holder.tenancy.container_id.clone(),
+        holder.container_name.clone(),
+    );
+    match remove_one_dead(store, vec![holder], now)? {
+        None => Ok(()),
+        Some(mut verdicts) => {
+            let verdict = verdicts
+                .pop()
+                .unwrap_or_else(|| Verdict::Unknown(String::new()));
+            let holder = Holder {
+                container_id,
+                container_name,
+                since,
+                verdict,
+            };
+            Err(Contest::Address { address, holder }.into())
+        }
+    }
+}
+
+/// Makes room in a full pool: returns once one dead holder has been removed,
+/// else refuses.
+pub(super) fn for_pool(
+    store: &Store<'_>,
+    pool: &Pool,
+    tenants: Vec<Tenant>,
+    held: usize,
+    now: &Now,
+) -> Result<(), ContestError> {
+    let census = Census::take(pool, &tenants, held);
+    let offered = |tenant: &Tenant| tenant.holdings.iter().any(|held| pool.offers(held.address));
+    let candidates = tenants.into_iter().filter(offered).collect();
+    match remove_one_dead(store, candidates, now)? {
+        None => Ok(()),
+        Some(_) => Err(Contest::Full {
+            subnet: pool.subnet(),
+            census,
+        }
+        .into()),
+    }
+}
+
+/// Reclaims from the first candidate found dead. Returns the verdicts if there
+/// is none, and renews the leases of those seen live.
+fn remove_one_dead(
+    store: &Store<'_>,
+    mut candidates: Vec<Tenant>,
+    now: &Now,
+) -> Result<Option<Vec<Verdict>>, ContestError> {
+    candidates.sort_by_key(|tenant| tenant.renewed.boot_ms);
+    let mut verdicts = judge_all(&candidates, now);
+    let certain = |verdict: &Verdict| matches!(verdict, Verdict::Dead(cause) if !cause.is_hasty());
+    if !verdicts.iter().any(certain)
+        && verdicts
+            .iter()
+            .any(|verdict| matches!(verdict, Verdict::Dead(_)))
+    {
+        // A podman killed a moment ago may have a conmon on its way.
+        thread::sleep(STARTER_GRACE);
+        verdicts = judge_all(&candidates, now);
+    }
+    let dead = verdicts.iter().position(certain);
+    let dead = dead.or_else(|| verdicts.iter().position(|v| matches!(v, Verdict::Dead(_))));
+    if let Some(index) = dead {
+        let (tenant, verdict) = (&candidates[index], &verdicts[index]);
+        if let Verdict::Dead(cause) = verdict {
+            log::info!(
+                "reclaiming from container {} on network {}: {cause}",
+                tenant.tenancy.container_id.short(),
+                tenant.network_name
+            );
+        }
+        reclaim::reclaim(store, tenant, now.moment)?;
+        return Ok(None);
+    }
+    renew(store, &candidates, &verdicts, now.moment)?;
+    Ok(Some(verdicts))
+}
+
+/// Judges tenants by evidence taken now, after they were read from the store.
+fn judge_all(tenants: &[Tenant], now: &Now) -> Vec<Verdict> {
+    let at = evidence::now().unwrap_or(now.moment);
+    let evidence = Evidence::gather(tenants, &now.boot_id, at);
+    let mut verdicts: Vec<_> = tenants
+        .iter()
+        .map(|t| reclaim::judge(t, &evidence))
+        .collect();
+    let expired = |(tenant, verdict): (&Tenant, &Verdict)| {
+        matches!(verdict, Verdict::Unknown(_)) && reclaim::has_expired(tenant, &at)
+    };
+    if tenants.iter().zip(&verdicts).any(expired)
+        && let Ok(held) = evidence::on_this_host(&evidence)
+    {
+        for (tenant, verdict) in tenants.iter().zip(&mut verdicts) {
+            let gone = tenant
+                .holdings
+                .iter()
+                .all(|holding| !held.contains_key(&holding.address));
+            if gone && expired((tenant, &*verdict)) {
+                *verdict = Verdict::Dead(Cause::Expired);
+            }
+        }
+    }
+    verdicts
+}
+
+/// Renews the leases of tenants seen live: their TTL starts again.
+fn renew(
+    store: &Store<'_>,
+    tenants: &[Tenant],
+    verdicts: &[Verdict],
+    now: Moment,
+) -> Result<(), StoreError> {
+    let mut transaction = store.begin();
+    for (tenant, verdict) in tenants.iter().zip(verdicts) {
+        if matches!(verdict, Verdict::Live(_)) {
+            let ttl = Options::parse(&tenant.request.network)
+                .unwrap_or_default()
+                .ttl;
+            let renewed = Tenant {
+                renewed: now,
+                expires: now.after(ttl),
+                ..tenant.clone()
+            };
+            transaction.update(&renewed)?;
+        }
+    }
+    transaction.commit(now)
+}

@@ -1,0 +1,72 @@
+//! The life of a lease, step by step: `offered` durably before anything is
+//! plumbed, `bound` once netavark has succeeded, released with a hold.
+//!
+//! Front ends parse and print; this is what they all do in between. The steps
+//! and what a kill at each of them leaves are in `ARCHITECTURE.md`.
+
+mod contest;
+mod error;
+mod setup;
+mod teardown;
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use error::LifecycleError;
+pub use setup::setup;
+pub use teardown::teardown;
+
+use crate::evidence::{self, ClockError};
+use crate::lease::Moment;
+use crate::lease::Tenancy;
+use crate::protocol::PluginExec;
+
+/// Overrides where the store lives.
+pub const STATE_VARIABLE: &str = "BERTH_STATE_DIR";
+
+/// How long a command waits for another one to let go of the store. Podman
+/// serialises its own calls, so only an operator's command can be in the way.
+pub const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+
+/// The boot and the time a command runs in.
+#[derive(Clone, Debug)]
+struct Now {
+    boot_id: String,
+    moment: Moment,
+}
+
+impl Now {
+    fn read() -> Result<Self, ClockError> {
+        Ok(Self {
+            boot_id: evidence::boot_id()?,
+            moment: evidence::now()?,
+        })
+    }
+}
+
+/// Returns the store's directory: `berth` in netavark's run directory, so that
+/// rootful, rootless and a custom runroot each have their own.
+fn state_directory(run_directory: &Path) -> PathBuf {
+    let named = env::var_os(STATE_VARIABLE).filter(|value| !value.is_empty());
+    named.map_or_else(|| run_directory.join("berth"), PathBuf::from)
+}
+
+/// Returns the tenancy a request speaks of.
+fn tenancy(exec: &PluginExec) -> Tenancy {
+    Tenancy {
+        network_id: exec.network.id.as_str().into(),
+        container_id: exec.container_id.as_str().into(),
+        interface: exec.network_options.interface_name.as_str().into(),
+    }
+}
+
+/// Returns how a command introduces itself to others that wait for the store.
+fn introduction(verb: &str, exec: &PluginExec) -> String {
+    let container = tenancy(exec).container_id;
+    format!(
+        "{verb} of container {} on network {}",
+        container.short(),
+        exec.network.name
+    )
+}

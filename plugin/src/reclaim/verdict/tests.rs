@@ -1,0 +1,244 @@
+//! The verdict table, row by row.
+
+use super::*;
+use crate::evidence::NamespaceKey;
+use crate::lease::{Process, Tenancy, fixture};
+
+const HERE: NamespaceKey = (4, 40);
+const HOST: NamespaceKey = (4, 1);
+const CONTAINER: &str = "1f2e3d4c5b6a";
+const NETNS: &str = "/run/netns/netns-1";
+
+/// Builds evidence in one line each.
+struct World(Evidence);
+
+impl World {
+    /// A minute after the lease; the starter runs, the namespace is there, nobody is in it.
+    fn new() -> Self {
+        let tenant = tenant();
+        let evidence = Evidence {
+            at: tenant.created.after(Duration::from_secs(60)),
+            boot_id: "boot".into(),
+            ..Evidence::default()
+        };
+        Self(evidence)
+            .path(PathFact::There(HERE))
+            .process(50, "podman", HOST, &[])
+    }
+
+    fn path(mut self, fact: PathFact) -> Self {
+        self.0.paths.insert(NETNS.into(), fact);
+        self
+    }
+
+    fn process(
+        mut self,
+        pid: i32,
+        name: &str,
+        namespace: NamespaceKey,
+        arguments: &[&str],
+    ) -> Self {
+        self.0.processes.push(ProcessFact {
+            process: Process {
+                pid,
+                start_time: 500,
+            },
+            parent: 1,
+            name: name.into(),
+            arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
+            namespace: Some(namespace),
+        });
+        self
+    }
+
+    fn without(mut self, pid: i32) -> Self {
+        self.0.processes.retain(|fact| fact.process.pid != pid);
+        self
+    }
+
+    fn named(mut self, key: NamespaceKey, path: &str) -> Self {
+        self.0.named.insert(key, path.into());
+        self
+    }
+
+    fn later(mut self, wait: Duration) -> Self {
+        self.0.at = self.0.at.after(wait);
+        self
+    }
+
+    fn unreadable(mut self) -> Self {
+        self.0.unreadable = Some("namespace of process 9: Permission denied".into());
+        self
+    }
+
+    fn boot(mut self, id: &str) -> Self {
+        self.0.boot_id = id.into();
+        self
+    }
+}
+
+fn tenant() -> Tenant {
+    let tenancy = Tenancy {
+        network_id: "N".into(),
+        container_id: CONTAINER.into(),
+        interface: "eth0".into(),
+    };
+    fixture(tenancy, Vec::new())
+}
+
+#[track_caller]
+fn check(world: World, expected: &str) {
+    let verdict = judge(&tenant(), &world.0);
+    let text = match verdict {
+        Verdict::Live(sign) => format!("live: {sign}"),
+        Verdict::Dead(cause) => format!("dead: {cause}"),
+        Verdict::Unknown(doubt) => format!("unknown: {doubt}"),
+    };
+    assert_eq!(text, expected);
+}
+
+const ABANDONED: &str = "dead: nobody lives in its namespace and nobody is starting it";
+const GONE: &str = "dead: its namespace is gone";
+const AT_WORK: &str = "live: process 9 (x) is at work for it";
+const INHABITED: &str = "live: process 9 (x) lives in its namespace";
+const STARTING: &str = "live: process 50 is starting it";
+
+#[test]
+fn another_boot_is_death_whatever_else_is_seen() {
+    check(
+        World::new().process(9, "x", HERE, &[]).boot("next"),
+        "dead: its lease is of an earlier boot",
+    );
+}
+
+#[test]
+fn a_process_in_the_namespace_is_life() {
+    check(World::new().process(9, "x", HERE, &[]), INHABITED);
+    check(
+        World::new().without(50).process(9, "x", HERE, &[]),
+        INHABITED,
+    );
+}
+
+#[test]
+fn a_namespace_without_its_file_still_lives_while_somebody_is_in_it() {
+    // netavark#1451: the file is unmounted before the teardown.
+    check(
+        World::new()
+            .path(PathFact::Missing)
+            .process(9, "x", HERE, &[]),
+        INHABITED,
+    );
+    check(
+        World::new()
+            .path(PathFact::There((7, 7)))
+            .process(9, "x", HERE, &[]),
+        INHABITED,
+    );
+}
+
+#[test]
+fn a_namespace_number_given_out_again_is_not_the_old_namespace() {
+    let reused = || {
+        World::new()
+            .process(9, "x", HERE, &[])
+            .named(HERE, "/run/netns/netns-2")
+    };
+    check(reused().path(PathFact::Missing), GONE);
+    check(reused().path(PathFact::There((7, 7))), GONE);
+}
+
+#[test]
+fn whoever_names_the_container_or_its_namespace_is_at_work_for_it() {
+    let quiet = || World::new().without(50);
+    check(
+        quiet().process(9, "x", HOST, &["conmon", "-c", CONTAINER]),
+        AT_WORK,
+    );
+    check(
+        quiet().process(9, "x", HOST, &["podman", "container", "cleanup", CONTAINER]),
+        AT_WORK,
+    );
+    check(
+        quiet().process(9, "x", HOST, &["netavark", "setup", NETNS]),
+        AT_WORK,
+    );
+    check(
+        quiet().process(9, "x", HOST, &["less", "1f2e3d4c5b6a.log"]),
+        ABANDONED,
+    );
+}
+
+#[test]
+fn a_starter_keeps_its_container_for_the_start_grace_only() {
+    check(World::new(), STARTING);
+    check(World::new().without(50), ABANDONED);
+    check(World::new().later(START_GRACE), ABANDONED);
+    check(World::new().path(PathFact::Missing), GONE);
+}
+
+#[test]
+fn a_pid_given_out_again_is_not_the_starter() {
+    let mut world = World::new();
+    world.0.processes[0].process.start_time = 501;
+    check(world, ABANDONED);
+}
+
+#[test]
+fn a_missing_or_replaced_namespace_is_death() {
+    check(World::new().without(50).path(PathFact::Missing), GONE);
+    check(
+        World::new().without(50).path(PathFact::There((4, 41))),
+        GONE,
+    );
+}
+
+#[test]
+fn an_error_is_never_absence() {
+    let doubt = "unknown: namespace of process 9: Permission denied";
+    check(World::new().without(50).unreadable(), doubt);
+    check(
+        World::new()
+            .without(50)
+            .path(PathFact::Missing)
+            .unreadable(),
+        doubt,
+    );
+    let path = PathFact::Unreadable("/run/netns/netns-1: Input/output error".into());
+    check(
+        World::new().without(50).path(path),
+        "unknown: /run/netns/netns-1: Input/output error",
+    );
+    // A sign of life needs no certainty about the rest.
+    check(
+        World::new().unreadable().process(9, "x", HERE, &[]),
+        INHABITED,
+    );
+}
+
+#[test]
+fn only_the_starters_absence_is_worth_a_second_look() {
+    for cause in [Cause::Rebooted, Cause::NamespaceGone, Cause::Expired] {
+        assert!(!cause.is_hasty());
+    }
+    assert!(Cause::Abandoned.is_hasty());
+}
+
+#[test]
+fn the_ttl_runs_on_the_boot_clock() {
+    let tenant = tenant();
+    let hour = Duration::from_secs(3600);
+    let mut now = tenant.created.after(hour);
+    assert!(has_expired(&tenant, &now));
+    now.wall_ms = 0;
+    assert!(
+        has_expired(&tenant, &now),
+        "a clock set back changes nothing"
+    );
+    now = tenant.created.after(hour - Duration::from_millis(1));
+    now.wall_ms += 86_400_000;
+    assert!(
+        !has_expired(&tenant, &now),
+        "a clock set forward changes nothing"
+    );
+}

@@ -1,0 +1,540 @@
+//! Every invariant of the store, looked at one by one.
+//!
+//! Each is named in its [`Violation`]. Nothing is repaired here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use serde::de::DeserializeOwned;
+
+use super::codec::{Table, split_network, tenancy_key, unseal, unseal_record};
+use super::error::StoreError;
+use super::extents;
+use super::holds::index_keys;
+use super::overlay::Ordered;
+use super::transaction::{StoredPool, Transaction, parse_pool};
+use crate::lease::{Hold, Lease, NetworkId, Tenancy, Tenant};
+use crate::pool::{Span, last_address};
+
+/// A contradiction within the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// A lease names a tenancy of which there is no record.
+    LeaseWithoutTenant {
+        /// The network.
+        network: NetworkId,
+        /// The leased address.
+        address: IpAddr,
+        /// Who should hold it.
+        tenancy: Tenancy,
+    },
+    /// A lease's tenant does not list it, or with another generation or kind.
+    LeaseNotListed {
+        /// The network.
+        network: NetworkId,
+        /// The leased address.
+        address: IpAddr,
+        /// Its holder.
+        tenancy: Tenancy,
+    },
+    /// A tenant lists an address of which there is no lease, or another's.
+    HoldingWithoutLease {
+        /// The tenant.
+        tenancy: Tenancy,
+        /// The address it lists.
+        address: IpAddr,
+    },
+    /// A tenant lists an address twice.
+    HoldingTwice {
+        /// The tenant.
+        tenancy: Tenancy,
+        /// The address it lists.
+        address: IpAddr,
+    },
+    /// A tenant lists no address.
+    TenantWithoutHolding {
+        /// The tenant.
+        tenancy: Tenancy,
+    },
+    /// A tenant's record is filed under another tenancy.
+    TenantMisfiled {
+        /// The tenant as the record says.
+        tenancy: Tenancy,
+    },
+    /// An address is leased and held.
+    LeasedAndHeld {
+        /// The network.
+        network: NetworkId,
+        /// The address.
+        address: IpAddr,
+    },
+    /// A lease's generation is one that is yet to be given out.
+    GenerationAhead {
+        /// The network.
+        network: NetworkId,
+        /// The leased address.
+        address: IpAddr,
+        /// The lease's generation.
+        generation: u64,
+        /// The highest generation given out.
+        highest: u64,
+    },
+    /// Two leases have one generation.
+    GenerationTwice {
+        /// The network of the second.
+        network: NetworkId,
+        /// The address of the second.
+        address: IpAddr,
+        /// The generation.
+        generation: u64,
+    },
+    /// Two free extents overlap, or touch and are not one.
+    ExtentsNotApart {
+        /// The network.
+        network: NetworkId,
+        /// The subnet.
+        subnet: IpNetwork,
+        /// First address of the upper one.
+        first: IpAddr,
+    },
+    /// Addresses count as free, but are leased, held or not offered.
+    FreeInError {
+        /// The network.
+        network: NetworkId,
+        /// The subnet.
+        subnet: IpNetwork,
+        /// The lowest such addresses.
+        span: Span,
+    },
+    /// Addresses are offered and neither leased nor held, but do not count as free.
+    FreeMissing {
+        /// The network.
+        network: NetworkId,
+        /// The subnet.
+        subnet: IpNetwork,
+        /// The lowest such addresses.
+        span: Span,
+    },
+    /// Free extents of a subnet that has no pool.
+    FreeWithoutPool {
+        /// The network.
+        network: NetworkId,
+        /// The subnet.
+        subnet: IpNetwork,
+    },
+    /// A hold is missing from an index.
+    HoldNotIndexed {
+        /// The network.
+        network: NetworkId,
+        /// The held address.
+        address: IpAddr,
+        /// The index entry's table and key.
+        entry: String,
+    },
+    /// An index has an entry for a hold that is not there, or not like that.
+    IndexWithoutHold {
+        /// The index entry's table and key.
+        entry: String,
+    },
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = |tenancy: &Tenancy| {
+            format!(
+                "container {} (interface {}) on network {}",
+                tenancy.container_id.short(),
+                tenancy.interface,
+                tenancy.network_id
+            )
+        };
+        match self {
+            Self::LeaseWithoutTenant {
+                address, tenancy, ..
+            } => {
+                write!(
+                    f,
+                    "{address} is leased to {}, of which there is no record",
+                    of(tenancy)
+                )
+            }
+            Self::LeaseNotListed {
+                address, tenancy, ..
+            } => {
+                write!(
+                    f,
+                    "{address} is leased to {}, whose record does not list it so",
+                    of(tenancy)
+                )
+            }
+            Self::HoldingWithoutLease { tenancy, address } => {
+                write!(
+                    f,
+                    "{} lists {address}, which is not leased to it",
+                    of(tenancy)
+                )
+            }
+            Self::HoldingTwice { tenancy, address } => {
+                write!(f, "{} lists {address} twice", of(tenancy))
+            }
+            Self::TenantWithoutHolding { tenancy } => {
+                write!(f, "{} has a record but no address", of(tenancy))
+            }
+            Self::TenantMisfiled { tenancy } => {
+                write!(
+                    f,
+                    "the record of {} is filed under another name",
+                    of(tenancy)
+                )
+            }
+            Self::LeasedAndHeld { network, address } => {
+                write!(f, "{address} on network {network} is both leased and held")
+            }
+            Self::GenerationAhead {
+                network,
+                address,
+                generation,
+                highest,
+            } => write!(
+                f,
+                "the lease of {address} on network {network} has generation {generation}, \
+                 but the highest given out is {highest}"
+            ),
+            Self::GenerationTwice {
+                network,
+                address,
+                generation,
+            } => write!(
+                f,
+                "the lease of {address} on network {network} has generation {generation}, \
+                 which another lease has too"
+            ),
+            Self::ExtentsNotApart {
+                network,
+                subnet,
+                first,
+            } => write!(
+                f,
+                "the free extent of {subnet} on network {network} that begins with {first} \
+                 overlaps or touches the one below"
+            ),
+            Self::FreeInError {
+                network,
+                subnet,
+                span,
+            } => write!(
+                f,
+                "{span} of {subnet} on network {network} counts as free, but is leased, held or not offered"
+            ),
+            Self::FreeMissing {
+                network,
+                subnet,
+                span,
+            } => write!(
+                f,
+                "{span} of {subnet} on network {network} is offered and neither leased nor held, \
+                 but does not count as free"
+            ),
+            Self::FreeWithoutPool { network, subnet } => {
+                write!(
+                    f,
+                    "{subnet} on network {network} has free extents but no pool"
+                )
+            }
+            Self::HoldNotIndexed {
+                network,
+                address,
+                entry,
+            } => write!(
+                f,
+                "the hold on {address} on network {network} is missing from an index: {entry}"
+            ),
+            Self::IndexWithoutHold { entry } => {
+                write!(f, "an index names a hold that does not exist so: {entry}")
+            }
+        }
+    }
+}
+
+/// Everything there is, by network.
+#[derive(Default)]
+struct Contents {
+    leases: BTreeMap<(NetworkId, IpAddr), Lease>,
+    holds: BTreeMap<(NetworkId, IpAddr), Hold>,
+    tenants: BTreeMap<Tenancy, Tenant>,
+    pools: BTreeMap<NetworkId, Vec<StoredPool>>,
+}
+
+impl Contents {
+    /// Returns the addresses of a subnet under the network, in order.
+    fn within<T>(
+        table: &BTreeMap<(NetworkId, IpAddr), T>,
+        network: &NetworkId,
+        subnet: IpNetwork,
+    ) -> Vec<IpAddr> {
+        let first = (network.clone(), subnet.network());
+        let last = (network.clone(), last_address(subnet));
+        table
+            .range(first..=last)
+            .map(|((_, address), _)| *address)
+            .collect()
+    }
+}
+
+/// Returns all violations.
+pub(super) fn check(transaction: &Transaction<'_>) -> Result<Vec<Violation>, StoreError> {
+    let mut found = Vec::new();
+    let contents = read(transaction, &mut found)?;
+    check_leases(&contents, transaction.meta.generation, &mut found);
+    check_tenants(&contents, &mut found);
+    check_free(transaction, &contents, &mut found)?;
+    check_indexes(transaction, &contents, &mut found)?;
+    Ok(found)
+}
+
+/// Reads everything but what is derived.
+fn read(transaction: &Transaction<'_>, found: &mut Vec<Violation>) -> Result<Contents, StoreError> {
+    let mut contents = Contents {
+        leases: by_address(transaction, Table::Lease)?,
+        holds: by_address(transaction, Table::Hold)?,
+        ..Contents::default()
+    };
+    for (key, value) in transaction.overlay.scan(&Table::Tenant.prefix())? {
+        let tenant: Tenant =
+            unseal_record(&key, &value).ok_or_else(|| transaction.overlay.damaged(&key))?;
+        if tenancy_key(&tenant.tenancy).ok().as_ref() != Some(&key) {
+            found.push(Violation::TenantMisfiled {
+                tenancy: tenant.tenancy.clone(),
+            });
+        }
+        contents.tenants.insert(tenant.tenancy.clone(), tenant);
+    }
+    for (key, value) in transaction.overlay.scan(&Table::Pool.prefix())? {
+        let (network, pool) =
+            parse_pool(&key, &value).ok_or_else(|| transaction.overlay.damaged(&key))?;
+        contents.pools.entry(network).or_default().push(pool);
+    }
+    Ok(contents)
+}
+
+/// Reads a table of records by network and address.
+fn by_address<T: DeserializeOwned>(
+    transaction: &Transaction<'_>,
+    table: Table,
+) -> Result<BTreeMap<(NetworkId, IpAddr), T>, StoreError> {
+    let entries = transaction.overlay.scan(&table.prefix())?;
+    entries
+        .iter()
+        .map(|(key, value)| {
+            split_network(key)
+                .and_then(|(network, mut fields)| {
+                    let address = fields.address()?;
+                    fields.end((network, address))
+                })
+                .zip(unseal_record(key, value))
+                .ok_or_else(|| transaction.overlay.damaged(key))
+        })
+        .collect()
+}
+
+fn check_leases(contents: &Contents, highest: u64, found: &mut Vec<Violation>) {
+    let mut generations = BTreeSet::new();
+    for ((network, address), lease) in &contents.leases {
+        let (network, address) = (network.clone(), *address);
+        let tenancy = lease.tenancy.clone();
+        let generation = lease.generation;
+        match contents.tenants.get(&lease.tenancy) {
+            None => found.push(Violation::LeaseWithoutTenant {
+                network: network.clone(),
+                address,
+                tenancy,
+            }),
+            Some(tenant) => {
+                let listed = tenant.holdings.iter().any(|holding| {
+                    holding.address == address
+                        && holding.generation == generation
+                        && holding.kind == lease.kind
+                });
+                if !listed || tenancy.network_id != network {
+                    found.push(Violation::LeaseNotListed {
+                        network: network.clone(),
+                        address,
+                        tenancy,
+                    });
+                }
+            }
+        }
+        if contents.holds.contains_key(&(network.clone(), address)) {
+            found.push(Violation::LeasedAndHeld {
+                network: network.clone(),
+                address,
+            });
+        }
+        if !generations.insert(generation) {
+            found.push(Violation::GenerationTwice {
+                network: network.clone(),
+                address,
+                generation,
+            });
+        }
+        if generation > highest {
+            found.push(Violation::GenerationAhead {
+                network,
+                address,
+                generation,
+                highest,
+            });
+        }
+    }
+}
+
+fn check_tenants(contents: &Contents, found: &mut Vec<Violation>) {
+    for (tenancy, tenant) in &contents.tenants {
+        if tenant.holdings.is_empty() {
+            found.push(Violation::TenantWithoutHolding {
+                tenancy: tenancy.clone(),
+            });
+        }
+        let mut listed = BTreeSet::new();
+        for holding in &tenant.holdings {
+            let address = holding.address;
+            if !listed.insert(address) {
+                found.push(Violation::HoldingTwice {
+                    tenancy: tenancy.clone(),
+                    address,
+                });
+            }
+            let lease = contents.leases.get(&(tenancy.network_id.clone(), address));
+            if lease.is_none_or(|lease| lease.tenancy != *tenancy) {
+                found.push(Violation::HoldingWithoutLease {
+                    tenancy: tenancy.clone(),
+                    address,
+                });
+            }
+        }
+    }
+}
+
+fn check_free(
+    transaction: &Transaction<'_>,
+    contents: &Contents,
+    found: &mut Vec<Violation>,
+) -> Result<(), StoreError> {
+    let mut extents: BTreeMap<(NetworkId, IpNetwork), Vec<Span>> = BTreeMap::new();
+    for (key, value) in transaction.overlay.scan(&Table::Free.prefix())? {
+        let damaged = || transaction.overlay.damaged(&key);
+        let (network, mut fields) = split_network(&key).ok_or_else(damaged)?;
+        let subnet = fields.subnet().ok_or_else(damaged)?;
+        let prefix = key[..key.len() - fields.0.len()].to_vec();
+        let extent = extents::parse(&transaction.overlay, &prefix, Some((key.clone(), value)))?;
+        extents.entry((network, subnet)).or_default().extend(extent);
+    }
+    for (network, pools) in &contents.pools {
+        for pool in pools {
+            let mut taken = Contents::within(&contents.leases, network, pool.subnet);
+            taken.extend(Contents::within(&contents.holds, network, pool.subnet));
+            taken.sort_unstable();
+            taken.dedup();
+            let expected = extents::remaining(&pool.spans, taken);
+            let actual = extents
+                .remove(&(network.clone(), pool.subnet))
+                .unwrap_or_default();
+            compare_extents(network, pool.subnet, &expected, &actual, found);
+        }
+    }
+    for (network, subnet) in extents.into_keys() {
+        found.push(Violation::FreeWithoutPool { network, subnet });
+    }
+    Ok(())
+}
+
+fn compare_extents(
+    network: &NetworkId,
+    subnet: IpNetwork,
+    expected: &[Span],
+    actual: &[Span],
+    found: &mut Vec<Violation>,
+) {
+    for pair in actual.windows(2) {
+        // Sorted by first address, as keys are.
+        if extents::after(pair[0].last()).is_none_or(|next| pair[1].first() <= next) {
+            found.push(Violation::ExtentsNotApart {
+                network: network.clone(),
+                subnet,
+                first: pair[1].first(),
+            });
+        }
+    }
+    if let Some(span) = lowest_beyond(actual, expected) {
+        found.push(Violation::FreeInError {
+            network: network.clone(),
+            subnet,
+            span,
+        });
+    }
+    if let Some(span) = lowest_beyond(expected, actual) {
+        found.push(Violation::FreeMissing {
+            network: network.clone(),
+            subnet,
+            span,
+        });
+    }
+}
+
+/// Returns the lowest addresses of `these` that are in none of `those`.
+fn lowest_beyond(these: &[Span], those: &[Span]) -> Option<Span> {
+    these.iter().find_map(|span| {
+        let mut first = span.first();
+        for other in those {
+            if other.contains(first) {
+                first = extents::after(other.last())?;
+            }
+        }
+        let last = those
+            .iter()
+            .filter(|other| other.first() > first)
+            .filter_map(|other| extents::before(other.first()))
+            .min()
+            .map_or(span.last(), |last| last.min(span.last()));
+        Span::new(first, last).filter(|_| span.contains(first))
+    })
+}
+
+fn check_indexes(
+    transaction: &Transaction<'_>,
+    contents: &Contents,
+    found: &mut Vec<Violation>,
+) -> Result<(), StoreError> {
+    let mut entries = BTreeSet::new();
+    for table in [
+        Table::Expiry,
+        Table::Yield,
+        Table::HolderId,
+        Table::HolderName,
+    ] {
+        for (key, value) in transaction.overlay.scan(&table.prefix())? {
+            if unseal(&key, &value) != Some(&[]) {
+                return Err(transaction.overlay.damaged(&key));
+            }
+            entries.insert(key);
+        }
+    }
+    for ((network, address), hold) in &contents.holds {
+        let pools = contents.pools.get(network).map_or(&[][..], Vec::as_slice);
+        for key in index_keys(network, *address, hold, pools)? {
+            if !entries.remove(&key) {
+                found.push(Violation::HoldNotIndexed {
+                    network: network.clone(),
+                    address: *address,
+                    entry: Table::describe(&key),
+                });
+            }
+        }
+    }
+    found.extend(entries.iter().map(|key| Violation::IndexWithoutHold {
+        entry: Table::describe(key),
+    }));
+    Ok(())
+}

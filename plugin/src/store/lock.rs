@@ -1,0 +1,228 @@
+//! The lock beside the store: one process at a time, and it says who.
+//!
+//! It is a file of its own that is never unlinked, so that all contenders
+//! always contend for the same inode. sled has a lock too, but it writes
+//! before it takes it.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::ops::DerefMut;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fd_lock::{RwLock, RwLockWriteGuard};
+
+use super::error::StoreError;
+
+/// Name of the lock file in the state directory.
+const LOCK: &str = "lock";
+
+/// Pause between two attempts. Podman serialises us, so contention is with an
+/// operator's command or a collection, which take milliseconds.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// The lock file, open but not locked.
+pub struct LockFile {
+    path: PathBuf,
+    lock: RwLock<File>,
+}
+
+/// The right to open the store. Whoever has it is alone with the state
+/// directory until it is dropped.
+pub struct LockGuard<'a> {
+    guard: RwLockWriteGuard<'a, File>,
+}
+
+impl LockFile {
+    /// Opens `<dir>/lock`; creates the directory (mode 0700) and the file where
+    /// they are missing.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the file system refuses.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(|source| StoreError::Io {
+                action: "create state directory",
+                path: dir.to_owned(),
+                source,
+            })?;
+        let path = dir.join(LOCK);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|source| StoreError::Io {
+                action: "open lock file",
+                path: path.clone(),
+                source,
+            })?;
+        Ok(Self {
+            path,
+            lock: RwLock::new(file),
+        })
+    }
+
+    /// Takes the lock, waiting no longer than `wait` (zero: one attempt).
+    /// `who` tells others what the holder does, as in `setup of container
+    /// 1f2e3d4c5b6a on network web`.
+    ///
+    /// # Errors
+    /// [`StoreError::LockTimeout`] with the holder's name; [`StoreError::Io`] if
+    /// the file system refuses.
+    pub fn acquire(&mut self, wait: Duration, who: &str) -> Result<LockGuard<'_>, StoreError> {
+        let deadline = Instant::now() + wait;
+        loop {
+            match self.lock.try_write() {
+                Ok(guard) => {
+                    // The borrow checker lets no guard out of a loop. So the
+                    // lock stays taken without one, and is taken once more
+                    // below: flock(2) grants it again on the same descriptor.
+                    std::mem::forget(guard);
+                    break;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Err(StoreError::LockTimeout {
+                            holder: holder(&self.path),
+                            path: self.path.clone(),
+                            wait,
+                        });
+                    }
+                    thread::sleep(PAUSE.min(left));
+                }
+                Err(source) => {
+                    return Err(StoreError::Io {
+                        action: "lock",
+                        path: self.path.clone(),
+                        source,
+                    });
+                }
+            }
+        }
+        let mut guard = self.lock.try_write().map_err(|source| StoreError::Io {
+            action: "lock",
+            path: self.path.clone(),
+            source,
+        })?;
+        // Who holds it is for error messages only: a full file system must not
+        // keep us from releasing leases.
+        if let Err(error) = sign(&mut guard, who) {
+            log::debug!("cannot sign {}: {error}", self.path.display());
+        }
+        Ok(LockGuard { guard })
+    }
+}
+
+impl Drop for LockGuard<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.guard.deref_mut().set_len(0) {
+            log::debug!("cannot clear the lock file: {error}");
+        }
+    }
+}
+
+/// Replaces the file's text by our pid and errand.
+fn sign(file: &mut File, who: &str) -> io::Result<()> {
+    let who = who.replace(char::is_control, " ");
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(format!("pid {} {who}\n", std::process::id()).as_bytes())
+}
+
+/// Returns who holds the lock according to the file's text, unless that process
+/// is gone: its text outlives a killed holder.
+fn holder(path: &Path) -> String {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(4096).read_to_string(&mut text));
+    let signed = read.ok().and_then(|_| parse_signature(&text));
+    match signed {
+        Some((pid, who)) if Path::new("/proc").join(pid.to_string()).exists() => {
+            format!("pid {pid} ({who})")
+        }
+        Some(_) | None => "an unknown process".to_owned(),
+    }
+}
+
+/// Takes `pid <pid> <who>` apart.
+fn parse_signature(text: &str) -> Option<(u32, &str)> {
+    let (pid, who) = text.trim_end().strip_prefix("pid ")?.split_once(' ')?;
+    Some((pid.parse().ok()?, who))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(30);
+
+    #[test]
+    fn a_second_contender_waits_then_names_the_holder() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("deep/berth");
+        let (mut first, mut second) = (
+            LockFile::open(&state).unwrap(),
+            LockFile::open(&state).unwrap(),
+        );
+        let guard = first
+            .acquire(Duration::ZERO, "setup of\ncontainer 1f2e3d4c5b6a")
+            .unwrap();
+        let start = Instant::now();
+        let error = second.acquire(SHORT, "gc").err().unwrap();
+        assert!(start.elapsed() >= SHORT);
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "timed out after 30ms waiting for {}/lock, held by pid {} (setup of container 1f2e3d4c5b6a)",
+                state.display(),
+                std::process::id()
+            )
+        );
+        drop(guard);
+        drop(second.acquire(Duration::ZERO, "gc").unwrap());
+        drop(first.acquire(Duration::ZERO, "again").unwrap());
+    }
+
+    #[test]
+    fn a_waiting_contender_gets_the_lock_when_it_is_released() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut first = LockFile::open(dir.path()).unwrap();
+        let guard = first.acquire(Duration::ZERO, "setup").unwrap();
+        thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                let mut second = LockFile::open(dir.path()).unwrap();
+                second.acquire(Duration::from_secs(20), "gc").is_ok()
+            });
+            thread::sleep(SHORT);
+            assert!(!waiter.is_finished());
+            drop(guard);
+            assert!(waiter.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn the_text_of_a_dead_holder_does_not_mislead() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut first = LockFile::open(dir.path()).unwrap();
+        let _guard = first.acquire(Duration::ZERO, "setup").unwrap();
+        for text in ["", "pid", "pid x gc", "pid 4194999 a long dead command\n"] {
+            std::fs::write(dir.path().join(LOCK), text).unwrap();
+            let mut second = LockFile::open(dir.path()).unwrap();
+            let error = second.acquire(Duration::ZERO, "gc").err().unwrap();
+            assert!(
+                error.to_string().ends_with("held by an unknown process"),
+                "{text}: {error}"
+            );
+        }
+    }
+}

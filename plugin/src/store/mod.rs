@@ -1,0 +1,174 @@
+//! The lease store: who holds which address, durable.
+//!
+//! ```text
+//! <network run dir>/berth/
+//!   lock               whoever holds it is alone with all the rest
+//!   leases.sled.new/   a store being made; of no account once its maker is dead
+//!   leases.sled/
+//!     format           format version, a decimal number and a newline
+//!     witness          how many commits this boot were flushed, at least
+//!     conf, db, blobs/, snap.*    sled's own
+//! ```
+//!
+//! One sled tree holds all tables (`codec` lists them): records of tenants,
+//! leases and holds, and what is derived from them so that nothing is ever
+//! searched: free extents, indexes of the holds. A transaction changes all of it
+//! at once or not at all; [`Store::check`] lists where the parts disagree.
+//!
+//! Never: unlink the lock, write before the lock is held, replace or repair a
+//! store that cannot be read, or return an error as an absence.
+
+mod check;
+mod codec;
+mod engine;
+mod error;
+mod extents;
+mod holds;
+mod lock;
+mod overlay;
+mod shelf;
+#[cfg(test)]
+mod tests;
+mod transaction;
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+pub use check::Violation;
+pub use error::StoreError;
+pub use lock::{LockFile, LockGuard};
+pub use shelf::NetworkShelf;
+pub use transaction::Transaction;
+
+use codec::{Table, seal_record, unseal_record};
+use engine::{Engine, Writes};
+use overlay::Ordered;
+
+use crate::lease::Moment;
+
+/// Name of the store in the state directory.
+const STORE: &str = "leases.sled";
+
+/// Version of everything in this module. Formats so far: 1.
+const FORMAT: u32 = 1;
+
+/// The store's record of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Meta {
+    /// As in the `format` file.
+    format: u32,
+    /// The boot of the last commit.
+    boot_id: String,
+    /// That boot's clock at the last commit.
+    clock_ms: u64,
+    /// Commits in the store's life.
+    commits: u64,
+    /// The highest generation given out.
+    generation: u64,
+}
+
+/// The open lease store. It is closed, and only then safe from a crash of the
+/// machine, when it is dropped; `std::process::exit` skips that.
+pub struct Store<'lock> {
+    // In the order they are dropped: the store is closed before it is unlocked.
+    engine: Engine,
+    meta: RefCell<Meta>,
+    _guard: LockGuard<'lock>,
+}
+
+impl<'lock> Store<'lock> {
+    /// Opens the store in the state directory `dir`, making it if there is none.
+    /// `guard` must be of the lock in the same directory; the store keeps it
+    /// until it is dropped.
+    ///
+    /// If `boot_id` is not that of the last commit, the holds move to the new
+    /// boot's clock, on which `now` is: what was left of each at the last commit
+    /// is left of it from now on. Leases stay as they are.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if there is a store that cannot be read,
+    /// [`StoreError::NewerFormat`] if a newer berth wrote it: it is left as it is.
+    /// [`StoreError::Io`] if the file system refuses, [`StoreError::Hung`] and
+    /// [`StoreError::Panicked`] mostly where processes or memory are short.
+    pub fn open(
+        dir: &Path,
+        guard: LockGuard<'lock>,
+        boot_id: &str,
+        now: Moment,
+    ) -> Result<Self, StoreError> {
+        let key = Table::Meta.prefix();
+        let first = Meta {
+            format: FORMAT,
+            boot_id: boot_id.to_owned(),
+            clock_ms: now.boot_ms,
+            commits: 0,
+            generation: 0,
+        };
+        let value = seal_record(&key, &first);
+        let engine = Engine::open(dir, &Writes::from([(key.clone(), Some(value))]))?;
+        let Some(value) = engine.get(&key)? else {
+            return Err(engine.damaged("it has no record of itself"));
+        };
+        let meta: Meta = unseal_record(&key, &value).ok_or_else(|| engine.damaged_value(&key))?;
+        if meta.format != FORMAT {
+            return Err(engine.damaged(format!("it says to have format {}", meta.format)));
+        }
+        // After a power failure the witness may be ahead of what sled had synced,
+        // and rightly so: it counts only within one boot.
+        let witnessed = engine.witnessed(boot_id);
+        if meta.boot_id == boot_id && witnessed.is_some_and(|commits| commits > meta.commits) {
+            return Err(engine.damaged("its last commits are missing"));
+        }
+        let store = Self {
+            engine,
+            meta: RefCell::new(meta),
+            _guard: guard,
+        };
+        if store.meta.borrow().boot_id != boot_id {
+            let mut transaction = store.begin();
+            transaction.rebase_holds(now)?;
+            transaction.set_boot(boot_id);
+            transaction.commit(now)?;
+        }
+        Ok(store)
+    }
+
+    /// Begins a transaction. Of several, only the first to commit can.
+    pub fn begin(&self) -> Transaction<'_> {
+        Transaction::new(self)
+    }
+
+    /// Returns everything in the store that contradicts itself; nothing if it is
+    /// sound. Reads all of it: for doctors and tests.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if a part cannot be read.
+    pub fn check(&self) -> Result<Vec<Violation>, StoreError> {
+        check::check(&self.begin())
+    }
+
+    fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    fn meta(&self) -> Meta {
+        self.meta.borrow().clone()
+    }
+
+    fn commits(&self) -> u64 {
+        self.meta.borrow().commits
+    }
+
+    /// Applies a transaction's changes; `meta` is what they make of the record.
+    fn write(&self, writes: &Writes, meta: Meta) -> Result<(), StoreError> {
+        self.engine.apply(writes)?;
+        if let Err(error) = self.engine.witness(&meta.boot_id, meta.commits) {
+            // The commit is durable; only a guard against damage is behind.
+            log::debug!("{error}");
+        }
+        *self.meta.borrow_mut() = meta;
+        Ok(())
+    }
+}

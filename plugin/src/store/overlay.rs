@@ -1,0 +1,170 @@
+//! An ordered table, and one that shows staged changes over another.
+//!
+//! sled's own transactions cannot read ranges. We are alone with the store, so
+//! reads go to the tree below, changes gather here, and are applied at once.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use super::engine::{Engine, Writes};
+use super::error::StoreError;
+
+/// A key and its value.
+pub(super) type Entry = (Vec<u8>, Vec<u8>);
+
+/// Reads of a table ordered by key. Every call costs O(log n).
+pub(super) trait Ordered {
+    /// Returns the value of a key.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Returns the entry with the lowest key at or above this one.
+    fn at_or_above(&self, key: &[u8]) -> Result<Option<Entry>, StoreError>;
+
+    /// Returns the entry with the highest key at or below this one.
+    fn at_or_below(&self, key: &[u8]) -> Result<Option<Entry>, StoreError>;
+
+    /// Returns the error for a value that cannot be read.
+    fn damaged(&self, key: &[u8]) -> StoreError;
+}
+
+/// Changes to a table.
+pub(super) trait OrderedMut: Ordered {
+    /// Puts a value, replacing the key's old one.
+    fn put(&mut self, key: Vec<u8>, value: Vec<u8>);
+
+    /// Deletes a key that may be absent.
+    fn delete(&mut self, key: Vec<u8>);
+}
+
+/// Staged changes over the store.
+pub(super) struct Overlay<'s> {
+    below: &'s Engine,
+    staged: Writes,
+}
+
+impl<'s> Overlay<'s> {
+    /// Returns the store without changes.
+    pub(super) const fn new(below: &'s Engine) -> Self {
+        Self {
+            below,
+            staged: BTreeMap::new(),
+        }
+    }
+
+    /// Returns what would be written.
+    pub(super) const fn staged(&self) -> &Writes {
+        &self.staged
+    }
+
+    /// Returns all entries whose key begins with the prefix, in key order.
+    pub(super) fn scan(&self, prefix: &[u8]) -> Result<Vec<Entry>, StoreError> {
+        let entries = self.below.scan(prefix)?;
+        let mut changes = self
+            .staged
+            .range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded))
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .peekable();
+        if changes.peek().is_none() {
+            return Ok(entries);
+        }
+        let mut merged: BTreeMap<_, _> = entries.into_iter().collect();
+        for (key, change) in changes {
+            match change {
+                Some(value) => merged.insert(key.clone(), value.clone()),
+                None => merged.remove(key),
+            };
+        }
+        Ok(merged.into_iter().collect())
+    }
+}
+
+impl Ordered for Overlay<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.staged.get(key) {
+            Some(change) => Ok(change.clone()),
+            None => self.below.get(key),
+        }
+    }
+
+    fn at_or_above(&self, key: &[u8]) -> Result<Option<Entry>, StoreError> {
+        let mut changes = self
+            .staged
+            .range::<[u8], _>((Bound::Included(key), Bound::Unbounded))
+            .peekable();
+        let mut stored = self.below.at_or_above(key)?;
+        loop {
+            match (changes.peek(), &stored) {
+                (Some((key, change)), Some((other, _))) if *key == other => {
+                    // Changed or deleted: what is stored no longer counts.
+                    let after = successor(key);
+                    if let Some(value) = change {
+                        return Ok(Some(((*key).clone(), value.clone())));
+                    }
+                    changes.next();
+                    stored = self.below.at_or_above(&after)?;
+                }
+                (Some((key, change)), other)
+                    if other.as_ref().is_none_or(|(other, _)| *key < other) =>
+                {
+                    if let Some(value) = change {
+                        return Ok(Some(((*key).clone(), value.clone())));
+                    }
+                    changes.next();
+                }
+                (_, _) => return Ok(stored),
+            }
+        }
+    }
+
+    fn at_or_below(&self, key: &[u8]) -> Result<Option<Entry>, StoreError> {
+        let mut changes = self
+            .staged
+            .range::<[u8], _>((Bound::Unbounded, Bound::Included(key)))
+            .rev()
+            .peekable();
+        let mut stored = self.below.at_or_below(key)?;
+        loop {
+            match (changes.peek(), &stored) {
+                (Some((key, change)), Some((other, _))) if *key == other => {
+                    if let Some(value) = change {
+                        return Ok(Some(((*key).clone(), value.clone())));
+                    }
+                    let gone = (*key).clone();
+                    changes.next();
+                    stored = self.below.strictly_below(&gone)?;
+                }
+                (Some((key, change)), other)
+                    if other.as_ref().is_none_or(|(other, _)| *key > other) =>
+                {
+                    if let Some(value) = change {
+                        return Ok(Some(((*key).clone(), value.clone())));
+                    }
+                    changes.next();
+                }
+                (_, _) => return Ok(stored),
+            }
+        }
+    }
+
+    fn damaged(&self, key: &[u8]) -> StoreError {
+        self.below.damaged_value(key)
+    }
+}
+
+impl OrderedMut for Overlay<'_> {
+    fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.staged.insert(key, Some(value));
+    }
+
+    fn delete(&mut self, key: Vec<u8>) {
+        self.staged.insert(key, None);
+    }
+}
+
+/// Returns the lowest key above this one.
+pub(super) fn successor(key: &[u8]) -> Vec<u8> {
+    let mut next = Vec::with_capacity(key.len() + 1);
+    next.extend_from_slice(key);
+    next.push(0);
+    next
+}
