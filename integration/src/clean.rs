@@ -43,6 +43,13 @@ impl Lab {
         for name in self.empty_namespaces() {
             left.push(format!("namespace {name} with nobody in it"));
         }
+        let leases = self.leases(network);
+        left.extend(
+            leases
+                .of(network)
+                .iter()
+                .map(|lease| format!("lease {lease}")),
+        );
         left
     }
 

@@ -52,7 +52,11 @@ impl Lab {
         );
         let mut start = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/start"));
         start.env("BERTH_LAB_DIR", &directory);
-        for (name, target) in [("berth", PLUGIN), ("berth", "/usr/local/bin/berth")] {
+        for (name, target) in [
+            ("berth", PLUGIN),
+            ("berth", "/usr/local/bin/berth"),
+            ("lab-store", "/usr/local/bin/lab-store"),
+        ] {
             start.arg("--bind").arg(executable(name)).arg(target);
         }
         let mut starter = start

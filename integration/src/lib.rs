@@ -13,6 +13,7 @@ mod command;
 mod driver;
 pub mod kernel;
 mod lab;
+mod leases;
 pub mod outage;
 pub mod podman;
 mod recorder;
@@ -21,6 +22,7 @@ mod wait;
 pub use command::{Cmd, Outcome};
 pub use driver::Driver;
 pub use lab::Lab;
+pub use leases::{HeldAddress, Leases};
 pub use podman::{Container, Network};
 pub use wait::wait_until;
 
