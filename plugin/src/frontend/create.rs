@@ -41,7 +41,7 @@ pub enum Error {
 /// addresses and routes; changes nothing.
 ///
 /// # Errors
-/// [`Error`] if the network cannot work or the facts are not to be had.
+/// [`enum@Error`] if the network cannot work or the facts are not to be had.
 pub fn run(input: &str) -> Result<Network, Error> {
     let network = parse(input)?;
     let environment = Environment::of_this_process();

@@ -8,7 +8,7 @@ use super::{LOCK_PATIENCE, LifecycleError, Now, introduction, state_directory, t
 use crate::delegate::{self, Caller, Plan, StandIn};
 use crate::evidence;
 use crate::lease::Tenant;
-use crate::options::Options;
+use crate::options::Plumbing;
 use crate::protocol::PluginExec;
 use crate::reclaim;
 use crate::store::{LockFile, Store, StoreError};
@@ -85,7 +85,7 @@ fn take_down_unleased(
     caller: &Caller,
     addresses: &[IpAddr],
 ) -> Result<(), String> {
-    let plumbing = Options::parse(&exec.network).unwrap_or_default().plumbing;
+    let plumbing = Plumbing::of(&exec.network.options).unwrap_or_default();
     let plan = Plan {
         exec,
         plumbing,

@@ -59,12 +59,12 @@ pub enum CreateError {
     #[error(transparent)]
     Pool(#[from] PoolError),
     /// Somebody else is to hand out the addresses.
-    #[error(
-        "ipam driver {driver} is not supported by berth, which leases addresses itself: {advice}"
-    )]
+    #[error("ipam driver {driver} is not supported with {with}: {advice}")]
     IpamDriver {
         /// The ipam driver asked for.
         driver: String,
+        /// What does not go with it.
+        with: &'static str,
         /// What to do.
         advice: String,
     },
@@ -174,18 +174,27 @@ fn ipam_driver(network: &Network) -> &str {
 /// Refuses ipam drivers that lease nothing from us.
 fn check_ipam_driver(network: &Network, plumbing: Plumbing) -> Result<(), CreateError> {
     let driver = ipam_driver(network);
-    let advice = match (driver, plumbing) {
+    let us = "berth, which leases addresses itself";
+    let (with, advice) = match (driver, plumbing) {
         ("" | "host-local" | IPAM_DRIVER, _) => return Ok(()),
-        ("dhcp", Plumbing::Bridge) => "use -d bridge -o mode=unmanaged itself for DHCP".to_owned(),
-        ("dhcp", Plumbing::Macvlan) => "use -d macvlan itself for DHCP".to_owned(),
-        ("dhcp", Plumbing::Ipvlan) => {
-            "ipam driver dhcp is not supported with ipvlan at all, give --subnet".to_owned()
+        ("dhcp", Plumbing::Bridge) => {
+            let advice = "use -d bridge -o mode=unmanaged itself for DHCP";
+            (us, advice.to_owned())
         }
-        ("none", _) => format!("use -d {plumbing} itself for a network without addresses"),
-        _ => "leave out --ipam-driver".to_owned(),
+        ("dhcp", Plumbing::Macvlan) => (us, "use -d macvlan itself for DHCP".to_owned()),
+        ("dhcp", Plumbing::Ipvlan) => {
+            let advice = "leave out --ipam-driver and give --subnet";
+            ("ipvlan", advice.to_owned())
+        }
+        ("none", _) => {
+            let advice = format!("use -d {plumbing} itself for a network without addresses");
+            (us, advice)
+        }
+        _ => (us, "leave out --ipam-driver".to_owned()),
     };
     Err(CreateError::IpamDriver {
         driver: driver.to_owned(),
+        with,
         advice,
     })
 }
@@ -213,10 +222,12 @@ fn check_route(route: &Route) -> Result<(), CreateError> {
             network: network.to_string(),
         });
     }
-    if Family::of(network.ip()) != Family::of(route.gateway) {
+    if let Some(gateway) = route.gateway
+        && Family::of(network.ip()) != Family::of(gateway)
+    {
         return Err(CreateError::RouteFamily {
             destination: network.to_string(),
-            gateway: route.gateway.to_string(),
+            gateway: gateway.to_string(),
         });
     }
     Ok(())

@@ -20,7 +20,7 @@ const IPV6_TRIES: u32 = 1_000;
 pub enum SubnetError {
     /// macvlan and ipvlan share the subnet of their parent, which only the user knows.
     #[error(
-        "{plumbing} driver needs at least one subnet specified, since berth leases from no DHCP server; give --subnet{}", or_dhcp(*.plumbing)
+        "{plumbing} driver needs at least one subnet specified when the host-local ipam driver is set, or berth's: neither leases from a DHCP server; give --subnet{}", or_dhcp(*.plumbing)
     )]
     NoneGiven {
         /// The driver.

@@ -111,8 +111,14 @@ pub struct LeaseRange {
 pub struct Route {
     /// Destination network.
     pub destination: IpNetwork,
-    /// Next hop.
-    pub gateway: IpAddr,
+    /// Next hop; absent for routes of newer versions that lead nowhere
+    /// (`route_type` `blackhole`, `unreachable`, `prohibit`).
+    #[serde(
+        default,
+        deserialize_with = "empty_as_none",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub gateway: Option<IpAddr>,
     /// Metric, the kernel's default if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<u32>,
@@ -150,7 +156,8 @@ mod tests {
         let text = serde_json::json!({
             "name": "n", "id": "i", "driver": "berth", "created": "0001-01-01T00:00:00Z",
             "subnets": [{"subnet": "10.0.0.0/24", "future": 1}],
-            "routes": [{"destination": "10.1.0.0/16", "gateway": "10.0.0.9", "route_type": "unicast"}],
+            "routes": [{"destination": "10.1.0.0/16", "gateway": "10.0.0.9", "route_type": "unicast"},
+                {"destination": "10.2.0.0/16", "route_type": "blackhole"}],
             "ipv6_enabled": false, "internal": false, "dns_enabled": true,
             "labels": {"a": "b"}, "from_the_future": [1, 2]
         });

@@ -121,7 +121,7 @@ pub fn take_down(tenant: &Tenant) -> Result<(), String> {
         .collect();
     let plan = Plan {
         exec: &tenant.request,
-        plumbing: Options::parse(&tenant.request.network).map_or(Plumbing::Bridge, |o| o.plumbing),
+        plumbing: Plumbing::of(&tenant.request.network.options).unwrap_or_default(),
         addresses: &addresses,
     };
     let namespace = &tenant.namespace;

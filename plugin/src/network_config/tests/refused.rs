@@ -241,42 +241,50 @@ fn a_subnet_that_can_lease_nothing_is_refused() {
 
 #[test]
 fn networks_that_need_no_berth_are_refused() {
-    let check = |ipam: &str, plumbing: &str, advice: &str| {
+    let check = |ipam: &str, plumbing: &str, with: &str, advice: &str| {
         check(
             json!({"ipam_options": {"driver": ipam}, "options": {"driver": plumbing}}),
-            &format!(
-                "ipam driver {ipam} is not supported by berth, which leases addresses itself: {advice}"
-            ),
+            &format!("ipam driver {ipam} is not supported with {with}: {advice}"),
         );
     };
+    let us = "berth, which leases addresses itself";
     check(
         "dhcp",
         "bridge",
+        us,
         "use -d bridge -o mode=unmanaged itself for DHCP",
     );
-    check("dhcp", "macvlan", "use -d macvlan itself for DHCP");
+    check("dhcp", "macvlan", us, "use -d macvlan itself for DHCP");
     check(
         "dhcp",
         "ipvlan",
-        "ipam driver dhcp is not supported with ipvlan at all, give --subnet",
+        "ipvlan",
+        "leave out --ipam-driver and give --subnet",
     );
     check(
         "none",
         "bridge",
+        us,
         "use -d bridge itself for a network without addresses",
     );
-    check("other", "bridge", "leave out --ipam-driver");
+    check(
+        "none",
+        "ipvlan",
+        us,
+        "use -d ipvlan itself for a network without addresses",
+    );
+    check("other", "bridge", us, "leave out --ipam-driver");
 }
 
 #[test]
 fn macvlan_needs_a_subnet() {
     check(
         json!({"options": {"driver": "macvlan"}}),
-        "macvlan driver needs at least one subnet specified, since berth leases from no DHCP server; give --subnet, or use -d macvlan itself for DHCP",
+        "macvlan driver needs at least one subnet specified when the host-local ipam driver is set, or berth's: neither leases from a DHCP server; give --subnet, or use -d macvlan itself for DHCP",
     );
     check(
         json!({"options": {"driver": "ipvlan"}}),
-        "ipvlan driver needs at least one subnet specified, since berth leases from no DHCP server; give --subnet",
+        "ipvlan driver needs at least one subnet specified when the host-local ipam driver is set, or berth's: neither leases from a DHCP server; give --subnet",
     );
 }
 
