@@ -116,8 +116,8 @@ impl Lab {
         CONF
     }
 
-    /// Lets every podman of this lab run the plugin with a netavark that kills the
-    /// plugin at its next teardown, once; before it has taken anything down.
+    /// Puts a script in netavark's place for the plugin, in every podman of this
+    /// lab: at the first teardown it kills the plugin, with nothing taken down.
     #[track_caller]
     pub fn kill_plugin_at_teardown(&self) {
         let script = format!(
@@ -138,7 +138,7 @@ exec {} "$@"
         );
     }
 
-    /// Returns whether [`Lab::kill_plugin_at_teardown`] has killed it.
+    /// Returns whether the script of [`Lab::kill_plugin_at_teardown`] has killed.
     #[track_caller]
     pub fn plugin_was_killed(&self) -> bool {
         self.names(DIRECTORY).iter().any(|name| name == "killed")

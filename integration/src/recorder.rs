@@ -60,12 +60,13 @@ impl Lab {
     }
 
     /// Returns the last request with this verb as indented JSON, without what
-    /// differs between two runs (ids, the ports' order) and what netavark does not tell a plugin.
+    /// differs between two runs (ids, the ports' order) and what netavark does not tell
+    /// a plugin (the host name, the container's DNS servers, the network's labels).
     #[track_caller]
     pub fn recorded(&self, verb: &str) -> String {
         let strip = r#".container_id[:12] as $id
             | del(.container_id, .container_hostname, .dns_servers)
-            | del(.network_info[].id, .network_info[].created)
+            | del(.network_info[] | .id, .created, .labels)
             | del(.. | nulls)
             | (.port_mappings | arrays) |= sort
             | walk(if . == $id then "SHORT-ID" else . end)"#;

@@ -28,6 +28,7 @@ with_driver!(
     an_address_is_free_again_after_everybody_is_killed,
     an_address_is_free_again_after_the_plugin_is_killed_at_teardown,
     an_address_and_its_firewall_rules_are_free_again_after_the_namespace_was_unmounted,
+    a_container_can_be_removed_after_its_netavark_was_replaced,
     a_full_pool_of_ghosts_is_free_again,
 );
 
@@ -124,8 +125,8 @@ fn an_address_is_free_again_after_the_plugin_is_killed_at_teardown(driver: Drive
     let lab = Lab::start();
     let network = lab.network(driver, "n", &SUBNET);
     let run = || lab.container("c", &["n"]).ip(ADDRESS);
-    run().option("--publish", "8080:80").start();
     lab.kill_plugin_at_teardown();
+    run().option("--publish", "8080:80").start();
     lab.remove_at_last("c");
     assert!(lab.plugin_was_killed());
     run().start();
@@ -134,17 +135,36 @@ fn an_address_is_free_again_after_the_plugin_is_killed_at_teardown(driver: Drive
     lab.assert_clean(&network);
 }
 
+/// An upgrade may move netavark, as from /usr/lib to /usr/libexec.
+fn a_container_can_be_removed_after_its_netavark_was_replaced(driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &SUBNET);
+    let old = "/opt/old/netavark";
+    lab.sh(&format!("mkdir /opt/old; cp {} {old}", lab.netavark()));
+    let run = lab.container("c", &["n"]).ip(ADDRESS);
+    run.option("--publish", "8080:80")
+        .env("BERTH_NETAVARK", old)
+        .start();
+    lab.sh("rm -r /opt/old");
+    lab.remove("c");
+    lab.assert_clean(&network);
+}
+
 fn a_full_pool_of_ghosts_is_free_again(driver: Driver) {
     let lab = Lab::start();
     let network = lab.network(driver, "n", &["--subnet", "10.77.0.0/29"]);
-    for name in ["a", "b", "c", "d", "e"] {
-        lab.container(name, &["n"])
-            .dies(Death::EverybodyAfterPlumbing);
+    let names = ["a", "b", "c", "d", "e"];
+    for name in names {
+        let run = lab.container(name, &["n"]);
+        run.dies(Death::EverybodyAfterPlumbing);
         lab.remove(name);
     }
-    lab.container("f", &["n"]).start();
-    assert_eq!(lab.addresses("f", "eth0").len(), 1);
-    lab.remove("f");
+    let left = lab.leftovers(&network).join("\n");
+    assert_eq!(left.matches("(veth)").count(), names.len(), "{left}");
+    for name in names {
+        lab.container(name, &["n"]).start();
+    }
+    lab.podman(["rm", "--force", "--time=0"]).args(names).ok();
     lab.assert_clean(&network);
 }
 
