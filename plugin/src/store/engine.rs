@@ -23,7 +23,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::codec::Table;
 use super::error::StoreError;
@@ -225,7 +225,21 @@ fn config(path: &Path) -> sled::Config {
 /// Opens sled on a directory, in bounded time.
 fn start(dir: &Path, path: &Path) -> Result<sled::Db, StoreError> {
     let config = config(path);
-    in_thread("open", dir, path, move || config.open())?
+    let begun = Instant::now();
+    // Closing leaves the last handle to sled's own threads: a store just made may
+    // still be locked by us. It can be by nobody else, for we have the lock.
+    let open = move || loop {
+        match config.open() {
+            Err(sled::Error::Io(error))
+                if error.to_string().starts_with("could not acquire lock")
+                    && begun.elapsed() < PATIENCE / 2 =>
+            {
+                thread::sleep(Duration::from_millis(1));
+            }
+            result => return result,
+        }
+    };
+    in_thread("open", dir, path, open)?
         .map_err(|error| refused("open", dir, path, error))
 }
 
