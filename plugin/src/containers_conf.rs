@@ -115,6 +115,12 @@ pub struct ContainersConf {
     pub helper_binaries_dir: Vec<PathBuf>,
 }
 
+impl Default for ContainersConf {
+    fn default() -> Self {
+        Layers::default().finish()
+    }
+}
+
 impl ContainersConf {
     /// Reads and layers the files of this environment. Absent files are no error,
     /// save those that a variable names.

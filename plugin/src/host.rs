@@ -83,5 +83,5 @@ pub fn gather(
 /// Returns the command lines above this process, nearest first: Podman's, or
 /// netavark's and then Podman's. What cannot be read is left out.
 pub fn callers() -> Vec<CommandLine> {
-    caller::above(std::os::unix::process::parent_id())
+    caller::above(nix::unistd::getppid().as_raw())
 }

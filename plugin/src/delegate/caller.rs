@@ -6,7 +6,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Parser;
 
@@ -17,15 +17,6 @@ use crate::lease::{Delegation, Process};
 
 /// Names the netavark executable to run, whatever called us.
 pub const NETAVARK_VARIABLE: &str = "BERTH_NETAVARK";
-
-/// Where Podman's packages put netavark, in Podman's search order
-/// (containers.conf(5), `helper_binaries_dir`).
-const HELPER_DIRECTORIES: [&str; 4] = [
-    "/usr/local/libexec/podman",
-    "/usr/local/lib/podman",
-    "/usr/libexec/podman",
-    "/usr/lib/podman",
-];
 
 /// The processes above us.
 #[derive(Clone, Debug)]
@@ -64,20 +55,18 @@ struct CommandLine {
 /// If no netavark executable can be found.
 pub fn caller() -> Result<Caller, DelegateError> {
     let parent = evidence::process(nix::unistd::getppid().as_raw());
-    let called = parent.as_ref().and_then(command_line);
-    let starter = called
-        .as_ref()
-        .and(parent.as_ref())
-        .and_then(evidence::parent_of);
-    let executable = parent.as_ref().filter(|_| called.is_some()).map(executable);
-    let delegation = Delegation {
-        netavark: find_netavark(executable)?,
-        dns_port: env::var("NETAVARK_DNS_PORT").ok(),
-        ..called.unwrap_or_else(defaults)
+    let called = parent.and_then(|parent| Some((command_line(&parent)?, parent)));
+    let (mut delegation, starter) = match called {
+        Some((delegation, parent)) => (delegation, evidence::parent_of(&parent)),
+        None => (defaults()?, None),
     };
+    if let Some(named) = env::var_os(NETAVARK_VARIABLE).filter(|value| !value.is_empty()) {
+        delegation.netavark = named.into();
+    }
+    let starter = starter.map(|fact| fact.process);
     Ok(Caller {
         delegation,
-        starter: starter.map(|fact| fact.process),
+        starter,
     })
 }
 
@@ -85,35 +74,46 @@ pub fn caller() -> Result<Caller, DelegateError> {
 fn command_line(parent: &ProcessFact) -> Option<Delegation> {
     let line = CommandLine::try_parse_from(&parent.arguments).ok()?;
     Some(Delegation {
-        netavark: PathBuf::new(),
+        netavark: executable(parent),
         config: line.config,
         rootless: line.rootless,
         aardvark_binary: line.aardvark_binary.map(PathBuf::from),
         firewall_driver: line
             .firewall_driver
             .or_else(|| env::var("NETAVARK_FW").ok()),
-        dns_port: None,
+        dns_port: env::var("NETAVARK_DNS_PORT").ok(),
     })
 }
 
 /// Returns what Podman passes by default: as root the fixed run directory, else
 /// the one below `XDG_RUNTIME_DIR` (Podman's `networkRunDir`).
-fn defaults() -> Delegation {
-    let rootless = !nix::unistd::geteuid().is_root();
-    let runtime = env::var_os("XDG_RUNTIME_DIR")
-        .map(PathBuf::from)
-        .filter(|_| rootless);
-    let run = runtime.unwrap_or_else(|| PathBuf::from("/run"));
-    let helper = |name| HELPER_DIRECTORIES.map(|dir| Path::new(dir).join(name));
-    Delegation {
-        config: run.join("containers/networks"),
+fn defaults() -> Result<Delegation, DelegateError> {
+    let environment = Environment::of_this_process();
+    let conf = ContainersConf::load(&environment).unwrap_or_else(|error| {
+        log::warn!("using Podman's default directories: {error}");
+        ContainersConf::default()
+    });
+    let directories = conf.helper_binaries_dir;
+    let helper = |name| {
+        directories
+            .iter()
+            .map(|dir| dir.join(name))
+            .find(|path| path.is_file())
+    };
+    let rootless = environment.rootless();
+    let runtime = environment.path("XDG_RUNTIME_DIR").filter(|_| rootless);
+    Ok(Delegation {
+        netavark: helper("netavark").ok_or_else(|| DelegateError::NotFound {
+            directories: directories.clone(),
+        })?,
+        config: runtime
+            .unwrap_or_else(|| "/run".into())
+            .join("containers/networks"),
         rootless,
-        aardvark_binary: helper("aardvark-dns")
-            .into_iter()
-            .find(|path| path.is_file()),
-        firewall_driver: env::var("NETAVARK_FW").ok(),
-        ..Delegation::default()
-    }
+        aardvark_binary: helper("aardvark-dns"),
+        firewall_driver: env::var("NETAVARK_FW").ok().or(conf.firewall_driver),
+        dns_port: env::var("NETAVARK_DNS_PORT").ok(),
+    })
 }
 
 /// Returns the executable of a process. If its file was replaced since, as by
@@ -126,32 +126,10 @@ fn executable(fact: &ProcessFact) -> PathBuf {
         .unwrap_or(link)
 }
 
-/// Returns the netavark to run: the one named by hand, the one that called us,
-/// else the first in Podman's helper directories.
-fn find_netavark(caller: Option<PathBuf>) -> Result<PathBuf, DelegateError> {
-    if let Some(named) = env::var_os(NETAVARK_VARIABLE).filter(|value| !value.is_empty()) {
-        return Ok(named.into());
-    }
-    if let Some(caller) = caller {
-        return Ok(caller);
-    }
-    let configured =
-        ContainersConf::load(&Environment::of_this_process()).map(|conf| conf.helper_binaries_dir);
-    let configured = configured.unwrap_or_else(|error| {
-        log::warn!("looking for netavark in the default directories only: {error}");
-        Vec::new()
-    });
-    let defaults = HELPER_DIRECTORIES.iter().map(PathBuf::from);
-    let directories: Vec<PathBuf> = configured.into_iter().chain(defaults).collect();
-    let found = directories
-        .iter()
-        .map(|dir| dir.join("netavark"))
-        .find(|path| path.is_file());
-    found.ok_or(DelegateError::NotFound { directories })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn process(arguments: &[&str]) -> ProcessFact {

@@ -1,81 +1,57 @@
 //! Who called us: the command lines above this process.
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use crate::evidence;
 
 /// The command line of a process, the program's name first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CommandLine(pub Vec<OsString>);
+pub struct CommandLine(pub Vec<String>);
 
 impl CommandLine {
-    /// Reads the text of `/proc/<pid>/cmdline` (proc(5)): each argument ends in NUL.
-    fn parse(text: &[u8]) -> Self {
-        let text = text.strip_suffix(b"\0").unwrap_or(text);
-        Self(
-            text.split(|byte| *byte == 0)
-                .map(|argument| OsStr::from_bytes(argument).to_owned())
-                .collect(),
-        )
+    /// Returns the file name of the program.
+    pub fn program(&self) -> Option<&str> {
+        Path::new(self.0.first()?).file_name()?.to_str()
     }
 
-    /// Returns the file name of the program.
-    pub fn program(&self) -> Option<&OsStr> {
-        Path::new(self.0.first()?).file_name()
+    fn is_netavark(&self) -> bool {
+        self.program() == Some("netavark")
     }
 
     /// Returns the value of a long option, given as `--name value` or
     /// `--name=value`; of the last one, as Podman does. Nothing after `--` counts.
     pub fn option(&self, name: &str) -> Option<PathBuf> {
-        let options: Vec<&OsString> = self
+        let given = self
             .0
             .iter()
             .skip(1)
-            .take_while(|argument| *argument != "--")
-            .collect();
-        let value = |index: usize| {
-            let rest = options[index].as_bytes().strip_prefix(name.as_bytes())?;
-            match rest {
-                [] => options.get(index + 1).map(|value| value.as_os_str()),
-                [b'=', value @ ..] => Some(OsStr::from_bytes(value)),
-                _ => None,
-            }
+            .take_while(|argument| *argument != "--");
+        let given: Vec<&str> = given.map(String::as_str).collect();
+        let value = |index: usize| match given[index].strip_prefix(name)? {
+            "" => given.get(index + 1).copied(),
+            rest => rest.strip_prefix('='),
         };
-        (0..options.len())
-            .rev()
-            .find_map(value)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
+        let found = (0..given.len()).rev().find_map(value);
+        found.filter(|value| !value.is_empty()).map(PathBuf::from)
     }
 }
 
 /// Returns the command line of `pid` and, where that is a netavark (Podman 6 lets it
 /// call us), that of its parent.
-pub(super) fn above(pid: u32) -> Vec<CommandLine> {
-    let Some(nearest) = read(pid) else {
-        return Vec::new();
-    };
-    let podman = if nearest.program() == Some(OsStr::new("netavark")) {
-        parent(pid).and_then(read)
-    } else {
-        None
-    };
-    std::iter::once(nearest).chain(podman).collect()
-}
-
-fn read(pid: u32) -> Option<CommandLine> {
-    let text = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    Some(CommandLine::parse(&text))
-}
-
-fn parent(pid: u32) -> Option<u32> {
-    std::fs::read_to_string(format!("/proc/{pid}/status"))
-        .ok()?
-        .lines()
-        .find_map(|line| line.strip_prefix("PPid:"))?
-        .trim()
-        .parse()
-        .ok()
+pub(super) fn above(pid: i32) -> Vec<CommandLine> {
+    let nearest = evidence::process(pid);
+    let next = nearest
+        .as_ref()
+        .and_then(|fact| evidence::process(fact.parent));
+    let mut lines = nearest
+        .into_iter()
+        .chain(next)
+        .map(|fact| CommandLine(fact.arguments));
+    let first = lines.next();
+    let second = lines
+        .next()
+        .filter(|_| first.as_ref().is_some_and(CommandLine::is_netavark));
+    first.into_iter().chain(second).collect()
 }
 
 #[cfg(test)]
@@ -85,7 +61,7 @@ mod tests {
     #[test]
     fn options_are_found_in_both_spellings_the_last_one_counting() {
         let check = |text: &str, expected: Option<&str>| {
-            let line = CommandLine::parse(text.replace(' ', "\0").as_bytes());
+            let line = CommandLine(text.split(' ').map(Into::into).collect());
             let found = line.option("--network-config-dir");
             assert_eq!(found, expected.map(PathBuf::from), "{text}");
         };
@@ -113,12 +89,13 @@ mod tests {
 
     #[test]
     fn our_own_command_line_can_be_read() {
-        let lines = above(std::process::id());
+        let lines = above(std::process::id().cast_signed());
         let me = std::env::current_exe().ok();
-        assert_eq!(
-            lines.first().and_then(CommandLine::program),
-            me.as_deref().and_then(Path::file_name)
-        );
-        assert!(parent(std::process::id()).is_some());
+        let me = me
+            .as_deref()
+            .and_then(Path::file_name)
+            .and_then(|name| name.to_str());
+        assert_eq!(lines.first().and_then(CommandLine::program), me);
+        assert_eq!(lines.len(), 1, "no netavark, so its parent does not matter");
     }
 }
