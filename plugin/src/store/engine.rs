@@ -239,8 +239,7 @@ fn start(dir: &Path, path: &Path) -> Result<sled::Db, StoreError> {
             result => return result,
         }
     };
-    in_thread("open", dir, path, open)?
-        .map_err(|error| refused("open", dir, path, error))
+    in_thread("open", dir, path, open)?.map_err(|error| refused("open", dir, path, error))
 }
 
 /// Applies and flushes all changes or none.
