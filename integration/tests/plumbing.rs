@@ -166,7 +166,8 @@ fn a_pod_shares_one_address(driver: Driver) {
         .ok();
     assert_eq!(lab.addresses("web", "eth0"), [ip("10.77.0.50")]);
     assert_served(&lab, "http://127.0.0.1:8080/");
-    lab.podman(["pod", "restart", "p"]).ok();
+    lab.podman(["pod", "stop", "--time=0", "p"]).ok();
+    lab.podman(["pod", "start", "p"]).ok();
     assert_eq!(lab.addresses("web", "eth0"), [ip("10.77.0.50")]);
     lab.podman(["pod", "rm", "--force", "--time=0", "p"]).ok();
     lab.assert_clean(&network);
