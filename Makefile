@@ -17,7 +17,7 @@ BUILT ?= $(or $(CARGO_TARGET_DIR),target)/release
 PLUGIN_DIR := $(PREFIX)/libexec/netavark
 DROP_IN := /etc/containers/containers.conf.d/50-berth.conf
 
-.PHONY: build test check unit demo bench lab prepare-lab clean-lab install uninstall
+.PHONY: build test check unit demo build-demo bench lab prepare-lab clean-lab install uninstall
 .DEFAULT_GOAL := build
 
 build:
@@ -34,8 +34,14 @@ check:
 unit:
 	$(CARGO) test --workspace --exclude berth-integration --locked --no-fail-fast
 
-demo: prepare-lab build
+# Two things at once: one waits for the archive, the other for the compiler.
+demo:
+	$(MAKE) --jobs=2 prepare-lab build-demo
 	$(BUILT)/berth-demo
+
+build-demo:
+	$(CARGO) build --release --locked -p berth -p berth-integration \
+		--bin berth --bin berth-demo --bin lab-store
 
 bench: prepare-lab build
 	$(CARGO) bench --workspace --locked

@@ -29,7 +29,8 @@ pub struct Lab {
     /// The lab's init, on the host.
     init: u32,
     directory: PathBuf,
-    transcript: Mutex<Vec<Outcome>>,
+    /// What was run; `None` if nobody wants to read it again.
+    transcript: Mutex<Option<Vec<Outcome>>>,
 }
 
 impl Lab {
@@ -82,8 +83,15 @@ impl Lab {
             lifeline,
             init,
             directory,
-            transcript: Mutex::default(),
+            transcript: Mutex::new(Some(Vec::new())),
         }
+    }
+
+    /// Keeps no record of what is run, to be printed when a test fails.
+    #[must_use]
+    pub fn unrecorded(mut self) -> Self {
+        self.transcript = Mutex::new(None);
+        self
     }
 
     /// Returns a command to be run in this lab.
@@ -161,8 +169,10 @@ impl Lab {
     }
 
     pub(crate) fn record(&self, outcome: &Outcome) {
-        if let Ok(mut transcript) = self.transcript.lock() {
-            transcript.push(outcome.clone());
+        if let Ok(mut transcript) = self.transcript.lock()
+            && let Some(outcomes) = &mut *transcript
+        {
+            outcomes.push(outcome.clone());
         }
     }
 }
@@ -171,9 +181,10 @@ impl Drop for Lab {
     fn drop(&mut self) {
         if thread::panicking()
             && let Ok(transcript) = self.transcript.lock()
+            && let Some(outcomes) = &*transcript
         {
             eprintln!("-- all that was run in this lab --");
-            for outcome in transcript.iter() {
+            for outcome in outcomes {
                 eprintln!("{outcome}");
             }
         }
