@@ -1,0 +1,74 @@
+# make build      the release executables
+# make test       everything that is checked, end-to-end tests with a real Podman
+#                 included; needs root and Debian's archive (see integration/lab)
+# make unit       the tests that need neither root nor Podman
+# make demo       the outage with Podman's own allocator, and with berth
+# make bench      the benchmarks
+# make lab        a shell in a lab: a real Podman that nothing here can hurt
+# make install    PREFIX=/usr/local by default; DESTDIR for packages
+# make uninstall  undoes `make install`, with the same variables
+# make clean-lab  removes what labs are started from (target/lab)
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+CARGO ?= cargo
+BUILT ?= $(or $(CARGO_TARGET_DIR),target)/release
+
+PLUGIN_DIR := $(PREFIX)/libexec/netavark
+DROP_IN := /etc/containers/containers.conf.d/50-berth.conf
+
+.PHONY: build test check unit demo build-demo bench lab prepare-lab clean-lab install uninstall
+.DEFAULT_GOAL := build
+
+build:
+	$(CARGO) build --release --workspace --locked
+
+test: check prepare-lab
+	$(CARGO) build --workspace --locked
+	$(CARGO) test --workspace --locked --no-fail-fast
+
+check:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+unit:
+	$(CARGO) test --workspace --exclude berth-integration --locked --no-fail-fast
+
+# Two things at once: one waits for the archive, the other for the compiler.
+demo:
+	$(MAKE) --jobs=2 prepare-lab build-demo
+	$(BUILT)/berth-demo
+
+build-demo:
+	$(CARGO) build --release --locked -p berth -p berth-integration \
+		--bin berth --bin berth-demo --bin lab-store
+
+bench: prepare-lab build
+	$(CARGO) bench --workspace --locked
+
+lab: prepare-lab
+	$(CARGO) build --workspace --locked
+	$(or $(CARGO_TARGET_DIR),target)/debug/berth-lab
+
+prepare-lab:
+	integration/lab/prepare
+
+clean-lab:
+	integration/lab/prepare --clean
+
+# In /usr and /usr/local, Podman finds the plugin by itself.
+install:
+	@test -x $(BUILT)/berth || { echo '$(BUILT)/berth is missing: run make build first' >&2; exit 1; }
+	install -D -m 755 $(BUILT)/berth $(DESTDIR)$(PLUGIN_DIR)/berth
+	install -d $(DESTDIR)$(PREFIX)/bin
+	ln -sf ../libexec/netavark/berth $(DESTDIR)$(PREFIX)/bin/berth
+ifeq ($(filter /usr /usr/local,$(PREFIX)),)
+	install -d $(DESTDIR)$(dir $(DROP_IN))
+	sed 's|/opt/berth/libexec/netavark|$(PLUGIN_DIR)|' containers.conf.d/50-berth.conf >$(DESTDIR)$(DROP_IN)
+endif
+
+uninstall:
+	rm -f $(DESTDIR)$(PLUGIN_DIR)/berth $(DESTDIR)$(PREFIX)/bin/berth
+ifeq ($(filter /usr /usr/local,$(PREFIX)),)
+	rm -f $(DESTDIR)$(DROP_IN)
+endif

@@ -1,0 +1,89 @@
+//! Whether anything of a network is left once its containers are gone.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::{Lab, Network};
+
+/// A container's cleanup runs beside the `podman rm` that asked for it.
+const CLEANUP: Duration = Duration::from_secs(10);
+const STEP: Duration = Duration::from_millis(50);
+
+impl Lab {
+    /// Returns what is left of a network's containers, one line for each thing.
+    ///
+    /// netavark's own chains may stay; Podman leaves them, too.
+    #[track_caller]
+    pub fn leftovers(&self, network: &Network) -> Vec<String> {
+        let mut left = Vec::new();
+        for link in self.links() {
+            let ours = link.name == network.interface && link.kind() == "bridge";
+            if ours || link.master.as_deref() == Some(&network.interface) {
+                left.push(format!("interface {} ({})", link.name, link.kind()));
+            }
+        }
+        for (name, addresses) in self.dns_entries(&network.name) {
+            left.push(format!("DNS name {name} for {addresses:?}"));
+        }
+        // A chain is called nv_<first of the network's id>_…, a rule names the
+        // subnet, an address in it, or the bridge.
+        let words: Vec<_> = [format!("nv_{}", &network.id[..8])]
+            .into_iter()
+            .chain([format!("\"{}\"", network.interface)])
+            .chain(network.subnets.iter().map(|subnet| stem(subnet)))
+            .collect();
+        for line in self.ruleset().lines() {
+            if words.iter().any(|word| line.contains(word)) {
+                left.push(format!("firewall rule `{}`", line.trim()));
+            }
+        }
+        for name in self.remembered_ports(network) {
+            left.push(format!("remembered ports {name}"));
+        }
+        for name in self.empty_namespaces() {
+            left.push(format!("namespace {name} with nobody in it"));
+        }
+        let leases = self.leases(network);
+        left.extend(
+            leases
+                .of(network)
+                .iter()
+                .map(|lease| format!("lease {lease}")),
+        );
+        left
+    }
+
+    /// Asserts that nothing is left of a network's containers, within a bound.
+    #[track_caller]
+    pub fn assert_clean(&self, network: &Network) {
+        let start = Instant::now();
+        loop {
+            let left = self.leftovers(network);
+            if left.is_empty() {
+                return;
+            }
+            assert!(
+                start.elapsed() < CLEANUP,
+                "this is left of network {} after {CLEANUP:?}:\n{}",
+                network.name,
+                left.join("\n")
+            );
+            thread::sleep(STEP);
+        }
+    }
+}
+
+/// Returns what every address of a subnet begins with, as far as whole groups of
+/// its text tell: `10.77.0.` for `10.77.0.0/24`.
+fn stem(subnet: &str) -> String {
+    let (address, prefix) = subnet.split_once('/').unwrap_or((subnet, "32"));
+    let prefix: usize = prefix.parse().unwrap_or(32);
+    if address.contains(':') {
+        let groups: Vec<_> = address.trim_end_matches(':').split(':').collect();
+        let whole = (prefix / 16).clamp(1, groups.len());
+        return format!("{}:", groups[..whole].join(":"));
+    }
+    let groups: Vec<_> = address.split('.').collect();
+    let whole = (prefix / 8).clamp(1, 3);
+    format!("{}.", groups[..whole].join("."))
+}

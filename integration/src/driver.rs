@@ -1,0 +1,21 @@
+//! Which driver a test's networks have.
+
+use std::fmt;
+
+/// A network driver: Podman's own, or ours in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// Podman's own bridge driver, with Podman's own address allocation.
+    Bridge,
+    /// The plugin.
+    Berth,
+}
+
+impl fmt::Display for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bridge => "bridge",
+            Self::Berth => "berth",
+        })
+    }
+}

@@ -1,0 +1,255 @@
+//! Starting a lab, entering it, ending it.
+
+use std::env;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::command::{Cmd, Outcome};
+
+/// How long a lab may take to end. It takes milliseconds.
+const END: Duration = Duration::from_secs(10);
+
+/// Where the plugin is bound in a lab: one of netavark's default directories.
+const PLUGIN: &str = "/usr/libexec/netavark/berth";
+
+/// A machine of its own, as far as Podman can tell: mount, network, pid, ipc,
+/// UTS and cgroup namespaces over a root that nobody else writes to.
+///
+/// It ends when it is dropped, and when the process that started it is killed.
+pub struct Lab {
+    /// `unshare`, which waits for the lab's init.
+    starter: Child,
+    /// The lab's init reads the other end, and ends the lab at its end.
+    lifeline: Option<ChildStdin>,
+    /// The lab's init, on the host.
+    init: u32,
+    directory: PathBuf,
+    /// What was run; `None` if nobody wants to read it again.
+    transcript: Mutex<Option<Vec<Outcome>>>,
+}
+
+impl Lab {
+    /// Starts a lab with the plugin in it, and everything else as Debian ships it.
+    ///
+    /// # Panics
+    /// If that is not possible here, saying what to do.
+    #[track_caller]
+    pub fn start() -> Self {
+        let directory =
+            env::var_os("BERTH_LAB_DIR").map_or_else(|| built().join("lab"), PathBuf::from);
+        assert!(
+            nix::unistd::geteuid().is_root(),
+            "a lab needs root: run the tests as root"
+        );
+        assert!(
+            directory.join("storage.stamp").exists(),
+            "there is no lab in {}: run integration/lab/prepare as root, or `make test`",
+            directory.display()
+        );
+        let mut start = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/start"));
+        start.env("BERTH_LAB_DIR", &directory);
+        for (name, target) in [
+            ("berth", PLUGIN),
+            ("berth", "/usr/local/bin/berth"),
+            ("lab-store", "/usr/local/bin/lab-store"),
+        ] {
+            start.arg("--bind").arg(executable(name)).arg(target);
+        }
+        let mut starter = start
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|err| panic!("failed to run integration/lab/start: {err}"));
+        let lifeline = starter.stdin.take();
+        let mut line = String::new();
+        if let Some(stdout) = starter.stdout.take() {
+            let _ = BufReader::new(stdout).read_line(&mut line);
+        }
+        let Some(init) = line
+            .strip_prefix("ready ")
+            .and_then(|pid| pid.trim_end().parse().ok())
+        else {
+            drop(lifeline);
+            let status = starter.wait();
+            panic!("the lab has not started: {status:?}; see standard error");
+        };
+        Self {
+            starter,
+            lifeline,
+            init,
+            directory,
+            transcript: Mutex::new(Some(Vec::new())),
+        }
+    }
+
+    /// Keeps no record of what is run, to be printed when a test fails.
+    #[must_use]
+    pub fn unrecorded(mut self) -> Self {
+        self.transcript = Mutex::new(None);
+        self
+    }
+
+    /// Returns a command to be run in this lab.
+    pub fn cmd(&self, program: &str) -> Cmd<'_> {
+        Cmd::new(self, program)
+    }
+
+    /// Runs a shell script in this lab and returns its standard output.
+    ///
+    /// # Panics
+    /// If it fails.
+    #[track_caller]
+    pub fn sh(&self, script: &str) -> String {
+        self.cmd("bash").args(["-euc", script]).ok()
+    }
+
+    /// Writes a file, and the directories above it.
+    #[track_caller]
+    pub fn write(&self, path: &str, contents: &str) {
+        let script = r#"mkdir -p "${1%/*}"; cat >"$1""#;
+        self.cmd("bash")
+            .args(["-euc", script, "bash", path])
+            .stdin(contents)
+            .ok();
+    }
+
+    /// Writes a file that can be executed, and the directories above it.
+    #[track_caller]
+    pub fn write_executable(&self, path: &str, contents: &str) {
+        self.write(path, contents);
+        self.cmd("chmod").args(["755", path]).ok();
+    }
+
+    /// Returns the names in a directory, sorted; none if there is no directory.
+    #[track_caller]
+    pub fn names(&self, directory: &str) -> Vec<String> {
+        let script = r#"if [ -d "$1" ]; then ls -A "$1"; fi"#;
+        let names = self
+            .cmd("bash")
+            .args(["-euc", script, "bash", directory])
+            .ok();
+        names.lines().map(str::to_owned).collect()
+    }
+
+    /// Returns the pid by which the host knows the lab's init.
+    pub fn init(&self) -> u32 {
+        self.init
+    }
+
+    /// Returns the arguments with which `nsenter` enters this lab.
+    pub(crate) fn entry(&self) -> [String; 7] {
+        [
+            format!("--target={}", self.init),
+            "--mount".to_owned(),
+            "--net".to_owned(),
+            "--uts".to_owned(),
+            "--ipc".to_owned(),
+            "--pid".to_owned(),
+            "--cgroup".to_owned(),
+        ]
+    }
+
+    /// Returns what every command finds in its environment.
+    pub(crate) fn environment(&self) -> [&'static str; 3] {
+        [
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME=/root",
+            "LANG=C.UTF-8",
+        ]
+    }
+
+    /// Returns the directory on the host for a test's own files.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(crate) fn record(&self, outcome: &Outcome) {
+        if let Ok(mut transcript) = self.transcript.lock()
+            && let Some(outcomes) = &mut *transcript
+        {
+            outcomes.push(outcome.clone());
+        }
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if thread::panicking()
+            && let Ok(transcript) = self.transcript.lock()
+            && let Some(outcomes) = &*transcript
+        {
+            eprintln!("-- all that was run in this lab --");
+            for outcome in outcomes {
+                eprintln!("{outcome}");
+            }
+        }
+        drop(self.lifeline.take());
+        let start = Instant::now();
+        while start.elapsed() < END {
+            if !matches!(self.starter.try_wait(), Ok(None)) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        // Killing unshare kills its child, the lab's init, and so the lab.
+        let _ = self.starter.kill();
+        let _ = self.starter.wait();
+    }
+}
+
+/// Returns the directory cargo builds into, `target` if nothing else is configured.
+fn built() -> PathBuf {
+    profile()
+        .parent()
+        .map(Path::to_owned)
+        .unwrap_or_else(|| panic!("{} has no parent", profile().display()))
+}
+
+/// Returns the directory of the executables built together with the running one,
+/// such as `target/debug`.
+fn profile() -> PathBuf {
+    let own = env::current_exe().unwrap_or_else(|err| panic!("which program is this: {err}"));
+    let directory = own
+        .ancestors()
+        .skip(1)
+        .find(|directory| !directory.ends_with("deps"));
+    directory
+        .map(Path::to_owned)
+        .unwrap_or_else(|| panic!("{} is in no directory", own.display()))
+}
+
+/// Returns the path of one of the workspace's executables.
+///
+/// # Panics
+/// If it is missing, or older than a source it was built from: a test must not
+/// pass because of yesterday's executable.
+#[track_caller]
+fn executable(name: &str) -> PathBuf {
+    let path = profile().join(name);
+    let built = modified(&path).unwrap_or_else(|| {
+        panic!(
+            "{} is missing: run `cargo build` first (with --release for a release build)",
+            path.display()
+        )
+    });
+    // Written by cargo: `EXECUTABLE: SOURCE SOURCE …`
+    let sources = fs::read_to_string(path.with_extension("d")).unwrap_or_default();
+    for source in sources.split_whitespace().skip(1).map(Path::new) {
+        assert!(
+            modified(source).is_none_or(|changed| changed <= built),
+            "{} is older than {}: run `cargo build` first",
+            path.display(),
+            source.display()
+        );
+    }
+    path
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).ok()?.modified().ok()
+}

@@ -1,0 +1,61 @@
+//! What berth's store says, read in the lab by `lab-store`.
+
+use std::net::IpAddr;
+
+use berth::lease::{Hold, Phase, Tenant};
+use serde::Deserialize;
+
+use crate::{Lab, Network};
+
+/// The store's contents.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Leases {
+    /// Who holds addresses, on all networks.
+    pub tenants: Vec<Tenant>,
+    /// What released addresses have left behind, on the networks asked about.
+    pub holds: Vec<HeldAddress>,
+    /// What contradicts itself.
+    pub violations: Vec<String>,
+}
+
+/// An address that nobody has, but not everybody may have.
+#[derive(Clone, Debug, Deserialize)]
+pub struct HeldAddress {
+    /// The network's id.
+    pub network: String,
+    /// The address.
+    pub address: IpAddr,
+    /// Why, and until when.
+    pub hold: Hold,
+}
+
+impl Lab {
+    /// Returns what berth's store says: all tenants, and the holds of a network.
+    ///
+    /// # Panics
+    /// If it cannot be read, or contradicts itself.
+    #[track_caller]
+    pub fn leases(&self, network: &Network) -> Leases {
+        let text = self.cmd("lab-store").arg(&network.id).ok();
+        let leases: Leases =
+            serde_json::from_str(&text).unwrap_or_else(|err| panic!("{err} in `{text}`"));
+        assert!(leases.violations.is_empty(), "{:#?}", leases.violations);
+        leases
+    }
+}
+
+impl Leases {
+    /// Returns the tenants of a network, one line for each.
+    pub fn of(&self, network: &Network) -> Vec<String> {
+        let own = |tenant: &&Tenant| tenant.tenancy.network_id.as_str() == network.id;
+        let line = |tenant: &Tenant| {
+            let addresses: Vec<_> = tenant.holdings.iter().map(|held| held.address).collect();
+            let phase = match tenant.phase {
+                Phase::Offered => "offered",
+                Phase::Bound => "bound",
+            };
+            format!("{addresses:?} {phase} to {}", tenant.container_name)
+        };
+        self.tenants.iter().filter(own).map(line).collect()
+    }
+}

@@ -1,0 +1,54 @@
+//! A real Podman in namespaces of its own, and what tests ask of it.
+//!
+//! A [`Lab`] is a Debian root with Podman, netavark and aardvark-dns, started in
+//! a fraction of a second and private to one test. [`Cmd`] runs commands in it
+//! and records them; [`podman`] speaks Podman, [`kernel`] reads what the kernel
+//! of the lab shows, and [`outage`] makes Podman, netavark or the plugin die at a
+//! chosen moment.
+//!
+//! Nothing here touches the host: see `integration/lab/start`.
+
+mod clean;
+mod command;
+mod driver;
+pub mod kernel;
+mod lab;
+mod leases;
+pub mod outage;
+pub mod podman;
+mod recorder;
+mod wait;
+
+pub use command::{Cmd, Outcome};
+pub use driver::Driver;
+pub use lab::Lab;
+pub use leases::{HeldAddress, Leases};
+pub use podman::{Container, Network};
+pub use wait::wait_until;
+
+/// Makes a `#[test]` for each driver of functions that take a [`Driver`].
+///
+/// That the test passes with Podman's own bridge driver shows that it asks
+/// nothing of berth that Podman does not do.
+#[macro_export]
+macro_rules! with_each_driver {
+    ($($test:ident),+ $(,)?) => {
+        $crate::with_driver!(bridge, Bridge, $($test),+);
+        $crate::with_driver!(berth, Berth, $($test),+);
+    };
+}
+
+/// Makes a `#[test]` for one driver of functions that take a [`Driver`].
+#[macro_export]
+macro_rules! with_driver {
+    ($module:ident, $driver:ident, $($test:ident),+ $(,)?) => {
+        mod $module {
+            $(
+                #[test]
+                fn $test() {
+                    super::$test($crate::Driver::$driver);
+                }
+            )+
+        }
+    };
+}

@@ -1,0 +1,76 @@
+//! A netavark that plumbs nothing: it records what it is asked, and answers as if
+//! it had done it.
+//!
+//! So what berth asks of netavark can be compared with what Podman itself asks
+//! for, also where the kernel lacks the driver or the option.
+
+use crate::{Driver, Lab};
+
+const DIRECTORY: &str = "/opt/recorder";
+const RECORDED: &str = "/run/recorded";
+
+const SCRIPT: &str = r#"#!/bin/bash
+# In netavark's place. NETAVARK and RECORDED are filled in by the test.
+set -euo pipefail
+verb=
+for word in "$@"; do
+  case $word in setup | teardown) verb=$word ;; esac
+done
+[ -n "$verb" ] || exec NETAVARK "$@"
+mkdir -p RECORDED
+cat >"RECORDED/$verb.json"
+[ "$verb" = setup ] || exit 0
+exec jq '
+  .networks as $asked
+  | .network_info
+  | with_entries(
+      .value as $network | $asked[.key] as $options
+      | .value = {
+          dns_search_domains: ["dns.podman"],
+          dns_server_ips: [],
+          interfaces: {
+            ($options.interface_name): {
+              mac_address: ($options.static_mac // "02:00:00:00:00:01"),
+              subnets: [
+                ($options.static_ips // []) | to_entries[] | {
+                  ipnet: (.value + "/" + ($network.subnets[.key].subnet | split("/")[1])),
+                  gateway: $network.subnets[.key].gateway
+                }
+              ]
+            }
+          }
+        })' "RECORDED/$verb.json"
+"#;
+
+impl Lab {
+    /// Lets every podman of this lab run the recorder: in netavark's place, or,
+    /// with berth, where the plugin runs netavark.
+    #[track_caller]
+    pub fn record_requests(&self, driver: Driver) {
+        let script = SCRIPT
+            .replace("NETAVARK", &self.netavark())
+            .replace("RECORDED", RECORDED);
+        self.write_executable(&format!("{DIRECTORY}/netavark"), &script);
+        let setting = match driver {
+            Driver::Bridge => crate::outage::helpers(DIRECTORY),
+            Driver::Berth => format!("env = [\"BERTH_NETAVARK={DIRECTORY}/netavark\"]"),
+        };
+        let conf = "/etc/containers/containers.conf.d/50-recorder.conf";
+        self.write(conf, &format!("[engine]\n{setting}\n"));
+    }
+
+    /// Returns the last request with this verb as indented JSON, without what
+    /// differs between two runs (ids, the ports' order) and what netavark does not tell
+    /// a plugin (the host name, the container's DNS servers, the network's labels).
+    #[track_caller]
+    pub fn recorded(&self, verb: &str) -> String {
+        let strip = r#".container_id[:12] as $id
+            | del(.container_id, .container_hostname, .dns_servers)
+            | del(.network_info[] | .id, .created, .labels)
+            | del(.. | nulls)
+            | (.port_mappings | arrays) |= sort
+            | walk(if . == $id then "SHORT-ID" else . end)"#;
+        let file = format!("{RECORDED}/{verb}.json");
+        self.cmd("jq").args(["--sort-keys", strip, &file]).ok()
+    }
+}

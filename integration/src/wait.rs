@@ -1,0 +1,25 @@
+//! Waiting for a condition, never for a time.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+const STEP: Duration = Duration::from_millis(20);
+
+/// Returns what `condition` yields once it yields something.
+///
+/// # Panics
+/// If it has not within `bound`, naming `what` was waited for.
+#[track_caller]
+pub fn wait_until<T>(what: &str, bound: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(
+            start.elapsed() < bound,
+            "waited {bound:?} in vain for {what}"
+        );
+        thread::sleep(STEP);
+    }
+}

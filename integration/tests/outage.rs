@@ -1,0 +1,210 @@
+//! The outage, and its relatives: somebody is killed between a container's
+//! address and its first process, and the address must come back.
+//!
+//! An address leaked for good is what Podman's own allocator makes of it:
+//! `ipam.db` keeps an address for a container that no longer exists, and
+//! `podman run --ip` fails until the host is rebooted or the file is removed.
+
+use std::net::IpAddr;
+
+use berth_integration::{Driver, Lab, outage::Death, with_driver, with_each_driver};
+
+with_driver!(
+    only_bridge,
+    Bridge,
+    podmans_own_allocator_leaks_when_podman_is_killed_before_netavark_runs,
+    podmans_own_allocator_leaks_everything_when_podman_is_killed_after_netavark,
+    podmans_own_cleanup_leaves_the_firewall_when_the_namespace_was_unmounted,
+);
+
+with_driver!(
+    only_berth,
+    Berth,
+    an_address_is_free_again_after_podman_is_killed_before_netavark_runs,
+    an_address_is_free_again_after_podman_is_killed_after_netavark,
+    an_address_is_free_again_after_the_plugin_is_killed_before_plumbing,
+    an_address_is_free_again_after_the_plugin_is_killed_after_plumbing,
+    an_address_is_free_again_after_netavark_is_killed_above_the_plugin,
+    an_address_is_free_again_after_everybody_is_killed,
+    an_address_is_free_again_after_the_plugin_is_killed_at_teardown,
+    an_address_and_its_firewall_rules_are_free_again_after_the_namespace_was_unmounted,
+    a_container_can_be_removed_after_its_netavark_was_replaced,
+    a_full_pool_of_ghosts_is_free_again,
+);
+
+with_each_driver!(an_address_is_free_again_after_conmon_and_container_are_killed);
+
+const ADDRESS: &str = "10.77.0.99";
+const SUBNET: [&str; 2] = ["--subnet", "10.77.0.0/24"];
+const LEAKED: &str = "requested ip address 10.77.0.99 is already allocated to container ID";
+
+fn ip(address: &str) -> IpAddr {
+    address.parse().expect("it is an address")
+}
+
+fn podmans_own_allocator_leaks_when_podman_is_killed_before_netavark_runs(driver: Driver) {
+    let lab = Lab::start();
+    lab.network(driver, "n", &SUBNET);
+    let run = || lab.container("c", &["n"]).ip(ADDRESS);
+    run().dies(Death::PodmanBeforeNetavark);
+    lab.remove("c");
+    assert_eq!(lab.podman(["ps", "--all", "--quiet"]).ok(), "");
+    run().fails(LEAKED);
+}
+
+fn podmans_own_allocator_leaks_everything_when_podman_is_killed_after_netavark(driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &SUBNET);
+    let run = || lab.container("c", &["n"]).ip(ADDRESS);
+    run()
+        .option("--publish", "8080:80")
+        .dies(Death::PodmanAfterNetavark);
+    lab.remove("c");
+    let left = lab.leftovers(&network).join("\n");
+    for kind in [
+        "(veth)",
+        "DNS name c",
+        "firewall rule",
+        "remembered ports",
+        "namespace",
+    ] {
+        assert!(left.contains(kind), "`{kind}` is not in:\n{left}");
+    }
+    run().fails(LEAKED);
+}
+
+/// A container dies this death, is removed, and comes back with its address.
+#[track_caller]
+fn comes_back_after(death: Death, driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &SUBNET);
+    let run = || {
+        let run = lab.container("c", &["n"]).ip(ADDRESS);
+        run.option("--publish", "8080:80")
+    };
+    run().dies(death);
+    lab.remove("c");
+    if death == Death::PodmanBeforeNetavark {
+        lab.remove_empty_namespaces();
+    }
+    run().start();
+    assert_eq!(lab.addresses("c", "eth0"), [ip(ADDRESS)]);
+    assert_eq!(lab.dns_entries("n")["c"], [ip(ADDRESS)]);
+    assert_eq!(lab.remembered_ports(&network).len(), 1);
+    let left = lab.leftovers(&network).join("\n");
+    assert_eq!(left.matches("(veth)").count(), 1, "of the living:\n{left}");
+    lab.remove("c");
+    lab.assert_clean(&network);
+}
+
+fn an_address_is_free_again_after_podman_is_killed_before_netavark_runs(driver: Driver) {
+    comes_back_after(Death::PodmanBeforeNetavark, driver);
+}
+
+fn an_address_is_free_again_after_podman_is_killed_after_netavark(driver: Driver) {
+    comes_back_after(Death::PodmanAfterNetavark, driver);
+}
+
+fn an_address_is_free_again_after_the_plugin_is_killed_before_plumbing(driver: Driver) {
+    comes_back_after(Death::PluginBeforePlumbing, driver);
+}
+
+fn an_address_is_free_again_after_the_plugin_is_killed_after_plumbing(driver: Driver) {
+    comes_back_after(Death::PluginAfterPlumbing, driver);
+}
+
+fn an_address_is_free_again_after_netavark_is_killed_above_the_plugin(driver: Driver) {
+    comes_back_after(Death::NetavarkBeforePlumbing, driver);
+}
+
+fn an_address_is_free_again_after_everybody_is_killed(driver: Driver) {
+    comes_back_after(Death::EverybodyAfterPlumbing, driver);
+}
+
+fn an_address_is_free_again_after_the_plugin_is_killed_at_teardown(driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &SUBNET);
+    let run = || lab.container("c", &["n"]).ip(ADDRESS);
+    lab.kill_plugin_at_teardown();
+    run().option("--publish", "8080:80").start();
+    lab.remove_at_last("c");
+    assert!(lab.plugin_was_killed());
+    run().start();
+    assert_eq!(lab.addresses("c", "eth0"), [ip(ADDRESS)]);
+    lab.remove("c");
+    lab.assert_clean(&network);
+}
+
+/// An upgrade may move netavark, as from /usr/lib to /usr/libexec.
+fn a_container_can_be_removed_after_its_netavark_was_replaced(driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &SUBNET);
+    let old = "/opt/old/netavark";
+    lab.sh(&format!("mkdir /opt/old; cp {} {old}", lab.netavark()));
+    let run = lab.container("c", &["n"]).ip(ADDRESS);
+    run.option("--publish", "8080:80")
+        .env("BERTH_NETAVARK", old)
+        .start();
+    lab.sh("rm -r /opt/old");
+    lab.remove("c");
+    lab.assert_clean(&network);
+}
+
+fn a_full_pool_of_ghosts_is_free_again(driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &["--subnet", "10.77.0.0/29"]);
+    let names = ["a", "b", "c", "d", "e"];
+    for name in names {
+        let run = lab.container(name, &["n"]);
+        run.dies(Death::EverybodyAfterPlumbing);
+        lab.remove(name);
+    }
+    let left = lab.leftovers(&network).join("\n");
+    assert_eq!(left.matches("(veth)").count(), names.len(), "{left}");
+    for name in names {
+        lab.container(name, &["n"]).start();
+    }
+    lab.podman(["rm", "--force", "--time=0"]).args(names).ok();
+    lab.assert_clean(&network);
+}
+
+fn an_address_is_free_again_after_conmon_and_container_are_killed(driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &SUBNET);
+    let run = || lab.container("c", &["n"]).ip(ADDRESS);
+    run().start();
+    lab.kill_with_conmon("c");
+    lab.remove_at_last("c");
+    run().start();
+    assert_eq!(lab.addresses("c", "eth0"), [ip(ADDRESS)]);
+    lab.remove("c");
+    lab.assert_clean(&network);
+}
+
+fn podmans_own_cleanup_leaves_the_firewall_when_the_namespace_was_unmounted(driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &SUBNET);
+    let run = lab.container("c", &["n"]).ip(ADDRESS);
+    run.option("--publish", "8080:80").start();
+    lab.sh("umount /run/netns/netns-*");
+    lab.remove_at_last("c");
+    let left = lab.leftovers(&network).join("\n");
+    assert!(left.contains("dnat ip to 10.77.0.99:80"), "{left}");
+}
+
+/// netavark before 2.1.0 does not call the plugin's teardown then, so it is the
+/// next setup that finds the ghost.
+fn an_address_and_its_firewall_rules_are_free_again_after_the_namespace_was_unmounted(
+    driver: Driver,
+) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &SUBNET);
+    let run = || lab.container("c", &["n"]).ip(ADDRESS);
+    run().option("--publish", "8080:80").start();
+    lab.sh("umount /run/netns/netns-*");
+    lab.remove_at_last("c");
+    run().start();
+    assert_eq!(lab.addresses("c", "eth0"), [ip(ADDRESS)]);
+    lab.remove("c");
+    lab.assert_clean(&network);
+}

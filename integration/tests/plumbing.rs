@@ -1,0 +1,276 @@
+//! What an address is for: ports, names, several networks, pods.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use berth_integration::{Container, Driver, Lab, podman::Run, wait_until, with_each_driver};
+
+with_each_driver!(
+    a_published_port_is_reachable_from_the_host,
+    containers_find_each_other_by_name,
+    a_container_on_two_networks_has_an_interface_on_each,
+    connect_and_disconnect_move_one_interface_only,
+    reload_restores_the_firewall_and_keeps_the_addresses,
+    a_pod_shares_one_address,
+    an_internal_network_has_no_way_out,
+    a_macvlan_network_leads_to_its_parent,
+    an_ipvlan_network_leads_to_its_parent,
+    compose_brings_a_project_up_again_with_its_addresses,
+);
+
+const BOUND: Duration = Duration::from_secs(10);
+const SUBNET: [&str; 2] = ["--subnet", "10.77.0.0/24"];
+const OTHER: [&str; 2] = ["--subnet", "10.78.0.0/24"];
+const HTTPD: [&str; 6] = ["httpd", "-f", "-p", "80", "-h", "/www"];
+const PAGE: &str = "hello from the lab";
+
+fn ip(address: &str) -> IpAddr {
+    address.parse().expect("it is an address")
+}
+
+/// Starts a container that serves [`PAGE`] on port 80.
+#[track_caller]
+fn serve(run: Run<'_>) -> Container {
+    run.command(&HTTPD).start()
+}
+
+/// Asserts that a page can be had from the host's side, once the server listens.
+#[track_caller]
+fn assert_served(lab: &Lab, url: &str) {
+    wait_until(&format!("an answer from {url}"), BOUND, || {
+        let curl = lab.cmd("curl").args(["-sS", "--max-time", "2", url]).run();
+        (curl.stdout.trim_end() == PAGE).then_some(())
+    });
+}
+
+/// Asserts that a container gets a page, once the server listens.
+#[track_caller]
+fn assert_served_to(lab: &Lab, container: &str, url: &str) {
+    wait_until(&format!("{container} to have {url}"), BOUND, || {
+        let wget = ["exec", container, "wget", "-q", "-T", "2", "-O", "-", url];
+        (lab.podman(wget).run().stdout.trim_end() == PAGE).then_some(())
+    });
+}
+
+fn a_published_port_is_reachable_from_the_host(driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &SUBNET);
+    serve(lab.container("web", &["n"]).option("--publish", "8080:80"));
+    assert_served(&lab, "http://127.0.0.1:8080/");
+    assert_served(&lab, "http://10.77.0.1:8080/");
+    assert_served(&lab, "http://10.77.0.2/");
+    lab.remove("web");
+    lab.assert_clean(&network);
+    lab.cmd("curl")
+        .args(["-sS", "--max-time", "2", "http://127.0.0.1:8080/"])
+        .fails("curl: (7)");
+}
+
+fn containers_find_each_other_by_name(driver: Driver) {
+    let lab = Lab::start();
+    let options = [&SUBNET[..], &["--ipv6", "--subnet", "fd77::/64"]].concat();
+    let network = lab.network(driver, "n", &options);
+    let web = serve(
+        lab.container("web", &["n"])
+            .option("--network-alias", "www"),
+    );
+    lab.container("client", &["n"]).start();
+    for name in ["web", "www", &web.id[..12]] {
+        assert_served_to(&lab, "client", &format!("http://{name}/"));
+    }
+    let names = lab.podman(["exec", "client", "nslookup", "web"]).run();
+    assert!(names.stdout.contains("10.77.0.2"), "{names}");
+    assert!(names.stdout.contains("fd77::2"), "{names}");
+    lab.remove("web");
+    assert_eq!(lab.dns_entries("n").get("web"), None);
+    lab.remove("client");
+    lab.assert_clean(&network);
+}
+
+fn a_container_on_two_networks_has_an_interface_on_each(driver: Driver) {
+    let lab = Lab::start();
+    let one = lab.network(driver, "one", &SUBNET);
+    let two = lab.network(driver, "two", &OTHER);
+    // Without names, Podman gives eth0 to either.
+    let networks = [
+        "one:ip=10.77.0.9,interface_name=in1",
+        "two:interface_name=in2",
+    ];
+    lab.container("c", &networks).start();
+    assert_eq!(lab.addresses("c", "in1"), [ip("10.77.0.9")]);
+    assert_eq!(lab.addresses("c", "in2"), [ip("10.78.0.2")]);
+    lab.remove("c");
+    lab.assert_clean(&one);
+    lab.assert_clean(&two);
+}
+
+fn connect_and_disconnect_move_one_interface_only(driver: Driver) {
+    let lab = Lab::start();
+    let one = lab.network(driver, "one", &SUBNET);
+    let two = lab.network(driver, "two", &OTHER);
+    serve(lab.container("c", &["one"]));
+    lab.container("client", &["two"]).start();
+    let connect = ["network", "connect", "--ip=10.78.0.99", "two", "c"];
+    lab.podman(connect).ok();
+    assert_eq!(lab.addresses("c", "eth1"), [ip("10.78.0.99")]);
+    assert_served_to(&lab, "client", "http://c/");
+    lab.podman(["network", "disconnect", "two", "c"]).ok();
+    let links = lab.links_inside("c");
+    assert_eq!(links.len(), 1, "{links:?}");
+    assert_eq!(lab.addresses("c", "eth0"), [ip("10.77.0.2")]);
+    assert_eq!(lab.dns_entries("two").get("c"), None);
+    // What it had is free again.
+    lab.podman(connect).ok();
+    assert_eq!(lab.addresses("c", "eth1"), [ip("10.78.0.99")]);
+    lab.remove("client");
+    lab.remove("c");
+    lab.assert_clean(&one);
+    lab.assert_clean(&two);
+}
+
+fn reload_restores_the_firewall_and_keeps_the_addresses(driver: Driver) {
+    let lab = Lab::start();
+    let options = [&SUBNET[..], &["--ipv6", "--subnet", "fd77::/64"]].concat();
+    let network = lab.network(driver, "n", &options);
+    serve(lab.container("web", &["n"]).option("--publish", "8080:80"));
+    assert_served(&lab, "http://127.0.0.1:8080/");
+    let before = lab.addresses("web", "eth0");
+    lab.cmd("nft").args(["flush", "ruleset"]).ok();
+    lab.cmd("curl")
+        .args(["-sS", "--max-time", "2", "http://127.0.0.1:8080/"])
+        .fails("curl: (28)"); // conmon holds the port, but does not answer
+    for _ in 0..2 {
+        lab.podman(["network", "reload", "web"]).ok();
+        assert_served(&lab, "http://127.0.0.1:8080/");
+        assert_eq!(lab.addresses("web", "eth0"), before);
+    }
+    lab.remove("web");
+    lab.assert_clean(&network);
+}
+
+fn a_pod_shares_one_address(driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &SUBNET);
+    lab.podman([
+        "pod",
+        "create",
+        "--name=p",
+        "--network=n",
+        "--ip=10.77.0.50",
+    ])
+    .args(["--publish=8080:80", "--infra-image=lab"])
+    .args(["--infra-command", "sleep inf"])
+    .ok();
+    lab.podman(["run", "--detach", "--pod=p", "--name=web", "lab"])
+        .args(HTTPD)
+        .ok();
+    assert_eq!(lab.addresses("web", "eth0"), [ip("10.77.0.50")]);
+    assert_served(&lab, "http://127.0.0.1:8080/");
+    lab.podman(["pod", "stop", "--time=0", "p"]).ok();
+    lab.podman(["pod", "start", "p"]).ok();
+    assert_eq!(lab.addresses("web", "eth0"), [ip("10.77.0.50")]);
+    lab.podman(["pod", "rm", "--force", "--time=0", "p"]).ok();
+    lab.assert_clean(&network);
+}
+
+fn an_internal_network_has_no_way_out(driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &["--internal", "--subnet", "10.77.0.0/24"]);
+    serve(lab.container("web", &["n"]));
+    lab.container("client", &["n"]).start();
+    assert_eq!(lab.addresses("client", "eth0"), [ip("10.77.0.3")]);
+    let routes = lab.inside("client", "ip").args(["route"]).ok();
+    assert!(!routes.contains("default"), "{routes}");
+    assert_served_to(&lab, "client", "http://web/");
+    lab.remove("web");
+    lab.remove("client");
+    lab.assert_clean(&network);
+}
+
+fn a_macvlan_network_leads_to_its_parent(driver: Driver) {
+    leads_to_its_parent(driver, "macvlan");
+}
+
+fn an_ipvlan_network_leads_to_its_parent(driver: Driver) {
+    leads_to_its_parent(driver, "ipvlan");
+}
+
+/// Where the kernel lacks the driver, `requests.rs` still says what netavark is
+/// asked for.
+fn leads_to_its_parent(driver: Driver, plumbing: &str) {
+    let lab = Lab::start();
+    // A wire: what the container sends through `near` arrives at `far`.
+    lab.sh("ip link add near type veth peer name far
+        ip link set near up
+        ip link set far up
+        ip address add 10.77.0.1/24 dev far");
+    let probe = ["link", "add", "probe", "link", "near", "type", plumbing];
+    let probe = lab.cmd("ip").args(probe).run();
+    if !probe.status.success() {
+        assert!(probe.stderr.contains("Unknown device type"), "{probe}");
+        return;
+    }
+    lab.cmd("ip").args(["link", "delete", "probe"]).ok();
+    let create = lab.podman(["network", "create", "--opt=parent=near", "--opt=mtu=1400"]);
+    let create = match driver {
+        Driver::Bridge => create.args(["--driver", plumbing]),
+        Driver::Berth => {
+            let plumbing = format!("driver={plumbing}");
+            create.args(["--driver", "berth", "--opt", &plumbing])
+        }
+    };
+    create.args(SUBNET).arg("n").ok();
+    let network = lab.inspect_network("n");
+    serve(lab.container("web", &["n"]).ip("10.77.0.99"));
+    lab.container("dynamic", &["n"]).start();
+    assert_eq!(lab.addresses("web", "eth0"), [ip("10.77.0.99")]);
+    assert_eq!(lab.addresses("dynamic", "eth0"), [ip("10.77.0.2")]);
+    assert_eq!(lab.links_inside("web")[0].kind(), plumbing);
+    assert_served(&lab, "http://10.77.0.99/");
+    lab.remove("web");
+    lab.remove("dynamic");
+    lab.assert_clean(&network);
+}
+
+fn compose_brings_a_project_up_again_with_its_addresses(driver: Driver) {
+    let lab = Lab::start();
+    lab.write(
+        "/srv/project/compose.yaml",
+        &format!(
+            "services:
+  web:
+    image: lab
+    command: {HTTPD:?}
+    ports: ['8080:80']
+    networks:
+      net: {{ipv4_address: 10.77.0.10}}
+  client:
+    image: lab
+    networks:
+      net: {{ipv4_address: 10.77.0.11}}
+networks:
+  net:
+    driver: {driver}
+    ipam:
+      config: [{{subnet: 10.77.0.0/24}}]
+"
+        ),
+    );
+    let compose = |words: &[&str]| {
+        let file = ["--file", "/srv/project/compose.yaml"];
+        lab.cmd("podman-compose").args(file).args(words).ok()
+    };
+    for _ in 0..2 {
+        compose(&["up", "--detach"]);
+        let network = lab.inspect_network("project_net");
+        assert_eq!(lab.addresses("project_web_1", "eth0"), [ip("10.77.0.10")]);
+        assert_eq!(
+            lab.addresses("project_client_1", "eth0"),
+            [ip("10.77.0.11")]
+        );
+        assert_served(&lab, "http://127.0.0.1:8080/");
+        assert_served_to(&lab, "project_client_1", "http://web/");
+        compose(&["down", "--timeout=0"]);
+        lab.assert_clean(&network);
+    }
+}

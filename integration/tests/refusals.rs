@@ -1,0 +1,116 @@
+//! What is refused, and whether the refusal says who holds what and what to do.
+
+use berth_integration::{Driver, Lab, with_driver, with_each_driver};
+
+with_each_driver!(
+    the_address_of_a_running_container_is_refused_in_podmans_words,
+    an_unknown_option_is_refused,
+    an_overlapping_subnet_is_refused,
+    an_address_outside_every_subnet_is_refused,
+);
+
+with_driver!(
+    only_berth,
+    Berth,
+    an_unknown_option_is_refused_with_the_known_ones,
+    the_gateway_is_refused,
+    the_network_and_broadcast_addresses_are_refused,
+    a_refused_start_takes_no_address,
+);
+
+const SUBNET: [&str; 2] = ["--subnet", "10.77.0.0/24"];
+
+fn the_address_of_a_running_container_is_refused_in_podmans_words(driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &SUBNET);
+    let holder = lab.container("holder", &["n"]).ip("10.77.0.99").start();
+    let refusal = lab
+        .container("late", &["n"])
+        .ip("10.77.0.99")
+        .fails(&format!(
+            "requested ip address 10.77.0.99 is already allocated to container ID {}",
+            holder.id
+        ));
+    if driver == Driver::Berth {
+        assert!(refusal.stderr.contains("holder"), "its name:\\n{refusal}");
+    }
+    lab.remove("late");
+    // The refusal, and the cleanup after it, left the holder alone.
+    assert_eq!(lab.addresses("holder", "eth0").len(), 1);
+    assert_eq!(lab.dns_entries("n").len(), 2, "holder, by name and by id");
+    lab.remove("holder");
+    lab.assert_clean(&network);
+}
+
+fn an_unknown_option_is_refused(driver: Driver) {
+    let lab = Lab::start();
+    let create = ["network", "create", "--opt=nonsense=1", "--driver"];
+    let refusal = lab.podman(create).arg(driver.to_string()).arg("n");
+    refusal.fails("unsupported ");
+    let networks = lab.podman(["network", "ls", "--quiet"]).ok();
+    assert_eq!(networks, "podman");
+}
+
+fn an_unknown_option_is_refused_with_the_known_ones(driver: Driver) {
+    let lab = Lab::start();
+    let create = ["network", "create", "--opt=ipam_cooldwn=1", "--driver"];
+    let refusal = lab.podman(create).arg(driver.to_string()).arg("n");
+    let refusal = refusal.fails("ipam_cooldwn");
+    assert!(refusal.stderr.contains("ipam_cooldown"), "{refusal}");
+}
+
+fn an_overlapping_subnet_is_refused(driver: Driver) {
+    let lab = Lab::start();
+    lab.network(driver, "n", &["--subnet", "10.77.0.0/16"]);
+    let create = ["network", "create", "--subnet=10.77.3.0/24", "--driver"];
+    let refusal = lab.podman(create).arg(driver.to_string()).arg("m");
+    refusal.fails("subnet 10.77.3.0/24 is already used on the host or by another config");
+}
+
+fn an_address_outside_every_subnet_is_refused(driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &SUBNET);
+    let run = lab.container("c", &["n"]).ip("10.99.0.1");
+    run.fails("requested static ip 10.99.0.1 not in any subnet on network n");
+    lab.podman(["rm", "--force", "--ignore", "c"]).ok();
+    lab.assert_clean(&network);
+}
+
+/// Podman grants it, and two machines on the bridge have one address.
+fn the_gateway_is_refused(driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &SUBNET);
+    let run = lab.container("c", &["n"]).ip("10.77.0.1");
+    run.fails("it is the gateway of 10.77.0.0/24");
+    lab.remove("c");
+    lab.assert_clean(&network);
+}
+
+fn the_network_and_broadcast_addresses_are_refused(driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &SUBNET);
+    let refused = |address: &str, reason: &str| {
+        lab.container("c", &["n"]).ip(address).fails(reason);
+        lab.remove("c");
+    };
+    refused("10.77.0.0", "it is the network address of 10.77.0.0/24");
+    refused("10.77.0.255", "it is the broadcast address of 10.77.0.0/24");
+    lab.assert_clean(&network);
+}
+
+fn a_refused_start_takes_no_address(driver: Driver) {
+    let lab = Lab::start();
+    let dual = [&SUBNET[..], &["--ipv6", "--subnet", "fd77::/64"]].concat();
+    let network = lab.network(driver, "n", &dual);
+    lab.container("holder", &["n"]).ip6("fd77::99").start();
+    // The IPv4 address could be had, the other not: neither may stay leased.
+    let both = lab
+        .container("late", &["n"])
+        .ip("10.77.0.99")
+        .ip6("fd77::99");
+    both.fails("requested ip address fd77::99 is already allocated");
+    lab.container("other", &["n"]).ip("10.77.0.99").start();
+    lab.podman(["rm", "--force", "--time=0", "holder", "late", "other"])
+        .ok();
+    lab.assert_clean(&network);
+}
