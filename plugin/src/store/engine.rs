@@ -233,21 +233,8 @@ fn start(dir: &Path, path: &Path) -> Result<sled::Db, StoreError> {
     // Waits for a process that closed the store but did not see it through.
     wait_until_unlocked(path);
     let config = config(path);
-    let begun = Instant::now();
-    // Closing leaves the last handle to sled's own threads: a store just made may
-    // still be locked by us. It can be by nobody else, for we have the lock.
-    let open = move || loop {
-        match config.open() {
-            Err(sled::Error::Io(error))
-                if error.to_string().starts_with("could not acquire lock")
-                    && begun.elapsed() < PATIENCE / 2 =>
-            {
-                thread::sleep(Duration::from_millis(1));
-            }
-            result => return result,
-        }
-    };
-    in_thread("open", dir, path, open)?.map_err(|error| refused("open", dir, path, error))
+    in_thread("open", dir, path, move || config.open())?
+        .map_err(|error| refused("open", dir, path, error))
 }
 
 /// Waits until nobody has sled's own lock, for as long as its threads may
