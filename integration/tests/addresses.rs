@@ -26,7 +26,9 @@ with_driver!(
     several_static_addresses_of_a_subnet_are_granted,
     a_restarted_container_keeps_its_dynamic_address,
     a_container_that_was_stopped_comes_back_to_its_address,
+    a_stopped_containers_static_address_is_kept_for_it,
     an_excluded_address_is_not_given_out,
+    the_store_says_what_the_kernel_shows,
 );
 
 const SUBNET: [&str; 2] = ["--subnet", "10.77.0.0/24"];
@@ -185,6 +187,44 @@ fn a_container_that_was_stopped_comes_back_to_its_address(driver: Driver) {
     assert_addresses(&lab, "a", "n", &["10.77.0.2"]);
     lab.remove("a");
     lab.remove("b");
+    lab.assert_clean(&network);
+}
+
+/// Podman gives it to the next dynamic container, and the stopped one cannot start
+/// again (podman#19583).
+fn a_stopped_containers_static_address_is_kept_for_it(driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &SUBNET);
+    lab.container("a", &["n"]).ip("10.77.0.2").start();
+    lab.podman(["stop", "--time=0", "a"]).ok();
+    lab.container("b", &["n"]).start();
+    assert_addresses(&lab, "b", "n", &["10.77.0.3"]);
+    lab.podman(["start", "a"]).ok();
+    assert_addresses(&lab, "a", "n", &["10.77.0.2"]);
+    lab.remove("a");
+    lab.remove("b");
+    lab.assert_clean(&network);
+}
+
+fn the_store_says_what_the_kernel_shows(driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &DUAL);
+    lab.container("a", &["n"]).ip("10.77.0.99").start();
+    let check = || {
+        let addresses = lab.addresses("a", "eth0");
+        let expected = [format!("{addresses:?} bound to a")];
+        assert_eq!(lab.leases(&network).of(&network), expected);
+    };
+    check();
+    lab.podman(["network", "reload", "a"]).ok();
+    check();
+    lab.podman(["restart", "--time=0", "a"]).ok();
+    check();
+    lab.podman(["network", "disconnect", "n", "a"]).ok();
+    assert_eq!(lab.leases(&network).of(&network), [""; 0]);
+    lab.podman(["network", "connect", "n", "a"]).ok();
+    check();
+    lab.remove("a");
     lab.assert_clean(&network);
 }
 

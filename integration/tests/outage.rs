@@ -84,8 +84,22 @@ fn comes_back_after(death: Death, driver: Driver) {
     };
     run().dies(death);
     lab.remove("c");
-    if death == Death::PodmanBeforeNetavark {
-        lab.remove_empty_namespaces();
+    let left = lab.leftovers(&network).join("\n");
+    let lease = match death {
+        Death::PodmanBeforeNetavark => {
+            lab.remove_empty_namespaces();
+            None
+        }
+        // The plugin goes on, meets a closed pipe and may well undo it all.
+        Death::NetavarkBeforePlumbing => None,
+        Death::PodmanAfterNetavark => Some("bound"),
+        Death::PluginBeforePlumbing
+        | Death::PluginAfterPlumbing
+        | Death::EverybodyAfterPlumbing => Some("offered"),
+    };
+    if let Some(phase) = lease {
+        let lease = format!("lease [{ADDRESS}] {phase} to c");
+        assert!(left.contains(&lease), "`{lease}` is not in:\n{left}");
     }
     run().start();
     assert_eq!(lab.addresses("c", "eth0"), [ip(ADDRESS)]);
