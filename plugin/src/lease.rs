@@ -174,11 +174,9 @@ pub struct Process {
 }
 
 /// How netavark was called for a tenancy, so that it can be torn down later
-/// without the caller.
+/// without the caller. Not which netavark: an upgrade may have moved it since.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delegation {
-    /// The netavark executable.
-    pub netavark: PathBuf,
     /// `--config`: the network run directory.
     pub config: PathBuf,
     /// `--rootless`.

@@ -48,7 +48,14 @@ enum Verb {
 
 fn main() -> ExitCode {
     berth::logging::start();
-    let CommandLine { verb } = CommandLine::parse();
+    let verb = match CommandLine::try_parse() {
+        Ok(line) => line.verb,
+        Err(error) if error.use_stderr() => {
+            plugin::report(&one_line(&error));
+            return ExitCode::FAILURE;
+        }
+        Err(help_or_version) => help_or_version.exit(),
+    };
     let done = panic::catch_unwind(|| {
         match verb {
             Some(Verb::Create) => plugin::create(),
@@ -65,4 +72,14 @@ fn main() -> ExitCode {
     };
     plugin::report(&message);
     ExitCode::FAILURE
+}
+
+/// Returns what is wrong with the command line, for whoever reads the envelope.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let said = text.lines().take_while(|line| !line.is_empty());
+    let said: Vec<_> = said.map(str::trim).collect();
+    let said = said.join(" ");
+    let said = said.strip_prefix("error: ").unwrap_or(&said);
+    format!("{said}; see `berth --help`")
 }

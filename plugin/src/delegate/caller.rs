@@ -21,6 +21,8 @@ pub const NETAVARK_VARIABLE: &str = "BERTH_NETAVARK";
 /// The processes above us.
 #[derive(Clone, Debug)]
 pub struct Caller {
+    /// The netavark to run.
+    pub netavark: PathBuf,
     /// How to call netavark the way it was called.
     pub delegation: Delegation,
     /// The podman that asked, if it still runs.
@@ -56,25 +58,24 @@ struct CommandLine {
 pub fn caller() -> Result<Caller, DelegateError> {
     let parent = evidence::process(nix::unistd::getppid().as_raw());
     let called = parent.and_then(|parent| Some((command_line(&parent)?, parent)));
-    let (mut delegation, starter) = match called {
-        Some((delegation, parent)) => (delegation, evidence::parent_of(&parent)),
-        None => (defaults()?, None),
+    let mut caller = match called {
+        Some((delegation, parent)) => Caller {
+            netavark: executable(&parent),
+            delegation,
+            starter: evidence::parent_of(&parent).map(|fact| fact.process),
+        },
+        None => defaults()?,
     };
     if let Some(named) = env::var_os(NETAVARK_VARIABLE).filter(|value| !value.is_empty()) {
-        delegation.netavark = named.into();
+        caller.netavark = named.into();
     }
-    let starter = starter.map(|fact| fact.process);
-    Ok(Caller {
-        delegation,
-        starter,
-    })
+    Ok(caller)
 }
 
 /// Returns how the parent was called, or `None` if it is no netavark.
 fn command_line(parent: &ProcessFact) -> Option<Delegation> {
     let line = CommandLine::try_parse_from(&parent.arguments).ok()?;
     Some(Delegation {
-        netavark: executable(parent),
         config: line.config,
         rootless: line.rootless,
         aardvark_binary: line.aardvark_binary.map(PathBuf::from),
@@ -87,7 +88,7 @@ fn command_line(parent: &ProcessFact) -> Option<Delegation> {
 
 /// Returns what Podman passes by default: as root the fixed run directory, else
 /// the one below `XDG_RUNTIME_DIR` (Podman's `networkRunDir`).
-fn defaults() -> Result<Delegation, DelegateError> {
+fn defaults() -> Result<Caller, DelegateError> {
     let environment = Environment::of_this_process();
     let conf = ContainersConf::load(&environment).unwrap_or_else(|error| {
         log::warn!("using Podman's default directories: {error}");
@@ -102,10 +103,10 @@ fn defaults() -> Result<Delegation, DelegateError> {
     };
     let rootless = environment.rootless();
     let runtime = environment.path("XDG_RUNTIME_DIR").filter(|_| rootless);
-    Ok(Delegation {
-        netavark: helper("netavark").ok_or_else(|| DelegateError::NotFound {
-            directories: directories.clone(),
-        })?,
+    let netavark = helper("netavark").ok_or_else(|| DelegateError::NotFound {
+        directories: directories.clone(),
+    })?;
+    let delegation = Delegation {
         config: runtime
             .unwrap_or_else(|| "/run".into())
             .join("containers/networks"),
@@ -113,6 +114,11 @@ fn defaults() -> Result<Delegation, DelegateError> {
         aardvark_binary: helper("aardvark-dns"),
         firewall_driver: env::var("NETAVARK_FW").ok().or(conf.firewall_driver),
         dns_port: env::var("NETAVARK_DNS_PORT").ok(),
+    };
+    Ok(Caller {
+        netavark,
+        delegation,
+        starter: None,
     })
 }
 

@@ -109,16 +109,23 @@ impl DelegateError {
 /// If netavark cannot be run, refuses, or does not end in time. The plumbing
 /// may then be half there: tear it down.
 pub fn setup(
+    netavark: &Path,
     delegation: &Delegation,
     plan: &Plan<'_>,
     namespace: &Path,
 ) -> Result<Value, DelegateError> {
     let several = if plan.has_several_per_subnet() {
-        version(&delegation.netavark)?
+        version(netavark)?
     } else {
         SeveralPerSubnet::AsTheyAre
     };
-    let answer = run(delegation, "setup", namespace, &plan.setup_request(several))?;
+    let answer = run(
+        netavark,
+        delegation,
+        "setup",
+        namespace,
+        &plan.setup_request(several),
+    )?;
     Ok(plan.status_block(answer))
 }
 
@@ -127,8 +134,19 @@ pub fn setup(
 /// # Errors
 /// If netavark cannot be run, does not end in time, or reports a failure that
 /// means more than "already gone": all those failures, joined.
-pub fn teardown(delegation: &Delegation, plan: &Plan<'_>, namespace: &Path) -> Result<(), String> {
-    match run(delegation, "teardown", namespace, &plan.teardown_request()) {
+pub fn teardown(
+    netavark: &Path,
+    delegation: &Delegation,
+    plan: &Plan<'_>,
+    namespace: &Path,
+) -> Result<(), String> {
+    match run(
+        netavark,
+        delegation,
+        "teardown",
+        namespace,
+        &plan.teardown_request(),
+    ) {
         Ok(_) => Ok(()),
         Err(error) => error.serious().map_or(Ok(()), Err),
     }
@@ -141,14 +159,14 @@ pub fn teardown(delegation: &Delegation, plan: &Plan<'_>, namespace: &Path) -> R
 /// which is the user's terminal. It runs in a process group of its own, so that
 /// a Ctrl-C at that terminal does not stop it half-way.
 fn run(
+    netavark: &Path,
     delegation: &Delegation,
     verb: &'static str,
     namespace: &Path,
     request: &Value,
 ) -> Result<Value, DelegateError> {
-    let netavark = &delegation.netavark;
     let failed = |source| DelegateError::Run {
-        netavark: netavark.clone(),
+        netavark: netavark.to_owned(),
         source,
     };
     log::debug!(
@@ -181,7 +199,7 @@ fn run(
         None => {
             child.kill().and_then(|()| child.wait()).map_err(failed)?;
             return Err(DelegateError::TimedOut {
-                netavark: netavark.clone(),
+                netavark: netavark.to_owned(),
                 verb,
             });
         }
@@ -192,7 +210,7 @@ fn run(
         .and_then(|()| output.read_to_string(&mut text));
     read.map_err(failed)?;
     understand(status, &text).ok_or_else(|| DelegateError::Answer {
-        netavark: netavark.clone(),
+        netavark: netavark.to_owned(),
         verb,
         status,
         answer: text.chars().take(200).collect(),

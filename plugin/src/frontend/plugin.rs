@@ -25,8 +25,8 @@ pub enum PluginError {
     Read(#[source] io::Error),
     /// It is not what netavark sends.
     #[error(
-        "failed to understand the {verb} request on standard input ({cause}); netavark sends \
-         it, see `man netavark` and its plugin-API.md"
+        "failed to understand the {verb} request on standard input ({cause}); this verb is for \
+         netavark, not for people"
     )]
     Parse {
         /// The verb.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use ipnetwork::IpNetwork;
 use thiserror::Error;
 
-use super::Now;
+use super::Context;
 use crate::evidence::{self, Evidence};
 use crate::lease::{ContainerId, ContainerName, Moment, Tenant};
 use crate::options::Options;
@@ -173,14 +173,14 @@ pub(super) fn for_address(
     store: &Store<'_>,
     address: IpAddr,
     holder: Tenant,
-    now: &Now,
+    context: &Context<'_>,
 ) -> Result<(), ContestError> {
-    let since = now.moment.since(&holder.created);
+    let since = context.now.since(&holder.created);
     let (container_id, container_name) = (
         holder.tenancy.container_id.clone(),
         holder.container_name.clone(),
     );
-    match remove_one_dead(store, vec![holder], now)? {
+    match remove_one_dead(store, vec![holder], context)? {
         None => Ok(()),
         Some(mut verdicts) => {
             let verdict = verdicts
@@ -204,12 +204,12 @@ pub(super) fn for_pool(
     pool: &Pool,
     tenants: Vec<Tenant>,
     held: usize,
-    now: &Now,
+    context: &Context<'_>,
 ) -> Result<(), ContestError> {
     let census = Census::take(pool, &tenants, held);
     let offered = |tenant: &Tenant| tenant.holdings.iter().any(|held| pool.offers(held.address));
     let candidates = tenants.into_iter().filter(offered).collect();
-    match remove_one_dead(store, candidates, now)? {
+    match remove_one_dead(store, candidates, context)? {
         None => Ok(()),
         Some(_) => Err(Contest::Full {
             subnet: pool.subnet(),
@@ -224,10 +224,10 @@ pub(super) fn for_pool(
 fn remove_one_dead(
     store: &Store<'_>,
     mut candidates: Vec<Tenant>,
-    now: &Now,
+    context: &Context<'_>,
 ) -> Result<Option<Vec<Verdict>>, ContestError> {
     candidates.sort_by_key(|tenant| tenant.renewed.boot_ms);
-    let mut verdicts = judge_all(&candidates, now);
+    let mut verdicts = judge_all(&candidates, context);
     let certain = |verdict: &Verdict| matches!(verdict, Verdict::Dead(cause) if !cause.is_hasty());
     if !verdicts.iter().any(certain)
         && verdicts
@@ -236,7 +236,7 @@ fn remove_one_dead(
     {
         // A podman killed a moment ago may have a conmon on its way.
         thread::sleep(STARTER_GRACE);
-        verdicts = judge_all(&candidates, now);
+        verdicts = judge_all(&candidates, context);
     }
     let dead = verdicts.iter().position(certain);
     let dead = dead.or_else(|| verdicts.iter().position(|v| matches!(v, Verdict::Dead(_))));
@@ -249,17 +249,17 @@ fn remove_one_dead(
                 tenant.network_name
             );
         }
-        reclaim::reclaim(store, tenant, now.moment)?;
+        reclaim::reclaim(store, context.netavark, tenant, context.now)?;
         return Ok(None);
     }
-    renew(store, &candidates, &verdicts, now.moment)?;
+    renew(store, &candidates, &verdicts, context.now)?;
     Ok(Some(verdicts))
 }
 
 /// Judges tenants by evidence taken now, after they were read from the store.
-fn judge_all(tenants: &[Tenant], now: &Now) -> Vec<Verdict> {
-    let at = evidence::now().unwrap_or(now.moment);
-    let evidence = Evidence::gather(tenants, &now.boot_id, at);
+fn judge_all(tenants: &[Tenant], context: &Context<'_>) -> Vec<Verdict> {
+    let at = evidence::now().unwrap_or(context.now);
+    let evidence = Evidence::gather(tenants, &context.boot_id, at);
     let mut verdicts: Vec<_> = tenants
         .iter()
         .map(|t| reclaim::judge(t, &evidence))

@@ -17,9 +17,9 @@ pub use error::LifecycleError;
 pub use setup::setup;
 pub use teardown::teardown;
 
+use crate::delegate::Caller;
 use crate::evidence::{self, ClockError};
-use crate::lease::Moment;
-use crate::lease::Tenancy;
+use crate::lease::{Moment, Tenancy};
 use crate::protocol::PluginExec;
 
 /// Overrides where the store lives.
@@ -29,18 +29,23 @@ pub const STATE_VARIABLE: &str = "BERTH_STATE_DIR";
 /// serialises its own calls, so only an operator's command can be in the way.
 pub const LOCK_PATIENCE: Duration = Duration::from_secs(30);
 
-/// The boot and the time a command runs in.
+/// What a command runs with.
 #[derive(Clone, Debug)]
-struct Now {
+struct Context<'a> {
+    /// The current boot.
     boot_id: String,
-    moment: Moment,
+    /// When the command began.
+    now: Moment,
+    /// The netavark to run.
+    netavark: &'a Path,
 }
 
-impl Now {
-    fn read() -> Result<Self, ClockError> {
+impl<'a> Context<'a> {
+    fn of(caller: &'a Caller) -> Result<Self, ClockError> {
         Ok(Self {
             boot_id: evidence::boot_id()?,
-            moment: evidence::now()?,
+            now: evidence::now()?,
+            netavark: &caller.netavark,
         })
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::contest::{self, ContestError};
-use super::{LOCK_PATIENCE, LifecycleError, Now, introduction, state_directory, tenancy};
+use super::{Context, LOCK_PATIENCE, LifecycleError, introduction, state_directory, tenancy};
 use crate::allocator::{self, Refusal, Request};
 use crate::delegate::{self, Caller, Plan};
 use crate::evidence::{self, PathFact};
@@ -40,7 +40,7 @@ pub fn setup(exec: &PluginExec, netns: &Path, caller: &Caller) -> Result<Value, 
     if pools.is_empty() {
         return Err(LifecycleError::NoSubnet(network.into()));
     }
-    let now = Now::read()?;
+    let context = Context::of(caller)?;
     let wanted = Tenant {
         tenancy: tenancy(exec),
         network_name: network.into(),
@@ -49,10 +49,10 @@ pub fn setup(exec: &PluginExec, netns: &Path, caller: &Caller) -> Result<Value, 
         holdings: Vec::new(),
         namespace: namespace(netns)?,
         starter: caller.starter,
-        boot_id: now.boot_id.clone(),
-        created: now.moment,
-        renewed: now.moment,
-        expires: now.moment.after(options.ttl),
+        boot_id: context.boot_id.clone(),
+        created: context.now,
+        renewed: context.now,
+        expires: context.now.after(options.ttl),
         mac_address: None,
         request: exec.clone(),
         delegation: caller.delegation.clone(),
@@ -61,12 +61,12 @@ pub fn setup(exec: &PluginExec, netns: &Path, caller: &Caller) -> Result<Value, 
     let directory = state_directory(&caller.delegation.config);
     let mut lock = LockFile::open(&directory)?;
     let guard = lock.acquire(LOCK_PATIENCE, &introduction("setup", exec))?;
-    let store = Store::open(&directory, guard, &now.boot_id, now.moment)?;
+    let store = Store::open(&directory, guard, &context.boot_id, context.now)?;
 
     if let Some(earlier) = store.begin().tenant(&wanted.tenancy)? {
-        reclaim::clear_away(&earlier)?;
+        reclaim::clear_away(context.netavark, &earlier)?;
     }
-    let tenant = offer(&store, wanted, &pools, &options, &now)?;
+    let tenant = offer(&store, wanted, &pools, &options, &context)?;
     let addresses: Vec<_> = tenant
         .holdings
         .iter()
@@ -77,10 +77,10 @@ pub fn setup(exec: &PluginExec, netns: &Path, caller: &Caller) -> Result<Value, 
         plumbing: options.plumbing,
         addresses: &addresses,
     };
-    let bound = delegate::setup(&tenant.delegation, &plan, netns)
+    let bound = delegate::setup(context.netavark, &tenant.delegation, &plan, netns)
         .map_err(LifecycleError::from)
-        .and_then(|status| bind(&store, &tenant, &status, &now).map(|()| status));
-    bound.map_err(|failure| undo(&store, &tenant, failure, &now))
+        .and_then(|status| bind(&store, &tenant, &status, &context).map(|()| status));
+    bound.map_err(|failure| undo(&store, &tenant, failure, &context))
 }
 
 /// Leases addresses durably, reclaiming from the dead where they are in the way.
@@ -89,13 +89,13 @@ fn offer(
     wanted: Tenant,
     pools: &[Pool],
     options: &Options,
-    now: &Now,
+    context: &Context<'_>,
 ) -> Result<Tenant, LifecycleError> {
     let network_id = wanted.tenancy.network_id.clone();
     let network = wanted.network_name.clone();
     loop {
         let mut transaction = store.begin();
-        transaction.prepare(&network_id, pools, now.moment)?;
+        transaction.prepare(&network_id, pools, context.now)?;
         let current = transaction.tenant(&wanted.tenancy)?;
         let request = Request {
             tenancy: &wanted.tenancy,
@@ -111,7 +111,7 @@ fn offer(
                 for (pool, address) in dynamic(pools, &choice) {
                     transaction.set_cursor(&network_id, pool.subnet(), address)?;
                 }
-                transaction.commit(now.moment)?;
+                transaction.commit(context.now)?;
                 return Ok(tenant);
             }
             Err(refusal) => refusal,
@@ -128,7 +128,7 @@ fn offer(
                 });
             }
             Refusal::Leased(address, holder) => {
-                contest::for_address(store, address, transaction.holder(&holder)?, now)
+                contest::for_address(store, address, transaction.holder(&holder)?, context)
             }
             Refusal::Full(subnet) => {
                 let pool = pools.iter().find(|pool| pool.subnet() == subnet);
@@ -143,7 +143,7 @@ fn offer(
                     .into_iter()
                     .filter(|t| t.tenancy != wanted.tenancy)
                     .collect();
-                contest::for_pool(store, pool, others, held, now)
+                contest::for_pool(store, pool, others, held, context)
             }
         };
         settled.map_err(|error| match error {
@@ -170,7 +170,7 @@ fn bind(
     store: &Store<'_>,
     tenant: &Tenant,
     status: &Value,
-    now: &Now,
+    context: &Context<'_>,
 ) -> Result<(), LifecycleError> {
     let interface = &status["interfaces"][tenant.tenancy.interface.as_str()];
     let bound = Tenant {
@@ -180,20 +180,25 @@ fn bind(
     };
     let mut transaction = store.begin();
     transaction.update(&bound)?;
-    Ok(transaction.commit(now.moment)?)
+    Ok(transaction.commit(context.now)?)
 }
 
 /// Undoes a setup that failed: netavark calls no teardown for it. Returns the
 /// failure, with what the clean-up could not do.
-fn undo(store: &Store<'_>, tenant: &Tenant, failure: LifecycleError, now: &Now) -> LifecycleError {
-    let cleaned = reclaim::clear_away(tenant)
+fn undo(
+    store: &Store<'_>,
+    tenant: &Tenant,
+    failure: LifecycleError,
+    context: &Context<'_>,
+) -> LifecycleError {
+    let cleaned = reclaim::clear_away(context.netavark, tenant)
         .map_err(LifecycleError::from)
         .and_then(|()| {
             let mut transaction = store.begin();
             for holding in &tenant.holdings {
                 transaction.release(&tenant.tenancy, holding.address, holding.generation, None)?;
             }
-            Ok(transaction.commit(now.moment)?)
+            Ok(transaction.commit(context.now)?)
         });
     match cleaned {
         Ok(()) => failure,

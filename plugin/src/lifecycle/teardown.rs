@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::{LOCK_PATIENCE, LifecycleError, Now, introduction, state_directory, tenancy};
+use super::{Context, LOCK_PATIENCE, LifecycleError, introduction, state_directory, tenancy};
 use crate::delegate::{self, Caller, Plan, StandIn};
 use crate::evidence;
 use crate::lease::Tenant;
@@ -50,18 +50,18 @@ fn with_store(
     caller: &Caller,
     failures: &mut Vec<String>,
 ) -> Result<(), LifecycleError> {
-    let now = Now::read()?;
+    let context = Context::of(caller)?;
     let directory = state_directory(&caller.delegation.config);
     let mut lock = LockFile::open(&directory)?;
     let guard = lock.acquire(LOCK_PATIENCE, &introduction("teardown", exec))?;
-    let store = Store::open(&directory, guard, &now.boot_id, now.moment)?;
+    let store = Store::open(&directory, guard, &context.boot_id, context.now)?;
     match store.begin().tenant(&tenancy(exec))? {
         Some(tenant) if is_of(&tenant, netns) => {
-            let failure = reclaim::take_down(&tenant).err();
+            let failure = reclaim::take_down(context.netavark, &tenant).err();
             if failure.is_some() && reclaim::interface_remains(&tenant) {
                 failures.push("its interface is still there, so its lease is kept".to_owned());
             } else {
-                reclaim::release(&store, &tenant, now.moment)?;
+                reclaim::release(&store, &tenant, context.now)?;
             }
             failures.extend(failure);
         }
@@ -94,10 +94,15 @@ fn take_down_unleased(
     };
     let interface = &exec.network_options.interface_name;
     if evidence::interface_exists(netns, interface).unwrap_or(false) {
-        return delegate::teardown(&caller.delegation, &plan, netns);
+        return delegate::teardown(&caller.netavark, &caller.delegation, &plan, netns);
     }
     let stand_in = StandIn::new(interface).map_err(|error| crate::chain(&error))?;
-    delegate::teardown(&caller.delegation, &plan, &stand_in.path())
+    delegate::teardown(
+        &caller.netavark,
+        &caller.delegation,
+        &plan,
+        &stand_in.path(),
+    )
 }
 
 /// Returns the addresses the container has or was said to have.

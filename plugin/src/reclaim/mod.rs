@@ -43,8 +43,13 @@ pub enum ReclaimError {
 /// # Errors
 /// If its interface is still there afterwards, or the store fails; its leases
 /// are kept then.
-pub fn reclaim(store: &Store<'_>, tenant: &Tenant, now: Moment) -> Result<(), ReclaimError> {
-    clear_away(tenant)?;
+pub fn reclaim(
+    store: &Store<'_>,
+    netavark: &Path,
+    tenant: &Tenant,
+    now: Moment,
+) -> Result<(), ReclaimError> {
+    clear_away(netavark, tenant)?;
     remove_namespace_file(&tenant.namespace);
     release(store, tenant, now)?;
     Ok(())
@@ -54,8 +59,8 @@ pub fn reclaim(store: &Store<'_>, tenant: &Tenant, now: Moment) -> Result<(), Re
 ///
 /// # Errors
 /// If its interface is still there afterwards. Lesser failures are warned of.
-pub fn clear_away(tenant: &Tenant) -> Result<(), ReclaimError> {
-    let Err(reason) = take_down(tenant) else {
+pub fn clear_away(netavark: &Path, tenant: &Tenant) -> Result<(), ReclaimError> {
+    let Err(reason) = take_down(netavark, tenant) else {
         return Ok(());
     };
     let container = tenant.tenancy.container_id.short().to_owned();
@@ -113,7 +118,7 @@ fn hold(tenant: &Tenant, holding: &Holding, now: Moment) -> Hold {
 ///
 /// # Errors
 /// What failed, but for what was gone already.
-pub fn take_down(tenant: &Tenant) -> Result<(), String> {
+pub fn take_down(netavark: &Path, tenant: &Tenant) -> Result<(), String> {
     let addresses: Vec<_> = tenant
         .holdings
         .iter()
@@ -126,10 +131,10 @@ pub fn take_down(tenant: &Tenant) -> Result<(), String> {
     };
     let namespace = &tenant.namespace;
     if namespace_remains(namespace) && interface_remains(tenant) {
-        return delegate::teardown(&tenant.delegation, &plan, &namespace.path);
+        return delegate::teardown(netavark, &tenant.delegation, &plan, &namespace.path);
     }
     let stand_in = StandIn::new(tenant.tenancy.interface.as_str()).map_err(|e| crate::chain(&e))?;
-    delegate::teardown(&tenant.delegation, &plan, &stand_in.path())
+    delegate::teardown(netavark, &tenant.delegation, &plan, &stand_in.path())
 }
 
 /// Returns whether a tenant's interface is still there, or may be.

@@ -59,7 +59,7 @@ fn tenant(container: &str) -> Tenant {
             "network_options": {"interface_name": "eth0"},
         },
         "delegation": {
-            "netavark": "", "config": "", "rootless": false, "aardvark_binary": null,
+            "config": "", "rootless": false, "aardvark_binary": null,
             "firewall_driver": null, "dns_port": null,
         },
     }))

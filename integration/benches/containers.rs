@@ -1,0 +1,93 @@
+//! How long a container takes to start and to be removed, on a network of
+//! berth's and on one of Podman's own, in turn in one lab.
+//!
+//!     make bench
+#![allow(
+    clippy::print_stdout,
+    reason = "standard output is what a benchmark is for"
+)]
+
+use berth_integration::{Driver, Lab};
+
+/// Containers on each network, a first one for warming up not counted.
+const ROUNDS: usize = 30;
+
+/// What berth may take beside Podman's own.
+const MOST: f64 = 1.10;
+
+/// Prints `DRIVER START REMOVE` a line, in microseconds. Timed in the lab itself,
+/// so that entering it does not count; the driver that goes first changes.
+const SCRIPT: &str = r#"
+now() { echo "${EPOCHREALTIME/[.,]/}"; }
+one() {
+  local begun started removed
+  begun=$(now)
+  podman run --detach --name "$1" --network "$1" lab sleep 1000 >/dev/null
+  started=$(now)
+  podman rm --force --time 0 "$1" >/dev/null
+  removed=$(now)
+  echo "$1 $((started - begun)) $((removed - started))"
+}
+one bridge >/dev/null; one berth >/dev/null
+for ((round = 0; round < $1; round += 2)); do
+  one bridge; one berth; one berth; one bridge
+done
+"#;
+
+fn main() {
+    // `cargo test --benches` runs this, too, to see that it does.
+    let rounds = if std::env::args().any(|argument| argument == "--bench") {
+        ROUNDS
+    } else {
+        2
+    };
+    let lab = Lab::start().unrecorded();
+    let bridge = lab.network(Driver::Bridge, "bridge", &["--subnet", "10.77.0.0/24"]);
+    let berth = lab.network(Driver::Berth, "berth", &["--subnet", "10.78.0.0/24"]);
+    let script = ["-euc", SCRIPT, "bash", &rounds.to_string()].map(str::to_owned);
+    let measured = lab.cmd("bash").args(script).ok();
+    lab.assert_clean(&bridge);
+    lab.assert_clean(&berth);
+
+    let medians = ["bridge", "berth"].map(|driver| medians(&measured, driver, rounds));
+    println!("one container, medians of {rounds}, in ms");
+    println!("{:<20} {:>8} {:>8} {:>8}", "", "start", "remove", "both");
+    for (name, [start, remove, both]) in ["Podman's own", "berth"].iter().zip(medians) {
+        println!("{name:<20} {start:>8.1} {remove:>8.1} {both:>8.1}");
+    }
+    let [own, ours] = medians;
+    let ratio = |at: usize| ours[at] / own[at];
+    println!(
+        "{:<20} {:>8.2} {:>8.2} {:>8.2}",
+        "berth / Podman's own",
+        ratio(0),
+        ratio(1),
+        ratio(2)
+    );
+    println!("wanted: at most {MOST:.2} for both");
+}
+
+/// Returns the medians of one driver's starts, removals, and both together.
+fn medians(measured: &str, driver: &str, rounds: usize) -> [f64; 3] {
+    let lines = measured
+        .lines()
+        .filter_map(|line| line.strip_prefix(driver)?.split_once(' '));
+    let times = lines.map(|(_, times)| {
+        let parsed: Vec<f64> = times
+            .split(' ')
+            .filter_map(|time| time.parse().ok())
+            .collect();
+        [parsed[0], parsed[1], parsed[0] + parsed[1]]
+    });
+    let times: Vec<_> = times.collect();
+    assert_eq!(
+        times.len(),
+        rounds,
+        "a line for each container:\n{measured}"
+    );
+    [0, 1, 2].map(|at| {
+        let mut column: Vec<f64> = times.iter().map(|times| times[at] / 1000.0).collect();
+        column.sort_by(f64::total_cmp);
+        column[column.len() / 2]
+    })
+}
