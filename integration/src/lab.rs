@@ -40,8 +40,7 @@ impl Lab {
     /// If that is not possible here, saying what to do.
     #[track_caller]
     pub fn start() -> Self {
-        let directory =
-            env::var_os("BERTH_LAB_DIR").map_or_else(|| built().join("lab"), PathBuf::from);
+        let directory = prepared();
         assert!(
             nix::unistd::geteuid().is_root(),
             "a lab needs root: run the tests as root"
@@ -200,6 +199,20 @@ impl Drop for Lab {
         let _ = self.starter.kill();
         let _ = self.starter.wait();
     }
+}
+
+/// Returns the directory that `integration/lab/prepare` fills.
+fn prepared() -> PathBuf {
+    env::var_os("BERTH_LAB_DIR").map_or_else(|| built().join("lab"), PathBuf::from)
+}
+
+/// Returns the path of a file of the root that labs are started from, if it is
+/// there: a program that Debian ships and a benchmark is compared with.
+pub fn debian_file(path: &str) -> Option<PathBuf> {
+    let directory = prepared();
+    let lower = fs::read_to_string(directory.join("lower")).ok()?;
+    let file = directory.join(lower.trim_end()).join(path);
+    file.exists().then_some(file)
 }
 
 /// Returns the directory cargo builds into, `target` if nothing else is configured.

@@ -21,7 +21,7 @@ mod wait;
 
 pub use command::{Cmd, Outcome};
 pub use driver::Driver;
-pub use lab::Lab;
+pub use lab::{Lab, debian_file};
 pub use leases::{HeldAddress, Leases};
 pub use podman::{Container, Network};
 pub use wait::wait_until;

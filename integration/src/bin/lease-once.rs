@@ -1,0 +1,123 @@
+//! One lease, one process: what the store costs a plugin that is started anew
+//! for every container, without netavark's work. For the bench of allocation.
+//!
+//! `lease-once add|del DIR`, with a setup request on stdin. Opens the store in
+//! DIR, leases the next address of the network (or releases the container's),
+//! commits, closes, and only then prints the addresses.
+
+use std::io::{Write, stderr, stdin, stdout};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use berth::allocator::{Request, choose};
+use berth::evidence;
+use berth::lease::{Delegation, Moment, Namespace, NetworkId, Phase, Tenancy, Tenant};
+use berth::options::{Options, pools};
+use berth::protocol::PluginExec;
+use berth::store::{LockFile, Store, Transaction};
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let result = match args.as_slice() {
+        [verb, dir] => run(verb, Path::new(dir)),
+        _ => Err("usage: lease-once add|del DIR <REQUEST".into()),
+    };
+    match result {
+        Ok(text) => {
+            let written = writeln!(stdout(), "{text}");
+            written.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            let _ = writeln!(stderr(), "lease-once: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does it all and returns what to print. The store is closed then.
+fn run(verb: &str, dir: &Path) -> Result<String, Failure> {
+    let request: PluginExec = serde_json::from_reader(stdin())?;
+    let (boot_id, now) = (evidence::boot_id()?, evidence::now()?);
+    let mut lock = LockFile::open(dir)?;
+    let guard = lock.acquire(Duration::from_secs(30), verb)?;
+    let store = Store::open(dir, guard, &boot_id, now)?;
+    let mut transaction = store.begin();
+    let tenant = match verb {
+        "add" => add(&mut transaction, request, boot_id, now)?,
+        "del" => del(&mut transaction, &request)?,
+        _ => return Err(format!("unknown verb {verb}").into()),
+    };
+    transaction.commit(now)?;
+    drop(store);
+    let texts = tenant.holdings.iter().map(|held| held.address.to_string());
+    Ok(texts.collect::<Vec<_>>().join(" "))
+}
+
+fn tenancy(request: &PluginExec) -> Tenancy {
+    Tenancy {
+        network_id: request.network.id.as_str().into(),
+        container_id: request.container_id.as_str().into(),
+        interface: request.network_options.interface_name.as_str().into(),
+    }
+}
+
+fn add(
+    transaction: &mut Transaction<'_>,
+    request: PluginExec,
+    boot_id: String,
+    now: Moment,
+) -> Result<Tenant, Failure> {
+    let network = NetworkId::from(request.network.id.as_str());
+    let options = Options::parse(&request.network)?;
+    let pools = pools(&request.network, &options)?;
+    transaction.prepare(&network, &pools, now)?;
+    let tenant = Tenant {
+        tenancy: tenancy(&request),
+        network_name: request.network.name.as_str().into(),
+        container_name: request.container_name.as_str().into(),
+        phase: Phase::Offered,
+        holdings: Vec::new(),
+        namespace: Namespace {
+            path: "/run/netns/none".into(),
+            device: 0,
+            inode: 0,
+        },
+        starter: None,
+        boot_id,
+        created: now,
+        renewed: now,
+        expires: now.after(options.ttl),
+        mac_address: None,
+        request,
+        delegation: Delegation::default(),
+    };
+    let wishes = Request {
+        tenancy: &tenant.tenancy,
+        container_name: &tenant.container_name,
+        static_ips: &tenant.request.network_options.static_ips,
+        current: None,
+        order: options.order,
+        random: 0,
+    };
+    let choice = choose(&transaction.shelf(&network), &pools, &wishes)?
+        .map_err(|refusal| format!("{refusal:?}"))?;
+    for (address, _) in &choice {
+        let pool = pools.iter().find(|pool| pool.covers(*address));
+        let subnet = pool.ok_or("an address of no subnet")?.subnet();
+        transaction.set_cursor(&network, subnet, *address)?;
+    }
+    Ok(transaction.lease_to(tenant, &choice)?)
+}
+
+fn del(transaction: &mut Transaction<'_>, request: &PluginExec) -> Result<Tenant, Failure> {
+    let tenancy = tenancy(request);
+    let tenant = transaction.tenant(&tenancy)?;
+    let tenant = tenant.ok_or("the container has no lease")?;
+    for holding in &tenant.holdings {
+        transaction.release(&tenancy, holding.address, holding.generation, None)?;
+    }
+    Ok(tenant)
+}
