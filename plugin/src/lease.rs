@@ -204,6 +204,8 @@ pub struct Tenant {
     pub holdings: Vec<Holding>,
     /// The container's namespace.
     pub namespace: Namespace,
+    /// The pid namespace (inode) in which `starter` and all evidence have pids.
+    pub pid_namespace: u64,
     /// The podman process that asked; `None` if it was gone already.
     pub starter: Option<Process>,
     /// The boot the tenancy belongs to.
@@ -220,6 +222,15 @@ pub struct Tenant {
     pub request: PluginExec,
     /// How to call netavark for this tenancy again.
     pub delegation: Delegation,
+}
+
+impl Tenant {
+    /// Returns whether the tenant has leased an address.
+    pub fn holds(&self, address: IpAddr) -> bool {
+        self.holdings
+            .iter()
+            .any(|holding| holding.address == address)
+    }
 }
 
 /// What a released address leaves behind.
@@ -259,6 +270,7 @@ pub(crate) fn fixture(tenancy: Tenancy, holdings: Vec<Holding>) -> Tenant {
             device: 4,
             inode: 40,
         },
+        pid_namespace: 9,
         starter: Some(Process {
             pid: 50,
             start_time: 500,

@@ -85,6 +85,7 @@ fn add(
             device: 0,
             inode: 0,
         },
+        pid_namespace: evidence::pid_namespace()?,
         starter: None,
         boot_id,
         created: now,

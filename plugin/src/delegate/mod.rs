@@ -152,12 +152,21 @@ pub fn teardown(
     }
 }
 
-/// Runs netavark and returns what it answered.
+/// Takes down what is left of plumbing whose namespace or interface is gone.
 ///
-/// Input and output are files in memory: neither side can block the other, and
-/// an early exit of netavark cannot break a pipe. Its standard error is ours,
-/// which is the user's terminal. It runs in a process group of its own, so that
-/// a Ctrl-C at that terminal does not stop it half-way.
+/// # Errors
+/// As [`teardown`]; also if the kernel refuses a stand-in.
+pub fn teardown_in_stand_in(
+    netavark: &Path,
+    delegation: &Delegation,
+    plan: &Plan<'_>,
+) -> Result<(), String> {
+    let interface = &plan.exec.network_options.interface_name;
+    let stand_in = StandIn::new(interface).map_err(|error| crate::chain(&error))?;
+    teardown(netavark, delegation, plan, &stand_in.path())
+}
+
+/// Runs netavark and returns what it answered.
 fn run(
     netavark: &Path,
     delegation: &Delegation,
@@ -165,25 +174,16 @@ fn run(
     namespace: &Path,
     request: &Value,
 ) -> Result<Value, DelegateError> {
-    let failed = |source| DelegateError::Run {
-        netavark: netavark.to_owned(),
-        source,
-    };
     log::debug!(
         "running {} {verb} {} with {request}",
         netavark.display(),
         namespace.display()
     );
-    let input = memory(request.to_string().as_bytes()).map_err(failed)?;
-    let mut output = memory(b"").map_err(failed)?;
     let mut command = Command::new(netavark);
     command
         .arg("--config")
         .arg(&delegation.config)
-        .arg(format!("--rootless={}", delegation.rootless))
-        .stdin(Stdio::from(input))
-        .stdout(Stdio::from(output.try_clone().map_err(failed)?))
-        .process_group(0);
+        .arg(format!("--rootless={}", delegation.rootless));
     if let Some(aardvark) = &delegation.aardvark_binary {
         command.arg("--aardvark-binary").arg(aardvark);
     }
@@ -193,28 +193,48 @@ fn run(
     if let Some(port) = &delegation.dns_port {
         command.env("NETAVARK_DNS_PORT", port);
     }
-    let mut child = command.arg(verb).arg(namespace).spawn().map_err(failed)?;
-    let status = match child.wait_timeout(PATIENCE).map_err(failed)? {
-        Some(status) => status,
-        None => {
-            child.kill().and_then(|()| child.wait()).map_err(failed)?;
-            return Err(DelegateError::TimedOut {
-                netavark: netavark.to_owned(),
-                verb,
-            });
-        }
-    };
-    let mut text = String::new();
-    let read = output
-        .rewind()
-        .and_then(|()| output.read_to_string(&mut text));
-    read.map_err(failed)?;
+    command.arg(verb).arg(namespace);
+    let (status, text) = answer(command, verb, request.to_string().as_bytes())?;
     understand(status, &text).ok_or_else(|| DelegateError::Answer {
         netavark: netavark.to_owned(),
         verb,
         status,
         answer: text.chars().take(200).collect(),
     })?
+}
+
+/// Runs a command to its end, within [`PATIENCE`], and returns what it wrote.
+///
+/// Input and output are files in memory: neither side can block the other, and
+/// an early exit of netavark cannot break a pipe. Its standard error is ours,
+/// which is the user's terminal. It runs in a process group of its own, so that
+/// a Ctrl-C at that terminal does not stop it half-way.
+fn answer(
+    mut command: Command,
+    verb: &'static str,
+    input: &[u8],
+) -> Result<(ExitStatus, String), DelegateError> {
+    let netavark = PathBuf::from(command.get_program());
+    let failed = |source| DelegateError::Run {
+        netavark: netavark.clone(),
+        source,
+    };
+    let mut output = memory(b"").map_err(failed)?;
+    command
+        .stdin(Stdio::from(memory(input).map_err(failed)?))
+        .stdout(Stdio::from(output.try_clone().map_err(failed)?))
+        .process_group(0);
+    let mut child = command.spawn().map_err(failed)?;
+    let Some(status) = child.wait_timeout(PATIENCE).map_err(failed)? else {
+        child.kill().and_then(|()| child.wait()).map_err(failed)?;
+        return Err(DelegateError::TimedOut { netavark, verb });
+    };
+    let mut bytes = Vec::new();
+    let read = output
+        .rewind()
+        .and_then(|()| output.read_to_end(&mut bytes));
+    read.map_err(failed)?;
+    Ok((status, String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// Returns what an answer says, or `None` if it is not one.
@@ -244,15 +264,9 @@ fn memory(bytes: &[u8]) -> io::Result<File> {
 /// Returns how this netavark takes several addresses of one subnet: by their
 /// own from 2.0 on, before that each with a subnet entry.
 fn version(netavark: &Path) -> Result<SeveralPerSubnet, DelegateError> {
-    let failed = |source| DelegateError::Run {
-        netavark: netavark.to_owned(),
-        source,
-    };
-    let output = Command::new(netavark)
-        .arg("--version")
-        .output()
-        .map_err(failed)?;
-    let text = String::from_utf8_lossy(&output.stdout);
+    let mut command = Command::new(netavark);
+    command.arg("--version");
+    let (status, text) = answer(command, "--version", b"")?;
     let major = text
         .split_whitespace()
         .nth(1)
@@ -263,7 +277,7 @@ fn version(netavark: &Path) -> Result<SeveralPerSubnet, DelegateError> {
         None => Err(DelegateError::Answer {
             netavark: netavark.to_owned(),
             verb: "--version",
-            status: output.status,
+            status,
             answer: text.chars().take(200).collect(),
         }),
     }

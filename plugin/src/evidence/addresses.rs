@@ -38,36 +38,15 @@ pub enum AddressesError {
         #[source]
         source: nix::Error,
     },
+    /// Some namespaces are not known.
+    #[error("failed to find every namespace: {0}")]
+    Incomplete(String),
     /// The thread could not be started.
     #[error("failed to start a thread")]
     Thread(#[source] io::Error),
     /// The addresses cannot be listed.
     #[error("failed to list interfaces")]
     List(#[source] nix::Error),
-}
-
-/// Returns whether a namespace has an interface of this name.
-///
-/// # Errors
-/// If the namespace cannot be joined or listed: that is not an answer.
-pub fn interface_exists(namespace: &Path, interface: &str) -> Result<bool, AddressesError> {
-    let listed = inside(namespace)?;
-    Ok(listed.iter().any(|(name, _)| name == interface))
-}
-
-/// Returns the addresses of one interface in a namespace.
-///
-/// # Errors
-/// As [`interface_exists`].
-pub fn interface_addresses(
-    namespace: &Path,
-    interface: &str,
-) -> Result<Vec<IpAddr>, AddressesError> {
-    let listed = inside(namespace)?.into_iter();
-    Ok(listed
-        .filter(|(name, _)| name == interface)
-        .filter_map(|(_, address)| address)
-        .collect())
 }
 
 /// Returns the addresses that some namespace of this host holds, each with a
@@ -77,36 +56,61 @@ pub fn interface_addresses(
 /// If one of the namespaces cannot be looked into: then nothing can be said of
 /// any address that was not found.
 pub fn on_this_host(evidence: &Evidence) -> Result<HashMap<IpAddr, PathBuf>, AddressesError> {
+    if let Some(doubt) = &evidence.unreadable {
+        return Err(AddressesError::Incomplete(doubt.clone()));
+    }
     let mut seen: HashSet<NamespaceKey> = HashSet::new();
-    let of_processes = evidence.processes.iter().filter_map(|fact| {
-        let path = PathBuf::from(format!("/proc/{}/ns/net", fact.process.pid));
-        Some((fact.namespace?, path))
-    });
-    let of_files = evidence
+    let of_processes = evidence
+        .processes
+        .iter()
+        .filter_map(|fact| Some((fact.namespace?, fact.namespace_path())));
+    // All namespaces are on one device; other files are where one was mounted.
+    let device = evidence
+        .processes
+        .iter()
+        .find_map(|fact| fact.namespace)
+        .map(|key| key.0);
+    let mounted = evidence
         .named
         .iter()
-        .map(|(key, path)| (*key, path.clone()));
+        .filter(|(key, _)| Some(key.0) == device);
+    let of_files = mounted.map(|(key, path)| (*key, path.clone()));
     let mut found = HashMap::new();
     for (key, path) in of_processes.chain(of_files) {
         if seen.insert(key) {
-            let addresses = inside(&path)?
+            let addresses = interfaces(&path)?
                 .into_iter()
-                .filter_map(|(_, address)| address);
+                .filter_map(|interface| interface.address);
             found.extend(addresses.map(|address| (address, path.clone())));
         }
     }
     Ok(found)
 }
 
+/// An interface, once for each of its addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// One of its addresses, if it has any.
+    pub address: Option<IpAddr>,
+}
+
 /// Returns every interface of a namespace, once for each of its addresses.
-fn inside(path: &Path) -> Result<Vec<(String, Option<IpAddr>)>, AddressesError> {
+///
+/// # Errors
+/// If the namespace cannot be joined or listed: that is not an answer.
+pub fn interfaces(path: &Path) -> Result<Vec<Interface>, AddressesError> {
     let namespace = File::open(path).map_err(|source| AddressesError::Open {
         path: path.to_owned(),
         source,
     })?;
     let look = move || {
         setns(&namespace, CloneFlags::CLONE_NEWNET)?;
-        let list = |entry: InterfaceAddress| (entry.interface_name, entry.address.and_then(ip));
+        let list = |entry: InterfaceAddress| Interface {
+            name: entry.interface_name,
+            address: entry.address.and_then(ip),
+        };
         Ok(getifaddrs().map(|entries| entries.map(list).collect()))
     };
     let looked = thread::scope(|scope| {

@@ -8,14 +8,14 @@ mod addresses;
 mod clock;
 mod process;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-pub use addresses::{AddressesError, interface_addresses, interface_exists, on_this_host};
-pub use clock::{ClockError, boot_id, now};
+pub use addresses::{AddressesError, Interface, interfaces, on_this_host};
+pub use clock::{ClockError, boot_id, now, pid_namespace};
 pub use process::{ProcessFact, parent_of, process};
 
 use crate::lease::{Moment, Process, Tenant};
@@ -41,37 +41,51 @@ pub struct Evidence {
     pub at: Moment,
     /// The current boot.
     pub boot_id: String,
+    /// The pid namespace whose processes are seen.
+    pub pid_namespace: u64,
     /// Every process seen, ourselves excepted.
     pub processes: Vec<ProcessFact>,
     /// What could not be read about some process.
     pub unreadable: Option<String>,
     /// What the tenants' namespace paths show.
     pub paths: HashMap<PathBuf, PathFact>,
-    /// Namespaces that have a file beside one of those paths: inode numbers are
-    /// given out again, and a file of its own says that a namespace is another's.
+    /// The files beside those paths, by what they show.
     pub named: HashMap<NamespaceKey, PathBuf>,
+    /// What is inside the tenants' namespaces that somebody lives in; nothing is
+    /// said of one that could not be looked into.
+    pub inside: HashMap<NamespaceKey, Vec<Interface>>,
 }
 
 impl Evidence {
     /// Gathers what is needed to judge these tenants.
-    pub fn gather<'a>(
-        tenants: impl IntoIterator<Item = &'a Tenant>,
-        boot_id: &str,
-        at: Moment,
-    ) -> Self {
+    pub fn gather(tenants: &[Tenant], boot_id: &str, at: Moment) -> Self {
         let (processes, unreadable) = process::all();
+        let (pid_namespace, unreadable) = match pid_namespace() {
+            Ok(inode) => (inode, unreadable),
+            Err(error) => (0, Some(crate::chain(&error))),
+        };
         let mut evidence = Self {
             at,
             boot_id: boot_id.to_owned(),
+            pid_namespace,
             processes,
             unreadable,
             ..Self::default()
         };
-        for path in tenants.into_iter().map(|tenant| &tenant.namespace.path) {
-            if !evidence.paths.contains_key(path) {
-                evidence.paths.insert(path.clone(), examine(path));
-                evidence.note_siblings(path);
+        let mut directories = HashSet::new();
+        for namespace in tenants.iter().map(|tenant| &tenant.namespace) {
+            let path = &namespace.path;
+            evidence
+                .paths
+                .entry(path.clone())
+                .or_insert_with(|| examine(path));
+            if let Some(directory) = path
+                .parent()
+                .filter(|path| directories.insert(path.to_owned()))
+            {
+                evidence.note_files(directory);
             }
+            evidence.look_inside((namespace.device, namespace.inode));
         }
         evidence
     }
@@ -81,19 +95,34 @@ impl Evidence {
         self.processes.iter().any(|fact| fact.process == process)
     }
 
-    /// Notes the namespaces with a file in the same directory. A directory that
-    /// cannot be read names none, which keeps leases rather than freeing them.
-    fn note_siblings(&mut self, path: &Path) {
-        let siblings = path
-            .parent()
-            .map(fs::read_dir)
-            .into_iter()
-            .flatten()
-            .flatten();
-        for sibling in siblings.flatten().map(|entry| entry.path()) {
-            if let PathFact::There(key) = examine(&sibling) {
-                self.named.insert(key, sibling);
+    /// Returns whether a process lives in a namespace.
+    pub fn is_inhabited(&self, key: NamespaceKey) -> bool {
+        self.processes
+            .iter()
+            .any(|fact| fact.namespace == Some(key))
+    }
+
+    /// Notes the namespaces with a file in a directory. One that cannot be read
+    /// names none, which keeps leases rather than freeing them.
+    fn note_files(&mut self, directory: &Path) {
+        for file in fs::read_dir(directory).into_iter().flatten().flatten() {
+            if let PathFact::There(key) = examine(&file.path()) {
+                self.named.insert(key, file.path());
             }
+        }
+    }
+
+    /// Notes what is inside a namespace that somebody lives in, by the door of
+    /// whoever does: its own file may be gone.
+    fn look_inside(&mut self, key: NamespaceKey) {
+        let inhabitant = self
+            .processes
+            .iter()
+            .find(|fact| fact.namespace == Some(key));
+        if let Some(fact) = inhabitant.filter(|_| !self.inside.contains_key(&key))
+            && let Ok(interfaces) = interfaces(&fact.namespace_path())
+        {
+            self.inside.insert(key, interfaces);
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 use procfs::ProcError;
 
@@ -25,6 +26,11 @@ pub struct ProcessFact {
 }
 
 impl ProcessFact {
+    /// Returns a path of the network namespace it lives in, good while it lives.
+    pub fn namespace_path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/ns/net", self.process.pid))
+    }
+
     /// Returns whether one of the arguments is exactly this text.
     pub fn mentions(&self, text: &str) -> bool {
         self.arguments.iter().any(|argument| argument == text)
@@ -75,11 +81,11 @@ fn observe(process: &procfs::process::Process) -> Result<(ProcessFact, Option<St
     let (namespace, doubt) = match fs::metadata(format!("/proc/{}/ns/net", process.pid)) {
         Ok(metadata) => (Some((metadata.dev(), metadata.ino())), None),
         // A zombie, or gone since: it lives nowhere.
-        Err(error) if error.kind() == ErrorKind::NotFound => (None, None),
-        Err(error) => (
-            None,
-            Some(format!("namespace of process {}: {error}", process.pid)),
-        ),
+        Err(error) if error.kind() == ErrorKind::NotFound || is_ending(process) => (None, None),
+        Err(error) => {
+            let doubt = format!("namespace of process {}: {error}", process.pid);
+            (None, Some(doubt))
+        }
     };
     let fact = ProcessFact {
         process: Process {
@@ -92,4 +98,12 @@ fn observe(process: &procfs::process::Process) -> Result<(ProcessFact, Option<St
         namespace,
     };
     Ok((fact, doubt))
+}
+
+/// Returns whether a process is a zombie or gone: while it ends, its namespace
+/// fails with one error or another.
+fn is_ending(process: &procfs::process::Process) -> bool {
+    process
+        .stat()
+        .map_or(true, |stat| matches!(stat.state, 'Z' | 'X'))
 }

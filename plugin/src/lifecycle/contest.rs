@@ -18,7 +18,7 @@ use crate::evidence::{self, Evidence};
 use crate::lease::{ContainerId, ContainerName, Moment, Tenant};
 use crate::options::Options;
 use crate::pool::{Pool, number};
-use crate::reclaim::{self, Cause, ReclaimError, STARTER_GRACE, Verdict};
+use crate::reclaim::{self, Cause, ReclaimError, STARTER_GRACE, Sign, Verdict};
 use crate::store::{Store, StoreError};
 
 /// What a container asks for is held by others who do not give way.
@@ -52,6 +52,8 @@ pub struct Holder {
     pub container_name: ContainerName,
     /// For how long it has had its lease.
     pub since: Duration,
+    /// Until its TTL runs out.
+    pub left: Duration,
     /// Why it does not give way.
     pub verdict: Verdict,
 }
@@ -62,22 +64,34 @@ impl fmt::Display for Holder {
             container_id,
             container_name,
             since,
+            left,
             verdict,
         } = self;
-        let since = humantime::format_duration(Duration::from_secs(since.as_secs()));
+        let seconds = |time: &Duration| Duration::from_secs(time.as_secs());
+        let (since, left) = (seconds(since), seconds(left));
+        let (since, left) = (
+            humantime::format_duration(since),
+            humantime::format_duration(left),
+        );
         write!(
             f,
             "{container_id} (name {container_name}, leased {since} ago): "
         )?;
         match verdict {
+            Verdict::Live(Sign::AtWork { pid, name }) => write!(
+                f,
+                "process {pid} ({name}) is at work for it; try again when that has ended, or ask \
+                 for another address"
+            ),
             Verdict::Live(sign) => write!(
                 f,
                 "it is live, {sign}; stop that container or ask for another address"
             ),
             Verdict::Unknown(doubt) => write!(
                 f,
-                "whether it is live cannot be told ({doubt}), so it keeps the address until \
-                 its TTL runs out; stop that container or ask for another address"
+                "whether it is live cannot be told ({doubt}), so it keeps the address for \
+                 another {left}, longer if it is seen live; stop that container or ask for \
+                 another address"
             ),
             Verdict::Dead(cause) => write!(f, "it is gone ({cause}), but came back meanwhile"),
         }
@@ -176,6 +190,7 @@ pub(super) fn for_address(
     context: &Context<'_>,
 ) -> Result<(), ContestError> {
     let since = context.now.since(&holder.created);
+    let left = holder.expires.since(&context.now);
     let (container_id, container_name) = (
         holder.tenancy.container_id.clone(),
         holder.container_name.clone(),
@@ -190,6 +205,7 @@ pub(super) fn for_address(
                 container_id,
                 container_name,
                 since,
+                left,
                 verdict,
             };
             Err(Contest::Address { address, holder }.into())

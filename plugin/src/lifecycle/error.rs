@@ -39,6 +39,14 @@ pub enum LifecycleError {
     /// The network has no subnet.
     #[error("network {0} has no subnet to lease an address from; create it again with --subnet")]
     NoSubnet(NetworkName),
+    /// The state directory would depend on where the command is run.
+    #[error(
+        "environment variable {} is {}, which is no absolute path; every podman must be \
+         given the same one",
+        super::STATE_VARIABLE,
+        .0.display()
+    )]
+    StateDirectory(PathBuf),
     /// The namespace is missing or unreadable.
     #[error("failed to examine the container's namespace {}: {reason}", path.display())]
     Namespace {

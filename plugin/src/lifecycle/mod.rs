@@ -52,9 +52,15 @@ impl<'a> Context<'a> {
 
 /// Returns the store's directory: `berth` in netavark's run directory, so that
 /// rootful, rootless and a custom runroot each have their own.
-fn state_directory(run_directory: &Path) -> PathBuf {
-    let named = env::var_os(STATE_VARIABLE).filter(|value| !value.is_empty());
-    named.map_or_else(|| run_directory.join("berth"), PathBuf::from)
+fn state_directory(run_directory: &Path) -> Result<PathBuf, LifecycleError> {
+    match env::var_os(STATE_VARIABLE)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+    {
+        None => Ok(run_directory.join("berth")),
+        Some(named) if named.is_absolute() => Ok(named),
+        Some(named) => Err(LifecycleError::StateDirectory(named)),
+    }
 }
 
 /// Returns the tenancy a request speaks of.

@@ -48,6 +48,7 @@ pub fn setup(exec: &PluginExec, netns: &Path, caller: &Caller) -> Result<Value, 
         phase: Phase::Offered,
         holdings: Vec::new(),
         namespace: namespace(netns)?,
+        pid_namespace: evidence::pid_namespace()?,
         starter: caller.starter,
         boot_id: context.boot_id.clone(),
         created: context.now,
@@ -58,13 +59,16 @@ pub fn setup(exec: &PluginExec, netns: &Path, caller: &Caller) -> Result<Value, 
         delegation: caller.delegation.clone(),
     };
 
-    let directory = state_directory(&caller.delegation.config);
+    let directory = state_directory(&caller.delegation.config)?;
     let mut lock = LockFile::open(&directory)?;
     let guard = lock.acquire(LOCK_PATIENCE, &introduction("setup", exec))?;
     let store = Store::open(&directory, guard, &context.boot_id, context.now)?;
 
     if let Some(earlier) = store.begin().tenant(&wanted.tenancy)? {
         reclaim::clear_away(context.netavark, &earlier)?;
+        if earlier.namespace != wanted.namespace {
+            reclaim::remove_abandoned(&earlier, &context.boot_id);
+        }
     }
     let tenant = offer(&store, wanted, &pools, &options, &context)?;
     let addresses: Vec<_> = tenant
@@ -183,8 +187,9 @@ fn bind(
     Ok(transaction.commit(context.now)?)
 }
 
-/// Undoes a setup that failed: netavark calls no teardown for it. Returns the
-/// failure, with what the clean-up could not do.
+/// Undoes a setup that failed: netavark calls no teardown for it. The addresses
+/// stay held for the container, which will try again. Returns the failure, with
+/// what the clean-up could not do.
 fn undo(
     store: &Store<'_>,
     tenant: &Tenant,
@@ -192,14 +197,7 @@ fn undo(
     context: &Context<'_>,
 ) -> LifecycleError {
     let cleaned = reclaim::clear_away(context.netavark, tenant)
-        .map_err(LifecycleError::from)
-        .and_then(|()| {
-            let mut transaction = store.begin();
-            for holding in &tenant.holdings {
-                transaction.release(&tenant.tenancy, holding.address, holding.generation, None)?;
-            }
-            Ok(transaction.commit(context.now)?)
-        });
+        .and_then(|()| Ok(reclaim::release(store, tenant, context.now)?));
     match cleaned {
         Ok(()) => failure,
         Err(cleanup) => LifecycleError::Undo {

@@ -1,16 +1,16 @@
 //! A container gives its interface and its addresses back.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
 
 use super::{Context, LOCK_PATIENCE, LifecycleError, introduction, state_directory, tenancy};
-use crate::delegate::{self, Caller, Plan, StandIn};
+use crate::delegate::{self, Caller, Plan};
 use crate::evidence;
 use crate::lease::Tenant;
 use crate::options::Plumbing;
+use crate::pool::normalise;
 use crate::protocol::PluginExec;
-use crate::reclaim;
+use crate::reclaim::{self, Left};
 use crate::store::{LockFile, Store, StoreError};
 
 /// Has netavark take the interface down, then releases the container's leases
@@ -25,10 +25,10 @@ use crate::store::{LockFile, Store, StoreError};
 pub fn teardown(exec: &PluginExec, netns: &Path, caller: &Caller) -> Result<(), LifecycleError> {
     let mut failures = Vec::new();
     if let Err(error) = with_store(exec, netns, caller, &mut failures) {
-        // Whatever is wrong with the store, the interface can go.
+        // Whatever is wrong with the store, the interface can go. Whose the
+        // addresses are that the caller names cannot be told now.
         failures.push(crate::chain(&error));
-        let addresses = addresses_of(exec, netns);
-        failures.extend(take_down_unleased(exec, netns, caller, &addresses).err());
+        failures.extend(take_down_unleased(exec, netns, caller, &[]).err());
     }
     if failures.is_empty() {
         return Ok(());
@@ -51,23 +51,31 @@ fn with_store(
     failures: &mut Vec<String>,
 ) -> Result<(), LifecycleError> {
     let context = Context::of(caller)?;
-    let directory = state_directory(&caller.delegation.config);
+    let directory = state_directory(&caller.delegation.config)?;
     let mut lock = LockFile::open(&directory)?;
     let guard = lock.acquire(LOCK_PATIENCE, &introduction("teardown", exec))?;
     let store = Store::open(&directory, guard, &context.boot_id, context.now)?;
     match store.begin().tenant(&tenancy(exec))? {
         Some(tenant) if is_of(&tenant, netns) => {
-            let failure = reclaim::take_down(context.netavark, &tenant).err();
-            if failure.is_some() && reclaim::interface_remains(&tenant) {
-                failures.push("its interface is still there, so its lease is kept".to_owned());
-            } else {
-                reclaim::release(&store, &tenant, context.now)?;
+            match reclaim::take_down(context.netavark, &tenant) {
+                Err(Left::Interface(reason)) => {
+                    failures.push(format!(
+                        "its interface is still there, so its lease is kept: {reason}"
+                    ));
+                    return Ok(());
+                }
+                Err(Left::Rest(reason)) => failures.push(reason),
+                Ok(()) => {}
             }
-            failures.extend(failure);
+            reclaim::release(&store, &tenant, context.now)?;
         }
-        Some(_) | None => {
-            let addresses = not_leased(&store, exec, addresses_of(exec, netns))?;
-            failures.extend(take_down_unleased(exec, netns, caller, &addresses).err());
+        Some(tenant) => log::info!(
+            "container {} has been started again: leaving it alone",
+            tenant.tenancy.container_id.short()
+        ),
+        None => {
+            let said = not_leased(&store, exec)?;
+            failures.extend(take_down_unleased(exec, netns, caller, &said).err());
         }
     }
     Ok(())
@@ -79,55 +87,54 @@ fn is_of(tenant: &Tenant, netns: &Path) -> bool {
     netns == tenant.namespace.path || !reclaim::namespace_remains(&tenant.namespace)
 }
 
-/// Takes down plumbing without a lease, as far as it can be known.
+/// Takes down plumbing without a lease, as far as it can be known: by the
+/// interface's own addresses, else by those said to have been the container's.
 fn take_down_unleased(
     exec: &PluginExec,
     netns: &Path,
     caller: &Caller,
-    addresses: &[IpAddr],
+    said: &[IpAddr],
 ) -> Result<(), String> {
-    let plumbing = Plumbing::of(&exec.network.options).unwrap_or_default();
+    let interfaces = evidence::interfaces(netns).unwrap_or_default();
+    let name = &exec.network_options.interface_name;
+    let named = interfaces
+        .iter()
+        .filter(|interface| interface.name == *name);
+    let seen: Vec<_> = named.filter_map(|interface| interface.address).collect();
+    let of_network: Vec<_> = seen.into_iter().filter(|a| is_within(exec, *a)).collect();
+    let in_place = !of_network.is_empty();
     let plan = Plan {
         exec,
-        plumbing,
-        addresses,
+        plumbing: Plumbing::of(&exec.network.options).unwrap_or_default(),
+        addresses: if in_place { &of_network } else { said },
     };
-    let interface = &exec.network_options.interface_name;
-    if evidence::interface_exists(netns, interface).unwrap_or(false) {
-        return delegate::teardown(&caller.netavark, &caller.delegation, &plan, netns);
+    if in_place {
+        delegate::teardown(&caller.netavark, &caller.delegation, &plan, netns)
+    } else {
+        delegate::teardown_in_stand_in(&caller.netavark, &caller.delegation, &plan)
     }
-    let stand_in = StandIn::new(interface).map_err(|error| crate::chain(&error))?;
-    delegate::teardown(
-        &caller.netavark,
-        &caller.delegation,
-        &plan,
-        &stand_in.path(),
-    )
 }
 
-/// Returns the addresses the container has or was said to have.
-fn addresses_of(exec: &PluginExec, netns: &Path) -> Vec<IpAddr> {
-    let seen = evidence::interface_addresses(netns, &exec.network_options.interface_name);
-    let said = exec
-        .network_options
-        .static_ips
+/// Returns whether an address lies in a subnet of the network.
+fn is_within(exec: &PluginExec, address: IpAddr) -> bool {
+    exec.network
+        .subnets
         .iter()
-        .map(IpAddr::to_canonical);
-    let all: BTreeSet<_> = seen.unwrap_or_default().into_iter().chain(said).collect();
-    all.into_iter().collect()
+        .any(|subnet| normalise(subnet.subnet).contains(address))
 }
 
-/// Returns the addresses that nobody has leased: firewall rules of the others
-/// belong to their present holders.
-fn not_leased(
-    store: &Store<'_>,
-    exec: &PluginExec,
-    addresses: Vec<IpAddr>,
-) -> Result<Vec<IpAddr>, StoreError> {
+/// Returns the addresses the container is said to have that nobody has leased:
+/// firewall rules of the others belong to their present holders.
+fn not_leased(store: &Store<'_>, exec: &PluginExec) -> Result<Vec<IpAddr>, StoreError> {
     let transaction = store.begin();
     let network = tenancy(exec).network_id;
     let mut free = Vec::new();
-    for address in addresses {
+    for address in exec
+        .network_options
+        .static_ips
+        .iter()
+        .map(IpAddr::to_canonical)
+    {
         if transaction.lease(&network, address)?.is_none() {
             free.push(address);
         }

@@ -14,8 +14,8 @@ use thiserror::Error;
 
 pub use verdict::{Cause, START_GRACE, STARTER_GRACE, Sign, Verdict, has_expired, judge};
 
-use crate::delegate::{self, Plan, StandIn};
-use crate::evidence::{self, PathFact};
+use crate::delegate::{self, Plan};
+use crate::evidence::{self, Evidence, PathFact};
 use crate::lease::{Hold, Holding, Moment, Namespace, Tenant};
 use crate::options::{Options, Plumbing};
 use crate::store::{Store, StoreError};
@@ -60,16 +60,16 @@ pub fn reclaim(
 /// # Errors
 /// If its interface is still there afterwards. Lesser failures are warned of.
 pub fn clear_away(netavark: &Path, tenant: &Tenant) -> Result<(), ReclaimError> {
-    let Err(reason) = take_down(netavark, tenant) else {
-        return Ok(());
-    };
     let container = tenant.tenancy.container_id.short().to_owned();
-    if interface_remains(tenant) {
-        return Err(ReclaimError::Plumbing { container, reason });
+    match take_down(netavark, tenant) {
+        Ok(()) => Ok(()),
+        Err(Left::Interface(reason)) => Err(ReclaimError::Plumbing { container, reason }),
+        Err(Left::Rest(reason)) => {
+            let network = &tenant.network_name;
+            log::warn!("clearing away after container {container} on network {network}: {reason}");
+            Ok(())
+        }
     }
-    let network = &tenant.network_name;
-    log::warn!("clearing away what container {container} left on network {network}: {reason}");
-    Ok(())
 }
 
 /// Releases all leases of a tenant, durably, each with a hold for its former
@@ -113,12 +113,21 @@ fn hold(tenant: &Tenant, holding: &Holding, now: Moment) -> Hold {
     }
 }
 
+/// What taking plumbing down has left, and why.
+#[derive(Debug)]
+pub enum Left {
+    /// The interface: something may answer at the addresses.
+    Interface(String),
+    /// A firewall rule, DNS name or bridge at most.
+    Rest(String),
+}
+
 /// Takes a tenant's plumbing down with its stored request: in its namespace if
 /// the interface is there, else by a stand-in.
 ///
 /// # Errors
-/// What failed, but for what was gone already.
-pub fn take_down(netavark: &Path, tenant: &Tenant) -> Result<(), String> {
+/// What is left, but for what was gone already.
+pub fn take_down(netavark: &Path, tenant: &Tenant) -> Result<(), Left> {
     let addresses: Vec<_> = tenant
         .holdings
         .iter()
@@ -129,24 +138,39 @@ pub fn take_down(netavark: &Path, tenant: &Tenant) -> Result<(), String> {
         plumbing: Plumbing::of(&tenant.request.network.options).unwrap_or_default(),
         addresses: &addresses,
     };
-    let namespace = &tenant.namespace;
-    if namespace_remains(namespace) && interface_remains(tenant) {
-        return delegate::teardown(netavark, &tenant.delegation, &plan, &namespace.path);
+    let delegation = &tenant.delegation;
+    if interface_remains(tenant) {
+        let done = delegate::teardown(netavark, delegation, &plan, &tenant.namespace.path);
+        if interface_remains(tenant) {
+            let renamed = || "netavark did not find it: it may have been renamed".to_owned();
+            return Err(Left::Interface(done.err().unwrap_or_else(renamed)));
+        }
+        return done.map_err(Left::Rest);
     }
-    let stand_in = StandIn::new(tenant.tenancy.interface.as_str()).map_err(|e| crate::chain(&e))?;
-    delegate::teardown(netavark, &tenant.delegation, &plan, &stand_in.path())
+    delegate::teardown_in_stand_in(netavark, delegation, &plan).map_err(Left::Rest)
 }
 
-/// Returns whether a tenant's interface is still there, or may be.
-pub fn interface_remains(tenant: &Tenant) -> bool {
+/// Returns whether a tenant's interface is still in its namespace, or may be.
+fn interface_remains(tenant: &Tenant) -> bool {
     let namespace = &tenant.namespace;
     match evidence::examine(&namespace.path) {
-        fact if fact == there(namespace) => {
-            evidence::interface_exists(&namespace.path, tenant.tenancy.interface.as_str())
-                .unwrap_or(true)
-        }
+        fact if fact == there(namespace) => evidence::interfaces(&namespace.path)
+            .map_or(true, |interfaces| verdict::is_among(tenant, &interfaces)),
         PathFact::Missing | PathFact::There(_) => false,
         PathFact::Unreadable(_) => true,
+    }
+}
+
+/// Removes the namespace file of a tenant's earlier start, if nobody lives in it.
+pub fn remove_abandoned(tenant: &Tenant, boot_id: &str) {
+    let Ok(now) = evidence::now() else {
+        return;
+    };
+    let evidence = Evidence::gather(std::slice::from_ref(tenant), boot_id, now);
+    let namespace = &tenant.namespace;
+    let complete = evidence.unreadable.is_none() && evidence.pid_namespace == tenant.pid_namespace;
+    if complete && !evidence.is_inhabited((namespace.device, namespace.inode)) {
+        remove_namespace_file(namespace);
     }
 }
 

@@ -5,9 +5,10 @@
 //! which keeps the lease until its TTL has run out.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::evidence::{Evidence, PathFact, ProcessFact};
+use crate::evidence::{Evidence, Interface, NamespaceKey, PathFact, ProcessFact};
 use crate::lease::{Moment, Namespace, Tenant};
 
 /// How long a container may take from its lease to its first process while the
@@ -39,7 +40,7 @@ pub enum Sign {
         /// Its name.
         name: String,
     },
-    /// A process has the container's id or its namespace's path in its arguments.
+    /// A conmon, podman or netavark is at work for it.
     AtWork {
         /// The process.
         pid: i32,
@@ -58,21 +59,25 @@ pub enum Sign {
 pub enum Cause {
     /// The lease is of an earlier boot.
     Rebooted,
-    /// Its namespace is gone, or the path shows another one.
+    /// Its namespace is gone.
     NamespaceGone,
+    /// Its namespace's path shows something else.
+    NamespaceReplaced,
     /// Its namespace is there, nobody is in it, and nobody is starting it.
     Abandoned,
+    /// Somebody is in its namespace, but its interface is not, nor its addresses.
+    InterfaceGone,
     /// It could not be told until the lease's TTL ran out, and no namespace of
     /// this host holds any of its addresses.
     Expired,
 }
 
 impl Cause {
-    /// Returns whether the verdict rests on the starter's absence alone, and so
-    /// is worth a second look after [`STARTER_GRACE`].
+    /// Returns whether the verdict rests on nobody being at work at one moment,
+    /// and so is worth a second look after [`STARTER_GRACE`].
     pub const fn is_hasty(self) -> bool {
         match self {
-            Self::Abandoned => true,
+            Self::Abandoned | Self::InterfaceGone | Self::NamespaceReplaced => true,
             Self::Rebooted | Self::NamespaceGone | Self::Expired => false,
         }
     }
@@ -89,20 +94,25 @@ pub fn judge(tenant: &Tenant, evidence: &Evidence) -> Verdict {
         .get(&namespace.path)
         .unwrap_or(&PathFact::Missing);
     let unchanged = *path == PathFact::There((namespace.device, namespace.inode));
-    if let Some(inhabitant) = inhabitant(namespace, unchanged, evidence) {
-        let (pid, name) = label(inhabitant);
+    let inhabitant = inhabitant(tenant, unchanged, evidence);
+    let holds = may_hold_addresses(tenant, evidence);
+    if let Some(fact) = inhabitant.filter(|_| holds) {
+        let (pid, name) = label(fact);
         return Verdict::Live(Sign::Inhabited { pid, name });
     }
-    if let Some(worker) = evidence
-        .processes
-        .iter()
-        .find(|fact| works_for(fact, tenant))
-    {
+    // Where the container runs without the interface, its conmon is no sign.
+    let at_work = |fact: &&ProcessFact| {
+        plumbs_for(fact, tenant) || inhabitant.is_none() && runs_for(fact, tenant)
+    };
+    if let Some(worker) = evidence.processes.iter().find(at_work) {
         let (pid, name) = label(worker);
         return Verdict::Live(Sign::AtWork { pid, name });
     }
+    if tenant.pid_namespace != evidence.pid_namespace {
+        return Verdict::Unknown("it was set up in another pid namespace".to_owned());
+    }
     if let Some(starter) = tenant.starter
-        && unchanged
+        && *path != PathFact::Missing
         && evidence.at.since(&tenant.created) < START_GRACE
         && evidence.runs(starter)
     {
@@ -113,23 +123,27 @@ pub fn judge(tenant: &Tenant, evidence: &Evidence) -> Verdict {
     }
     match path {
         PathFact::Unreadable(reason) => Verdict::Unknown(reason.clone()),
+        PathFact::There(_) if unchanged && inhabitant.is_some() => {
+            Verdict::Dead(Cause::InterfaceGone)
+        }
         PathFact::There(_) if unchanged => Verdict::Dead(Cause::Abandoned),
-        PathFact::There(_) | PathFact::Missing => Verdict::Dead(Cause::NamespaceGone),
+        PathFact::There(_) => Verdict::Dead(Cause::NamespaceReplaced),
+        PathFact::Missing => Verdict::Dead(Cause::NamespaceGone),
     }
 }
 
 /// Returns a process that lives in the tenant's namespace.
 ///
-/// The inode alone does not identify a namespace that is gone from its path:
-/// the kernel gives the number out again. If another file shows it, it is
-/// another container's.
+/// The inode alone does not identify a namespace that is gone from its path: the
+/// kernel gives the number out again. Then it is the tenant's only if no other
+/// file shows it and, as far as can be seen, the tenant's addresses are in it.
 fn inhabitant<'a>(
-    namespace: &Namespace,
+    tenant: &Tenant,
     unchanged: bool,
     evidence: &'a Evidence,
 ) -> Option<&'a ProcessFact> {
-    let key = (namespace.device, namespace.inode);
-    if !unchanged && evidence.named.contains_key(&key) {
+    let key = key(&tenant.namespace);
+    if !unchanged && (evidence.named.contains_key(&key) || !may_hold_addresses(tenant, evidence)) {
         return None;
     }
     evidence
@@ -138,12 +152,75 @@ fn inhabitant<'a>(
         .find(|process| process.namespace == Some(key))
 }
 
-/// Returns whether a process is at work for a tenant: conmon, the OCI runtime or
-/// podman with the container's id, or a netavark with its namespace.
-fn works_for(process: &ProcessFact, tenant: &Tenant) -> bool {
+/// Returns whether the tenant's interface is in its namespace, or may be.
+fn may_hold_addresses(tenant: &Tenant, evidence: &Evidence) -> bool {
+    let interfaces = evidence.inside.get(&key(&tenant.namespace));
+    interfaces.is_none_or(|interfaces| is_among(tenant, interfaces))
+}
+
+/// Returns whether a tenant's interface is among those of a namespace: one with
+/// an address of its, whatever it is called by now, or one of its name that has
+/// no address yet. One of its name with other addresses is another network's.
+pub(super) fn is_among(tenant: &Tenant, interfaces: &[Interface]) -> bool {
+    let name = tenant.tenancy.interface.as_str();
+    let addresses = |interface: &Interface| interface.address.filter(|a| !is_link_local(*a));
+    if interfaces
+        .iter()
+        .filter_map(addresses)
+        .any(|address| tenant.holds(address))
+    {
+        return true;
+    }
+    let mut named = interfaces
+        .iter()
+        .filter(|interface| interface.name == name)
+        .peekable();
+    named.peek().is_some() && named.all(|interface| addresses(interface).is_none())
+}
+
+/// Returns whether the kernel gives an interface such an address by itself.
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
+}
+
+/// Returns whether a process runs a tenant's container: its conmon, or a podman
+/// that starts, stops or removes it.
+fn runs_for(process: &ProcessFact, tenant: &Tenant) -> bool {
+    const VERBS: [&str; 10] = [
+        "start",
+        "restart",
+        "run",
+        "init",
+        "restore",
+        "cleanup",
+        "stop",
+        "kill",
+        "rm",
+        "checkpoint",
+    ];
+    let at_work = match process.name.as_str() {
+        "conmon" => true,
+        "podman" => VERBS.iter().any(|verb| process.mentions(verb)),
+        _ => false,
+    };
+    at_work && process.mentions(tenant.tenancy.container_id.as_str())
+}
+
+/// Returns whether a process is at work in a tenant's namespace: a netavark or
+/// berth. A netavark in a stand-in ([`crate::delegate::StandIn`]) whose berth was
+/// killed may be at work for anybody.
+fn plumbs_for(process: &ProcessFact, tenant: &Tenant) -> bool {
     let path = tenant.namespace.path.to_str();
-    process.mentions(tenant.tenancy.container_id.as_str())
-        || path.is_some_and(|path| process.mentions(path))
+    let stand_in = |argument: &String| argument.starts_with("/proc/") && argument.contains("/fd/");
+    path.is_some_and(|path| process.mentions(path))
+        || process.name == "netavark" && process.arguments.iter().any(stand_in)
+}
+
+fn key(namespace: &Namespace) -> NamespaceKey {
+    (namespace.device, namespace.inode)
 }
 
 fn label(fact: &ProcessFact) -> (i32, String) {
@@ -172,6 +249,8 @@ impl fmt::Display for Cause {
         f.write_str(match self {
             Self::Rebooted => "its lease is of an earlier boot",
             Self::NamespaceGone => "its namespace is gone",
+            Self::NamespaceReplaced => "its namespace's path shows something else",
+            Self::InterfaceGone => "its interface is gone from its namespace",
             Self::Abandoned => "nobody lives in its namespace and nobody is starting it",
             Self::Expired => "its TTL ran out and nothing on this host holds its address",
         })

@@ -25,7 +25,7 @@ pub enum StoreError {
     },
     /// Somebody else kept the lock.
     #[error(
-        "timed out after {} waiting for {}, held by {holder}",
+        "timed out after {} waiting for {}, held by {holder}; try again, or end that process",
         humantime::format_duration(*wait),
         path.display()
     )]

@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             format!(
-                "timed out after 30ms waiting for {}/lock, held by pid {} (setup of container 1f2e3d4c5b6a)",
+                "timed out after 30ms waiting for {}/lock, held by pid {} (setup of container 1f2e3d4c5b6a); try again, or end that process",
                 state.display(),
                 std::process::id()
             )
@@ -220,7 +220,7 @@ mod tests {
             let mut second = LockFile::open(dir.path()).unwrap();
             let error = second.acquire(Duration::ZERO, "gc").err().unwrap();
             assert!(
-                error.to_string().ends_with("held by an unknown process"),
+                error.to_string().contains("held by an unknown process;"),
                 "{text}: {error}"
             );
         }

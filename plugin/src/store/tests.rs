@@ -51,7 +51,7 @@ fn tenant(container: &str) -> Tenant {
     serde_json::from_value(json!({
         "tenancy": tenancy(container),
         "network_name": "web", "container_name": container, "phase": "offered",
-        "holdings": [], "namespace": {"path": "/run/netns/netns-1", "device": 4, "inode": 40}, "starter": null, "boot_id": BOOT,
+        "holdings": [], "namespace": {"path": "/run/netns/netns-1", "device": 4, "inode": 40}, "pid_namespace": 9, "starter": null, "boot_id": BOOT,
         "created": clock, "renewed": clock, "expires": clock, "mac_address": null,
         "request": {
             "container_id": container, "container_name": container,

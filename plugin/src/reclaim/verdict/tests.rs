@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::evidence::NamespaceKey;
-use crate::lease::{Process, Tenancy, fixture};
+use crate::lease::{Holding, Kind, Process, Tenancy, fixture};
 
 const HERE: NamespaceKey = (4, 40);
 const HOST: NamespaceKey = (4, 1);
@@ -19,6 +19,7 @@ impl World {
         let evidence = Evidence {
             at: tenant.created.after(Duration::from_secs(60)),
             boot_id: "boot".into(),
+            pid_namespace: tenant.pid_namespace,
             ..Evidence::default()
         };
         Self(evidence)
@@ -71,6 +72,25 @@ impl World {
         self
     }
 
+    /// What is inside the namespace: `NAME ADDRESS`, or `NAME` alone.
+    fn inside(mut self, interfaces: &[&str]) -> Self {
+        let interface = |text: &&str| {
+            let (name, address) = text.split_once(' ').unwrap_or((text, ""));
+            Interface {
+                name: name.into(),
+                address: address.parse().ok(),
+            }
+        };
+        let interfaces = interfaces.iter().map(interface).collect();
+        self.0.inside.insert(HERE, interfaces);
+        self
+    }
+
+    fn pid_namespace(mut self, inode: u64) -> Self {
+        self.0.pid_namespace = inode;
+        self
+    }
+
     fn boot(mut self, id: &str) -> Self {
         self.0.boot_id = id.into();
         self
@@ -83,7 +103,12 @@ fn tenant() -> Tenant {
         container_id: CONTAINER.into(),
         interface: "eth0".into(),
     };
-    fixture(tenancy, Vec::new())
+    let holding = Holding {
+        address: "10.0.0.9".parse().expect("an address"),
+        generation: 1,
+        kind: Kind::Static,
+    };
+    fixture(tenancy, vec![holding])
 }
 
 #[track_caller]
@@ -99,7 +124,8 @@ fn check(world: World, expected: &str) {
 
 const ABANDONED: &str = "dead: nobody lives in its namespace and nobody is starting it";
 const GONE: &str = "dead: its namespace is gone";
-const AT_WORK: &str = "live: process 9 (x) is at work for it";
+const REPLACED: &str = "dead: its namespace's path shows something else";
+const INTERFACE_GONE: &str = "dead: its interface is gone from its namespace";
 const INHABITED: &str = "live: process 9 (x) lives in its namespace";
 const STARTING: &str = "live: process 50 is starting it";
 
@@ -139,34 +165,85 @@ fn a_namespace_without_its_file_still_lives_while_somebody_is_in_it() {
 
 #[test]
 fn a_namespace_number_given_out_again_is_not_the_old_namespace() {
-    let reused = || {
-        World::new()
-            .process(9, "x", HERE, &[])
-            .named(HERE, "/run/netns/netns-2")
-    };
-    check(reused().path(PathFact::Missing), GONE);
-    check(reused().path(PathFact::There((7, 7))), GONE);
+    let reused = || World::new().without(50).process(9, "x", HERE, &[]);
+    let named = || reused().named(HERE, "/run/netns/netns-2");
+    check(named().path(PathFact::Missing), GONE);
+    check(named().path(PathFact::There((7, 7))), REPLACED);
+    // Without a file of its own, its interfaces tell: docker's, systemd's.
+    let other = || reused().inside(&["lo 127.0.0.1", "eth0 10.9.9.9"]);
+    check(other().path(PathFact::Missing), GONE);
+    let ours = || reused().inside(&["lo 127.0.0.1", "eth0 10.0.0.9"]);
+    check(ours().path(PathFact::Missing), INHABITED);
 }
 
 #[test]
-fn whoever_names_the_container_or_its_namespace_is_at_work_for_it() {
-    let quiet = || World::new().without(50);
+fn a_holder_without_its_interface_holds_nothing() {
+    // berth was killed in `podman network disconnect`, the interface gone.
+    let lives = || World::new().without(50).process(9, "x", HERE, &[]);
+    check(lives().inside(&["lo 127.0.0.1"]), INTERFACE_GONE);
+    check(lives().inside(&["eth0 10.9.9.9"]), INTERFACE_GONE);
+    // Renamed inside the container; or made, without addresses yet.
+    check(lives().inside(&["x1 10.0.0.9"]), INHABITED);
+    check(lives().inside(&["eth0", "eth0 fe80::1"]), INHABITED);
+    let run = |arguments: &[&str]| {
+        let lives = lives().inside(&["eth0 10.9.9.9"]);
+        lives.process(8, arguments[0], HOST, arguments)
+    };
+    check(run(&["conmon", "-c", CONTAINER]), INTERFACE_GONE);
+    let netavark = ["netavark", "setup", NETNS];
     check(
-        quiet().process(9, "x", HOST, &["conmon", "-c", CONTAINER]),
-        AT_WORK,
+        run(&netavark),
+        "live: process 8 (netavark) is at work for it",
+    );
+    // While its podman is at it.
+    check(
+        World::new().process(9, "x", HERE, &[]).inside(&[]),
+        STARTING,
+    );
+}
+
+#[test]
+fn whoever_starts_or_ends_the_container_is_at_work_for_it() {
+    let quiet =
+        |name: &str, arguments: &[&str]| World::new().without(50).process(9, name, HOST, arguments);
+    let at_work = |name: &str| format!("live: process 9 ({name}) is at work for it");
+    check(
+        quiet("conmon", &["conmon", "-c", CONTAINER]),
+        &at_work("conmon"),
     );
     check(
-        quiet().process(9, "x", HOST, &["podman", "container", "cleanup", CONTAINER]),
-        AT_WORK,
+        quiet("podman", &["podman", "container", "cleanup", CONTAINER]),
+        &at_work("podman"),
     );
     check(
-        quiet().process(9, "x", HOST, &["netavark", "setup", NETNS]),
-        AT_WORK,
+        quiet("netavark", &["netavark", "setup", NETNS]),
+        &at_work("netavark"),
     );
     check(
-        quiet().process(9, "x", HOST, &["less", "1f2e3d4c5b6a.log"]),
+        quiet("netavark", &["netavark", "teardown", "/proc/77/fd/9"]),
+        &at_work("netavark"),
+    );
+    // Those only look on.
+    check(
+        quiet("podman", &["podman", "logs", "-f", CONTAINER]),
         ABANDONED,
     );
+    check(quiet("podman", &["podman", "wait", CONTAINER]), ABANDONED);
+    check(
+        quiet("watch", &["watch", "podman", "inspect", CONTAINER]),
+        ABANDONED,
+    );
+    check(quiet("less", &["less", "1f2e3d4c5b6a.log"]), ABANDONED);
+}
+
+#[test]
+fn what_is_seen_from_another_pid_namespace_proves_no_death() {
+    let elsewhere = || World::new().without(50).pid_namespace(10);
+    check(
+        elsewhere(),
+        "unknown: it was set up in another pid namespace",
+    );
+    check(elsewhere().process(9, "x", HERE, &[]), INHABITED);
 }
 
 #[test]
@@ -175,6 +252,8 @@ fn a_starter_keeps_its_container_for_the_start_grace_only() {
     check(World::new().without(50), ABANDONED);
     check(World::new().later(START_GRACE), ABANDONED);
     check(World::new().path(PathFact::Missing), GONE);
+    // The path may show something else in our mount namespace.
+    check(World::new().path(PathFact::There((7, 7))), STARTING);
 }
 
 #[test]
@@ -189,7 +268,7 @@ fn a_missing_or_replaced_namespace_is_death() {
     check(World::new().without(50).path(PathFact::Missing), GONE);
     check(
         World::new().without(50).path(PathFact::There((4, 41))),
-        GONE,
+        REPLACED,
     );
 }
 
@@ -217,11 +296,17 @@ fn an_error_is_never_absence() {
 }
 
 #[test]
-fn only_the_starters_absence_is_worth_a_second_look() {
+fn a_verdict_that_nobody_is_at_work_is_worth_a_second_look() {
     for cause in [Cause::Rebooted, Cause::NamespaceGone, Cause::Expired] {
         assert!(!cause.is_hasty());
     }
-    assert!(Cause::Abandoned.is_hasty());
+    for cause in [
+        Cause::Abandoned,
+        Cause::InterfaceGone,
+        Cause::NamespaceReplaced,
+    ] {
+        assert!(cause.is_hasty());
+    }
 }
 
 #[test]
