@@ -81,14 +81,38 @@ pub struct Tenancy {
     pub interface: InterfaceName,
 }
 
-/// A moment on two clocks.
+impl From<&PluginExec> for Tenancy {
+    /// Returns the tenancy a request speaks of.
+    fn from(exec: &PluginExec) -> Self {
+        Self {
+            network_id: exec.network.id.as_str().into(),
+            container_id: exec.container_id.as_str().into(),
+            interface: exec.network_options.interface_name.as_str().into(),
+        }
+    }
+}
+
+/// A moment on two clocks. Stored as `[wall_ms, boot_ms]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u64, u64)", into = "(u64, u64)")]
 pub struct Moment {
     /// Milliseconds since the Unix epoch. For people: it may jump.
     pub wall_ms: u64,
     /// Milliseconds since boot, suspend included (`CLOCK_BOOTTIME`). For
     /// decisions: within one boot id it never goes back.
     pub boot_ms: u64,
+}
+
+impl From<(u64, u64)> for Moment {
+    fn from((wall_ms, boot_ms): (u64, u64)) -> Self {
+        Self { wall_ms, boot_ms }
+    }
+}
+
+impl From<Moment> for (u64, u64) {
+    fn from(moment: Moment) -> Self {
+        (moment.wall_ms, moment.boot_ms)
+    }
 }
 
 impl Moment {
@@ -191,12 +215,13 @@ pub struct Delegation {
 
 /// The durable record of a tenancy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Stored", into = "Stored")]
 pub struct Tenant {
-    /// Who.
+    /// Who: the request's.
     pub tenancy: Tenancy,
-    /// The network's name at setup.
+    /// The network's name at setup: the request's.
     pub network_name: NetworkName,
-    /// The container's name at setup.
+    /// The container's name at setup: the request's.
     pub container_name: ContainerName,
     /// How far setup has come.
     pub phase: Phase,
@@ -222,6 +247,65 @@ pub struct Tenant {
     pub request: PluginExec,
     /// How to call netavark for this tenancy again.
     pub delegation: Delegation,
+}
+
+/// A tenant as it is stored: what its request says is there once. The size of
+/// the records is what opening a store with many of them costs.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    phase: Phase,
+    holdings: Vec<Holding>,
+    namespace: Namespace,
+    pid_namespace: u64,
+    starter: Option<Process>,
+    boot_id: String,
+    created: Moment,
+    renewed: Moment,
+    expires: Moment,
+    mac_address: Option<String>,
+    request: PluginExec,
+    delegation: Delegation,
+}
+
+impl From<Tenant> for Stored {
+    fn from(tenant: Tenant) -> Self {
+        Self {
+            phase: tenant.phase,
+            holdings: tenant.holdings,
+            namespace: tenant.namespace,
+            pid_namespace: tenant.pid_namespace,
+            starter: tenant.starter,
+            boot_id: tenant.boot_id,
+            created: tenant.created,
+            renewed: tenant.renewed,
+            expires: tenant.expires,
+            mac_address: tenant.mac_address,
+            request: tenant.request,
+            delegation: tenant.delegation,
+        }
+    }
+}
+
+impl From<Stored> for Tenant {
+    fn from(stored: Stored) -> Self {
+        Self {
+            tenancy: Tenancy::from(&stored.request),
+            network_name: stored.request.network.name.as_str().into(),
+            container_name: stored.request.container_name.as_str().into(),
+            phase: stored.phase,
+            holdings: stored.holdings,
+            namespace: stored.namespace,
+            pid_namespace: stored.pid_namespace,
+            starter: stored.starter,
+            boot_id: stored.boot_id,
+            created: stored.created,
+            renewed: stored.renewed,
+            expires: stored.expires,
+            mac_address: stored.mac_address,
+            request: stored.request,
+            delegation: stored.delegation,
+        }
+    }
 }
 
 impl Tenant {

@@ -56,14 +56,6 @@ fn run(verb: &str, dir: &Path) -> Result<String, Failure> {
     Ok(texts.collect::<Vec<_>>().join(" "))
 }
 
-fn tenancy(request: &PluginExec) -> Tenancy {
-    Tenancy {
-        network_id: request.network.id.as_str().into(),
-        container_id: request.container_id.as_str().into(),
-        interface: request.network_options.interface_name.as_str().into(),
-    }
-}
-
 fn add(
     transaction: &mut Transaction<'_>,
     request: PluginExec,
@@ -75,7 +67,7 @@ fn add(
     let pools = pools(&request.network, &options)?;
     transaction.prepare(&network, &pools, now)?;
     let tenant = Tenant {
-        tenancy: tenancy(&request),
+        tenancy: Tenancy::from(&request),
         network_name: request.network.name.as_str().into(),
         container_name: request.container_name.as_str().into(),
         phase: Phase::Offered,
@@ -114,7 +106,7 @@ fn add(
 }
 
 fn del(transaction: &mut Transaction<'_>, request: &PluginExec) -> Result<Tenant, Failure> {
-    let tenancy = tenancy(request);
+    let tenancy = Tenancy::from(request);
     let tenant = transaction.tenant(&tenancy)?;
     let tenant = tenant.ok_or("the container has no lease")?;
     for holding in &tenant.holdings {

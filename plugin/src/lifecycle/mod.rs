@@ -63,18 +63,9 @@ fn state_directory(run_directory: &Path) -> Result<PathBuf, LifecycleError> {
     }
 }
 
-/// Returns the tenancy a request speaks of.
-fn tenancy(exec: &PluginExec) -> Tenancy {
-    Tenancy {
-        network_id: exec.network.id.as_str().into(),
-        container_id: exec.container_id.as_str().into(),
-        interface: exec.network_options.interface_name.as_str().into(),
-    }
-}
-
 /// Returns how a command introduces itself to others that wait for the store.
 fn introduction(verb: &str, exec: &PluginExec) -> String {
-    let container = tenancy(exec).container_id;
+    let container = Tenancy::from(exec).container_id;
     format!(
         "{verb} of container {} on network {}",
         container.short(),

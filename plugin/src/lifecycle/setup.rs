@@ -5,11 +5,11 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::contest::{self, ContestError};
-use super::{Context, LOCK_PATIENCE, LifecycleError, introduction, state_directory, tenancy};
+use super::{Context, LOCK_PATIENCE, LifecycleError, introduction, state_directory};
 use crate::allocator::{self, Refusal, Request};
 use crate::delegate::{self, Caller, Plan};
 use crate::evidence::{self, PathFact};
-use crate::lease::{Kind, Namespace, Phase, Tenant};
+use crate::lease::{Kind, Namespace, Phase, Tenancy, Tenant};
 use crate::options::{self, Options};
 use crate::pool::Pool;
 use crate::protocol::PluginExec;
@@ -42,7 +42,7 @@ pub fn setup(exec: &PluginExec, netns: &Path, caller: &Caller) -> Result<Value, 
     }
     let context = Context::of(caller)?;
     let wanted = Tenant {
-        tenancy: tenancy(exec),
+        tenancy: Tenancy::from(exec),
         network_name: network.into(),
         container_name: exec.container_name.as_str().into(),
         phase: Phase::Offered,

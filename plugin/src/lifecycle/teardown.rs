@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::{Context, LOCK_PATIENCE, LifecycleError, introduction, state_directory, tenancy};
+use super::{Context, LOCK_PATIENCE, LifecycleError, introduction, state_directory};
 use crate::delegate::{self, Caller, Plan};
 use crate::evidence;
-use crate::lease::Tenant;
+use crate::lease::{Tenancy, Tenant};
 use crate::options::Plumbing;
 use crate::pool::normalise;
 use crate::protocol::PluginExec;
@@ -33,7 +33,7 @@ pub fn teardown(exec: &PluginExec, netns: &Path, caller: &Caller) -> Result<(), 
     if failures.is_empty() {
         return Ok(());
     }
-    let (container, network) = (tenancy(exec).container_id, exec.network.name.as_str());
+    let (container, network) = (Tenancy::from(exec).container_id, exec.network.name.as_str());
     let container = container.short().to_owned();
     Err(LifecycleError::Teardown {
         container,
@@ -55,7 +55,7 @@ fn with_store(
     let mut lock = LockFile::open(&directory)?;
     let guard = lock.acquire(LOCK_PATIENCE, &introduction("teardown", exec))?;
     let store = Store::open(&directory, guard, &context.boot_id, context.now)?;
-    match store.begin().tenant(&tenancy(exec))? {
+    match store.begin().tenant(&Tenancy::from(exec))? {
         Some(tenant) if is_of(&tenant, netns) => {
             match reclaim::take_down(context.netavark, &tenant) {
                 Err(Left::Interface(reason)) => {
@@ -127,7 +127,7 @@ fn is_within(exec: &PluginExec, address: IpAddr) -> bool {
 /// firewall rules of the others belong to their present holders.
 fn not_leased(store: &Store<'_>, exec: &PluginExec) -> Result<Vec<IpAddr>, StoreError> {
     let transaction = store.begin();
-    let network = tenancy(exec).network_id;
+    let network = Tenancy::from(exec).network_id;
     let mut free = Vec::new();
     for address in exec
         .network_options

@@ -47,7 +47,7 @@ fn tenancy(container: &str) -> Tenancy {
 }
 
 fn tenant(container: &str) -> Tenant {
-    let clock = json!({"wall_ms": 1, "boot_ms": 1});
+    let clock = json!([1, 1]);
     serde_json::from_value(json!({
         "tenancy": tenancy(container),
         "network_name": "web", "container_name": container, "phase": "offered",
@@ -249,7 +249,7 @@ fn leases_and_tenants_that_disagree_are_found() {
     check(
         |store| {
             edit::<Tenant>(store, tenancy_key(&tenancy("b")).unwrap(), |tenant| {
-                tenant.tenancy.container_id = "z".into();
+                tenant.request.container_id = "z".into();
             });
         },
         &[
