@@ -44,7 +44,7 @@ build-demo:
 		--bin berth --bin berth-demo --bin lab-store
 
 bench: prepare-lab build
-	$(CARGO) bench --workspace --locked
+	$(CARGO) bench --workspace --locked --no-fail-fast
 
 lab: prepare-lab
 	$(CARGO) build --workspace --locked
