@@ -15,7 +15,7 @@ const ROUNDS: usize = 30;
 /// What berth may take beside Podman's own.
 const MOST: f64 = 1.10;
 
-/// Prints `DRIVER START REMOVE` a line, in microseconds. Timed in the lab itself,
+/// Prints `NETWORK START REMOVE` a line, in microseconds. Timed in the lab itself,
 /// so that entering it does not count; the driver that goes first changes.
 const SCRIPT: &str = r#"
 now() { echo "${EPOCHREALTIME/[.,]/}"; }
@@ -28,9 +28,9 @@ one() {
   removed=$(now)
   echo "$1 $((started - begun)) $((removed - started))"
 }
-one bridge >/dev/null; one berth >/dev/null
+one own >/dev/null; one berth >/dev/null
 for ((round = 0; round < $1; round += 2)); do
-  one bridge; one berth; one berth; one bridge
+  one own; one berth; one berth; one own
 done
 "#;
 
@@ -42,14 +42,14 @@ fn main() {
         2
     };
     let lab = Lab::start().unrecorded();
-    let bridge = lab.network(Driver::Bridge, "bridge", &["--subnet", "10.77.0.0/24"]);
+    let bridge = lab.network(Driver::Bridge, "own", &["--subnet", "10.77.0.0/24"]);
     let berth = lab.network(Driver::Berth, "berth", &["--subnet", "10.78.0.0/24"]);
     let script = ["-euc", SCRIPT, "bash", &rounds.to_string()].map(str::to_owned);
     let measured = lab.cmd("bash").args(script).ok();
     lab.assert_clean(&bridge);
     lab.assert_clean(&berth);
 
-    let medians = ["bridge", "berth"].map(|driver| medians(&measured, driver, rounds));
+    let medians = ["own", "berth"].map(|network| medians(&measured, network, rounds));
     println!("one container, medians of {rounds}, in ms");
     println!("{:<20} {:>8} {:>8} {:>8}", "", "start", "remove", "both");
     for (name, [start, remove, both]) in ["Podman's own", "berth"].iter().zip(medians) {
@@ -67,11 +67,11 @@ fn main() {
     println!("wanted: at most {MOST:.2} for both");
 }
 
-/// Returns the medians of one driver's starts, removals, and both together.
-fn medians(measured: &str, driver: &str, rounds: usize) -> [f64; 3] {
+/// Returns the medians of one network's starts, removals, and both together.
+fn medians(measured: &str, network: &str, rounds: usize) -> [f64; 3] {
     let lines = measured
         .lines()
-        .filter_map(|line| line.strip_prefix(driver)?.split_once(' '));
+        .filter_map(|line| line.strip_prefix(network)?.split_once(' '));
     let times = lines.map(|(_, times)| {
         let parsed: Vec<f64> = times
             .split(' ')
