@@ -14,7 +14,6 @@ with_driver!(
     a_renamed_interface_keeps_its_address,
     whoever_only_looks_at_a_dead_container_does_not_keep_its_address,
     a_container_of_another_pid_namespace_is_left_alone,
-    a_namespace_number_given_out_again_is_not_the_holder,
     a_late_teardown_leaves_the_restarted_container_alone,
 );
 
@@ -178,27 +177,6 @@ fn a_container_of_another_pid_namespace_is_left_alone(driver: Driver) {
     assert_eq!(lab.addresses("c", "eth0"), [ip(ADDRESS)]);
     lab.remove("other");
     lab.remove("c");
-    lab.assert_clean(&network);
-}
-
-/// The kernel gives the inodes of namespaces out again, to docker or systemd, say.
-fn a_namespace_number_given_out_again_is_not_the_holder(driver: Driver) {
-    let (lab, network) = lab(driver);
-    lab.container("c", &["n"]).ip(ADDRESS).start();
-    let inode = lab.sh(&format!("stat -Lc %i /proc/{}/ns/net", lab.pid("c")));
-    lab.kill_with_conmon("c");
-    lab.sh("umount /run/netns/netns-*; rm /run/netns/netns-*");
-    let script = format!(
-        "for n in $(seq 100); do
-           setsid unshare --net sleep 1000 >/dev/null 2>&1 & pid=$!
-           until [ \"$(readlink /proc/$pid/exe)\" = \"$(readlink -f /bin/sleep)\" ]; do :; done
-           if [ \"$(stat -Lc %i /proc/$pid/ns/net)\" = {inode} ]; then exit; fi
-         done; exit 1"
-    );
-    lab.sh(&script);
-    lab.remove_at_last("c");
-    lab.container("other", &["n"]).ip(ADDRESS).start();
-    lab.remove("other");
     lab.assert_clean(&network);
 }
 
