@@ -244,18 +244,13 @@ fn remove_one_dead(
 ) -> Result<Option<Vec<Verdict>>, ContestError> {
     candidates.sort_by_key(|tenant| tenant.renewed.boot_ms);
     let mut verdicts = judge_all(&candidates, context);
-    let certain = |verdict: &Verdict| matches!(verdict, Verdict::Dead(cause) if !cause.is_hasty());
-    if !verdicts.iter().any(certain)
-        && verdicts
-            .iter()
-            .any(|verdict| matches!(verdict, Verdict::Dead(_)))
-    {
+    let mut dead = certainly_dead(&verdicts);
+    if dead.is_none() && verdicts.iter().any(is_dead) {
         // A podman killed a moment ago may have a conmon on its way.
         thread::sleep(STARTER_GRACE);
-        verdicts = judge_all(&candidates, context);
+        let earlier = std::mem::replace(&mut verdicts, judge_all(&candidates, context));
+        dead = certainly_dead(&verdicts).or_else(|| dead_twice(&earlier, &verdicts));
     }
-    let dead = verdicts.iter().position(certain);
-    let dead = dead.or_else(|| verdicts.iter().position(|v| matches!(v, Verdict::Dead(_))));
     if let Some(index) = dead {
         let (tenant, verdict) = (&candidates[index], &verdicts[index]);
         if let Verdict::Dead(cause) = verdict {
@@ -270,6 +265,23 @@ fn remove_one_dead(
     }
     renew(store, &candidates, &verdicts, context.now)?;
     Ok(Some(verdicts))
+}
+
+fn is_dead(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Dead(_))
+}
+
+/// Returns the first whose death needs no second look.
+fn certainly_dead(verdicts: &[Verdict]) -> Option<usize> {
+    let certain = |verdict: &Verdict| matches!(verdict, Verdict::Dead(cause) if !cause.is_hasty());
+    verdicts.iter().position(certain)
+}
+
+/// Returns the first found dead at both looks. One that was not dead at the first
+/// look has had none yet.
+fn dead_twice(earlier: &[Verdict], later: &[Verdict]) -> Option<usize> {
+    let mut looks = earlier.iter().zip(later);
+    looks.position(|(earlier, later)| is_dead(earlier) && is_dead(later))
 }
 
 /// Judges tenants by evidence taken now, after they were read from the store.
@@ -321,4 +333,20 @@ fn renew(
         }
     }
     transaction.commit(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hasty_death_counts_only_if_it_is_seen_twice() {
+        let live = || Verdict::Live(Sign::Starting { pid: 9 });
+        let hasty = || Verdict::Dead(Cause::Abandoned);
+        let certain = || Verdict::Dead(Cause::NamespaceGone);
+        assert_eq!(certainly_dead(&[live(), hasty(), certain()]), Some(2));
+        assert_eq!(certainly_dead(&[live(), hasty()]), None);
+        assert_eq!(dead_twice(&[hasty(), live()], &[live(), hasty()]), None);
+        assert_eq!(dead_twice(&[live(), hasty()], &[hasty(), hasty()]), Some(1));
+    }
 }
