@@ -309,6 +309,14 @@ impl From<Stored> for Tenant {
 }
 
 impl Tenant {
+    /// Returns the leased addresses, in the order netavark got them.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.holdings
+            .iter()
+            .map(|holding| holding.address)
+            .collect()
+    }
+
     /// Returns whether the tenant has leased an address.
     pub fn holds(&self, address: IpAddr) -> bool {
         self.holdings

@@ -71,11 +71,7 @@ pub fn setup(exec: &PluginExec, netns: &Path, caller: &Caller) -> Result<Value, 
         }
     }
     let tenant = offer(&store, wanted, &pools, &options, &context)?;
-    let addresses: Vec<_> = tenant
-        .holdings
-        .iter()
-        .map(|holding| holding.address)
-        .collect();
+    let addresses = tenant.addresses();
     let plan = Plan {
         exec,
         plumbing: options.plumbing,

@@ -128,11 +128,7 @@ pub enum Left {
 /// # Errors
 /// What is left, but for what was gone already.
 pub fn take_down(netavark: &Path, tenant: &Tenant) -> Result<(), Left> {
-    let addresses: Vec<_> = tenant
-        .holdings
-        .iter()
-        .map(|holding| holding.address)
-        .collect();
+    let addresses = tenant.addresses();
     let plan = Plan {
         exec: &tenant.request,
         plumbing: Plumbing::of(&tenant.request.network.options).unwrap_or_default(),
