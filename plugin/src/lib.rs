@@ -14,6 +14,7 @@ pub mod lifecycle;
 pub mod logging;
 pub mod network_config;
 pub mod options;
+pub mod podman;
 pub mod pool;
 pub mod protocol;
 pub mod reclaim;

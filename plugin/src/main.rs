@@ -1,18 +1,19 @@
 //! The `berth` executable: from the command line to a front end.
 
+use std::env;
 use std::panic;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use berth::frontend::plugin;
+use berth::frontend::{operator, plugin};
 use clap::{Parser, Subcommand};
 
 /// IP address management for Podman that cannot leak
 ///
 /// Podman and netavark start this program for networks created with
-/// `podman network create -d berth`; there is nothing to run by hand. Each verb
-/// reads and writes JSON as netavark's plugin API 1.0.0 says; an error is
-/// {"error":"…"} on standard output with exit code 1.
+/// `podman network create -d berth`: create, setup, teardown and info read and
+/// write JSON as netavark's plugin API 1.0.0 says; an error is {"error":"…"} on
+/// standard output with exit code 1. The other commands are for people and timers.
 #[derive(Debug, Parser)]
 #[command(name = "berth", version, after_help = ENVIRONMENT)]
 struct CommandLine {
@@ -44,24 +45,29 @@ enum Verb {
     },
     /// Print the plugin's version (the default)
     Info,
+    #[command(flatten)]
+    Operator(operator::Command),
 }
 
 fn main() -> ExitCode {
     berth::logging::start();
     let verb = match CommandLine::try_parse() {
         Ok(line) => line.verb,
-        Err(error) if error.use_stderr() => {
+        Err(error) if error.use_stderr() && !is_for_people() => {
             plugin::report(&one_line(&error));
             return ExitCode::FAILURE;
         }
-        Err(help_or_version) => help_or_version.exit(),
+        Err(for_people) => for_people.exit(),
     };
+    if let Some(Verb::Operator(command)) = verb {
+        return operator::run(&command);
+    }
     let done = panic::catch_unwind(|| {
         match verb {
             Some(Verb::Create) => plugin::create(),
             Some(Verb::Setup { netns }) => plugin::setup(&netns),
             Some(Verb::Teardown { netns }) => plugin::teardown(&netns),
-            Some(Verb::Info) | None => plugin::info(),
+            Some(Verb::Info | Verb::Operator(_)) | None => plugin::info(),
         }
         .map_err(|error| berth::chain(&error))
     });
@@ -72,6 +78,13 @@ fn main() -> ExitCode {
     };
     plugin::report(&message);
     ExitCode::FAILURE
+}
+
+/// Returns whether a command line that cannot be understood is a person's: an
+/// operator's command with a bad argument. Anything else may be netavark's.
+fn is_for_people() -> bool {
+    let named = env::args().nth(1);
+    named.is_some_and(|name| operator::Command::has_subcommand(&name))
 }
 
 /// Returns what is wrong with the command line, for whoever reads the envelope.

@@ -58,18 +58,25 @@ struct CommandLine {
 pub fn caller() -> Result<Caller, DelegateError> {
     let parent = evidence::process(nix::unistd::getppid().as_raw());
     let called = parent.and_then(|parent| Some((command_line(&parent)?, parent)));
-    let mut caller = match called {
-        Some((delegation, parent)) => Caller {
-            netavark: executable(&parent),
-            delegation,
-            starter: evidence::parent_of(&parent).map(|fact| fact.process),
-        },
-        None => defaults()?,
+    let Some((delegation, parent)) = called else {
+        let environment = Environment::of_this_process();
+        let conf = ContainersConf::load(&environment).unwrap_or_else(|error| {
+            log::warn!("using Podman's default directories: {error}");
+            ContainersConf::default()
+        });
+        return uncalled(&environment, &conf);
     };
-    if let Some(named) = env::var_os(NETAVARK_VARIABLE).filter(|value| !value.is_empty()) {
-        caller.netavark = named.into();
-    }
-    Ok(caller)
+    Ok(Caller {
+        netavark: named().unwrap_or_else(|| executable(&parent)),
+        delegation,
+        starter: evidence::parent_of(&parent).map(|fact| fact.process),
+    })
+}
+
+/// Returns the netavark that the environment names.
+fn named() -> Option<PathBuf> {
+    let value = env::var_os(NETAVARK_VARIABLE).filter(|value| !value.is_empty());
+    value.map(PathBuf::from)
 }
 
 /// Returns how the parent was called, or `None` if it is no netavark.
@@ -86,24 +93,25 @@ fn command_line(parent: &ProcessFact) -> Option<Delegation> {
     })
 }
 
-/// Returns what Podman passes by default: as root the fixed run directory, else
-/// the one below `XDG_RUNTIME_DIR` (Podman's `networkRunDir`).
-fn defaults() -> Result<Caller, DelegateError> {
-    let environment = Environment::of_this_process();
-    let conf = ContainersConf::load(&environment).unwrap_or_else(|error| {
-        log::warn!("using Podman's default directories: {error}");
-        ContainersConf::default()
-    });
-    let directories = conf.helper_binaries_dir;
+/// Returns a caller for whoever was not called by netavark: what Podman passes by
+/// default, as root the fixed run directory, else the one below `XDG_RUNTIME_DIR`
+/// (Podman's `networkRunDir`).
+///
+/// # Errors
+/// If no netavark executable can be found.
+pub fn uncalled(
+    environment: &Environment,
+    conf: &ContainersConf,
+) -> Result<Caller, DelegateError> {
+    let directories = &conf.helper_binaries_dir;
     let helper = |name| {
-        directories
-            .iter()
-            .map(|dir| dir.join(name))
-            .find(|path| path.is_file())
+        let mut paths = directories.iter().map(|dir| dir.join(name));
+        paths.find(|path| path.is_file())
     };
     let rootless = environment.rootless();
     let runtime = environment.path("XDG_RUNTIME_DIR").filter(|_| rootless);
-    let netavark = helper("netavark").ok_or_else(|| DelegateError::NotFound {
+    let netavark = named().or_else(|| helper("netavark"));
+    let netavark = netavark.ok_or_else(|| DelegateError::NotFound {
         directories: directories.clone(),
     })?;
     let delegation = Delegation {
@@ -112,7 +120,7 @@ fn defaults() -> Result<Caller, DelegateError> {
             .join("containers/networks"),
         rootless,
         aardvark_binary: helper("aardvark-dns"),
-        firewall_driver: env::var("NETAVARK_FW").ok().or(conf.firewall_driver),
+        firewall_driver: env::var("NETAVARK_FW").ok().or_else(|| conf.firewall_driver.clone()),
         dns_port: env::var("NETAVARK_DNS_PORT").ok(),
     };
     Ok(Caller {

@@ -20,7 +20,7 @@ use serde_json::Value;
 use thiserror::Error;
 use wait_timeout::ChildExt;
 
-pub use caller::{Caller, NETAVARK_VARIABLE, caller};
+pub use caller::{Caller, NETAVARK_VARIABLE, caller, uncalled};
 pub use request::{Plan, SeveralPerSubnet};
 pub use standin::{StandIn, StandInError};
 

@@ -2,4 +2,5 @@
 //! and the result into what its caller expects. They decide nothing.
 
 pub mod create;
+pub mod operator;
 pub mod plugin;

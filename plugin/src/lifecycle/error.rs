@@ -11,6 +11,7 @@ use crate::delegate::DelegateError;
 use crate::evidence::ClockError;
 use crate::lease::NetworkName;
 use crate::options::OptionsError;
+use crate::podman::PodmanError;
 use crate::pool::{PoolError, Unleasable};
 use crate::reclaim::ReclaimError;
 use crate::store::StoreError;
@@ -39,14 +40,9 @@ pub enum LifecycleError {
     /// The network has no subnet.
     #[error("network {0} has no subnet to lease an address from; create it again with --subnet")]
     NoSubnet(NetworkName),
-    /// The state directory would depend on where the command is run.
-    #[error(
-        "environment variable {} is {}, which is no absolute path; every podman must be \
-         given the same one",
-        super::STATE_VARIABLE,
-        .0.display()
-    )]
-    StateDirectory(PathBuf),
+    /// The state directory cannot be told.
+    #[error(transparent)]
+    Podman(#[from] PodmanError),
     /// The namespace is missing or unreadable.
     #[error("failed to examine the container's namespace {}: {reason}", path.display())]
     Namespace {

@@ -9,8 +9,7 @@ mod error;
 mod setup;
 mod teardown;
 
-use std::env;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 pub use error::LifecycleError;
@@ -21,9 +20,6 @@ use crate::delegate::Caller;
 use crate::evidence::{self, ClockError};
 use crate::lease::{Moment, Tenancy};
 use crate::protocol::PluginExec;
-
-/// Overrides where the store lives.
-pub const STATE_VARIABLE: &str = "BERTH_STATE_DIR";
 
 /// How long a command waits for another one to let go of the store. Podman
 /// serialises its own calls, so only an operator's command can be in the way.
@@ -47,19 +43,6 @@ impl<'a> Context<'a> {
             now: evidence::now()?,
             netavark: &caller.netavark,
         })
-    }
-}
-
-/// Returns the store's directory: `berth` in netavark's run directory, so that
-/// rootful, rootless and a custom runroot each have their own.
-fn state_directory(run_directory: &Path) -> Result<PathBuf, LifecycleError> {
-    match env::var_os(STATE_VARIABLE)
-        .filter(|value| !value.is_empty())
-        .map(PathBuf::from)
-    {
-        None => Ok(run_directory.join("berth")),
-        Some(named) if named.is_absolute() => Ok(named),
-        Some(named) => Err(LifecycleError::StateDirectory(named)),
     }
 }
 

@@ -5,12 +5,13 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::contest::{self, ContestError};
-use super::{Context, LOCK_PATIENCE, LifecycleError, introduction, state_directory};
+use super::{Context, LOCK_PATIENCE, LifecycleError, introduction};
 use crate::allocator::{self, Refusal, Request};
 use crate::delegate::{self, Caller, Plan};
 use crate::evidence::{self, PathFact};
 use crate::lease::{Kind, Namespace, Phase, Tenancy, Tenant};
 use crate::options::{self, Options};
+use crate::podman::state_directory;
 use crate::pool::Pool;
 use crate::protocol::PluginExec;
 use crate::reclaim;

@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::{Context, LOCK_PATIENCE, LifecycleError, introduction, state_directory};
+use super::{Context, LOCK_PATIENCE, LifecycleError, introduction};
 use crate::delegate::{self, Caller, Plan};
 use crate::evidence;
 use crate::lease::{Tenancy, Tenant};
 use crate::options::Plumbing;
+use crate::podman::state_directory;
 use crate::pool::normalise;
 use crate::protocol::PluginExec;
 use crate::reclaim::{self, Left};

@@ -1,0 +1,183 @@
+//! Podman's network lock, which it holds whenever it calls netavark.
+//!
+//! A POSIX record lock on a whole file (containers/storage `lockfile_unix.go`,
+//! `F_SETLKW`). Podman reaches us with it held, so whoever wants it together with
+//! the store's lock must take it first.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use thiserror::Error;
+
+/// Pause between two attempts.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Failure to take Podman's network lock.
+#[derive(Debug, Error)]
+pub enum NetworkLockError {
+    /// The file system refused.
+    #[error("failed to {action} Podman's network lock {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The lock file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// Podman kept it.
+    #[error(
+        "timed out after {} waiting for Podman's network lock {}, held by {holder}; try again, \
+         or end that process",
+        humantime::format_duration(*wait),
+        path.display()
+    )]
+    Timeout {
+        /// The lock file.
+        path: PathBuf,
+        /// How long we waited.
+        wait: Duration,
+        /// `pid <pid> (<its command>)`, or `an unknown process`.
+        holder: String,
+    },
+}
+
+/// Podman's network lock, held until it is dropped. While it is, no container of
+/// this Podman starts, stops or changes its networks.
+///
+/// The kernel lets go of a record lock when the process closes *any* descriptor of
+/// the file: nothing else here may open it meanwhile.
+#[derive(Debug)]
+pub struct NetworkLock {
+    _file: File,
+}
+
+impl NetworkLock {
+    /// Takes the lock, waiting no longer than `wait` (zero: one attempt).
+    ///
+    /// # Errors
+    /// [`NetworkLockError::Timeout`] with the holder's name.
+    pub fn acquire(path: &Path, wait: Duration) -> Result<Self, NetworkLockError> {
+        let failed = |action| {
+            move |source| NetworkLockError::Io {
+                action,
+                path: path.to_owned(),
+                source,
+            }
+        };
+        if let Some(directory) = path.parent() {
+            let mut builder = DirBuilder::new();
+            let made = builder.recursive(true).mode(0o755).create(directory);
+            made.map_err(failed("create the directory of"))?;
+        }
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o644)
+            .open(path)
+            .map_err(failed("open"))?;
+        let deadline = Instant::now() + wait;
+        loop {
+            match fcntl(&file, FcntlArg::F_SETLK(&whole(libc::F_WRLCK))) {
+                Ok(_) => return Ok(Self { _file: file }),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EACCES | Errno::EAGAIN) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Err(NetworkLockError::Timeout {
+                            path: path.to_owned(),
+                            wait,
+                            holder: holder(&file),
+                        });
+                    }
+                    thread::sleep(PAUSE.min(left));
+                }
+                Err(errno) => return Err(failed("take")(errno.into())),
+            }
+        }
+    }
+}
+
+/// Returns a lock on a whole file, however long.
+fn whole(kind: i32) -> libc::flock {
+    libc::flock {
+        l_type: i16::try_from(kind).unwrap_or_default(),
+        l_whence: i16::try_from(libc::SEEK_SET).unwrap_or_default(),
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    }
+}
+
+/// Returns who holds the lock, as the kernel says.
+fn holder(file: &File) -> String {
+    let mut lock = whole(libc::F_WRLCK);
+    let told = fcntl(file, FcntlArg::F_GETLK(&mut lock));
+    if told.is_err() || lock.l_type == i16::try_from(libc::F_UNLCK).unwrap_or_default() {
+        return "an unknown process".to_owned();
+    }
+    let pid = lock.l_pid;
+    match crate::evidence::process(pid) {
+        Some(fact) => format!("pid {pid} ({})", fact.arguments.join(" ")),
+        // Of another pid namespace: the kernel says 0.
+        None => "an unknown process".to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::env;
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    const PATH: &str = "BERTH_TEST_NETWORK_LOCK";
+
+    /// The other process of the test below: record locks do not exclude within one.
+    #[test]
+    #[ignore = "the child half of the_holder_is_named"]
+    fn child_holds_the_lock() {
+        let path = env::var_os(PATH).map(PathBuf::from).unwrap();
+        let lock = NetworkLock::acquire(&path, Duration::ZERO).unwrap();
+        eprintln!("held");
+        io::stdin().lines().for_each(drop);
+        drop(lock);
+    }
+
+    #[test]
+    fn the_holder_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock/netavark.lock");
+        drop(NetworkLock::acquire(&path, Duration::ZERO).unwrap());
+        let name = "podman::lock::tests::child_holds_the_lock";
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", name, "--ignored", "--nocapture"])
+            .env(PATH, &path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap() == "held"));
+        let wait = Duration::from_millis(30);
+        let error = NetworkLock::acquire(&path, wait).unwrap_err().to_string();
+        let named = format!("held by pid {} (", child.id());
+        assert!(error.contains(&named), "{error}");
+        drop(child.stdin.take());
+        assert!(child.wait().unwrap().success());
+        NetworkLock::acquire(&path, Duration::ZERO).unwrap();
+    }
+}

@@ -1,0 +1,110 @@
+//! The Podman a command serves: where its networks, its netavark and our store
+//! are, and the lock it takes before any of its network work.
+//!
+//! A plugin call learns all this from the netavark above it. An operator's command
+//! has nobody above, and uses what Podman uses by default, or what it is told.
+
+mod lock;
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+pub use lock::{NetworkLock, NetworkLockError};
+
+use crate::containers_conf::{ConfError, ContainersConf, Environment};
+use crate::delegate::{self, Caller, DelegateError};
+use crate::host::{self, HostError};
+
+/// Overrides where the store lives.
+pub const STATE_VARIABLE: &str = "BERTH_STATE_DIR";
+
+/// Where root's Podman has its network lock, whatever its directories
+/// (containers/common `network.go`, `defaultRootLockPath`).
+const ROOT_LOCK: &str = "/run/lock/netavark.lock";
+
+/// Failure to find out which Podman to serve.
+#[derive(Debug, Error)]
+pub enum PodmanError {
+    /// containers.conf.
+    #[error(transparent)]
+    Conf(#[from] ConfError),
+    /// The network configurations.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// netavark.
+    #[error(transparent)]
+    Delegate(#[from] DelegateError),
+    /// The state directory would depend on where the command is run.
+    #[error(
+        "environment variable {STATE_VARIABLE} is {}, which is no absolute path; every podman \
+         must be given the same one",
+        .0.display()
+    )]
+    StateDirectory(PathBuf),
+}
+
+/// A Podman installation, of root or of one user.
+#[derive(Clone, Debug)]
+pub struct Podman {
+    /// The netavark to run, and how; its `config` is the network run directory.
+    pub caller: Caller,
+    /// The lease store's directory.
+    pub state_directory: PathBuf,
+    /// The directory with one JSON file per network; it need not exist.
+    pub network_config_dir: PathBuf,
+    /// Its network lock.
+    pub lock: PathBuf,
+}
+
+impl Podman {
+    /// Finds the Podman of this user: by default the one without options, else
+    /// the one with this network run directory (netavark's `--config`) or
+    /// network configuration directory (Podman's `--network-config-dir`).
+    ///
+    /// # Errors
+    /// If containers.conf cannot be read, or there is no netavark.
+    pub fn find(
+        run_directory: Option<&Path>,
+        network_config_dir: Option<&Path>,
+    ) -> Result<Self, PodmanError> {
+        let environment = Environment::of_this_process();
+        let conf = ContainersConf::load(&environment)?;
+        let mut caller = delegate::uncalled(&environment, &conf)?;
+        if let Some(directory) = run_directory {
+            directory.clone_into(&mut caller.delegation.config);
+        }
+        let network_config_dir = match network_config_dir {
+            Some(directory) => directory.to_owned(),
+            None => host::network_config_dir(&environment, &conf, &[])?,
+        };
+        let lock = if caller.delegation.rootless {
+            network_config_dir.join("netavark.lock")
+        } else {
+            ROOT_LOCK.into()
+        };
+        Ok(Self {
+            state_directory: state_directory(&caller.delegation.config)?,
+            caller,
+            network_config_dir,
+            lock,
+        })
+    }
+}
+
+/// Returns the store's directory: `berth` in the network run directory, so that
+/// rootful, rootless and a custom runroot each have their own.
+///
+/// # Errors
+/// If [`STATE_VARIABLE`] is set to a path that is not absolute.
+pub fn state_directory(run_directory: &Path) -> Result<PathBuf, PodmanError> {
+    match env::var_os(STATE_VARIABLE)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+    {
+        None => Ok(run_directory.join("berth")),
+        Some(named) if named.is_absolute() => Ok(named),
+        Some(named) => Err(PodmanError::StateDirectory(named)),
+    }
+}
