@@ -38,8 +38,8 @@ const FORMAT_FILE: &str = "format";
 /// How far the store was flushed, in the store's directory.
 const WITNESS_FILE: &str = "witness";
 
-/// Where a store is made before it gets its name.
-const UNFINISHED: &str = "leases.sled.new";
+/// Name of a store that is being made, in its state directory.
+pub const UNFINISHED: &str = "leases.sled.new";
 
 /// What sled keeps in memory. Its default of 1 GiB is an error in small cgroups.
 const CACHE_BYTES: u64 = 8 << 20;

@@ -27,6 +27,7 @@ mod holds;
 mod leases;
 mod lock;
 mod overlay;
+mod repair;
 mod shelf;
 #[cfg(test)]
 mod tests;
@@ -38,8 +39,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use check::Violation;
+pub use engine::UNFINISHED;
 pub use error::StoreError;
-pub use lock::{LockFile, LockGuard};
+pub use lock::{LOCK, LockFile, LockGuard};
+pub use repair::{Lookout, Repair};
 pub use shelf::NetworkShelf;
 pub use transaction::Transaction;
 
@@ -49,8 +52,8 @@ use overlay::Ordered;
 
 use crate::lease::Moment;
 
-/// Name of the store in the state directory.
-const STORE: &str = "leases.sled";
+/// Name of the store in its state directory.
+pub const STORE: &str = "leases.sled";
 
 /// Version of everything in this module. Formats so far: 1.
 const FORMAT: u32 = 1;

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
+mod repair;
+
 use super::codec::{
     Table, address_key, address_payload, seal, seal_record, subnet_key, tenancy_key, unseal_record,
 };

@@ -356,6 +356,12 @@ impl<'s> Transaction<'s> {
         self.overlay.put(Table::Meta.prefix(), Vec::new());
     }
 
+    /// Stages another highest generation, kept by the next commit.
+    pub(super) fn set_generation(&mut self, generation: u64) {
+        self.meta.generation = generation;
+        self.overlay.put(Table::Meta.prefix(), Vec::new());
+    }
+
     /// Returns what the store keeps of the network's pools, by subnet.
     pub(super) fn pools(&self, network: &NetworkId) -> Result<Rc<[StoredPool]>, StoreError> {
         if let Some(pools) = self.pools.borrow().get(network) {
@@ -463,13 +469,18 @@ impl<'s> Transaction<'s> {
     }
 
     /// Stores a tenant, or deletes its record if it holds nothing.
-    pub(super) fn put_tenant(&mut self, key: Vec<u8>, tenant: &Tenant) {
+    fn put_tenant(&mut self, key: Vec<u8>, tenant: &Tenant) {
         if tenant.holdings.is_empty() {
             self.overlay.delete(key);
         } else {
-            let value = seal_record(&key, tenant);
-            self.overlay.put(key, value);
+            self.write_tenant(key, tenant);
         }
+    }
+
+    /// Stores a tenant as it is.
+    pub(super) fn write_tenant(&mut self, key: Vec<u8>, tenant: &Tenant) {
+        let value = seal_record(&key, tenant);
+        self.overlay.put(key, value);
     }
 
     fn records<T: DeserializeOwned>(&self, prefix: &[u8]) -> Result<Vec<T>, StoreError> {

@@ -20,13 +20,17 @@ use super::transaction::{StoredPool, Transaction, parse_pool};
 use crate::lease::{Hold, Lease, NetworkId, Tenancy, Tenant};
 use crate::pool::{Span, last_address};
 
-/// Everything there is, by network.
-#[derive(Default)]
-struct Contents {
-    leases: BTreeMap<(NetworkId, IpAddr), Lease>,
-    holds: BTreeMap<(NetworkId, IpAddr), Hold>,
-    tenants: BTreeMap<Tenancy, Tenant>,
-    pools: BTreeMap<NetworkId, Vec<StoredPool>>,
+/// Everything there is but what is derived.
+#[derive(Clone, Default)]
+pub(super) struct Contents {
+    /// Leases by network and address.
+    pub(super) leases: BTreeMap<(NetworkId, IpAddr), Lease>,
+    /// Holds by network and address.
+    pub(super) holds: BTreeMap<(NetworkId, IpAddr), Hold>,
+    /// Tenants by what their records say, wherever they are filed.
+    pub(super) tenants: BTreeMap<Tenancy, Tenant>,
+    /// Pools by network.
+    pub(super) pools: BTreeMap<NetworkId, Vec<StoredPool>>,
 }
 
 impl Contents {
@@ -56,8 +60,11 @@ pub(super) fn check(transaction: &Transaction<'_>) -> Result<Vec<Violation>, Sto
     Ok(found)
 }
 
-/// Reads everything but what is derived.
-fn read(transaction: &Transaction<'_>, found: &mut Vec<Violation>) -> Result<Contents, StoreError> {
+/// Reads everything but what is derived, and finds what is filed wrongly.
+pub(super) fn read(
+    transaction: &Transaction<'_>,
+    found: &mut Vec<Violation>,
+) -> Result<Contents, StoreError> {
     let mut contents = Contents {
         leases: transaction
             .all_leases()?
@@ -67,9 +74,7 @@ fn read(transaction: &Transaction<'_>, found: &mut Vec<Violation>) -> Result<Con
         holds: read_holds(transaction)?,
         ..Contents::default()
     };
-    for (key, value) in transaction.overlay.scan(&Table::Tenant.prefix())? {
-        let tenant: Tenant =
-            unseal_record(&key, &value).ok_or_else(|| transaction.overlay.damaged(&key))?;
+    for (key, tenant) in tenant_records(transaction)? {
         if tenancy_key(&tenant.tenancy).ok().as_ref() != Some(&key) {
             found.push(Violation::TenantMisfiled {
                 tenancy: tenant.tenancy.clone(),
@@ -83,6 +88,18 @@ fn read(transaction: &Transaction<'_>, found: &mut Vec<Violation>) -> Result<Con
         contents.pools.entry(network).or_default().push(pool);
     }
     Ok(contents)
+}
+
+/// Returns the records of tenants, each with its key.
+pub(super) fn tenant_records(
+    transaction: &Transaction<'_>,
+) -> Result<Vec<(Vec<u8>, Tenant)>, StoreError> {
+    let entries = transaction.overlay.scan(&Table::Tenant.prefix())?;
+    let read = |(key, value): (Vec<u8>, Vec<u8>)| match unseal_record(&key, &value) {
+        Some(tenant) => Ok((key, tenant)),
+        None => Err(transaction.overlay.damaged(&key)),
+    };
+    entries.into_iter().map(read).collect()
 }
 
 fn read_holds(

@@ -130,6 +130,29 @@ pub enum Violation {
     },
 }
 
+impl Violation {
+    /// Returns the kind's name, which stays the same: `lease-without-tenant`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::LeaseWithoutTenant { .. } => "lease-without-tenant",
+            Self::LeaseNotListed { .. } => "lease-not-listed",
+            Self::HoldingWithoutLease { .. } => "holding-without-lease",
+            Self::HoldingTwice { .. } => "holding-twice",
+            Self::TenantWithoutHolding { .. } => "tenant-without-holding",
+            Self::TenantMisfiled { .. } => "tenant-misfiled",
+            Self::LeasedAndHeld { .. } => "leased-and-held",
+            Self::GenerationAhead { .. } => "generation-ahead",
+            Self::GenerationTwice { .. } => "generation-twice",
+            Self::ExtentsNotApart { .. } => "extents-not-apart",
+            Self::FreeInError { .. } => "free-in-error",
+            Self::FreeMissing { .. } => "free-missing",
+            Self::FreeWithoutPool { .. } => "free-without-pool",
+            Self::HoldNotIndexed { .. } => "hold-not-indexed",
+            Self::IndexWithoutHold { .. } => "index-without-hold",
+        }
+    }
+}
+
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let of = |tenancy: &Tenancy| {
