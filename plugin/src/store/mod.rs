@@ -13,7 +13,8 @@
 //! One sled tree holds all tables (`codec` lists them): records of tenants,
 //! leases and holds, and what is derived from them so that nothing is ever
 //! searched: free extents, indexes of the holds. A transaction changes all of it
-//! at once or not at all; [`Store::check`] lists where the parts disagree.
+//! at once or not at all; [`Store::check`] lists where the parts disagree, and
+//! [`Store::repair`] makes them agree again.
 //!
 //! Never: unlink the lock, write before the lock is held, replace or repair a
 //! store that cannot be read, or return an error as an absence.

@@ -4,6 +4,8 @@
 //! Exit codes: 0 done and well, 1 something was found or could not be done, 2 the
 //! command line is wrong.
 
+mod doctor;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -14,6 +16,8 @@ use crate::podman::{Podman, PodmanError};
 /// The operator's commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Check the lease store and the installation; exit code 1 if there is a problem
+    Doctor(doctor::Doctor),
 }
 
 /// Which Podman a command is about: by default the one of whoever runs it.
@@ -41,6 +45,11 @@ impl Place {
 
 /// Runs a command to its end and returns the program's exit code.
 pub fn run(command: &Command) -> ExitCode {
-    match *command {
-    }
+    let done = match command {
+        Command::Doctor(arguments) => doctor::run(arguments),
+    };
+    done.unwrap_or_else(|message| {
+        eprintln!("Error: {message}");
+        ExitCode::FAILURE
+    })
 }
