@@ -99,10 +99,7 @@ fn command_line(parent: &ProcessFact) -> Option<Delegation> {
 ///
 /// # Errors
 /// If no netavark executable can be found.
-pub fn uncalled(
-    environment: &Environment,
-    conf: &ContainersConf,
-) -> Result<Caller, DelegateError> {
+pub fn uncalled(environment: &Environment, conf: &ContainersConf) -> Result<Caller, DelegateError> {
     let directories = &conf.helper_binaries_dir;
     let helper = |name| {
         let mut paths = directories.iter().map(|dir| dir.join(name));
@@ -120,7 +117,9 @@ pub fn uncalled(
             .join("containers/networks"),
         rootless,
         aardvark_binary: helper("aardvark-dns"),
-        firewall_driver: env::var("NETAVARK_FW").ok().or_else(|| conf.firewall_driver.clone()),
+        firewall_driver: env::var("NETAVARK_FW")
+            .ok()
+            .or_else(|| conf.firewall_driver.clone()),
         dns_port: env::var("NETAVARK_DNS_PORT").ok(),
     };
     Ok(Caller {

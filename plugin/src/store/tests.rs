@@ -135,7 +135,7 @@ fn delete(store: &Store<'_>, key: Vec<u8>) {
 }
 
 /// Changes a record.
-fn edit<T: Serialize + serde::de::DeserializeOwned>(
+fn edit<T: serde::Serialize + serde::de::DeserializeOwned>(
     store: &Store<'_>,
     key: Vec<u8>,
     change: impl FnOnce(&mut T),

@@ -4,16 +4,44 @@
 //! Exit codes: 0 done and well, 1 something was found or could not be done, 2 the
 //! command line is wrong.
 
+mod gc;
+
+use std::io::{self, Write};
+use std::panic;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use thiserror::Error;
 
+use crate::collect::CollectError;
 use crate::podman::{Podman, PodmanError};
 
 /// The operator's commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Take back what dead containers hold: addresses, DNS names, interfaces, ports
+    ///
+    /// Looks twice, two seconds apart, and clears away what was nobody's both times.
+    /// A systemd timer does this every minute; it may run beside anything.
+    Gc(gc::Gc),
+}
+
+/// Why a command ends with exit code 1.
+#[derive(Debug, Error)]
+enum Failure {
+    /// It has said so itself.
+    #[error("something could not be done")]
+    Reported,
+    /// Which Podman is meant.
+    #[error(transparent)]
+    Podman(#[from] PodmanError),
+    /// A collection failed.
+    #[error(transparent)]
+    Collect(#[from] CollectError),
+    /// Nobody takes the output.
+    #[error("failed to write to standard output")]
+    Output(#[from] io::Error),
 }
 
 /// Which Podman a command is about: by default the one of whoever runs it.
@@ -41,6 +69,16 @@ impl Place {
 
 /// Runs a command to its end and returns the program's exit code.
 pub fn run(command: &Command) -> ExitCode {
-    match *command {
-    }
+    let done = panic::catch_unwind(|| match command {
+        Command::Gc(gc) => gc::run(gc),
+    });
+    let message = match done {
+        Ok(Ok(())) => return ExitCode::SUCCESS,
+        Ok(Err(Failure::Reported)) => return ExitCode::FAILURE,
+        Ok(Err(failure)) => crate::chain(&failure),
+        Err(_) => "internal error, a bug in berth; its message is above".to_owned(),
+    };
+    // Nothing is left to be done if even that cannot be written.
+    let _ = writeln!(io::stderr(), "Error: {message}");
+    ExitCode::FAILURE
 }
