@@ -19,6 +19,7 @@ pub mod options;
 pub mod podman;
 pub mod pool;
 pub mod protocol;
+pub mod rebuild;
 pub mod reclaim;
 pub mod store;
 pub mod survey;

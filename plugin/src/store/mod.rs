@@ -8,6 +8,7 @@
 //!     format           format version, a decimal number and a newline
 //!     witness          how many commits this boot were flushed, at least
 //!     conf, db, blobs/, snap.*    sled's own
+//!   leases.sled.damaged-<ms since 1970>/    kept by `berth rebuild`
 //! ```
 //!
 //! One sled tree holds all tables (`codec` lists them): records of tenants,
@@ -34,7 +35,8 @@ mod tests;
 mod transaction;
 
 use std::cell::RefCell;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 pub use check::Violation;
 pub use error::StoreError;
@@ -119,6 +121,30 @@ impl<'lock> Store<'lock> {
     /// Returns whether there is a store in the state directory, sound or not.
     pub fn exists(dir: &Path) -> bool {
         dir.join(STORE).exists()
+    }
+
+    /// Moves the store in the state directory aside, durably, and returns where it
+    /// is then; `None` if there is none. Its name says when this was.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the file system refuses; it is where it was then.
+    pub fn set_aside(
+        dir: &Path,
+        _guard: &LockGuard<'_>,
+        now: Moment,
+    ) -> Result<Option<PathBuf>, StoreError> {
+        if !Self::exists(dir) {
+            return Ok(None);
+        }
+        let aside = dir.join(format!("{STORE}.damaged-{}", now.wall_ms));
+        fs::rename(dir.join(STORE), &aside)
+            .and_then(|()| fs::File::open(dir)?.sync_all())
+            .map_err(|source| StoreError::Io {
+                action: "move aside",
+                path: dir.join(STORE),
+                source,
+            })?;
+        Ok(Some(aside))
     }
 
     /// Returns whether what the host's namespaces hold has been adopted since the

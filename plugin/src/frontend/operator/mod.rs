@@ -5,6 +5,7 @@
 //! command line is wrong.
 
 mod gc;
+mod rebuild;
 
 use std::io::{self, Write};
 use std::panic;
@@ -16,6 +17,7 @@ use thiserror::Error;
 
 use crate::collect::CollectError;
 use crate::podman::{Podman, PodmanError};
+use crate::rebuild::RebuildError;
 
 /// The operator's commands.
 #[derive(Debug, Subcommand)]
@@ -25,6 +27,10 @@ pub enum Command {
     /// Looks twice, two seconds apart, and clears away what was nobody's both times.
     /// A systemd timer does this every minute; it may run beside anything.
     Gc(gc::Gc),
+    /// Make a new lease store from what runs, in the place of a damaged one
+    ///
+    /// The damaged store is kept beside it. Running containers notice nothing.
+    Rebuild(rebuild::Rebuild),
 }
 
 /// Why a command ends with exit code 1.
@@ -39,6 +45,9 @@ enum Failure {
     /// A collection failed.
     #[error(transparent)]
     Collect(#[from] CollectError),
+    /// A rebuilding failed.
+    #[error(transparent)]
+    Rebuild(#[from] RebuildError),
     /// Nobody takes the output.
     #[error("failed to write to standard output")]
     Output(#[from] io::Error),
@@ -70,7 +79,8 @@ impl Place {
 /// Runs a command to its end and returns the program's exit code.
 pub fn run(command: &Command) -> ExitCode {
     let done = panic::catch_unwind(|| match command {
-        Command::Gc(gc) => gc::run(gc),
+        Command::Gc(arguments) => gc::run(arguments),
+        Command::Rebuild(arguments) => rebuild::run(arguments),
     });
     let message = match done {
         Ok(Ok(())) => return ExitCode::SUCCESS,
