@@ -97,17 +97,19 @@ impl fmt::Display for Report {
         let would = done("", "would be ");
         write!(
             f,
-            "{} live, {} unknown, {} {would}reclaimed, {} {would}cleared away, {} failed; {}",
+            "{} live, {} unknown, {} {would}reclaimed, {} {would}cleared away, {} failed",
             self.live,
             self.unknown.len(),
             self.reclaimed.len(),
             self.cleared.len(),
-            self.failures.len(),
-            match self.looks {
-                0 => "no networks of berth here",
-                1 => "by one look: it trusts that no container is just being started",
-                _ => "by two looks",
-            }
-        )
+            self.failures.len()
+        )?;
+        match self.looks {
+            0 => f.write_str("; there are no networks of berth here"),
+            1 if !(self.reclaimed.is_empty() && self.cleared.is_empty()) => f.write_str(
+                "; by one look, which trusts that no container is just being started or stopped",
+            ),
+            _ => Ok(()),
+        }
     }
 }
