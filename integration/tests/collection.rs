@@ -142,7 +142,8 @@ fn nothing_that_is_not_ours_is_touched() {
     let bridge = lab.inspect_network("n").interface;
     lab.sh(&format!(
         "ip netns add admin; ip link add vethadmin type veth peer name x netns admin
-         ip link set vethadmin master {bridge}; ip netns add empty"
+         ip link set vethadmin master {bridge} up; ip netns add empty
+         ip -n admin addr add 10.77.0.200/24 dev x; ip -n admin link set x up"
     ));
     let before = (lab.leftovers(&own), lab.names("/run/netns"));
     let said = lab.cmd("berth").args(["gc"]).ok();

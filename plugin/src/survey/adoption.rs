@@ -87,7 +87,8 @@ fn drop_earlier_boots(
 /// Returns the tenants to be made from what is seen, one for each tenancy.
 ///
 /// An address that has a lease already stays with its tenant; of two namespaces
-/// with one address, the first seen gets the lease.
+/// with one address, the first seen gets the lease. What nothing shows to be a
+/// container's, such as an administrator's own namespace, is left alone.
 pub fn adoptions(
     survey: &Survey,
     tenants: &[Tenant],
@@ -111,7 +112,9 @@ pub fn adoptions(
         if unknown.is_empty() {
             continue;
         }
-        let tenant = tenant(survey, &sighting, delegation, now);
+        let Some(tenant) = tenant(survey, &sighting, delegation, now) else {
+            continue;
+        };
         let known = tenants.iter().find(|known| known.tenancy == tenant.tenancy);
         let tenancy = tenant.tenancy.clone();
         let adoption = adoptions.entry(tenancy).or_insert_with(|| Adoption {
@@ -129,13 +132,14 @@ pub fn adoptions(
     adoptions.into_values().collect()
 }
 
-/// Makes a tenant from what is seen of it.
+/// Makes a tenant from what is seen of it, if it is a container: by its first
+/// process, by what netavark remembers, or by Podman's name for its namespace file.
 fn tenant(
     survey: &Survey,
     sighting: &Sighting<'_>,
     delegation: &Delegation,
     now: Moment,
-) -> Tenant {
+) -> Option<Tenant> {
     let (network, namespace) = (sighting.network, sighting.namespace);
     let records = survey.records_of(network);
     let addresses = sighting.addresses();
@@ -145,6 +149,7 @@ fn tenant(
         Some(container) => container.clone(),
         None => match records.iter().rev().find(by_address) {
             Some(record) => record.container_id.clone(),
+            None if !crate::reclaim::is_namespace_file(&namespace.path) => return None,
             None => format!("unknown-{}", namespace.key.1).as_str().into(),
         },
     };
@@ -171,7 +176,7 @@ fn tenant(
         rest: serde_json::Map::new(),
     };
     let options = Options::parse(network).unwrap_or_default();
-    Tenant {
+    Some(Tenant {
         tenancy: Tenancy::from(&request),
         network_name: network.name.as_str().into(),
         container_name: request.container_name.as_str().into(),
@@ -191,5 +196,5 @@ fn tenant(
         mac_address: None,
         request,
         delegation: delegation.clone(),
-    }
+    })
 }

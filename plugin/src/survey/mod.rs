@@ -140,3 +140,6 @@ impl Survey {
         self.records.get(&network.id).map_or(&[], Vec::as_slice)
     }
 }
+
+#[cfg(test)]
+mod tests;
