@@ -39,6 +39,10 @@ impl Collector<'_> {
             let tenant = virtual_tenant(adoption);
             Party::new(&tenant, "it holds what the store knew nothing of")
         });
+        if self.wish.dry_run {
+            // They are found at each look.
+            self.report.adopted.clear();
+        }
         self.report.adopted.extend(adopted);
 
         let verdicts = reclaim::judge_all(&tenants, &evidence);
