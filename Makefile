@@ -16,6 +16,10 @@ BUILT ?= $(or $(CARGO_TARGET_DIR),target)/release
 
 PLUGIN_DIR := $(PREFIX)/libexec/netavark
 DROP_IN := /etc/containers/containers.conf.d/50-berth.conf
+# Where Podman and systemd look by themselves.
+STANDARD := $(filter /usr /usr/local,$(PREFIX))
+UNIT_DIR := $(if $(STANDARD),$(PREFIX)/lib/systemd,/etc/systemd)
+UNITS := berth-gc.service berth-gc.timer
 
 .PHONY: build test check unit demo build-demo bench lab prepare-lab clean-lab install uninstall
 .DEFAULT_GOAL := build
@@ -62,13 +66,20 @@ install:
 	install -D -m 755 $(BUILT)/berth $(DESTDIR)$(PLUGIN_DIR)/berth
 	install -d $(DESTDIR)$(PREFIX)/bin
 	ln -sf ../libexec/netavark/berth $(DESTDIR)$(PREFIX)/bin/berth
-ifeq ($(filter /usr /usr/local,$(PREFIX)),)
+	for of in system user; do \
+		install -d $(DESTDIR)$(UNIT_DIR)/$$of && \
+		for unit in $(UNITS); do \
+			sed 's|/usr/local/bin|$(PREFIX)/bin|' systemd/$$unit >$(DESTDIR)$(UNIT_DIR)/$$of/$$unit || exit; \
+		done; \
+	done
+ifeq ($(STANDARD),)
 	install -d $(DESTDIR)$(dir $(DROP_IN))
 	sed 's|/opt/berth/libexec/netavark|$(PLUGIN_DIR)|' containers.conf.d/50-berth.conf >$(DESTDIR)$(DROP_IN)
 endif
 
 uninstall:
 	rm -f $(DESTDIR)$(PLUGIN_DIR)/berth $(DESTDIR)$(PREFIX)/bin/berth
-ifeq ($(filter /usr /usr/local,$(PREFIX)),)
+	rm -f $(foreach of,system user,$(foreach unit,$(UNITS),$(DESTDIR)$(UNIT_DIR)/$(of)/$(unit)))
+ifeq ($(STANDARD),)
 	rm -f $(DESTDIR)$(DROP_IN)
 endif

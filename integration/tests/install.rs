@@ -46,12 +46,17 @@ fn install_into_a_default_prefix_needs_no_configuration() {
         make("install", prefix, root.path());
         let prefix_below = &prefix[1..];
         let expected = [
-            format!("{prefix_below}/bin/berth"),
-            format!("{prefix_below}/libexec/netavark/berth"),
-        ];
+            "bin/berth",
+            "lib/systemd/system/berth-gc.service",
+            "lib/systemd/system/berth-gc.timer",
+            "lib/systemd/user/berth-gc.service",
+            "lib/systemd/user/berth-gc.timer",
+            "libexec/netavark/berth",
+        ]
+        .map(|file| format!("{prefix_below}/{file}"));
         assert_eq!(files(root.path()), expected);
         let link = root.path().join(prefix_below).join("bin/berth");
-        let [linked, plugin] = [&link, &root.path().join(&expected[1])]
+        let [linked, plugin] = [&link, &root.path().join(&expected[5])]
             .map(|path| fs::canonicalize(path).expect("it leads somewhere"));
         assert_eq!(linked, plugin);
         make("uninstall", prefix, root.path());
@@ -66,6 +71,10 @@ fn podman_finds_the_plugin_in_another_prefix_by_the_drop_in() {
     let drop_in = "etc/containers/containers.conf.d/50-berth.conf";
     let expected = [
         drop_in,
+        "etc/systemd/system/berth-gc.service",
+        "etc/systemd/system/berth-gc.timer",
+        "etc/systemd/user/berth-gc.service",
+        "etc/systemd/user/berth-gc.timer",
         "srv/quay/bin/berth",
         "srv/quay/libexec/netavark/berth",
     ];
@@ -87,6 +96,46 @@ fn podman_finds_the_plugin_in_another_prefix_by_the_drop_in() {
     lab.write(&format!("/{drop_in}"), &text);
     assert!(plugins().contains("berth"), "{}", plugins());
 
+    let service = root.path().join("etc/systemd/system/berth-gc.service");
+    let service = fs::read_to_string(service).expect("it is there");
+    assert!(
+        service.contains("ExecStart=/srv/quay/bin/berth gc"),
+        "{service}"
+    );
+
     make("uninstall", "/srv/quay", root.path());
     assert_eq!(files(root.path()), [""; 0]);
+}
+
+#[test]
+fn systemd_takes_the_units() {
+    let lab = Lab::start();
+    for (name, text) in [
+        ("service", include_str!("../../systemd/berth-gc.service")),
+        ("timer", include_str!("../../systemd/berth-gc.timer")),
+    ] {
+        for of in ["system", "user"] {
+            lab.write(&format!("/etc/systemd/{of}/berth-gc.{name}"), text);
+        }
+    }
+    for of in ["system", "user"] {
+        let unit = format!("/etc/systemd/{of}/berth-gc.timer");
+        let verify = lab.cmd("systemd-analyze").env("XDG_RUNTIME_DIR", "/run");
+        let scope = format!("--{of}");
+        let outcome = verify
+            .args([
+                &scope,
+                "--man=no",
+                "--recursive-errors=yes",
+                "verify",
+                &unit,
+            ])
+            .run();
+        assert!(outcome.status.success(), "{outcome}");
+        assert!(!outcome.stderr.contains("berth-gc"), "{outcome}");
+    }
+    lab.sh("sed -i s/OnActiveSec/OnBreakfast/ /etc/systemd/system/berth-gc.timer");
+    let unit = "/etc/systemd/system/berth-gc.timer";
+    let outcome = lab.cmd("systemd-analyze").args(["verify", unit]).run();
+    assert!(outcome.stderr.contains("OnBreakfast"), "{outcome}");
 }

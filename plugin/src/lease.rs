@@ -189,7 +189,7 @@ pub struct Namespace {
 }
 
 /// A process: the pid alone would be reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Process {
     /// Process id, in the pid namespace we run in.
     pub pid: i32,

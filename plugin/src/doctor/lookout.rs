@@ -45,21 +45,9 @@ impl Watch {
         }
     }
 
-    /// Judges tenants, in order. One that stays unknown beyond its TTL is dead if
-    /// no namespace of this host holds any of its addresses.
+    /// Judges tenants, in order.
     pub(super) fn verdicts(&self, tenants: &[Tenant]) -> Vec<Verdict> {
-        let judge = |tenant: &Tenant| {
-            let verdict = reclaim::judge(tenant, &self.evidence);
-            let expired = matches!(verdict, Verdict::Unknown(_))
-                && reclaim::has_expired(tenant, &self.evidence.at);
-            let mut addresses = tenant.addresses().into_iter();
-            if expired && !addresses.any(|address| self.may_be_held(address)) {
-                Verdict::Dead(reclaim::Cause::Expired)
-            } else {
-                verdict
-            }
-        };
-        tenants.iter().map(judge).collect()
+        reclaim::judge_all(tenants, &self.evidence)
     }
 }
 

@@ -8,6 +8,7 @@
 //! Never: make a store, change anything without being told to repair, or take a
 //! lease from somebody who may hold the address.
 
+mod collection;
 mod directory;
 mod finding;
 mod holders;
@@ -76,8 +77,7 @@ pub fn examine(visit: &Visit<'_>) -> Report {
                 }
                 Err(unreadable) => report.add([unreadable]),
             }
-            let namespaces = namespace_directory(&environment);
-            state::examine(&podman, &namespaces, visit.repair, &mut report);
+            state::examine(&podman, visit.repair, &mut report);
             report.name_networks(&names);
         }
         Err(error) => report.add([unconfigured(&error)]),
@@ -88,15 +88,4 @@ pub fn examine(visit: &Visit<'_>) -> Report {
 fn unconfigured(error: &dyn std::error::Error) -> Finding {
     Finding::problem("configuration", crate::chain(error))
         .repair("repair that, and run this again: not everything could be checked")
-}
-
-/// Returns where Podman puts the files of its namespaces (containers/common
-/// `pkg/netns`, `GetNSRunDir`).
-fn namespace_directory(environment: &Environment) -> PathBuf {
-    let runtime = environment.path("XDG_RUNTIME_DIR");
-    let runtime = runtime.filter(|_| environment.rootless());
-    runtime.map_or_else(
-        || environment.root().join("run/netns"),
-        |dir| dir.join("netns"),
-    )
 }

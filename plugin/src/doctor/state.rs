@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::directory::{self, DirectoryFacts};
 use super::finding::{Finding, Report};
 use super::lookout::Watch;
-use super::{holders, records, unconfigured};
+use super::{collection, holders, records, unconfigured};
 use crate::evidence;
 use crate::lease::Moment;
 use crate::podman::{NetworkLock, Podman};
@@ -18,9 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How we introduce ourselves to others who wait for the store.
 const WHO: &str = "doctor";
 
-/// Examines the state directory and what is in it, if it is there. `namespaces` is
-/// where Podman puts the files of its namespaces.
-pub(super) fn examine(podman: &Podman, namespaces: &Path, repair: bool, report: &mut Report) {
+/// Examines the state directory and what is in it, if it is there.
+pub(super) fn examine(podman: &Podman, repair: bool, report: &mut Report) {
     let directory = &podman.state_directory;
     let facts = DirectoryFacts::gather(directory);
     let mut found = directory::judge(&facts);
@@ -40,7 +39,7 @@ pub(super) fn examine(podman: &Podman, namespaces: &Path, repair: bool, report: 
         report.add([finding]);
     }
     let repair = repair && network.is_ok();
-    if let Err(finding) = look_inside(directory, namespaces, repair, report) {
+    if let Err(finding) = look_inside(directory, &podman.namespace_directory, repair, report) {
         report.add([finding]);
     }
 }
@@ -94,5 +93,7 @@ fn examine_store(
     let verdicts = watch.verdicts(&tenants);
     let judged: Vec<_> = tenants.into_iter().zip(verdicts).collect();
     report.add(holders::judge(&judged, now));
+    let last = store.last_collection();
+    report.add(collection::judge(last.as_ref(), store.since(), now));
     Ok(())
 }

@@ -6,6 +6,8 @@
 
 mod addresses;
 mod clock;
+mod links;
+mod namespaces;
 mod process;
 
 use std::collections::{HashMap, HashSet};
@@ -16,6 +18,8 @@ use std::path::{Path, PathBuf};
 
 pub use addresses::{AddressesError, Interface, interfaces, on_this_host};
 pub use clock::{ClockError, boot_id, now, pid_namespace};
+pub use links::{Link, links, links_of, remove_link};
+pub use namespaces::{NamespaceFact, namespaces, own_namespace};
 pub use process::{ProcessFact, parent_of, process};
 
 use crate::lease::{Moment, Process, Tenant};
@@ -51,6 +55,8 @@ pub struct Evidence {
     pub paths: HashMap<PathBuf, PathFact>,
     /// The files beside those paths, by what they show.
     pub named: HashMap<NamespaceKey, PathBuf>,
+    /// The same files, with what they show.
+    pub files: HashMap<PathBuf, NamespaceKey>,
     /// What is inside the tenants' namespaces that somebody lives in; nothing is
     /// said of one that could not be looked into.
     pub inside: HashMap<NamespaceKey, Vec<Interface>>,
@@ -104,10 +110,11 @@ impl Evidence {
 
     /// Notes the namespaces with a file in a directory. One that cannot be read
     /// names none, which keeps leases rather than freeing them.
-    fn note_files(&mut self, directory: &Path) {
+    pub fn note_files(&mut self, directory: &Path) {
         for file in fs::read_dir(directory).into_iter().flatten().flatten() {
             if let PathFact::There(key) = examine(&file.path()) {
                 self.named.insert(key, file.path());
+                self.files.insert(file.path(), key);
             }
         }
     }

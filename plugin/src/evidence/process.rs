@@ -94,10 +94,21 @@ fn observe(process: &procfs::process::Process) -> Result<(ProcessFact, Option<St
         },
         parent: stat.ppid,
         name: stat.comm,
-        arguments: process.cmdline().unwrap_or_default(),
+        arguments: arguments(process.pid),
         namespace,
     };
     Ok((fact, doubt))
+}
+
+/// Returns a process' arguments, empty ones included: conmon calls podman with
+/// `--network-config-dir ''`.
+fn arguments(pid: i32) -> Vec<String> {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let Some(text) = text.strip_suffix('\0') else {
+        return Vec::new();
+    };
+    text.split('\0').map(str::to_owned).collect()
 }
 
 /// Returns whether a process is a zombie or gone: while it ends, its namespace
@@ -106,4 +117,24 @@ fn is_ending(process: &procfs::process::Process) -> bool {
     process
         .stat()
         .map_or(true, |stat| matches!(stat.state, 'Z' | 'X'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn an_empty_argument_is_one() {
+        let mut child = Command::new("sh")
+            .args(["-c", "read line", "name", ""])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("sh runs");
+        let pid = i32::try_from(child.id()).expect("a pid");
+        let seen = arguments(pid);
+        child.kill().and_then(|()| child.wait()).expect("it ends");
+        assert_eq!(seen, ["sh", "-c", "read line", "name", ""]);
+    }
 }

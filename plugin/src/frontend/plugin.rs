@@ -13,7 +13,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use thiserror::Error;
 
 use super::create;
-use crate::delegate::{self, DelegateError};
+use crate::collect;
+use crate::delegate::{self, Caller, DelegateError};
 use crate::lifecycle::{self, LifecycleError};
 use crate::protocol::{Info, PluginExec, error_envelope};
 
@@ -86,13 +87,30 @@ pub fn setup(netns: &Path) -> Result<(), PluginError> {
     let exec = request("setup")?;
     hold_back_signals()?;
     let caller = delegate::caller()?;
-    let status = lifecycle::setup(&exec, netns, &caller)?;
-    answer(&status).map_err(|error| {
+    let done = lifecycle::setup(&exec, netns, &caller)?;
+    if let Err(error) = answer(&done.status) {
         let undone = lifecycle::teardown(&exec, netns, &caller);
-        undone.map_or_else(PluginError::from, |()| {
+        return Err(undone.map_or_else(PluginError::from, |()| {
             LifecycleError::Unheard(error).into()
-        })
-    })
+        }));
+    }
+    if done.collection_due {
+        start_collection(&caller);
+    }
+    Ok(())
+}
+
+/// Starts a collection beside us. The container has its network, come what may.
+fn start_collection(caller: &Caller) {
+    let started = lifecycle::network_config_dir()
+        .map_err(|error| crate::chain(&error))
+        .and_then(|directory| {
+            let started = collect::start(&caller.delegation.config, &directory);
+            started.map_err(|error| error.to_string())
+        });
+    if let Err(reason) = started {
+        log::warn!("failed to start a collection: {reason}");
+    }
 }
 
 /// Takes a container's network down; prints nothing.

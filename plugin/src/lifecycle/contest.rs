@@ -15,10 +15,9 @@ use thiserror::Error;
 
 use super::Context;
 use crate::evidence::{self, Evidence};
-use crate::lease::{ContainerId, ContainerName, Moment, Tenant};
-use crate::options::Options;
+use crate::lease::{ContainerId, ContainerName, Tenant};
 use crate::pool::{Pool, number};
-use crate::reclaim::{self, Cause, ReclaimError, STARTER_GRACE, Sign, Verdict};
+use crate::reclaim::{self, ReclaimError, STARTER_GRACE, Sign, Verdict};
 use crate::store::{Store, StoreError};
 
 /// What a container asks for is held by others who do not give way.
@@ -263,7 +262,7 @@ fn remove_one_dead(
         reclaim::reclaim(store, context.netavark, tenant, context.now)?;
         return Ok(None);
     }
-    renew(store, &candidates, &verdicts, context.now)?;
+    reclaim::renew(store, &candidates, &verdicts, context.now)?;
     Ok(Some(verdicts))
 }
 
@@ -287,57 +286,13 @@ fn dead_twice(earlier: &[Verdict], later: &[Verdict]) -> Option<usize> {
 /// Judges tenants by evidence taken now, after they were read from the store.
 fn judge_all(tenants: &[Tenant], context: &Context<'_>) -> Vec<Verdict> {
     let at = evidence::now().unwrap_or(context.now);
-    let evidence = Evidence::gather(tenants, &context.boot_id, at);
-    let mut verdicts: Vec<_> = tenants
-        .iter()
-        .map(|t| reclaim::judge(t, &evidence))
-        .collect();
-    let expired = |(tenant, verdict): (&Tenant, &Verdict)| {
-        matches!(verdict, Verdict::Unknown(_)) && reclaim::has_expired(tenant, &at)
-    };
-    if tenants.iter().zip(&verdicts).any(expired)
-        && let Ok(held) = evidence::on_this_host(&evidence)
-    {
-        for (tenant, verdict) in tenants.iter().zip(&mut verdicts) {
-            let gone = tenant
-                .holdings
-                .iter()
-                .all(|holding| !held.contains_key(&holding.address));
-            if gone && expired((tenant, &*verdict)) {
-                *verdict = Verdict::Dead(Cause::Expired);
-            }
-        }
-    }
-    verdicts
-}
-
-/// Renews the leases of tenants seen live: their TTL starts again.
-fn renew(
-    store: &Store<'_>,
-    tenants: &[Tenant],
-    verdicts: &[Verdict],
-    now: Moment,
-) -> Result<(), StoreError> {
-    let mut transaction = store.begin();
-    for (tenant, verdict) in tenants.iter().zip(verdicts) {
-        if matches!(verdict, Verdict::Live(_)) {
-            let ttl = Options::parse(&tenant.request.network)
-                .unwrap_or_default()
-                .ttl;
-            let renewed = Tenant {
-                renewed: now,
-                expires: now.after(ttl),
-                ..tenant.clone()
-            };
-            transaction.update(&renewed)?;
-        }
-    }
-    transaction.commit(now)
+    reclaim::judge_all(tenants, &Evidence::gather(tenants, &context.boot_id, at))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reclaim::Cause;
 
     #[test]
     fn a_hasty_death_counts_only_if_it_is_seen_twice() {

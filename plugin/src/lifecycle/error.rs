@@ -7,14 +7,17 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::contest::Contest;
+use crate::containers_conf::ConfError;
 use crate::delegate::DelegateError;
 use crate::evidence::ClockError;
+use crate::host::HostError;
 use crate::lease::NetworkName;
 use crate::options::OptionsError;
 use crate::podman::PodmanError;
 use crate::pool::{PoolError, Unleasable};
 use crate::reclaim::ReclaimError;
 use crate::store::StoreError;
+use crate::survey::AdoptError;
 
 /// Failure of a setup or teardown.
 #[derive(Debug, Error)]
@@ -43,6 +46,18 @@ pub enum LifecycleError {
     /// The state directory cannot be told.
     #[error(transparent)]
     Podman(#[from] PodmanError),
+    /// The lease store is new, and what containers hold cannot be told.
+    #[error(
+        "the lease store is new, and what running containers hold must be known before an \
+         address is leased"
+    )]
+    Recover(#[from] AdoptError),
+    /// The network configurations cannot be found.
+    #[error(transparent)]
+    Conf(#[from] ConfError),
+    /// The network configurations cannot be found.
+    #[error(transparent)]
+    Host(#[from] HostError),
     /// The namespace is missing or unreadable.
     #[error("failed to examine the container's namespace {}: {reason}", path.display())]
     Namespace {

@@ -6,6 +6,7 @@
 
 mod contest;
 mod error;
+mod recover;
 mod setup;
 mod teardown;
 
@@ -13,7 +14,8 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use error::LifecycleError;
-pub use setup::setup;
+pub use recover::network_config_dir;
+pub use setup::{Done, setup};
 pub use teardown::teardown;
 
 use crate::delegate::Caller;

@@ -5,8 +5,10 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::contest::{self, ContestError};
+use super::recover::recover;
 use super::{Context, LOCK_PATIENCE, LifecycleError, introduction};
 use crate::allocator::{self, Refusal, Request};
+use crate::collect;
 use crate::delegate::{self, Caller, Plan};
 use crate::evidence::{self, PathFact};
 use crate::lease::{Kind, Namespace, Phase, Tenancy, Tenant};
@@ -16,6 +18,15 @@ use crate::pool::Pool;
 use crate::protocol::PluginExec;
 use crate::reclaim;
 use crate::store::{LockFile, Store};
+
+/// What a setup has come to.
+#[derive(Debug)]
+pub struct Done {
+    /// netavark's status block for the network.
+    pub status: Value,
+    /// Whether nobody has collected for long: see [`collect::start`].
+    pub collection_due: bool,
+}
 
 /// Leases addresses for a container, has netavark set the interface up, and
 /// returns netavark's status block.
@@ -28,7 +39,7 @@ use crate::store::{LockFile, Store};
 /// If the request is bad, an address is held by a container not known to be
 /// gone, or netavark or the store fails. What was done is undone then; what
 /// cannot be undone stays on record for reclaim.
-pub fn setup(exec: &PluginExec, netns: &Path, caller: &Caller) -> Result<Value, LifecycleError> {
+pub fn setup(exec: &PluginExec, netns: &Path, caller: &Caller) -> Result<Done, LifecycleError> {
     let network = exec.network.name.as_str();
     let options = Options::parse(&exec.network).map_err(|source| LifecycleError::Options {
         network: network.into(),
@@ -65,6 +76,8 @@ pub fn setup(exec: &PluginExec, netns: &Path, caller: &Caller) -> Result<Value, 
     let guard = lock.acquire(LOCK_PATIENCE, &introduction("setup", exec))?;
     let store = Store::open(&directory, guard, &context.boot_id, context.now)?;
 
+    recover(&store, exec, netns, caller, &context)?;
+
     if let Some(earlier) = store.begin().tenant(&wanted.tenancy)? {
         reclaim::clear_away(context.netavark, &earlier)?;
         if earlier.namespace != wanted.namespace {
@@ -81,7 +94,11 @@ pub fn setup(exec: &PluginExec, netns: &Path, caller: &Caller) -> Result<Value, 
     let bound = delegate::setup(context.netavark, &tenant.delegation, &plan, netns)
         .map_err(LifecycleError::from)
         .and_then(|status| bind(&store, &tenant, &status, &context).map(|()| status));
-    bound.map_err(|failure| undo(&store, &tenant, failure, &context))
+    let status = bound.map_err(|failure| undo(&store, &tenant, failure, &context))?;
+    Ok(Done {
+        status,
+        collection_due: collect::is_due(&store, context.now),
+    })
 }
 
 /// Leases addresses durably, reclaiming from the dead where they are in the way.

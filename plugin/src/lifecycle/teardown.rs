@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 
+use super::recover::recover;
 use super::{Context, LOCK_PATIENCE, LifecycleError, introduction};
 use crate::delegate::{self, Caller, Plan};
 use crate::evidence;
@@ -56,6 +57,7 @@ fn with_store(
     let mut lock = LockFile::open(&directory)?;
     let guard = lock.acquire(LOCK_PATIENCE, &introduction("teardown", exec))?;
     let store = Store::open(&directory, guard, &context.boot_id, context.now)?;
+    recover(&store, exec, netns, caller, &context)?;
     match store.begin().tenant(&Tenancy::from(exec))? {
         Some(tenant) if is_of(&tenant, netns) => {
             match reclaim::take_down(context.netavark, &tenant) {

@@ -16,6 +16,7 @@ pub use lock::{NetworkLock, NetworkLockError};
 use crate::containers_conf::{ConfError, ContainersConf, Environment};
 use crate::delegate::{self, Caller, DelegateError};
 use crate::host::{self, HostError};
+use crate::survey::Place;
 
 /// Overrides where the store lives.
 pub const STATE_VARIABLE: &str = "BERTH_STATE_DIR";
@@ -56,6 +57,9 @@ pub struct Podman {
     pub network_config_dir: PathBuf,
     /// Its network lock.
     pub lock: PathBuf,
+    /// Where it keeps the files of containers' network namespaces
+    /// (containers/common `pkg/netns`, `GetNSRunDir`).
+    pub namespace_directory: PathBuf,
 }
 
 impl Podman {
@@ -104,12 +108,25 @@ impl Podman {
         } else {
             ROOT_LOCK.into()
         };
+        let runtime = environment.path("XDG_RUNTIME_DIR");
+        let runtime = runtime.filter(|_| caller.delegation.rootless);
         Ok(Self {
+            namespace_directory: runtime.unwrap_or_else(|| "/run".into()).join("netns"),
             state_directory: state_directory(&caller.delegation.config)?,
             caller,
             network_config_dir,
             lock,
         })
+    }
+
+    /// Returns where to look for what is on its networks.
+    pub fn place(&self) -> Place<'_> {
+        Place {
+            network_config_dir: &self.network_config_dir,
+            run_directory: &self.caller.delegation.config,
+            namespace_directory: &self.namespace_directory,
+            asked: None,
+        }
     }
 }
 

@@ -71,6 +71,13 @@ pub struct Network {
     pub rest: Map<String, Value>,
 }
 
+impl Network {
+    /// Returns whether a person means this network by a name or id.
+    pub fn answers_to(&self, name: &str) -> bool {
+        self.name == name || self.id == name
+    }
+}
+
 /// One subnet of a network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Subnet {

@@ -4,21 +4,25 @@
 //! is left is still on record and the next reclaim finishes the work. A release
 //! names each address' generation and fails if it has a new holder.
 
+mod tenants;
 mod verdict;
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
 use thiserror::Error;
 
+pub use tenants::{judge_all, renew};
 pub use verdict::{Cause, START_GRACE, STARTER_GRACE, Sign, Verdict, has_expired, judge};
 
 use crate::delegate::{self, Plan};
 use crate::evidence::{self, Evidence, PathFact};
 use crate::lease::{Hold, Holding, Moment, Namespace, Tenant};
 use crate::options::{Options, Plumbing};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Transaction};
 
 /// Failure to take back what a dead holder left. Its leases stay.
 #[derive(Debug, Error)]
@@ -79,15 +83,7 @@ pub fn clear_away(netavark: &Path, tenant: &Tenant) -> Result<(), ReclaimError> 
 /// If the store fails; nothing is released then.
 pub fn release(store: &Store<'_>, tenant: &Tenant, now: Moment) -> Result<(), StoreError> {
     let mut transaction = store.begin();
-    for holding in &tenant.holdings {
-        let hold = hold(tenant, holding, now);
-        transaction.release(
-            &tenant.tenancy,
-            holding.address,
-            holding.generation,
-            Some(hold),
-        )?;
-    }
+    stage_release(&mut transaction, tenant, now)?;
     transaction.commit(now)?;
     for holding in &tenant.holdings {
         log::info!(
@@ -96,6 +92,23 @@ pub fn release(store: &Store<'_>, tenant: &Tenant, now: Moment) -> Result<(), St
             tenant.tenancy.container_id.short(),
             tenant.network_name
         );
+    }
+    Ok(())
+}
+
+/// Stages the release of all leases of a tenant, each with its hold.
+///
+/// # Errors
+/// If the store fails.
+pub fn stage_release(
+    transaction: &mut Transaction<'_>,
+    tenant: &Tenant,
+    now: Moment,
+) -> Result<(), StoreError> {
+    for holding in &tenant.holdings {
+        let hold = hold(tenant, holding, now);
+        let (address, generation) = (holding.address, holding.generation);
+        transaction.release(&tenant.tenancy, address, generation, Some(hold))?;
     }
     Ok(())
 }
@@ -174,24 +187,15 @@ pub fn remove_abandoned(tenant: &Tenant, boot_id: &str) {
 /// when it was killed; failing to remove it leaks nothing but the file.
 fn remove_namespace_file(namespace: &Namespace) {
     let path = &namespace.path;
-    let mounted = match evidence::examine(path) {
-        fact if fact == there(namespace) => true,
-        // The file on which a namespace was mounted once.
-        PathFact::There((device, _)) if device != namespace.device => false,
-        PathFact::There(_) | PathFact::Missing | PathFact::Unreadable(_) => return,
+    let is_its = match evidence::examine(path) {
+        // Another device: the file on which its namespace was mounted once.
+        PathFact::There((device, inode)) => device != namespace.device || inode == namespace.inode,
+        PathFact::Missing | PathFact::Unreadable(_) => false,
     };
-    if !is_a_named_namespace(path) {
+    if !is_its || !is_namespace_file(path) {
         return;
     }
-    let unmounted = if mounted {
-        umount2(path, MntFlags::MNT_DETACH)
-    } else {
-        Ok(())
-    };
-    if let Err(error) = unmounted
-        .map_err(Into::into)
-        .and_then(|()| fs::remove_file(path))
-    {
+    if let Err(error) = remove_file(path) {
         log::warn!(
             "failed to remove the namespace file {}: {error}",
             path.display()
@@ -199,9 +203,21 @@ fn remove_namespace_file(namespace: &Namespace) {
     }
 }
 
+/// Removes a namespace file, with the namespace that may be mounted on it.
+///
+/// # Errors
+/// The kernel's refusal; the file is there then.
+pub fn remove_file(path: &Path) -> io::Result<()> {
+    match umount2(path, MntFlags::MNT_DETACH) {
+        // Not mounted.
+        Ok(()) | Err(Errno::EINVAL) => fs::remove_file(path),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
 /// Returns whether a path is one of Podman's namespace files
 /// (containers/common `pkg/netns`: `netns-<uuid>` in a directory `netns`).
-fn is_a_named_namespace(path: &Path) -> bool {
+pub fn is_namespace_file(path: &Path) -> bool {
     let name = path
         .file_name()
         .and_then(|name| name.to_str())

@@ -39,13 +39,11 @@ pub enum StoreError {
     },
     /// The store cannot be read, wholly or in part. It is left as it is.
     #[error(
-        "lease store {} is damaged: {what}; stop the containers on berth's networks, \
-         move {} aside, and start them again",
-        dir.join(super::STORE).display(),
-        dir.display()
+        "lease store {} is damaged: {what}; `berth rebuild` makes a new one from what runs",
+        dir.join(super::STORE).display()
     )]
     Damaged {
-        /// The directory to move aside.
+        /// The state directory.
         dir: PathBuf,
         /// Table and key, or file, and what is wrong with it.
         what: String,
@@ -78,14 +76,13 @@ pub enum StoreError {
     #[error(
         "failed to {action} lease store {}: it panicked ({message}); \
          raise the limits on processes and memory (ulimit -u, -v); if that does not help, \
-         stop the containers on berth's networks, move {} aside, and start them again",
-        dir.join(super::STORE).display(),
-        dir.display()
+         `berth rebuild` makes a new one from what runs",
+        dir.join(super::STORE).display()
     )]
     Panicked {
         /// What was tried, as in "failed to …".
         action: &'static str,
-        /// The directory to move aside.
+        /// The state directory.
         dir: PathBuf,
         /// The panic's message.
         message: String,

@@ -8,6 +8,7 @@
 //!     format           format version, a decimal number and a newline
 //!     witness          how many commits this boot were flushed, at least
 //!     conf, db, blobs/, snap.*    sled's own
+//!   leases.sled.damaged-<ms since 1970>/    kept by `berth rebuild`
 //! ```
 //!
 //! One sled tree holds all tables (`codec` lists them): records of tenants,
@@ -27,6 +28,7 @@ mod extents;
 mod holds;
 mod leases;
 mod lock;
+mod meta;
 mod overlay;
 mod repair;
 mod shelf;
@@ -35,20 +37,21 @@ mod tests;
 mod transaction;
 
 use std::cell::RefCell;
-use std::path::Path;
-
-use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 pub use check::Violation;
 pub use engine::UNFINISHED;
 pub use error::StoreError;
 pub use lock::{LOCK, LockFile, LockGuard};
+pub use meta::{Collection, EmptyNamespace};
 pub use repair::{Lookout, Repair};
 pub use shelf::NetworkShelf;
 pub use transaction::Transaction;
 
 use codec::{Table, seal_record, unseal_record};
 use engine::{Engine, Writes};
+use meta::Meta;
 use overlay::Ordered;
 
 use crate::lease::Moment;
@@ -58,21 +61,6 @@ pub const STORE: &str = "leases.sled";
 
 /// Version of everything in this module. Formats so far: 1.
 const FORMAT: u32 = 1;
-
-/// The store's record of itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Meta {
-    /// As in the `format` file.
-    format: u32,
-    /// The boot of the last commit.
-    boot_id: String,
-    /// That boot's clock at the last commit.
-    clock_ms: u64,
-    /// Commits in the store's life.
-    commits: u64,
-    /// The highest generation given out.
-    generation: u64,
-}
 
 /// The open lease store. It is closed, and only then safe from a crash of the
 /// machine, when it is dropped; `std::process::exit` skips that.
@@ -104,13 +92,7 @@ impl<'lock> Store<'lock> {
         now: Moment,
     ) -> Result<Self, StoreError> {
         let key = Table::Meta.prefix();
-        let first = Meta {
-            format: FORMAT,
-            boot_id: boot_id.to_owned(),
-            clock_ms: now.boot_ms,
-            commits: 0,
-            generation: 0,
-        };
+        let first = Meta::new(boot_id, now);
         let value = seal_record(&key, &first);
         let engine = Engine::open(dir, &Writes::from([(key.clone(), Some(value))]))?;
         let Some(value) = engine.get(&key)? else {
@@ -134,10 +116,55 @@ impl<'lock> Store<'lock> {
         if store.meta.borrow().boot_id != boot_id {
             let mut transaction = store.begin();
             transaction.rebase_holds(now)?;
-            transaction.set_boot(boot_id);
+            transaction.set_boot(boot_id, now);
             transaction.commit(now)?;
         }
         Ok(store)
+    }
+
+    /// Returns whether there is a store in the state directory, sound or not.
+    pub fn exists(dir: &Path) -> bool {
+        dir.join(STORE).exists()
+    }
+
+    /// Moves the store in the state directory aside, durably, and returns where it
+    /// is then; `None` if there is none. Its name says when this was.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the file system refuses; it is where it was then.
+    pub fn set_aside(
+        dir: &Path,
+        _guard: &LockGuard<'_>,
+        now: Moment,
+    ) -> Result<Option<PathBuf>, StoreError> {
+        if !Self::exists(dir) {
+            return Ok(None);
+        }
+        let aside = dir.join(format!("{STORE}.damaged-{}", now.wall_ms));
+        fs::rename(dir.join(STORE), &aside)
+            .and_then(|()| fs::File::open(dir)?.sync_all())
+            .map_err(|source| StoreError::Io {
+                action: "move aside",
+                path: dir.join(STORE),
+                source,
+            })?;
+        Ok(Some(aside))
+    }
+
+    /// Returns whether what the host's namespaces hold has been adopted since the
+    /// store was made, or the machine booted: until then no address may be leased.
+    pub fn is_surveyed(&self) -> bool {
+        self.meta.borrow().surveyed
+    }
+
+    /// Returns when the store was made, or first opened after a boot.
+    pub fn since(&self) -> Moment {
+        self.meta.borrow().since
+    }
+
+    /// Returns the last collection of this boot, if there was one.
+    pub fn last_collection(&self) -> Option<Collection> {
+        self.meta.borrow().collection.clone()
     }
 
     /// Begins a transaction. Of several, only the first to commit can.

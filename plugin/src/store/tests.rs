@@ -137,7 +137,7 @@ fn delete(store: &Store<'_>, key: Vec<u8>) {
 }
 
 /// Changes a record.
-fn edit<T: Serialize + serde::de::DeserializeOwned>(
+fn edit<T: serde::Serialize + serde::de::DeserializeOwned>(
     store: &Store<'_>,
     key: Vec<u8>,
     change: impl FnOnce(&mut T),
@@ -430,8 +430,8 @@ fn a_value_that_was_changed_is_an_error_with_table_and_key() {
     let dir = tempfile::tempdir().unwrap();
     let expected = |what: &str| {
         format!(
-            "lease store {0}/leases.sled is damaged: {what}; stop the containers on berth's \
-             networks, move {0} aside, and start them again",
+            "lease store {0}/leases.sled is damaged: {what}; `berth rebuild` makes a new one \
+             from what runs",
             dir.path().display()
         )
     };

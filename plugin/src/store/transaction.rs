@@ -8,14 +8,15 @@ use std::rc::Rc;
 use ipnetwork::IpNetwork;
 use serde::de::DeserializeOwned;
 
+use super::Store;
 use super::codec::{
     Fields, Table, address_key, address_payload, network_key, parse_spans, push_address, seal,
     seal_record, spans_payload, split_network, subnet_key, tenancy_key, unseal, unseal_record,
 };
 use super::error::StoreError;
 use super::extents;
+use super::meta::{Collection, Meta};
 use super::overlay::{Ordered, OrderedMut, Overlay};
-use super::{Meta, Store};
 use crate::lease::{Hold, Holding, Kind, Lease, Moment, NetworkId, Tenancy, Tenant};
 use crate::pool::{Pool, Span};
 
@@ -91,6 +92,22 @@ impl<'s> Transaction<'s> {
     /// As [`tenant`](Self::tenant).
     pub fn all_tenants(&self) -> Result<Vec<Tenant>, StoreError> {
         self.records(&Table::Tenant.prefix())
+    }
+
+    /// Returns every network the store keeps pools of, sorted.
+    ///
+    /// # Errors
+    /// As [`tenant`](Self::tenant).
+    pub fn networks(&self) -> Result<Vec<NetworkId>, StoreError> {
+        let mut networks = Vec::new();
+        for (key, value) in self.overlay.scan(&Table::Pool.prefix())? {
+            let (network, _) =
+                parse_pool(&key, &value).ok_or_else(|| self.overlay.damaged(&key))?;
+            if networks.last() != Some(&network) {
+                networks.push(network);
+            }
+        }
+        Ok(networks)
     }
 
     /// Returns the hold on an address, expired or not.
@@ -306,6 +323,15 @@ impl<'s> Transaction<'s> {
         Ok(())
     }
 
+    /// Returns whether a network has no leases, and no holds that still last.
+    ///
+    /// # Errors
+    /// As [`tenant`](Self::tenant).
+    pub fn is_idle(&self, network: &NetworkId, now: Moment) -> Result<bool, StoreError> {
+        let lasts = |(_, hold): &(IpAddr, Hold)| hold.until.boot_ms > now.boot_ms;
+        Ok(self.first_leased(network)?.is_none() && !self.holds(network)?.iter().any(lasts))
+    }
+
     /// Forgets a network that is gone: its pools, cursors and holds.
     ///
     /// # Errors
@@ -350,16 +376,35 @@ impl<'s> Transaction<'s> {
     }
 
     /// Stages the change to another boot.
-    pub(super) fn set_boot(&mut self, boot_id: &str) {
+    pub(super) fn set_boot(&mut self, boot_id: &str, now: Moment) {
         boot_id.clone_into(&mut self.meta.boot_id);
-        // The record itself is written by every commit that has something staged.
+        self.meta.since = now;
+        self.meta.surveyed = false;
+        self.meta.collection = None;
+        self.stage_meta();
+    }
+
+    /// Notes that what the host's namespaces hold has been adopted.
+    pub fn set_surveyed(&mut self) {
+        self.meta.surveyed = true;
+        self.stage_meta();
+    }
+
+    /// Notes what a collection did.
+    pub fn set_collection(&mut self, collection: Collection) {
+        self.meta.collection = Some(collection);
+        self.stage_meta();
+    }
+
+    /// The record itself is written by every commit that has something staged.
+    fn stage_meta(&mut self) {
         self.overlay.put(Table::Meta.prefix(), Vec::new());
     }
 
     /// Stages another highest generation, kept by the next commit.
     pub(super) fn set_generation(&mut self, generation: u64) {
         self.meta.generation = generation;
-        self.overlay.put(Table::Meta.prefix(), Vec::new());
+        self.stage_meta();
     }
 
     /// Returns what the store keeps of the network's pools, by subnet.

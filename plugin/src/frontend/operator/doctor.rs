@@ -1,11 +1,10 @@
 //! `berth doctor`: what is wrong, how it came about, what to do.
 
 use std::io::{self, Write};
-use std::process::ExitCode;
 
 use clap::Args;
 
-use super::Place;
+use super::{Failure, Place};
 use crate::doctor::{self, Visit};
 
 /// The arguments of `berth doctor`.
@@ -22,11 +21,11 @@ pub struct Doctor {
     repair: bool,
 }
 
-/// Examines, prints the report, and returns whether a problem is left.
+/// Examines, and says what was found.
 ///
 /// # Errors
-/// If the report cannot be printed.
-pub(super) fn run(arguments: &Doctor) -> Result<ExitCode, String> {
+/// If a problem is left.
+pub(super) fn run(arguments: &Doctor) -> Result<(), Failure> {
     let report = doctor::examine(&Visit {
         run_directory: arguments.place.run_dir.as_deref(),
         network_config_dir: arguments.place.config_dir.as_deref(),
@@ -38,12 +37,10 @@ pub(super) fn run(arguments: &Doctor) -> Result<ExitCode, String> {
         report.to_string()
     };
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|error| format!("failed to print the report: {error}"))?;
-    Ok(if report.is_clean() {
-        ExitCode::SUCCESS
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())?;
+    if report.is_clean() {
+        Ok(())
     } else {
-        ExitCode::FAILURE
-    })
+        Err(Failure::Reported)
+    }
 }

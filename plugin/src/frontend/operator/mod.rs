@@ -5,19 +5,55 @@
 //! command line is wrong.
 
 mod doctor;
+mod gc;
+mod rebuild;
 
+use std::io::{self, Write};
+use std::panic;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use thiserror::Error;
 
+use crate::collect::CollectError;
 use crate::podman::{Podman, PodmanError};
+use crate::rebuild::RebuildError;
 
 /// The operator's commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Check the lease store and the installation; exit code 1 if there is a problem
     Doctor(doctor::Doctor),
+    /// Take back what dead containers hold: addresses, DNS names, interfaces, ports
+    ///
+    /// Looks twice, two seconds apart, and clears away what was nobody's both times.
+    /// A systemd timer does this every minute; it may run beside anything.
+    Gc(gc::Gc),
+    /// Make a new lease store from what runs, in the place of a damaged one
+    ///
+    /// The damaged store is kept beside it. Running containers notice nothing.
+    Rebuild(rebuild::Rebuild),
+}
+
+/// Why a command ends with exit code 1.
+#[derive(Debug, Error)]
+enum Failure {
+    /// It has said so itself.
+    #[error("something could not be done")]
+    Reported,
+    /// Which Podman is meant.
+    #[error(transparent)]
+    Podman(#[from] PodmanError),
+    /// A collection failed.
+    #[error(transparent)]
+    Collect(#[from] CollectError),
+    /// A rebuilding failed.
+    #[error(transparent)]
+    Rebuild(#[from] RebuildError),
+    /// Nobody takes the output.
+    #[error("failed to write to standard output")]
+    Output(#[from] io::Error),
 }
 
 /// Which Podman a command is about: by default the one of whoever runs it.
@@ -45,11 +81,18 @@ impl Place {
 
 /// Runs a command to its end and returns the program's exit code.
 pub fn run(command: &Command) -> ExitCode {
-    let done = match command {
+    let done = panic::catch_unwind(|| match command {
         Command::Doctor(arguments) => doctor::run(arguments),
+        Command::Gc(arguments) => gc::run(arguments),
+        Command::Rebuild(arguments) => rebuild::run(arguments),
+    });
+    let message = match done {
+        Ok(Ok(())) => return ExitCode::SUCCESS,
+        Ok(Err(Failure::Reported)) => return ExitCode::FAILURE,
+        Ok(Err(failure)) => crate::chain(&failure),
+        Err(_) => "internal error, a bug in berth; its message is above".to_owned(),
     };
-    done.unwrap_or_else(|message| {
-        eprintln!("Error: {message}");
-        ExitCode::FAILURE
-    })
+    // Nothing is left to be done if even that cannot be written.
+    let _ = writeln!(io::stderr(), "Error: {message}");
+    ExitCode::FAILURE
 }

@@ -1,0 +1,153 @@
+//! Collection: everything the dead hold is given back, though nobody asks for it,
+//! and nothing else is touched.
+
+use std::net::IpAddr;
+
+use berth_integration::{Driver, Lab, Network, outage::Death};
+
+const SUBNET: [&str; 2] = ["--subnet", "10.77.0.0/24"];
+const PORTS: [&str; 2] = ["--publish", "8080:80"];
+
+fn ip(address: &str) -> IpAddr {
+    address.parse().expect("it is an address")
+}
+
+/// A lab with a network, and a container on it that must not notice anything.
+fn with_bystander() -> (Lab, Network) {
+    let lab = Lab::start();
+    let network = lab.network(Driver::Berth, "n", &SUBNET);
+    let bystander = lab.container("bystander", &["n"]).ip("10.77.0.7");
+    bystander.option("--publish", "7070:80").start();
+    (lab, network)
+}
+
+/// Asserts that the bystander has all it had, then that nothing else is left.
+#[track_caller]
+fn assert_only_bystander(lab: &Lab, network: &Network) {
+    assert_eq!(lab.addresses("bystander", "eth0"), [ip("10.77.0.7")]);
+    assert_eq!(lab.dns_entries("n")["bystander"], [ip("10.77.0.7")]);
+    assert!(!lab.dns_entries("n").contains_key("c"));
+    assert_eq!(lab.remembered_ports(network).len(), 1);
+    assert_eq!(lab.leases(network).of(network).len(), 1);
+    let left = lab.leftovers(network).join("\n");
+    assert_eq!(left.matches("(veth)").count(), 1, "of the living:\n{left}");
+    assert!(!left.contains("with nobody in it"), "{left}");
+    lab.remove("bystander");
+    lab.assert_clean(network);
+}
+
+#[track_caller]
+fn all_is_given_back_after(death: Death) {
+    let (lab, network) = with_bystander();
+    let run = lab.container("c", &["n"]).ip("10.77.0.99");
+    run.option(PORTS[0], PORTS[1]).dies(death);
+    lab.remove("c");
+    let said = lab.cmd("berth").args(["gc"]).ok();
+    assert!(said.contains("1 live, 0 unknown"), "{said}");
+    assert!(said.contains("0 failed"), "{said}");
+    assert_only_bystander(&lab, &network);
+}
+
+#[test]
+fn after_podman_is_killed_before_netavark() {
+    all_is_given_back_after(Death::PodmanBeforeNetavark);
+}
+
+#[test]
+fn after_podman_is_killed_after_netavark() {
+    all_is_given_back_after(Death::PodmanAfterNetavark);
+}
+
+#[test]
+fn after_the_plugin_is_killed_before_plumbing() {
+    all_is_given_back_after(Death::PluginBeforePlumbing);
+}
+
+#[test]
+fn after_the_plugin_is_killed_after_plumbing() {
+    all_is_given_back_after(Death::PluginAfterPlumbing);
+}
+
+#[test]
+fn after_netavark_is_killed_above_the_plugin() {
+    all_is_given_back_after(Death::NetavarkBeforePlumbing);
+}
+
+#[test]
+fn after_everybody_is_killed() {
+    all_is_given_back_after(Death::EverybodyAfterPlumbing);
+}
+
+#[test]
+fn after_conmon_and_container_are_killed() {
+    let (lab, network) = with_bystander();
+    let run = lab.container("c", &["n"]).ip("10.77.0.99");
+    run.option(PORTS[0], PORTS[1]).start();
+    lab.kill_with_conmon("c");
+    let plan = lab.cmd("berth").args(["gc", "--dry-run"]).ok();
+    assert!(
+        plan.contains("would reclaim 10.77.0.99 of container"),
+        "{plan}"
+    );
+    assert!(plan.contains("(c) on network n: nobody lives"), "{plan}");
+    assert_eq!(
+        lab.leases(&network).of(&network).len(),
+        2,
+        "nothing is done"
+    );
+    let said = lab.cmd("berth").args(["gc", "--now", "--json"]).ok();
+    let report: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!(report["reclaimed"][0]["addresses"][0], "10.77.0.99");
+    assert_eq!(report["reclaimed"][0]["container_name"], "c");
+    assert_eq!((&report["live"], &report["looks"]), (&1.into(), &1.into()));
+    // Podman has yet to find out.
+    lab.remove_at_last("c");
+    assert_only_bystander(&lab, &network);
+}
+
+/// A namespace that only a mount in somebody's private mount namespace keeps alive:
+/// no process, no file, but the host's end of the veth pair still answers.
+#[test]
+fn a_veth_whose_namespace_nobody_shows_is_removed() {
+    let (lab, network) = with_bystander();
+    lab.container("c", &["n"]).start();
+    // A descriptor keeps the namespace alive.
+    let pid = lab.pid("c");
+    lab.sh(&format!(
+        "sleep 60 9</proc/{pid}/ns/net & echo $! >/tmp/keeper; disown"
+    ));
+    lab.kill_with_conmon("c");
+    lab.sh("for f in /run/netns/netns-*; do \
+            [ -z \"$(ip netns pids ${f##*/})\" ] && umount $f && rm $f; done; true");
+    lab.sh("rm -r /run/containers/networks/berth");
+    let said = lab.cmd("berth").args(["gc"]).ok();
+    assert!(said.contains("cleared away interface veth"), "{said}");
+    lab.sh("kill $(cat /tmp/keeper)");
+    lab.remove_at_last("c");
+    assert_only_bystander(&lab, &network);
+}
+
+#[test]
+fn nothing_that_is_not_ours_is_touched() {
+    let lab = Lab::start();
+    let own = lab.network(Driver::Bridge, "own", &["--subnet", "10.78.0.0/24"]);
+    lab.network(Driver::Berth, "n", &SUBNET);
+    let run = || lab.container("c", &["own"]).ip("10.78.0.9");
+    run()
+        .option(PORTS[0], PORTS[1])
+        .dies(Death::PodmanAfterNetavark);
+    lab.remove("c");
+    // An administrator's own: a namespace, a bridge's port, an interface.
+    lab.container("live", &["n"]).start();
+    let bridge = lab.inspect_network("n").interface;
+    lab.sh(&format!(
+        "ip netns add admin; ip link add vethadmin type veth peer name x netns admin
+         ip link set vethadmin master {bridge} up; ip netns add empty
+         ip -n admin addr add 10.77.0.200/24 dev x; ip -n admin link set x up"
+    ));
+    let before = (lab.leftovers(&own), lab.names("/run/netns"));
+    let said = lab.cmd("berth").args(["gc"]).ok();
+    assert!(said.contains("0 reclaimed, 0 cleared away"), "{said}");
+    assert_eq!((lab.leftovers(&own), lab.names("/run/netns")), before);
+    lab.sh("ip link show vethadmin; ip -n admin link show x");
+}

@@ -1,0 +1,70 @@
+//! Every network namespace of this host that can be seen, and what is in it.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use super::links::{Link, links_of};
+use super::{Evidence, NamespaceKey, PathFact, examine};
+
+/// A network namespace other than our own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceFact {
+    /// Its identity while it lives.
+    pub key: NamespaceKey,
+    /// A path by which it can be opened: its file, or a process that lives in it.
+    pub path: PathBuf,
+    /// Whether that is a file of its own, which keeps it alive without processes.
+    pub named: bool,
+    /// Its interfaces.
+    pub links: Vec<Link>,
+}
+
+/// Returns the namespace of the calling thread.
+///
+/// # Errors
+/// If `/proc` is not mounted.
+pub fn own_namespace() -> io::Result<NamespaceKey> {
+    let metadata = fs::metadata("/proc/thread-self/ns/net")?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+/// Returns the namespaces with a process or a file, our `own` excepted, and what could
+/// not be seen of them.
+///
+/// Files are those beside the tenants' ([`Evidence::named`]); one on which nothing
+/// is mounted shows no namespace and is left out.
+pub fn namespaces(evidence: &Evidence, own: NamespaceKey) -> (Vec<NamespaceFact>, Option<String>) {
+    let mut doubt = evidence.unreadable.clone();
+    // All namespaces are on one device; other files are where one was mounted.
+    let files = evidence
+        .named
+        .iter()
+        .filter(|(key, _)| key.0 == own.0)
+        .map(|(key, path)| (*key, path.clone(), true));
+    let processes = evidence
+        .processes
+        .iter()
+        .filter_map(|fact| Some((fact.namespace?, fact.namespace_path(), false)));
+    let mut seen = HashSet::from([own]);
+    let mut found = Vec::new();
+    for (key, path, named) in files.chain(processes) {
+        if !seen.insert(key) {
+            continue;
+        }
+        match links_of(&path) {
+            Ok(links) => found.push(NamespaceFact {
+                key,
+                path,
+                named,
+                links,
+            }),
+            // Gone since, with its last process or file.
+            Err(_) if examine(&path) != PathFact::There(key) => {}
+            Err(error) => doubt = Some(format!("namespace {}: {error}", path.display())),
+        }
+    }
+    (found, doubt)
+}

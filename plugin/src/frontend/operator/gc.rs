@@ -1,0 +1,53 @@
+//! `berth gc`: takes back what dead containers hold.
+
+use std::io::{self, Write};
+
+use clap::Args;
+
+use super::{Failure, Place};
+use crate::collect::{self, Wish};
+
+/// Arguments of `berth gc`.
+#[derive(Debug, Args)]
+pub struct Gc {
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not look twice, two seconds apart: trust that no container is just being
+    /// started or stopped
+    #[arg(long)]
+    now: bool,
+    /// Only this network, by name or id
+    #[arg(long, value_name = "NETWORK")]
+    network: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Collects, and says what was done.
+///
+/// # Errors
+/// If nothing could be done, or something could not.
+pub(super) fn run(gc: &Gc) -> Result<(), Failure> {
+    let wish = Wish {
+        dry_run: gc.dry_run,
+        now: gc.now,
+        network: gc.network.clone(),
+    };
+    let report = collect::collect(&gc.place.podman()?, &wish)?;
+    let mut stdout = io::stdout().lock();
+    if gc.json {
+        serde_json::to_writer_pretty(&mut stdout, &report).map_err(io::Error::from)?;
+        writeln!(stdout)?;
+    } else {
+        writeln!(stdout, "{report}")?;
+    }
+    if report.failures.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Reported)
+    }
+}

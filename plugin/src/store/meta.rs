@@ -1,0 +1,73 @@
+//! The store's record of itself.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::FORMAT;
+use crate::lease::Moment;
+
+/// The store's record of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Meta {
+    /// As in the `format` file.
+    pub(super) format: u32,
+    /// The boot of the last commit.
+    pub(super) boot_id: String,
+    /// That boot's clock at the last commit.
+    pub(super) clock_ms: u64,
+    /// Commits in the store's life.
+    pub(super) commits: u64,
+    /// The highest generation given out.
+    pub(super) generation: u64,
+    /// When the store was made, or first opened in this boot.
+    pub(super) since: Moment,
+    /// Whether what the host's namespaces hold has been adopted since then.
+    pub(super) surveyed: bool,
+    /// The last collection since then.
+    pub(super) collection: Option<Collection>,
+}
+
+impl Meta {
+    /// Returns the record of a store without a commit.
+    pub(super) fn new(boot_id: &str, now: Moment) -> Self {
+        Self {
+            format: FORMAT,
+            boot_id: boot_id.to_owned(),
+            clock_ms: now.boot_ms,
+            commits: 0,
+            generation: 0,
+            since: now,
+            surveyed: false,
+            collection: None,
+        }
+    }
+}
+
+/// What a collection did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collection {
+    /// When it ended.
+    pub at: Moment,
+    /// How long it took, in milliseconds, waits included.
+    pub took_ms: u64,
+    /// How many tenants it took the leases back from.
+    pub reclaimed: usize,
+    /// How many things without a lease it cleared away.
+    pub cleared: usize,
+    /// What it could not do, one line each.
+    pub failures: Vec<String>,
+    /// Namespaces in which nothing has ever been set up, waiting for their start.
+    pub empty: Vec<EmptyNamespace>,
+}
+
+/// A namespace with a file, without processes, in which nothing was set up yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmptyNamespace {
+    /// Its file.
+    pub path: PathBuf,
+    /// Device and inode of what the file shows.
+    pub key: (u64, u64),
+    /// When a collection saw it first.
+    pub seen: Moment,
+}
