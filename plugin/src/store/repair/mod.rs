@@ -83,11 +83,18 @@ fn mend(transaction: &mut Transaction<'_>, lookout: &dyn Lookout) -> Result<(), 
 /// Files the records of tenants under their own names. Where there is one of that
 /// name, what it does not list itself is added to it.
 fn refile(transaction: &mut Transaction<'_>) -> Result<(), StoreError> {
+    let mut misfiled = Vec::new();
     for (key, tenant) in check::tenant_records(transaction)? {
         // A record whose names cannot be a key stays where it is.
-        let Some(own) = tenancy_key(&tenant.tenancy).ok().filter(|own| *own != key) else {
-            continue;
-        };
+        if let Ok(own) = tenancy_key(&tenant.tenancy)
+            && own != key
+        {
+            // All of them go first: one may lie in another's place.
+            transaction.overlay.delete(key);
+            misfiled.push((own, tenant));
+        }
+    }
+    for (own, tenant) in misfiled {
         let filed = match transaction.record::<Tenant>(&own)? {
             None => tenant,
             Some(mut filed) => {
@@ -99,7 +106,6 @@ fn refile(transaction: &mut Transaction<'_>) -> Result<(), StoreError> {
                 filed
             }
         };
-        transaction.overlay.delete(key);
         transaction.write_tenant(own, &filed);
     }
     Ok(())

@@ -38,6 +38,12 @@ pub(super) fn settle(contents: &mut Contents, highest: u64, lookout: &dyn Lookou
             Owner::Nobody => {
                 contents.leases.remove(&at);
             }
+            // Leased it must be, or it would go to a third.
+            Owner::Contested if !contents.leases.contains_key(&at) => {
+                if let Some(tenancy) = listed_last(contents, &at, &claimants) {
+                    award(contents, &at, &tenancy, &mut fresh);
+                }
+            }
             Owner::Contested => {}
         }
     }
@@ -134,22 +140,26 @@ fn owner(
     }
     match alive[..] {
         [] => {
-            let listed_last = recorded()
-                .filter_map(|tenant| {
-                    let listed = |holding: &&Holding| holding.address == at.1;
-                    let holding = tenant.holdings.iter().find(listed)?;
-                    Some((holding.generation, &tenant.tenancy))
-                })
-                .max_by_key(|(generation, _)| *generation)
-                .map(|(_, tenancy)| tenancy);
             let recorded = lessee.filter(|tenancy| contents.tenants.contains_key(tenancy));
             recorded
-                .or(listed_last)
-                .map_or(Owner::Nobody, |tenancy| Owner::One(tenancy.clone()))
+                .cloned()
+                .or_else(|| listed_last(contents, at, claimants))
+                .map_or(Owner::Nobody, Owner::One)
         }
         [only] => Owner::One(only.clone()),
         [..] => Owner::Contested,
     }
+}
+
+/// Returns who lists an address with the highest generation.
+fn listed_last(contents: &Contents, at: &At, claimants: &BTreeSet<Tenancy>) -> Option<Tenancy> {
+    let listed = claimants.iter().filter_map(|who| {
+        let tenant = contents.tenants.get(who)?;
+        let holding = tenant.holdings.iter().find(|held| held.address == at.1)?;
+        Some((holding.generation, who))
+    });
+    let last = listed.max_by_key(|(generation, _)| *generation);
+    last.map(|(_, tenancy)| tenancy.clone())
 }
 
 /// Strikes an address from what a tenant lists.

@@ -312,7 +312,7 @@ fn damage() -> impl Strategy<Value = Damage> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever is wrong: no lease of a live holder is lost, what is left may be,
     /// and repairing twice is repairing once.
@@ -394,6 +394,18 @@ fn a_contested_address_is_its_live_holders_and_stays_if_both_may_be() {
     }
 }
 
+/// Left alone, the address would be free, and go to a third.
+#[test]
+fn a_contested_address_without_a_lease_gets_one() {
+    let damages = [
+        Damage::Lists("b", "10.0.0.2", 3),
+        Damage::NoLease("10.0.0.2"),
+    ];
+    let left = repair(&damages, &Host::of(&["a", "b"]));
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(left[0].name(), "holding-without-lease");
+}
+
 #[test]
 fn a_lease_without_a_record_stays_while_somebody_may_hold_it() {
     let damages = [Damage::NoTenant("b")];
@@ -431,6 +443,12 @@ fn a_record_under_another_name_is_filed_under_its_own() {
     // What another record of that name does not list is added to it.
     let damages = [Damage::FiledElsewhere("b", "a")];
     assert_eq!(repair(&damages, &Host::of(&["a"])), []);
+    // One lies where the other belongs.
+    let damages = [
+        Damage::FiledElsewhere("b", "e"),
+        Damage::FiledElsewhere("e", "a"),
+    ];
+    assert_eq!(repair(&damages, &Host::of(&["e"])), []);
 }
 
 #[test]
