@@ -171,3 +171,26 @@ fn of_another_boot() {
     assert_eq!(holds[0].address, ip("10.79.0.20"));
     assert_all_goes_on(&lab, &network, &before);
 }
+
+#[test]
+fn of_a_macvlan_network() {
+    let lab = Lab::start();
+    lab.sh("ip link add near type veth peer name far; ip link set near up; ip link set far up");
+    let options = [
+        "--subnet",
+        "10.77.0.0/24",
+        "--opt",
+        "driver=macvlan",
+        "--interface-name=near",
+    ];
+    let network = lab.network(Driver::Berth, "n", &options);
+    lab.container("c", &["n"]).start();
+    let before = tenants(&lab, &network);
+    lab.sh(&format!("rm -r {STORE}"));
+    let asks = lab.container("thief", &["n"]).ip("10.77.0.2");
+    asks.fails("is already allocated to container ID");
+    lab.podman(["rm", "-f", "thief"]).ok();
+    assert_eq!(tenants(&lab, &network), before);
+    lab.remove("c");
+    lab.assert_clean(&network);
+}

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::thread;
 
@@ -11,6 +12,7 @@ use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
 use netlink_packet_route::RouteNetlinkMessage as Message;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use nix::sched::{CloneFlags, setns};
 
 use crate::netlink::request;
@@ -26,15 +28,23 @@ pub struct Link {
     pub kind: String,
     /// The bridge it is a port of.
     pub master: Option<u32>,
-    /// The number of the interface it hangs on: a veth's other end, a macvlan's
-    /// parent. In this namespace, unless it is `elsewhere`.
-    pub peer: Option<u32>,
-    /// Whether that interface is in another namespace.
-    pub elsewhere: bool,
+    /// The interface it hangs on: a veth's other end, a macvlan's parent.
+    pub peer: Option<Peer>,
     /// Whether it is up.
     pub up: bool,
     /// Its addresses, those included that the kernel gave it by itself.
     pub addresses: Vec<IpAddr>,
+}
+
+/// Where another interface is, by its number there. Numbers repeat among namespaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// In the same namespace.
+    Here(u32),
+    /// In the namespace of whoever looks.
+    Host(u32),
+    /// In another one, by its id as the kernel tells it from the first.
+    Elsewhere(i32, u32),
 }
 
 /// Returns the interfaces of the calling thread's namespace.
@@ -67,16 +77,44 @@ pub fn links() -> io::Result<Vec<Link>> {
 /// If it cannot be opened, joined or listed: that is not an answer.
 pub fn links_of(namespace: &Path) -> io::Result<Vec<Link>> {
     let namespace = File::open(namespace)?;
+    let host = File::open("/proc/thread-self/ns/net")?;
     // Joining a namespace is for the whole life of a thread: use a short one.
     thread::scope(|scope| {
         let look = || {
             setns(&namespace, CloneFlags::CLONE_NEWNET)?;
-            links()
+            // Listing gives the host its id in there, if anything hangs on it.
+            let mut links = links()?;
+            let host = id_of(&host)?;
+            for link in &mut links {
+                if let Some(Peer::Elsewhere(id, index)) = link.peer
+                    && Some(id) == host
+                {
+                    link.peer = Some(Peer::Host(index));
+                }
+            }
+            Ok(links)
         };
         let handle = thread::Builder::new().spawn_scoped(scope, look)?;
         let panicked = || io::Error::other("the thread that looked into it panicked");
         handle.join().map_err(|_| panicked())?
     })
+}
+
+/// Returns the id by which the calling thread's namespace knows another, if it does.
+fn id_of(namespace: &File) -> io::Result<Option<i32>> {
+    let descriptor = u32::try_from(namespace.as_raw_fd()).map_err(io::Error::other)?;
+    let mut message = NsidMessage::default();
+    message.attributes.push(NsidAttribute::Fd(descriptor));
+    let answers = request(Message::GetNsId(message), NLM_F_ACK)?;
+    let ids = answers.iter().filter_map(|answer| match answer {
+        Message::NewNsId(message) => message.attributes.iter().find_map(|a| match a {
+            NsidAttribute::Id(id) => Some(*id),
+            _ => None,
+        }),
+        _ => None,
+    });
+    // -1: it has none.
+    Ok(ids.into_iter().find(|id| *id >= 0))
 }
 
 /// Removes an interface from the calling thread's namespace; a veth's other end
@@ -96,12 +134,13 @@ fn link(message: LinkMessage) -> Link {
         up: message.header.flags.contains(LinkFlags::Up),
         ..Link::default()
     };
+    let (mut peer, mut namespace) = (None, None);
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,
             LinkAttribute::Controller(index) => link.master = Some(index),
-            LinkAttribute::Link(index) => link.peer = Some(index),
-            LinkAttribute::LinkNetNsId(_) => link.elsewhere = true,
+            LinkAttribute::Link(index) => peer = Some(index),
+            LinkAttribute::LinkNetNsId(id) => namespace = Some(id),
             LinkAttribute::LinkInfo(infos) => {
                 for info in infos {
                     if let LinkInfo::Kind(kind) = info {
@@ -112,6 +151,10 @@ fn link(message: LinkMessage) -> Link {
             _ => {}
         }
     }
+    link.peer = peer.map(|index| match namespace {
+        None => Peer::Here(index),
+        Some(id) => Peer::Elsewhere(id, index),
+    });
     link
 }
 

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 pub use addresses::{AddressesError, Interface, interfaces, on_this_host};
 pub use clock::{ClockError, boot_id, now, pid_namespace};
-pub use links::{Link, links, links_of, remove_link};
+pub use links::{Link, Peer, links, links_of, remove_link};
 pub use namespaces::{NamespaceFact, namespaces, own_namespace};
 pub use process::{ProcessFact, parent_of, process};
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::{Record, Survey};
-use crate::evidence::{Link, NamespaceKey};
+use crate::evidence::{Link, NamespaceKey, Peer};
 use crate::lease::Tenant;
 use crate::options::Plumbing;
 use crate::protocol::Network;
@@ -139,16 +139,15 @@ fn veths(survey: &Survey, network: &Network) -> Vec<Leftover> {
     };
     let seen_inside = |outer: &Link| {
         let mut inner = survey.namespaces.iter().flat_map(|seen| &seen.links);
-        inner.any(|link| {
-            link.elsewhere && link.peer == Some(outer.index) && outer.peer == Some(link.index)
-        })
+        inner.any(|link| link.peer == Some(Peer::Host(outer.index)))
     };
+    let leads_out = |link: &Link| matches!(link.peer, Some(Peer::Elsewhere(..)));
     survey
         .links
         .iter()
         .filter(|link| link.master == Some(bridge.index) && link.kind == "veth")
         // netavark lets the kernel choose the name. Others are an administrator's.
-        .filter(|link| link.elsewhere && link.name.starts_with("veth"))
+        .filter(|link| leads_out(link) && link.name.starts_with("veth"))
         .filter(|link| !seen_inside(link))
         .map(|link| Leftover::Veth {
             network: network.clone(),

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::Survey;
-use crate::evidence::{Link, NamespaceFact};
+use crate::evidence::{Link, NamespaceFact, Peer};
 use crate::options::Plumbing;
 use crate::pool::normalise;
 use crate::protocol::Network;
@@ -59,21 +59,19 @@ pub(super) fn covers(network: &Network, address: IpAddr) -> bool {
 /// Returns whether a container's interface hangs on a network's bridge or parent.
 /// A veth whose other end is on no bridge any more may be, so it does.
 fn hangs_on(link: &Link, network: &Network, host: &[Link]) -> bool {
-    let Some(outer) = host
-        .iter()
-        .find(|outer| link.elsewhere && link.peer == Some(outer.index))
-    else {
+    let Some(Peer::Host(index)) = link.peer else {
+        return false;
+    };
+    let Some(outer) = host.iter().find(|outer| outer.index == index) else {
         return false;
     };
     let named = |outer: &Link| network.network_interface.as_ref() == Some(&outer.name);
     match Plumbing::of(&network.options).unwrap_or_default() {
         Plumbing::Bridge => {
-            // Each must be the other's end: numbers repeat among namespaces.
-            let is_pair = link.kind == "veth" && outer.elsewhere && outer.peer == Some(link.index);
             let bridge = host
                 .iter()
                 .find(|bridge| outer.master == Some(bridge.index));
-            is_pair && bridge.is_none_or(named)
+            link.kind == "veth" && bridge.is_none_or(named)
         }
         Plumbing::Macvlan | Plumbing::Ipvlan => {
             // Without a name, netavark took the interface of the default route.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde_json::json;
 
 use super::*;
-use crate::evidence::ProcessFact;
+use crate::evidence::{Peer, ProcessFact};
 use crate::lease::{Delegation, Holding, Kind, Process, Tenancy, fixture};
 
 const BRIDGE: u32 = 3;
@@ -39,8 +39,7 @@ fn link(index: u32, name: &str, kind: &str) -> Link {
 fn outer() -> Link {
     Link {
         master: Some(BRIDGE),
-        peer: Some(2),
-        elsewhere: true,
+        peer: Some(Peer::Elsewhere(0, 2)),
         ..link(10, "veth0", "veth")
     }
 }
@@ -48,8 +47,7 @@ fn outer() -> Link {
 /// The container's end.
 fn inner(address: &str) -> Link {
     Link {
-        peer: Some(10),
-        elsewhere: true,
+        peer: Some(Peer::Host(10)),
         addresses: vec![ip("fe80::1"), ip(address)],
         ..link(2, "eth0", "veth")
     }
@@ -137,13 +135,13 @@ fn what_is_not_a_containers_is_not_adopted() {
     nothing(namespace("/run/netns/admin", vec![inner("10.0.0.5")]));
     nothing(namespace(FILE, vec![inner("10.9.0.5")]));
     let alone = Link {
-        elsewhere: false,
+        peer: Some(Peer::Here(10)),
         ..inner("10.0.0.5")
     };
     nothing(namespace(FILE, vec![alone]));
-    // The pair of another interface: numbers repeat among namespaces.
+    // Of another host: numbers repeat among namespaces.
     let other = Link {
-        index: 7,
+        peer: Some(Peer::Elsewhere(1, 10)),
         ..inner("10.0.0.5")
     };
     nothing(namespace(FILE, vec![other]));
@@ -207,7 +205,7 @@ fn a_port_of_the_bridge_is_left_over_when_no_namespace_has_its_other_end() {
     seen.links[1].name = "uplink".into();
     assert_eq!(left(&seen, &live), [""; 0]);
     seen.links[1] = Link {
-        elsewhere: false,
+        peer: Some(Peer::Here(11)),
         ..outer()
     };
     assert_eq!(left(&seen, &live), [""; 0]);
