@@ -205,6 +205,22 @@ fn a_lost_record_keeps_its_lease_while_somebody_holds_the_address() {
     lab.assert_clean(&network);
 }
 
+#[test]
+fn a_rebuild_finds_out_whose_a_lost_record_was() {
+    let (lab, network) = lab();
+    damage(&lab, "delete", "tenant", &network.id);
+    let (_, report) = doctor(&lab, &["--repair"]);
+    assert!(finding(&report, "lease-without-tenant").contains("berth rebuild"));
+    lab.cmd("berth").arg("rebuild").ok();
+    let (outcome, report) = doctor(&lab, &[]);
+    assert_eq!(checks(&report, "problems", false), [""; 0], "{outcome}");
+    let aside = finding(&report, "store-aside");
+    assert!(aside.contains("leases.sled.damaged-"), "{aside}");
+    assert_undisturbed(&lab);
+    lab.remove("c");
+    lab.assert_clean(&network);
+}
+
 /// A namespace without processes still answers at its address.
 #[test]
 fn a_lost_record_keeps_its_lease_while_a_namespace_holds_the_address() {
