@@ -237,7 +237,7 @@ pub(super) fn timer(said: Option<&Said>, rootless: bool) -> Option<Finding> {
         None => Some(
             Finding::note(CHECK, "no timer runs collections")
                 .because(
-                    "systemd does not run here; every setup does a part of a collection itself",
+                    "systemd does not run here; a container that starts sets one off, if there was none for 150 s",
                 )
                 .repair("have something run `berth gc` every minute"),
         ),

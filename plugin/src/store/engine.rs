@@ -412,7 +412,11 @@ fn message(panic: &(dyn std::any::Any + Send)) -> String {
 fn refused(action: &'static str, dir: &Path, path: &Path, error: sled::Error) -> StoreError {
     match error {
         sled::Error::Io(source) => failed(action, path, source),
-        sled::Error::Corruption { .. } => damaged(dir, format!("sled cannot {action} it: {error}")),
+        sled::Error::Corruption { .. } => {
+            let said = error.to_string();
+            let said = said.trim_end_matches(" backtrace ()");
+            damaged(dir, format!("sled cannot {action} it: {said}"))
+        }
         sled::Error::CollectionNotFound(_)
         | sled::Error::Unsupported(_)
         | sled::Error::ReportableBug(_) => StoreError::Engine {
