@@ -17,7 +17,7 @@ use clap::{Args, Subcommand};
 use thiserror::Error;
 
 use crate::collect::CollectError;
-use crate::podman::{Podman, PodmanError};
+use crate::podman::{Podman, PodmanError, enter_if_needed};
 use crate::rebuild::RebuildError;
 
 /// The operator's commands.
@@ -70,11 +70,14 @@ pub struct Place {
 }
 
 impl Place {
-    /// Finds the Podman that is meant.
+    /// Finds the Podman that is meant. An ordinary user's command is first started
+    /// again in the namespaces of that user's Podman, so this comes before anything
+    /// is locked or said.
     ///
     /// # Errors
-    /// As [`Podman::find`].
+    /// As [`enter_if_needed`] and [`Podman::find`].
     pub fn podman(&self) -> Result<Podman, PodmanError> {
+        enter_if_needed(self.run_dir.as_deref(), self.config_dir.as_deref())?;
         Podman::find(self.run_dir.as_deref(), self.config_dir.as_deref())
     }
 }
