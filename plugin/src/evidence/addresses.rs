@@ -59,14 +59,14 @@ impl AddressesError {
 
 /// Returns the addresses that some namespace of this host holds, each with a
 /// process or file that shows the namespace. Without root it is those of this
-/// user's containers: the host's namespace is another user namespace's, and so is
-/// all that we may not join.
+/// user's containers: what we may not join is the host's own namespace, or was made
+/// in an earlier user namespace of ours, whose containers are on bridges out of reach.
 ///
 /// # Errors
 /// If one of the namespaces cannot be looked into: then nothing can be said of
 /// any address that was not found.
 pub fn on_this_host(evidence: &Evidence) -> Result<HashMap<IpAddr, PathBuf>, AddressesError> {
-    if let Some(doubt) = evidence.unreadable.as_ref().or(evidence.elsewhere.as_ref()) {
+    if let Some(doubt) = &evidence.unreadable {
         return Err(AddressesError::Incomplete(doubt.clone()));
     }
     // All namespaces are on one device; other files are where one was mounted. Our

@@ -15,6 +15,7 @@
 //! everybody may read: an id that we do not have shows as 4294967295.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// What a process may be to us whose namespace is unreadable.
@@ -68,7 +69,10 @@ impl Sight {
     /// Returns what a process is to us whose namespace is unreadable.
     pub(super) fn stranger(&self, pid: i32) -> Stranger {
         let map = fs::read_to_string(format!("/proc/{pid}/uid_map"));
-        self.stranger_with(&map.unwrap_or_default())
+        match self.stranger_with(&map.unwrap_or_default()) {
+            Stranger::Sibling if is_secretive(pid) => Stranger::Suspect,
+            stranger => stranger,
+        }
     }
 
     /// Returns what a process is to us that `/proc` does not show at all (proc(5),
@@ -122,6 +126,19 @@ impl Sight {
         const CAP_SYS_PTRACE: u64 = 1 << 19;
         self.capabilities & CAP_SYS_PTRACE != 0
     }
+}
+
+/// Returns whether a process may be in a user namespace below ours and unreadable all
+/// the same: it runs a program that others may execute but not read, so that its
+/// files belong to the initial user namespace, and runs it as another user than
+/// ours. (Sandboxes run as ours.)
+fn is_secretive(pid: i32) -> bool {
+    const OVERFLOW: u32 = 65534;
+    let owner = |path: String| fs::symlink_metadata(path).map(|file| file.uid());
+    // Of the directory it is the effective user, of the files who may read them.
+    let user = owner(format!("/proc/{pid}"));
+    let reader = owner(format!("/proc/{pid}/status"));
+    !matches!(user, Ok(0)) && !reader.is_ok_and(|reader| reader != OVERFLOW)
 }
 
 #[cfg(test)]
