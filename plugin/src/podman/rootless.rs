@@ -23,6 +23,9 @@ use thiserror::Error;
 use super::STATE_VARIABLE;
 use crate::containers_conf::Environment;
 
+/// What podman is told, to start a command where its bridges are.
+pub const INTO_USER_NAMESPACE: [&str; 2] = ["unshare", "--rootless-netns"];
+
 /// Set for the command that was started again, so that it is so once only.
 const ENTERED: &str = "BERTH_ENTERED";
 
@@ -87,7 +90,7 @@ pub fn enter_if_needed(
             podman.arg(option).arg(storage);
         }
     }
-    podman.args(["unshare", "--rootless-netns"]);
+    podman.args(INTO_USER_NAMESPACE);
     podman.arg(own).args(env::args_os().skip(1));
     podman.env(ENTERED, "1");
     // A podman that is a client of another host's has no `unshare`.
