@@ -298,6 +298,10 @@ fn a_collection_takes_back_what_nobody_asks_for(driver: Driver) {
     let report: serde_json::Value = serde_json::from_str(&said).expect("it is JSON");
     assert_eq!(report["live"], 1, "{said}");
     assert_eq!(report["reclaimed"], serde_json::json!([]), "{said}");
+    let said = lab.cmd("berth").arg("doctor").ok();
+    for words in ["(on berth: m, n)", "\nclean, "] {
+        assert!(said.contains(words), "`{words}` is not in:\n{said}");
+    }
     assert_comes_back(&lab, &network);
 }
 
