@@ -4,6 +4,7 @@
 //! entry; this module only calls it. It never changes a lease.
 
 mod caller;
+mod dns;
 mod request;
 mod standin;
 
@@ -21,6 +22,7 @@ use thiserror::Error;
 use wait_timeout::ChildExt;
 
 pub use caller::{Caller, NETAVARK_VARIABLE, caller, uncalled, with_netavark};
+pub use dns::end_stray;
 pub use request::{Plan, SeveralPerSubnet};
 pub use standin::{StandIn, StandInError};
 
