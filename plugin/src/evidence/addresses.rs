@@ -15,7 +15,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::SockaddrStorage;
 use thiserror::Error;
 
-use super::{Evidence, NamespaceKey};
+use super::{Evidence, NamespaceKey, own_namespace};
 
 /// Failure to look into a namespace.
 #[derive(Debug, Error)]
@@ -64,16 +64,10 @@ pub fn on_this_host(evidence: &Evidence) -> Result<HashMap<IpAddr, PathBuf>, Add
         .processes
         .iter()
         .filter_map(|fact| Some((fact.namespace?, fact.namespace_path())));
-    // All namespaces are on one device; other files are where one was mounted.
-    let device = evidence
-        .processes
-        .iter()
-        .find_map(|fact| fact.namespace)
-        .map(|key| key.0);
-    let mounted = evidence
-        .named
-        .iter()
-        .filter(|(key, _)| Some(key.0) == device);
+    // All namespaces are on one device; other files are where one was mounted. Not
+    // that of another process: whoever is alone in a pid namespace sees none.
+    let own = own_namespace().map_err(|error| AddressesError::Incomplete(error.to_string()))?;
+    let mounted = evidence.named.iter().filter(|(key, _)| key.0 == own.0);
     let of_files = mounted.map(|(key, path)| (*key, path.clone()));
     let mut found = HashMap::new();
     for (key, path) in of_processes.chain(of_files) {
