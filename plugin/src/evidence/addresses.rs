@@ -15,7 +15,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::SockaddrStorage;
 use thiserror::Error;
 
-use super::{Evidence, NamespaceKey, own_namespace};
+use super::{Evidence, Link, NamespaceKey, links, namespaces, own_namespace};
 
 /// Failure to look into a namespace.
 #[derive(Debug, Error)]
@@ -69,6 +69,7 @@ pub fn on_this_host(evidence: &Evidence) -> Result<HashMap<IpAddr, PathBuf>, Add
     let own = own_namespace().map_err(|error| AddressesError::Incomplete(error.to_string()))?;
     let mounted = evidence.named.iter().filter(|(key, _)| key.0 == own.0);
     let of_files = mounted.map(|(key, path)| (*key, path.clone()));
+    everything_is_seen(evidence, own)?;
     let mut found = HashMap::new();
     for (key, path) in of_processes.chain(of_files) {
         if seen.insert(key) {
@@ -79,6 +80,21 @@ pub fn on_this_host(evidence: &Evidence) -> Result<HashMap<IpAddr, PathBuf>, Add
         }
     }
     Ok(found)
+}
+
+/// Checks that no namespace is hidden, with processes that are not ours to see and
+/// without a file: one end of its veth pair would be here.
+fn everything_is_seen(evidence: &Evidence, own: NamespaceKey) -> Result<(), AddressesError> {
+    let (seen, doubt) = namespaces(evidence, own);
+    let host = links().map_err(|error| AddressesError::Incomplete(error.to_string()))?;
+    let is_hidden = |outer: &&Link| {
+        let mut inner = seen.iter().flat_map(|namespace| &namespace.links);
+        outer.kind == "veth" && outer.elsewhere && !inner.any(|link| link.is_other_end_of(outer))
+    };
+    let hidden = host.iter().find(is_hidden);
+    let doubt =
+        doubt.or_else(|| hidden.map(|link| format!("the other end of {} is hidden", link.name)));
+    doubt.map_or(Ok(()), |doubt| Err(AddressesError::Incomplete(doubt)))
 }
 
 /// An interface, once for each of its addresses.

@@ -37,6 +37,17 @@ pub struct Link {
     pub addresses: Vec<IpAddr>,
 }
 
+impl Link {
+    /// Returns whether this and an interface of another namespace are the two ends of
+    /// one pair. Each must be the other's end: numbers repeat among namespaces.
+    pub fn is_other_end_of(&self, outer: &Self) -> bool {
+        self.elsewhere
+            && outer.elsewhere
+            && self.peer == Some(outer.index)
+            && outer.peer == Some(self.index)
+    }
+}
+
 /// Returns the interfaces of the calling thread's namespace.
 ///
 /// # Errors

@@ -147,9 +147,7 @@ fn veths(survey: &Survey, network: &Network, tenants: &[Tenant]) -> Vec<Leftover
     }
     let seen_inside = |outer: &Link| {
         let mut inner = survey.namespaces.iter().flat_map(|seen| &seen.links);
-        inner.any(|link| {
-            link.elsewhere && link.peer == Some(outer.index) && outer.peer == Some(link.index)
-        })
+        inner.any(|link| link.is_other_end_of(outer))
     };
     survey
         .links
