@@ -96,7 +96,7 @@ fn a_plugin_missing_at_teardown_leaves_a_ghost_that_is_collected() {
     let run = lab.container("c", &["n"]).ip(ADDRESS);
     run.option(PORTS[0], PORTS[1]).start();
     let plugin = "/usr/libexec/netavark/berth";
-    lab.sh(&format!("umount {plugin}; rm {plugin}"));
+    lab.sh(&format!("umount --lazy {plugin}; rm {plugin}"));
     lab.remove_at_last("c");
     assert!(lab.dns_entries("n").contains_key("c"), "nobody removed it");
     lab.sh(&format!("cp /usr/local/bin/berth {plugin}"));
