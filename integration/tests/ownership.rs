@@ -104,6 +104,35 @@ fn a_plugin_missing_at_teardown_leaves_a_ghost_that_is_collected() {
     only_bystander_is_left(&lab, &network);
 }
 
+/// The bridge has no port any more, and still there are rules of two containers.
+#[test]
+fn several_ghosts_without_interfaces_leave_no_published_port() {
+    let lab = Lab::start();
+    let network = lab.network(Driver::Berth, "n", &SUBNET);
+    let run = |name: &str, ports: &str| {
+        let run = lab.container(name, &["n"]);
+        run.option("--publish", ports).start();
+    };
+    for (name, ports) in [("one", "8080:80"), ("two", "7070:80"), ("three", "6060:80")] {
+        run(name, ports);
+    }
+    lab.sh("umount --lazy /run/netns/netns-*");
+    for name in ["one", "two"] {
+        lab.remove_at_last(name);
+    }
+    // The bridge goes with the third.
+    lab.remove_at_last("three");
+    wait_until("a collection of all", BOUND, || {
+        lab.cmd("berth").arg("gc").ok();
+        lab.leases(&network).of(&network).is_empty().then_some(())
+    });
+    assert!(!lab.ruleset().contains("dnat ip to"), "{}", lab.ruleset());
+    assert_eq!(lab.remembered_ports(&network).len(), 0);
+    run("one", "8080:80");
+    lab.remove("one");
+    lab.assert_clean(&network);
+}
+
 #[test]
 fn an_unmounted_namespace_is_collected() {
     let (lab, network) = with_bystander();
