@@ -42,8 +42,7 @@ fn says_in_one_line(outcome: &Outcome, what: &str) {
 #[track_caller]
 fn all_goes_on(lab: &Lab, network: &Network) {
     for name in ["c", "d"] {
-        lab.podman(["rm", "--force", "--ignore", "--time=0", name])
-            .run();
+        lab.remove_at_last(name);
     }
     // A podman may be at work a moment longer.
     wait_until("a collection of the rest", BOUND, || {

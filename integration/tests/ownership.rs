@@ -224,10 +224,7 @@ fn a_container_in_anothers_namespace_keeps_the_address_of_the_dead() {
     lab.container("other", &["n"]).ip(ADDRESS).fails(TAKEN);
     lab.remove("other");
     assert_eq!(lab.addresses("guest", "eth0"), [ip(ADDRESS)]);
-    lab.podman(["rm", "--force", "--depend", "--time=0", "c"])
-        .run();
-    lab.podman(["rm", "--force", "--ignore", "--time=0", "guest", "c"])
-        .run();
+    lab.remove_at_last("guest");
     lab.remove_at_last("c");
     lab.cmd("berth").arg("gc").ok();
     only_bystander_is_left(&lab, &network);
