@@ -111,7 +111,14 @@ impl Lab {
     /// If it takes more than three times.
     #[track_caller]
     pub fn remove_at_last(&self, name: &str) {
-        let remove = || self.podman(["rm", "--force", "--time=0", name]);
+        // By its whole id: once it is gone, its name may be the beginning of another's.
+        let filter = format!("name=^{name}$");
+        let ps = ["ps", "--all", "--no-trunc", "--format={{.ID}}", "--filter"];
+        let id = self.podman(ps).arg(filter).ok();
+        if id.is_empty() {
+            return;
+        }
+        let remove = || self.podman(["rm", "--force", "--time=0", &id]);
         for _ in 0..2 {
             if remove().run().status.success() {
                 return;

@@ -142,13 +142,33 @@ pub fn teardown(
     plan: &Plan<'_>,
     namespace: &Path,
 ) -> Result<(), String> {
-    match run(
-        netavark,
-        delegation,
-        "teardown",
-        namespace,
-        &plan.teardown_request(),
-    ) {
+    let failure = match teardown_once(netavark, delegation, plan, namespace) {
+        Err(failure) if failure.contains(FIREWALL_FAILED) => failure,
+        done => return done,
+    };
+    log::debug!("tearing down once more: {failure}");
+    let stand_in = StandIn::new(&plan.exec.network_options.interface_name);
+    let stand_in = stand_in.map_err(|error| crate::chain(&error))?;
+    teardown_once(netavark, delegation, plan, &stand_in.path())
+}
+
+/// What netavark says when nft refuses the whole batch of changes.
+///
+/// With the last port of a bridge it removes the bridge, then the network's chains
+/// together with the container's rules; which nft refuses while rules of a dead
+/// container without an interface lead there. Without a bridge it removes the
+/// container's rules alone, so that the second teardown succeeds where the first
+/// did not (seen with netavark 1.14).
+const FIREWALL_FAILED: &str = "nftables error";
+
+fn teardown_once(
+    netavark: &Path,
+    delegation: &Delegation,
+    plan: &Plan<'_>,
+    namespace: &Path,
+) -> Result<(), String> {
+    let request = plan.teardown_request();
+    match run(netavark, delegation, "teardown", namespace, &request) {
         Ok(_) => Ok(()),
         Err(error) => error.serious().map_or(Ok(()), Err),
     }

@@ -17,7 +17,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-pub use addresses::{AddressesError, Interface, interfaces, on_this_host};
+pub use addresses::{Incomplete, on_this_host};
 pub use clock::{ClockError, boot_id, now, pid_namespace};
 pub use links::{Link, Peer, links, links_of, remove_link};
 pub use namespaces::{NamespaceFact, namespaces, own_namespace};
@@ -63,7 +63,7 @@ pub struct Evidence {
     pub files: HashMap<PathBuf, NamespaceKey>,
     /// What is inside the tenants' namespaces that somebody lives in; nothing is
     /// said of one that could not be looked into.
-    pub inside: HashMap<NamespaceKey, Vec<Interface>>,
+    pub inside: HashMap<NamespaceKey, Vec<Link>>,
 }
 
 impl Evidence {
@@ -132,9 +132,9 @@ impl Evidence {
             .iter()
             .find(|fact| fact.namespace == Some(key));
         if let Some(fact) = inhabitant.filter(|_| !self.inside.contains_key(&key))
-            && let Ok(interfaces) = interfaces(&fact.namespace_path())
+            && let Ok(links) = links_of(&fact.namespace_path())
         {
-            self.inside.insert(key, interfaces);
+            self.inside.insert(key, links);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A store that knows nothing yet, while containers run: it was lost, or the
-//! machine has booted. What their namespaces hold is adopted before anything else.
+//! machine has booted; or it does not know a network that is in use, because its
+//! configuration was removed and made again with another id. What namespaces hold
+//! is adopted before anything else.
 
 use std::path::{Path, PathBuf};
 
@@ -8,12 +10,13 @@ use crate::containers_conf::{ContainersConf, Environment};
 use crate::delegate::Caller;
 use crate::evidence::{self, PathFact};
 use crate::host;
+use crate::lease::Tenancy;
 use crate::protocol::PluginExec;
 use crate::store::Store;
-use crate::survey::{self, AdoptError, Place, Survey};
+use crate::survey::{self, AdoptError, Place, Survey, SurveyError};
 
 /// Adopts what live namespaces hold, unless that was done in the life of this
-/// store and boot. On return it is durable.
+/// store and boot, and for this network. On return it is durable.
 ///
 /// # Errors
 /// If not everything can be seen: then no address may be leased.
@@ -24,7 +27,7 @@ pub(super) fn recover(
     caller: &Caller,
     context: &Context<'_>,
 ) -> Result<(), LifecycleError> {
-    if store.is_surveyed() {
+    if store.is_surveyed() && !is_unknown_in_use(store, exec)? {
         return Ok(());
     }
     let network_config_dir = network_config_dir()?;
@@ -44,6 +47,20 @@ pub(super) fn recover(
     }
     survey::adopt(store, &survey, &caller.delegation, context.now)?;
     Ok(())
+}
+
+/// Returns whether the store has never leased an address of a network, but its
+/// interface is on the host, so that containers may be on it.
+fn is_unknown_in_use(store: &Store<'_>, exec: &PluginExec) -> Result<bool, LifecycleError> {
+    let id = Tenancy::from(exec).network_id;
+    if store.begin().networks()?.contains(&id) {
+        return Ok(false);
+    }
+    let Some(name) = &exec.network.network_interface else {
+        return Ok(false);
+    };
+    let links = evidence::links().map_err(|error| AdoptError::from(SurveyError::Links(error)))?;
+    Ok(links.iter().any(|link| link.name == *name))
 }
 
 /// Returns the directory of network configurations of the podman that called.

@@ -98,13 +98,11 @@ fn take_down_unleased(
     caller: &Caller,
     said: &[IpAddr],
 ) -> Result<(), String> {
-    let interfaces = evidence::interfaces(netns).unwrap_or_default();
+    let links = evidence::links_of(netns).unwrap_or_default();
     let name = &exec.network_options.interface_name;
-    let named = interfaces
-        .iter()
-        .filter(|interface| interface.name == *name);
-    let seen: Vec<_> = named.filter_map(|interface| interface.address).collect();
-    let of_network: Vec<_> = seen.into_iter().filter(|a| is_within(exec, *a)).collect();
+    let named = links.into_iter().filter(|link| link.name == *name);
+    let mut of_network: Vec<_> = named.flat_map(|link| link.addresses).collect();
+    of_network.retain(|address| is_within(exec, *address));
     let in_place = !of_network.is_empty();
     let plan = Plan {
         exec,

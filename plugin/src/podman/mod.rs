@@ -8,6 +8,7 @@ mod lock;
 mod rootless;
 
 use std::env;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -49,6 +50,13 @@ pub enum PodmanError {
         .0.display()
     )]
     StateDirectory(PathBuf),
+    /// A directory that was named is none.
+    #[error(
+        "found no directory {}; name the one that podman is told, or none for the podman \
+         without options",
+        .0.display()
+    )]
+    NoDirectory(PathBuf, #[source] io::Error),
 }
 
 /// A Podman installation, of root or of one user.

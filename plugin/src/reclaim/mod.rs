@@ -162,8 +162,8 @@ pub fn take_down(netavark: &Path, tenant: &Tenant) -> Result<(), Left> {
 fn interface_remains(tenant: &Tenant) -> bool {
     let namespace = &tenant.namespace;
     match evidence::examine(&namespace.path) {
-        fact if fact == there(namespace) => evidence::interfaces(&namespace.path)
-            .map_or(true, |interfaces| verdict::is_among(tenant, &interfaces)),
+        fact if fact == there(namespace) => evidence::links_of(&namespace.path)
+            .map_or(true, |links| verdict::is_among(tenant, &links)),
         PathFact::Missing | PathFact::There(_) => false,
         PathFact::Unreadable(_) => true,
     }

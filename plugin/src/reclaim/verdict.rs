@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::evidence::{Evidence, Interface, NamespaceKey, PathFact, ProcessFact};
+use crate::evidence::{Evidence, Link, NamespaceKey, PathFact, ProcessFact};
 use crate::lease::{Moment, Namespace, Tenant};
 
 /// How long a container may take from its lease to its first process while the
@@ -157,28 +157,22 @@ fn inhabitant<'a>(
 
 /// Returns whether the tenant's interface is in its namespace, or may be.
 fn may_hold_addresses(tenant: &Tenant, evidence: &Evidence) -> bool {
-    let interfaces = evidence.inside.get(&key(&tenant.namespace));
-    interfaces.is_none_or(|interfaces| is_among(tenant, interfaces))
+    let links = evidence.inside.get(&key(&tenant.namespace));
+    links.is_none_or(|links| is_among(tenant, links))
 }
 
 /// Returns whether a tenant's interface is among those of a namespace: one with
 /// an address of its, whatever it is called by now, or one of its name that has
 /// no address yet. One of its name with other addresses is another network's.
-pub(super) fn is_among(tenant: &Tenant, interfaces: &[Interface]) -> bool {
+pub(super) fn is_among(tenant: &Tenant, links: &[Link]) -> bool {
     let name = tenant.tenancy.interface.as_str();
-    let addresses = |interface: &Interface| interface.address.filter(|a| !is_link_local(*a));
-    if interfaces
-        .iter()
-        .filter_map(addresses)
-        .any(|address| tenant.holds(address))
-    {
-        return true;
-    }
-    let mut named = interfaces
-        .iter()
-        .filter(|interface| interface.name == name)
-        .peekable();
-    named.peek().is_some() && named.all(|interface| addresses(interface).is_none())
+    let own = |link: &Link| {
+        let addresses = link.addresses.iter().copied();
+        addresses.filter(|a| !is_link_local(*a)).collect::<Vec<_>>()
+    };
+    let holds = |link: &Link| own(link).into_iter().any(|address| tenant.holds(address));
+    let is_bare = |link: &Link| link.name == name && own(link).is_empty();
+    links.iter().any(|link| holds(link) || is_bare(link))
 }
 
 /// Returns whether the kernel gives an interface such an address by itself.

@@ -98,7 +98,7 @@ pub fn leftovers(survey: &Survey, tenants: &[Tenant]) -> Vec<Leftover> {
     }
     let mut found = namespace_files(survey, tenants);
     for network in &survey.networks {
-        let veths = veths(survey, network);
+        let veths = veths(survey, network, tenants);
         let records = stale_records(survey, network, tenants);
         let bridge = idle_bridge(survey, network, tenants).filter(|_| records.is_empty());
         found.extend(veths);
@@ -133,10 +133,18 @@ fn namespace_files(survey: &Survey, tenants: &[Tenant]) -> Vec<Leftover> {
     files
 }
 
-fn veths(survey: &Survey, network: &Network) -> Vec<Leftover> {
+fn veths(survey: &Survey, network: &Network, tenants: &[Tenant]) -> Vec<Leftover> {
     let Some(bridge) = bridge(survey, network) else {
         return Vec::new();
     };
+    // Where some of the processes cannot be seen, nor can all namespaces.
+    let is_elsewhere = |tenant: &Tenant| {
+        tenant.tenancy.network_id.as_str() == network.id
+            && tenant.pid_namespace != survey.evidence.pid_namespace
+    };
+    if tenants.iter().any(is_elsewhere) {
+        return Vec::new();
+    }
     let seen_inside = |outer: &Link| {
         let mut inner = survey.namespaces.iter().flat_map(|seen| &seen.links);
         inner.any(|link| link.peer == Some(Peer::Host(outer.index)))
@@ -158,10 +166,13 @@ fn veths(survey: &Survey, network: &Network) -> Vec<Leftover> {
 }
 
 fn stale_records(survey: &Survey, network: &Network, tenants: &[Tenant]) -> Vec<Leftover> {
+    // DNS names are kept by the network's name, which an earlier network may have
+    // had as well, with tenants that are left of it or live.
     let of_network = || {
-        tenants
-            .iter()
-            .filter(|t| t.tenancy.network_id.as_str() == network.id)
+        tenants.iter().filter(|tenant| {
+            tenant.tenancy.network_id.as_str() == network.id
+                || tenant.network_name.as_str() == network.name
+        })
     };
     let mut stale: Vec<Record> = survey.records_of(network).to_vec();
     stale.retain(|record| of_network().all(|t| t.tenancy.container_id != record.container_id));

@@ -70,6 +70,8 @@ fn survey(namespace: NamespaceFact) -> Survey {
         own: (4, 1),
         ..Survey::default()
     };
+    // As of the fixture's tenants.
+    survey.evidence.pid_namespace = 9;
     let (path, key) = (namespace.path.clone(), namespace.key);
     survey.evidence.named.insert(key, path.clone());
     survey.evidence.files.insert(path, key);
@@ -202,6 +204,13 @@ fn a_port_of_the_bridge_is_left_over_when_no_namespace_has_its_other_end() {
     seen.namespaces.clear();
     let veth = "interface veth0 on network n without a container";
     assert_eq!(left(&seen, &live), [veth]);
+    seen.evidence.pid_namespace = 8;
+    assert_eq!(
+        left(&seen, &live),
+        [""; 0],
+        "there are processes out of sight"
+    );
+    seen.evidence.pid_namespace = 9;
     seen.links[1].name = "uplink".into();
     assert_eq!(left(&seen, &live), [""; 0]);
     seen.links[1] = Link {

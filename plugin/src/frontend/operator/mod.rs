@@ -10,7 +10,7 @@ mod rebuild;
 
 use std::io::{self, Write};
 use std::panic;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -83,11 +83,24 @@ impl Place {
     /// Enters ([`Place::enter`]) and finds the Podman that is meant.
     ///
     /// # Errors
-    /// As [`enter_if_needed`] and [`Podman::find`].
+    /// As [`enter_if_needed`] and [`Podman::find`]; also if a directory that is named
+    /// is not there.
     pub fn podman(&self) -> Result<Podman, PodmanError> {
         self.enter()?;
-        Podman::find(self.run_dir.as_deref(), self.config_dir.as_deref())
+        let run_dir = self.run_dir.as_deref().map(existing).transpose()?;
+        let config_dir = self.config_dir.as_deref().map(existing).transpose()?;
+        Podman::find(run_dir.as_deref(), config_dir.as_deref())
     }
+}
+
+/// Returns a directory that was named, as an absolute path. One that is not there is
+/// a slip: at another place we would make a store that nobody ever looks into.
+fn existing(path: &Path) -> Result<PathBuf, PodmanError> {
+    let no_directory = |reason: io::Error| PodmanError::NoDirectory(path.to_owned(), reason);
+    if !path.metadata().map_err(no_directory)?.is_dir() {
+        return Err(no_directory(io::ErrorKind::NotADirectory.into()));
+    }
+    std::path::absolute(path).map_err(no_directory)
 }
 
 /// Runs a command to its end and returns the program's exit code.

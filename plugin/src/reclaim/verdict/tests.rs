@@ -79,15 +79,20 @@ impl World {
 
     /// What is inside the namespace: `NAME ADDRESS`, or `NAME` alone.
     fn inside(mut self, interfaces: &[&str]) -> Self {
-        let interface = |text: &&str| {
+        let mut links: Vec<Link> = Vec::new();
+        for text in interfaces {
             let (name, address) = text.split_once(' ').unwrap_or((text, ""));
-            Interface {
-                name: name.into(),
-                address: address.parse().ok(),
-            }
-        };
-        let interfaces = interfaces.iter().map(interface).collect();
-        self.0.inside.insert(HERE, interfaces);
+            let at = links.iter().position(|link| link.name == name);
+            let at = at.unwrap_or_else(|| {
+                links.push(Link {
+                    name: name.into(),
+                    ..Link::default()
+                });
+                links.len() - 1
+            });
+            links[at].addresses.extend(address.parse::<IpAddr>());
+        }
+        self.0.inside.insert(HERE, links);
         self
     }
 
