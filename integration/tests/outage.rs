@@ -30,6 +30,8 @@ with_driver!(
     an_address_and_its_firewall_rules_are_free_again_after_the_namespace_was_unmounted,
     a_container_can_be_removed_after_its_netavark_was_replaced,
     a_full_pool_of_ghosts_is_free_again,
+    the_firewall_rules_go_when_netavark_dies_half_way_through_its_teardown,
+    the_last_interface_goes_although_a_ghost_without_one_has_rules,
 );
 
 with_each_driver!(an_address_is_free_again_after_conmon_and_container_are_killed);
@@ -220,5 +222,46 @@ fn an_address_and_its_firewall_rules_are_free_again_after_the_namespace_was_unmo
     run().start();
     assert_eq!(lab.addresses("c", "eth0"), [ip(ADDRESS)]);
     lab.remove("c");
+    lab.assert_clean(&network);
+}
+
+fn the_firewall_rules_go_when_netavark_dies_half_way_through_its_teardown(driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &SUBNET);
+    let run = lab.container("c", &["n"]).ip(ADDRESS);
+    run.option("--publish", "8080:80").start();
+    let script = format!(
+        r#"#!/bin/bash
+# In netavark's place for the plugin: the first teardown gets as far as the interface.
+if mkdir /opt/half 2>/dev/null; then
+  nsenter --net="${{@: -1}}" ip link delete eth0
+  kill -9 $$
+fi
+exec {} "$@"
+"#,
+        lab.netavark()
+    );
+    lab.write_executable("/opt/dying", &script);
+    let remove = lab.podman(["rm", "--force", "--time=0", "c"]);
+    remove.env("BERTH_NETAVARK", "/opt/dying").ok();
+    assert_eq!(lab.names("/opt/half"), [""; 0], "it has died");
+    lab.assert_clean(&network);
+}
+
+/// netavark removes the chain of published ports with the last interface, all or
+/// nothing, and fails while somebody else's rules are in it.
+fn the_last_interface_goes_although_a_ghost_without_one_has_rules(driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &SUBNET);
+    let run = |name, port| lab.container(name, &["n"]).option("--publish", port);
+    run("ghost", "8080:80").dies(Death::PodmanAfterNetavark);
+    lab.remove("ghost");
+    lab.remove_empty_namespaces();
+    run("last", "8081:80").start();
+    lab.remove("last");
+    let rules = lab.ruleset();
+    assert!(rules.contains("8080"), "the ghost's are there:\n{rules}");
+    assert!(!rules.contains("8081"), "those of the last:\n{rules}");
+    lab.cmd("berth").args(["gc", "--now"]).ok();
     lab.assert_clean(&network);
 }

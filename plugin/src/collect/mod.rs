@@ -211,6 +211,15 @@ impl Collector<'_> {
     ) -> Result<bool, CollectError> {
         let caller = &self.podman.caller;
         let until = Instant::now() + TURN;
+        // netavark removes a network's chains together with its last interface, and
+        // cannot while another container's rules are in them: those go first.
+        let (records, others): (Vec<_>, Vec<_>) = plan
+            .clear
+            .iter()
+            .partition(|leftover| matches!(leftover, Leftover::Record { .. }));
+        if !self.clear(&records, until) {
+            return Ok(false);
+        }
         for (tenant, cause) in &plan.reclaim {
             if Instant::now() >= until {
                 return Ok(false);
@@ -221,12 +230,17 @@ impl Collector<'_> {
                 Err(error) => self.report.failures.push(crate::chain(&error)),
             }
         }
-        for leftover in &plan.clear {
+        Ok(self.clear(&others, until))
+    }
+
+    /// Clears away what no lease speaks of, and returns whether that was all.
+    fn clear(&mut self, leftovers: &[&Leftover], until: Instant) -> bool {
+        for leftover in leftovers {
             if Instant::now() >= until {
-                return Ok(false);
+                return false;
             }
-            self.tried_leftovers.push(leftover.clone());
-            match clear::clear(leftover, caller) {
+            self.tried_leftovers.push((*leftover).clone());
+            match clear::clear(leftover, &self.podman.caller) {
                 Ok(()) => self.report.cleared.push(leftover.to_string()),
                 Err(reason) => {
                     let failure = format!("failed to clear away {leftover}: {reason}");
@@ -234,7 +248,7 @@ impl Collector<'_> {
                 }
             }
         }
-        Ok(true)
+        true
     }
 
     /// Notes in the store what was done, and forgets networks that are gone.

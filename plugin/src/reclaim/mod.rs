@@ -138,6 +138,10 @@ pub enum Left {
 /// Takes a tenant's plumbing down with its stored request: in its namespace if
 /// the interface is there, else by a stand-in.
 ///
+/// netavark may be killed half-way, or fail because of what another ghost left: its
+/// nftables driver removes a network's chain with the last interface, and all or
+/// nothing. Then a stand-in, which is nobody's last interface, takes down the rest.
+///
 /// # Errors
 /// What is left, but for what was gone already.
 pub fn take_down(netavark: &Path, tenant: &Tenant) -> Result<(), Left> {
@@ -154,7 +158,10 @@ pub fn take_down(netavark: &Path, tenant: &Tenant) -> Result<(), Left> {
             let renamed = || "netavark did not find it: it may have been renamed".to_owned();
             return Err(Left::Interface(done.err().unwrap_or_else(renamed)));
         }
-        return done.map_err(Left::Rest);
+        let Err(reason) = done else {
+            return Ok(());
+        };
+        log::debug!("trying again without the interface: {reason}");
     }
     delegate::teardown_in_stand_in(netavark, delegation, &plan).map_err(Left::Rest)
 }
