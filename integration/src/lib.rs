@@ -8,15 +8,24 @@
 //!
 //! Nothing here touches the host: see `integration/lab/start`.
 
+pub mod campaign;
 mod clean;
 mod command;
+pub mod crash;
 mod driver;
+mod ipam_db;
 pub mod kernel;
 mod lab;
 mod leases;
 pub mod outage;
 pub mod podman;
+pub mod processes;
 mod recorder;
+mod seed;
+pub mod storm;
+pub mod syscalls;
+pub mod tally;
+pub mod torture;
 mod wait;
 
 pub use command::{Cmd, Outcome};
@@ -24,6 +33,7 @@ pub use driver::Driver;
 pub use lab::{Lab, debian_file};
 pub use leases::{HeldAddress, Leases};
 pub use podman::{Container, Network};
+pub use seed::{SEED_VARIABLE, seed};
 pub use wait::wait_until;
 
 /// Makes a `#[test]` for each driver of functions that take a [`Driver`].
