@@ -7,6 +7,7 @@ pub mod allocator;
 pub mod collect;
 pub mod containers_conf;
 pub mod delegate;
+pub mod doctor;
 pub mod evidence;
 pub mod frontend;
 pub mod host;

@@ -1,7 +1,10 @@
-//! Prints berth's store as JSON: `lab-store [NETWORK-ID…]`.
+//! Prints berth's store as JSON: `lab-store [NETWORK-ID…]`: all tenants, the holds
+//! of the networks named, and whatever contradicts itself.
 //!
-//! All tenants, the holds of the networks named, and whatever contradicts itself.
-//! It reads `$BERTH_STATE_DIR`, by default where berth keeps its state as root. A
+//! Or damages it: `lab-store delete|garble TABLE TEXT` deletes the entries of a table
+//! whose key has this text in it, or spoils their values, and prints how many.
+//!
+//! It takes `$BERTH_STATE_DIR`, by default where berth keeps its state as root. A
 //! store that is not there yet is an empty one.
 #![allow(
     clippy::print_stdout,
@@ -14,11 +17,38 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use berth::evidence;
-use berth::store::{LockFile, Store};
+use berth::store::{LockFile, STORE, Store};
 use serde_json::{Value, json};
 
+/// The tables, by the first byte of their keys, from 1.
+const TABLES: [&str; 11] = [
+    "meta",
+    "pool",
+    "cursor",
+    "free",
+    "expiry",
+    "yield",
+    "holder-id",
+    "holder-name",
+    "hold",
+    "lease",
+    "tenant",
+];
+
+type Failure = Box<dyn std::error::Error>;
+
 fn main() -> ExitCode {
-    match read() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let done = match words[..] {
+        ["delete", table, text] => damage(table, text, |_| None),
+        ["garble", table, text] => damage(table, text, |mut value| {
+            value.iter_mut().for_each(|byte| *byte ^= 1);
+            Some(value)
+        }),
+        _ => read(&arguments),
+    };
+    match done {
         Ok(store) => {
             println!("{store:#}");
             ExitCode::SUCCESS
@@ -30,11 +60,48 @@ fn main() -> ExitCode {
     }
 }
 
-fn read() -> Result<Value, Box<dyn std::error::Error>> {
-    let directory = env::var_os("BERTH_STATE_DIR").map_or_else(
+fn directory() -> PathBuf {
+    env::var_os("BERTH_STATE_DIR").map_or_else(
         || PathBuf::from("/run/containers/networks/berth"),
         PathBuf::from,
-    );
+    )
+}
+
+/// Changes the values of some entries, behind the store's back.
+fn damage(
+    table: &str,
+    text: &str,
+    change: impl Fn(Vec<u8>) -> Option<Vec<u8>>,
+) -> Result<Value, Failure> {
+    let place = TABLES.iter().position(|name| *name == table);
+    let prefix = u8::try_from(place.ok_or("no such table")? + 1)?;
+    let directory = directory();
+    let mut lock = LockFile::open(&directory)?;
+    let _guard = lock.acquire(Duration::from_secs(10), "lab-store")?;
+    // As the store itself opens it: sled keeps these with the files.
+    let db = sled::Config::new()
+        .path(directory.join(STORE))
+        .mode(sled::Mode::LowSpace)
+        .use_compression(false)
+        .open()?;
+    let mut changed = 0;
+    for entry in db.scan_prefix([prefix]) {
+        let (key, value) = entry?;
+        if !String::from_utf8_lossy(&key).contains(text) {
+            continue;
+        }
+        changed += 1;
+        match change(value.to_vec()) {
+            Some(value) => db.insert(key, value)?,
+            None => db.remove(key)?,
+        };
+    }
+    db.flush()?;
+    Ok(json!(changed))
+}
+
+fn read(networks: &[String]) -> Result<Value, Failure> {
+    let directory = directory();
     if !directory.exists() {
         return Ok(json!({"tenants": [], "holds": [], "violations": []}));
     }
@@ -43,7 +110,7 @@ fn read() -> Result<Value, Box<dyn std::error::Error>> {
     let store = Store::open(&directory, guard, &evidence::boot_id()?, evidence::now()?)?;
     let transaction = store.begin();
     let mut holds = Vec::new();
-    for network in env::args().skip(1) {
+    for network in networks {
         for (address, hold) in transaction.holds(&network.as_str().into())? {
             holds.push(json!({"network": network, "address": address, "hold": hold}));
         }

@@ -100,33 +100,43 @@ fn command_line(parent: &ProcessFact) -> Option<Delegation> {
 /// # Errors
 /// If no netavark executable can be found.
 pub fn uncalled(environment: &Environment, conf: &ContainersConf) -> Result<Caller, DelegateError> {
-    let directories = &conf.helper_binaries_dir;
-    let helper = |name| {
-        let mut paths = directories.iter().map(|dir| dir.join(name));
-        paths.find(|path| path.is_file())
-    };
+    let netavark = named().or_else(|| helper(conf, "netavark"));
+    let netavark = netavark.ok_or_else(|| DelegateError::NotFound {
+        directories: conf.helper_binaries_dir.clone(),
+    })?;
+    Ok(with_netavark(netavark, environment, conf))
+}
+
+/// As [`uncalled`], with this netavark, whether it is there or not.
+pub fn with_netavark(
+    netavark: PathBuf,
+    environment: &Environment,
+    conf: &ContainersConf,
+) -> Caller {
     let rootless = environment.rootless();
     let runtime = environment.path("XDG_RUNTIME_DIR").filter(|_| rootless);
-    let netavark = named().or_else(|| helper("netavark"));
-    let netavark = netavark.ok_or_else(|| DelegateError::NotFound {
-        directories: directories.clone(),
-    })?;
     let delegation = Delegation {
         config: runtime
             .unwrap_or_else(|| "/run".into())
             .join("containers/networks"),
         rootless,
-        aardvark_binary: helper("aardvark-dns"),
+        aardvark_binary: helper(conf, "aardvark-dns"),
         firewall_driver: env::var("NETAVARK_FW")
             .ok()
             .or_else(|| conf.firewall_driver.clone()),
         dns_port: env::var("NETAVARK_DNS_PORT").ok(),
     };
-    Ok(Caller {
+    Caller {
         netavark,
         delegation,
         starter: None,
-    })
+    }
+}
+
+/// Returns the helper binary of this name that Podman would take.
+fn helper(conf: &ContainersConf, name: &str) -> Option<PathBuf> {
+    let mut paths = conf.helper_binaries_dir.iter().map(|dir| dir.join(name));
+    paths.find(|path| path.is_file())
 }
 
 /// Returns the executable of a process. If its file was replaced since, as by

@@ -20,7 +20,7 @@ use serde_json::Value;
 use thiserror::Error;
 use wait_timeout::ChildExt;
 
-pub use caller::{Caller, NETAVARK_VARIABLE, caller, uncalled};
+pub use caller::{Caller, NETAVARK_VARIABLE, caller, uncalled, with_netavark};
 pub use request::{Plan, SeveralPerSubnet};
 pub use standin::{StandIn, StandInError};
 
@@ -203,38 +203,49 @@ fn run(
     })?
 }
 
-/// Runs a command to its end, within [`PATIENCE`], and returns what it wrote.
-///
-/// Input and output are files in memory: neither side can block the other, and
-/// an early exit of netavark cannot break a pipe. Its standard error is ours,
-/// which is the user's terminal. It runs in a process group of its own, so that
-/// a Ctrl-C at that terminal does not stop it half-way.
+/// Runs netavark to its end, within [`PATIENCE`], and returns what it wrote.
 fn answer(
-    mut command: Command,
+    command: Command,
     verb: &'static str,
     input: &[u8],
 ) -> Result<(ExitStatus, String), DelegateError> {
     let netavark = PathBuf::from(command.get_program());
-    let failed = |source| DelegateError::Run {
-        netavark: netavark.clone(),
-        source,
-    };
-    let mut output = memory(b"").map_err(failed)?;
+    match ask(command, input, PATIENCE) {
+        Ok(Some(answer)) => Ok(answer),
+        Ok(None) => Err(DelegateError::TimedOut { netavark, verb }),
+        Err(source) => Err(DelegateError::Run { netavark, source }),
+    }
+}
+
+/// Runs a command to its end and returns how it ended and what it wrote, or
+/// `None` if it did not end within `patience` and was killed.
+///
+/// Input and output are files in memory: neither side can block the other, and
+/// an early exit cannot break a pipe. Its standard error is ours, which is the
+/// user's terminal, unless the command says otherwise. It runs in a process group
+/// of its own, so that a Ctrl-C at that terminal does not stop it half-way.
+///
+/// # Errors
+/// If it cannot be started or waited for.
+pub(crate) fn ask(
+    mut command: Command,
+    input: &[u8],
+    patience: Duration,
+) -> io::Result<Option<(ExitStatus, String)>> {
+    let mut output = memory(b"")?;
     command
-        .stdin(Stdio::from(memory(input).map_err(failed)?))
-        .stdout(Stdio::from(output.try_clone().map_err(failed)?))
+        .stdin(Stdio::from(memory(input)?))
+        .stdout(Stdio::from(output.try_clone()?))
         .process_group(0);
-    let mut child = command.spawn().map_err(failed)?;
-    let Some(status) = child.wait_timeout(PATIENCE).map_err(failed)? else {
-        child.kill().and_then(|()| child.wait()).map_err(failed)?;
-        return Err(DelegateError::TimedOut { netavark, verb });
+    let mut child = command.spawn()?;
+    let Some(status) = child.wait_timeout(patience)? else {
+        child.kill().and_then(|()| child.wait())?;
+        return Ok(None);
     };
     let mut bytes = Vec::new();
-    let read = output
-        .rewind()
-        .and_then(|()| output.read_to_end(&mut bytes));
-    read.map_err(failed)?;
-    Ok((status, String::from_utf8_lossy(&bytes).into_owned()))
+    output.rewind()?;
+    output.read_to_end(&mut bytes)?;
+    Ok(Some((status, String::from_utf8_lossy(&bytes).into_owned())))
 }
 
 /// Returns what an answer says, or `None` if it is not one.

@@ -15,7 +15,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::SockaddrStorage;
 use thiserror::Error;
 
-use super::{Evidence, NamespaceKey};
+use super::{Evidence, NamespaceKey, PathFact, examine};
 
 /// Failure to look into a namespace.
 #[derive(Debug, Error)]
@@ -59,24 +59,28 @@ pub fn on_this_host(evidence: &Evidence) -> Result<HashMap<IpAddr, PathBuf>, Add
     if let Some(doubt) = &evidence.unreadable {
         return Err(AddressesError::Incomplete(doubt.clone()));
     }
+    // All namespaces are on one device; other files are where one was mounted. Our
+    // own namespace tells which: there may be no process to be seen but us.
+    let own = PathBuf::from("/proc/self/ns/net");
+    let PathFact::There(own_key) = examine(&own) else {
+        return Err(AddressesError::Incomplete(format!(
+            "cannot examine {}",
+            own.display()
+        )));
+    };
     let mut seen: HashSet<NamespaceKey> = HashSet::new();
     let of_processes = evidence
         .processes
         .iter()
         .filter_map(|fact| Some((fact.namespace?, fact.namespace_path())));
-    // All namespaces are on one device; other files are where one was mounted.
-    let device = evidence
-        .processes
-        .iter()
-        .find_map(|fact| fact.namespace)
-        .map(|key| key.0);
-    let mounted = evidence
-        .named
-        .iter()
-        .filter(|(key, _)| Some(key.0) == device);
+    let mounted = evidence.named.iter().filter(|(key, _)| key.0 == own_key.0);
     let of_files = mounted.map(|(key, path)| (*key, path.clone()));
     let mut found = HashMap::new();
-    for (key, path) in of_processes.chain(of_files) {
+    for (key, path) in [(own_key, own)]
+        .into_iter()
+        .chain(of_processes)
+        .chain(of_files)
+    {
         if seen.insert(key) {
             let addresses = interfaces(&path)?
                 .into_iter()

@@ -122,6 +122,8 @@ fn is_ending(process: &procfs::process::Process) -> bool {
 #[cfg(test)]
 mod tests {
     use std::process::{Command, Stdio};
+    use std::thread;
+    use std::time::{Duration, Instant};
 
     use super::*;
 
@@ -133,7 +135,13 @@ mod tests {
             .spawn()
             .expect("sh runs");
         let pid = i32::try_from(child.id()).expect("a pid");
-        let seen = arguments(pid);
+        // In the midst of its exec, a process has none.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let mut seen = arguments(pid);
+        while seen.is_empty() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+            seen = arguments(pid);
+        }
         child.kill().and_then(|()| child.wait()).expect("it ends");
         assert_eq!(seen, ["sh", "-c", "read line", "name", ""]);
     }

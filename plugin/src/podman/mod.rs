@@ -75,13 +75,33 @@ impl Podman {
     ) -> Result<Self, PodmanError> {
         let environment = Environment::of_this_process();
         let conf = ContainersConf::load(&environment)?;
-        let mut caller = delegate::uncalled(&environment, &conf)?;
+        let caller = delegate::uncalled(&environment, &conf)?;
+        Self::of(
+            caller,
+            &environment,
+            &conf,
+            run_directory,
+            network_config_dir,
+        )
+    }
+
+    /// As [`Podman::find`], with what is known already.
+    ///
+    /// # Errors
+    /// If its directories cannot be told.
+    pub fn of(
+        mut caller: Caller,
+        environment: &Environment,
+        conf: &ContainersConf,
+        run_directory: Option<&Path>,
+        network_config_dir: Option<&Path>,
+    ) -> Result<Self, PodmanError> {
         if let Some(directory) = run_directory {
             directory.clone_into(&mut caller.delegation.config);
         }
         let network_config_dir = match network_config_dir {
             Some(directory) => directory.to_owned(),
-            None => host::network_config_dir(&environment, &conf, &[])?,
+            None => host::network_config_dir(environment, conf, &[])?,
         };
         let lock = if caller.delegation.rootless {
             network_config_dir.join("netavark.lock")

@@ -38,8 +38,8 @@ const FORMAT_FILE: &str = "format";
 /// How far the store was flushed, in the store's directory.
 const WITNESS_FILE: &str = "witness";
 
-/// Where a store is made before it gets its name.
-const UNFINISHED: &str = "leases.sled.new";
+/// Name of a store that is being made, in its state directory.
+pub const UNFINISHED: &str = "leases.sled.new";
 
 /// What sled keeps in memory. Its default of 1 GiB is an error in small cgroups.
 const CACHE_BYTES: u64 = 8 << 20;
@@ -412,7 +412,11 @@ fn message(panic: &(dyn std::any::Any + Send)) -> String {
 fn refused(action: &'static str, dir: &Path, path: &Path, error: sled::Error) -> StoreError {
     match error {
         sled::Error::Io(source) => failed(action, path, source),
-        sled::Error::Corruption { .. } => damaged(dir, format!("sled cannot {action} it: {error}")),
+        sled::Error::Corruption { .. } => {
+            let said = error.to_string();
+            let said = said.trim_end_matches(" backtrace ()");
+            damaged(dir, format!("sled cannot {action} it: {said}"))
+        }
         sled::Error::CollectionNotFound(_)
         | sled::Error::Unsupported(_)
         | sled::Error::ReportableBug(_) => StoreError::Engine {

@@ -17,7 +17,7 @@ use fd_lock::{RwLock, RwLockWriteGuard};
 use super::error::StoreError;
 
 /// Name of the lock file in the state directory.
-const LOCK: &str = "lock";
+pub const LOCK: &str = "lock";
 
 /// Pause between two attempts. Podman serialises us, so contention is with an
 /// operator's command or a collection, which take milliseconds.

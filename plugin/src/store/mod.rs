@@ -14,7 +14,8 @@
 //! One sled tree holds all tables (`codec` lists them): records of tenants,
 //! leases and holds, and what is derived from them so that nothing is ever
 //! searched: free extents, indexes of the holds. A transaction changes all of it
-//! at once or not at all; [`Store::check`] lists where the parts disagree.
+//! at once or not at all; [`Store::check`] lists where the parts disagree, and
+//! [`Store::repair`] makes them agree again.
 //!
 //! Never: unlink the lock, write before the lock is held, replace or repair a
 //! store that cannot be read, or return an error as an absence.
@@ -29,6 +30,7 @@ mod leases;
 mod lock;
 mod meta;
 mod overlay;
+mod repair;
 mod shelf;
 #[cfg(test)]
 mod tests;
@@ -39,9 +41,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 pub use check::Violation;
+pub use engine::UNFINISHED;
 pub use error::StoreError;
-pub use lock::{LockFile, LockGuard};
+pub use lock::{LOCK, LockFile, LockGuard};
 pub use meta::{Collection, EmptyNamespace};
+pub use repair::{Lookout, Repair};
 pub use shelf::NetworkShelf;
 pub use transaction::Transaction;
 
@@ -52,8 +56,8 @@ use overlay::Ordered;
 
 use crate::lease::Moment;
 
-/// Name of the store in the state directory.
-const STORE: &str = "leases.sled";
+/// Name of the store in its state directory.
+pub const STORE: &str = "leases.sled";
 
 /// Version of everything in this module. Formats so far: 1.
 const FORMAT: u32 = 1;

@@ -56,6 +56,18 @@ impl<'s> Overlay<'s> {
         &self.staged
     }
 
+    /// Forgets staged changes that change nothing.
+    pub(super) fn keep_only_changes(&mut self) -> Result<(), StoreError> {
+        let mut changes = Writes::new();
+        for (key, change) in std::mem::take(&mut self.staged) {
+            if self.below.get(&key)? != change {
+                changes.insert(key, change);
+            }
+        }
+        self.staged = changes;
+        Ok(())
+    }
+
     /// Returns all entries whose key begins with the prefix, in key order.
     pub(super) fn scan(&self, prefix: &[u8]) -> Result<Vec<Entry>, StoreError> {
         let entries = self.below.scan(prefix)?;

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
+mod repair;
+
 use super::codec::{
     Table, address_key, address_payload, seal, seal_record, subnet_key, tenancy_key, unseal_record,
 };
@@ -270,6 +272,43 @@ fn leases_and_tenants_that_disagree_are_found() {
     );
 }
 
+/// Two records claim one address: whoever's lease it is keeps it, whatever the
+/// other gives back.
+#[test]
+fn nothing_is_released_that_is_leased_to_another() {
+    let claim = |store: &Store<'_>| {
+        edit::<Tenant>(store, tenancy_key(&tenancy("b")).unwrap(), |tenant| {
+            let mut holding = tenant.holdings[0];
+            holding.address = ip("10.0.0.2");
+            tenant.holdings.push(holding);
+        });
+    };
+    check(
+        |store| {
+            claim(store);
+            let mut transaction = store.begin();
+            let holding = transaction.holder(&tenancy("b")).unwrap().holdings[1];
+            let hold = Some(hold("b", 5, 1000));
+            let generation = holding.generation;
+            transaction
+                .release(&tenancy("b"), holding.address, generation, hold)
+                .unwrap();
+            transaction.commit(at(10)).unwrap();
+        },
+        &[],
+    );
+    check(
+        |store| {
+            claim(store);
+            let mut transaction = store.begin();
+            let kept = [(ip("10.0.0.4"), Kind::Dynamic)];
+            transaction.lease_to(tenant("b"), &kept).unwrap();
+            transaction.commit(at(10)).unwrap();
+        },
+        &[],
+    );
+}
+
 #[test]
 fn generations_that_were_never_given_out_or_twice_are_found() {
     let set = |store: &Store<'_>, generation: u64| {
@@ -391,8 +430,8 @@ fn a_value_that_was_changed_is_an_error_with_table_and_key() {
     let dir = tempfile::tempdir().unwrap();
     let expected = |what: &str| {
         format!(
-            "lease store {0}/leases.sled is damaged: {what}; stop the containers on berth's \
-             networks, move {0} aside, and start them again",
+            "lease store {0}/leases.sled is damaged: {what}; `berth rebuild` makes a new one \
+             from what runs",
             dir.path().display()
         )
     };

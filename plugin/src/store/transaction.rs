@@ -162,7 +162,11 @@ impl<'s> Transaction<'s> {
             let same = |old: &StoredPool| old.subnet == pool.subnet() && old.spans == pool.spans();
             if !stored.iter().any(same) {
                 self.forget_pool(network, pool.subnet())?;
-                self.build_pool(network, pool)?;
+                let stored = StoredPool {
+                    subnet: pool.subnet(),
+                    spans: pool.spans().to_vec(),
+                };
+                self.build_pool(network, &stored)?;
             }
         }
         self.expire(network, now)
@@ -203,7 +207,8 @@ impl<'s> Transaction<'s> {
         let held: Option<Tenant> = self.record(&tenant_key)?;
         let before = held.map_or_else(Vec::new, |tenant| tenant.holdings);
         for holding in &before {
-            if !wanted.iter().any(|(wish, _)| *wish == holding.address) {
+            let dropped = !wanted.iter().any(|(wish, _)| *wish == holding.address);
+            if dropped && !self.is_anothers(&tenant.tenancy, holding.address)? {
                 self.delete_lease(&network, holding.address)?;
                 self.give(&network, holding.address)?;
             }
@@ -283,12 +288,23 @@ impl<'s> Transaction<'s> {
         }
         tenant.holdings.remove(at);
         self.put_tenant(tenant_key, &tenant);
+        if self.is_anothers(tenancy, address)? {
+            // The records disagree (`Violation::HoldingWithoutLease`): whoever
+            // else has the lease keeps it.
+            return Ok(true);
+        }
         self.delete_lease(network, address)?;
         match hold {
             Some(hold) => self.put_hold(network, address, &hold)?,
             None => self.give(network, address)?,
         }
         Ok(true)
+    }
+
+    /// Returns whether the lease of an address is another tenancy's.
+    fn is_anothers(&self, tenancy: &Tenancy, address: IpAddr) -> Result<bool, StoreError> {
+        let lease = self.lease(&tenancy.network_id, address)?;
+        Ok(lease.is_some_and(|lease| lease.tenancy != *tenancy))
     }
 
     /// Remembers the last address leased dynamically from a subnet.
@@ -385,6 +401,12 @@ impl<'s> Transaction<'s> {
         self.overlay.put(Table::Meta.prefix(), Vec::new());
     }
 
+    /// Stages another highest generation, kept by the next commit.
+    pub(super) fn set_generation(&mut self, generation: u64) {
+        self.meta.generation = generation;
+        self.stage_meta();
+    }
+
     /// Returns what the store keeps of the network's pools, by subnet.
     pub(super) fn pools(&self, network: &NetworkId) -> Result<Rc<[StoredPool]>, StoreError> {
         if let Some(pools) = self.pools.borrow().get(network) {
@@ -440,17 +462,21 @@ impl<'s> Transaction<'s> {
     }
 
     /// Builds what is derived from a pool's spans, the leases and the holds.
-    fn build_pool(&mut self, network: &NetworkId, pool: &Pool) -> Result<(), StoreError> {
-        let subnet = pool.subnet();
+    pub(super) fn build_pool(
+        &mut self,
+        network: &NetworkId,
+        pool: &StoredPool,
+    ) -> Result<(), StoreError> {
+        let subnet = pool.subnet;
         let key = subnet_key(Table::Pool, network, subnet)?;
-        let value = seal(&key, &spans_payload(pool.spans()));
+        let value = seal(&key, &spans_payload(&pool.spans));
         self.overlay.put(key, value);
         let held = self.held_in(network, subnet)?;
         let mut taken = self.leased_in(network, subnet)?;
         taken.extend(&held);
         taken.sort_unstable();
         let free = subnet_key(Table::Free, network, subnet)?;
-        for extent in extents::remaining(pool.spans(), taken) {
+        for extent in extents::remaining(&pool.spans, taken) {
             extents::put(&mut self.overlay, &free, extent);
         }
         for address in held.into_iter().filter(|address| pool.offers(*address)) {
@@ -473,7 +499,7 @@ impl<'s> Transaction<'s> {
         Ok(())
     }
 
-    fn delete_all(&mut self, prefix: &[u8]) -> Result<(), StoreError> {
+    pub(super) fn delete_all(&mut self, prefix: &[u8]) -> Result<(), StoreError> {
         for (key, _) in self.overlay.scan(prefix)? {
             self.overlay.delete(key);
         }
@@ -492,9 +518,14 @@ impl<'s> Transaction<'s> {
         if tenant.holdings.is_empty() {
             self.overlay.delete(key);
         } else {
-            let value = seal_record(&key, tenant);
-            self.overlay.put(key, value);
+            self.write_tenant(key, tenant);
         }
+    }
+
+    /// Stores a tenant as it is.
+    pub(super) fn write_tenant(&mut self, key: Vec<u8>, tenant: &Tenant) {
+        let value = seal_record(&key, tenant);
+        self.overlay.put(key, value);
     }
 
     fn records<T: DeserializeOwned>(&self, prefix: &[u8]) -> Result<Vec<T>, StoreError> {

@@ -4,6 +4,7 @@
 //! Exit codes: 0 done and well, 1 something was found or could not be done, 2 the
 //! command line is wrong.
 
+mod doctor;
 mod gc;
 mod rebuild;
 
@@ -22,6 +23,8 @@ use crate::rebuild::RebuildError;
 /// The operator's commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Check the lease store and the installation; exit code 1 if there is a problem
+    Doctor(doctor::Doctor),
     /// Take back what dead containers hold: addresses, DNS names, interfaces, ports
     ///
     /// Looks twice, two seconds apart, and clears away what was nobody's both times.
@@ -79,6 +82,7 @@ impl Place {
 /// Runs a command to its end and returns the program's exit code.
 pub fn run(command: &Command) -> ExitCode {
     let done = panic::catch_unwind(|| match command {
+        Command::Doctor(arguments) => doctor::run(arguments),
         Command::Gc(arguments) => gc::run(arguments),
         Command::Rebuild(arguments) => rebuild::run(arguments),
     });

@@ -43,8 +43,13 @@ pub(super) fn run(arguments: &Rebuild) -> Result<(), Failure> {
         )?;
     }
     let count = rebuilt.adopted.len();
+    let containers = if count == 1 {
+        "container"
+    } else {
+        "containers"
+    };
     Ok(writeln!(
         stdout,
-        "the new lease store knows {count} containers; all go on as before"
+        "the new lease store knows {count} {containers}; all goes on as before"
     )?)
 }

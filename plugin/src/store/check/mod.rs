@@ -2,11 +2,14 @@
 //!
 //! Each is named in its [`Violation`]. Nothing is repaired here.
 
+mod violation;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
+
+pub use violation::Violation;
 
 use super::codec::{Table, split_network, tenancy_key, unseal, unseal_record};
 use super::error::StoreError;
@@ -17,253 +20,17 @@ use super::transaction::{StoredPool, Transaction, parse_pool};
 use crate::lease::{Hold, Lease, NetworkId, Tenancy, Tenant};
 use crate::pool::{Span, last_address};
 
-/// A contradiction within the store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Violation {
-    /// A lease names a tenancy of which there is no record.
-    LeaseWithoutTenant {
-        /// The network.
-        network: NetworkId,
-        /// The leased address.
-        address: IpAddr,
-        /// Who should hold it.
-        tenancy: Tenancy,
-    },
-    /// A lease's tenant does not list it, or with another generation or kind.
-    LeaseNotListed {
-        /// The network.
-        network: NetworkId,
-        /// The leased address.
-        address: IpAddr,
-        /// Its holder.
-        tenancy: Tenancy,
-    },
-    /// A tenant lists an address of which there is no lease, or another's.
-    HoldingWithoutLease {
-        /// The tenant.
-        tenancy: Tenancy,
-        /// The address it lists.
-        address: IpAddr,
-    },
-    /// A tenant lists an address twice.
-    HoldingTwice {
-        /// The tenant.
-        tenancy: Tenancy,
-        /// The address it lists.
-        address: IpAddr,
-    },
-    /// A tenant lists no address.
-    TenantWithoutHolding {
-        /// The tenant.
-        tenancy: Tenancy,
-    },
-    /// A tenant's record is filed under another tenancy.
-    TenantMisfiled {
-        /// The tenant as the record says.
-        tenancy: Tenancy,
-    },
-    /// An address is leased and held.
-    LeasedAndHeld {
-        /// The network.
-        network: NetworkId,
-        /// The address.
-        address: IpAddr,
-    },
-    /// A lease's generation is one that is yet to be given out.
-    GenerationAhead {
-        /// The network.
-        network: NetworkId,
-        /// The leased address.
-        address: IpAddr,
-        /// The lease's generation.
-        generation: u64,
-        /// The highest generation given out.
-        highest: u64,
-    },
-    /// Two leases have one generation.
-    GenerationTwice {
-        /// The network of the second.
-        network: NetworkId,
-        /// The address of the second.
-        address: IpAddr,
-        /// The generation.
-        generation: u64,
-    },
-    /// Two free extents overlap, or touch and are not one.
-    ExtentsNotApart {
-        /// The network.
-        network: NetworkId,
-        /// The subnet.
-        subnet: IpNetwork,
-        /// First address of the upper one.
-        first: IpAddr,
-    },
-    /// Addresses count as free, but are leased, held or not offered.
-    FreeInError {
-        /// The network.
-        network: NetworkId,
-        /// The subnet.
-        subnet: IpNetwork,
-        /// The lowest such addresses.
-        span: Span,
-    },
-    /// Addresses are offered and neither leased nor held, but do not count as free.
-    FreeMissing {
-        /// The network.
-        network: NetworkId,
-        /// The subnet.
-        subnet: IpNetwork,
-        /// The lowest such addresses.
-        span: Span,
-    },
-    /// Free extents of a subnet that has no pool.
-    FreeWithoutPool {
-        /// The network.
-        network: NetworkId,
-        /// The subnet.
-        subnet: IpNetwork,
-    },
-    /// A hold is missing from an index.
-    HoldNotIndexed {
-        /// The network.
-        network: NetworkId,
-        /// The held address.
-        address: IpAddr,
-        /// The index entry's table and key.
-        entry: String,
-    },
-    /// An index has an entry for a hold that is not there, or not like that.
-    IndexWithoutHold {
-        /// The index entry's table and key.
-        entry: String,
-    },
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let of = |tenancy: &Tenancy| {
-            format!(
-                "container {} (interface {}) on network {}",
-                tenancy.container_id.short(),
-                tenancy.interface,
-                tenancy.network_id
-            )
-        };
-        match self {
-            Self::LeaseWithoutTenant {
-                address, tenancy, ..
-            } => {
-                write!(
-                    f,
-                    "{address} is leased to {}, of which there is no record",
-                    of(tenancy)
-                )
-            }
-            Self::LeaseNotListed {
-                address, tenancy, ..
-            } => {
-                write!(
-                    f,
-                    "{address} is leased to {}, whose record does not list it so",
-                    of(tenancy)
-                )
-            }
-            Self::HoldingWithoutLease { tenancy, address } => {
-                write!(
-                    f,
-                    "{} lists {address}, which is not leased to it",
-                    of(tenancy)
-                )
-            }
-            Self::HoldingTwice { tenancy, address } => {
-                write!(f, "{} lists {address} twice", of(tenancy))
-            }
-            Self::TenantWithoutHolding { tenancy } => {
-                write!(f, "{} has a record but no address", of(tenancy))
-            }
-            Self::TenantMisfiled { tenancy } => {
-                write!(
-                    f,
-                    "the record of {} is filed under another name",
-                    of(tenancy)
-                )
-            }
-            Self::LeasedAndHeld { network, address } => {
-                write!(f, "{address} on network {network} is both leased and held")
-            }
-            Self::GenerationAhead {
-                network,
-                address,
-                generation,
-                highest,
-            } => write!(
-                f,
-                "the lease of {address} on network {network} has generation {generation}, \
-                 but the highest given out is {highest}"
-            ),
-            Self::GenerationTwice {
-                network,
-                address,
-                generation,
-            } => write!(
-                f,
-                "the lease of {address} on network {network} has generation {generation}, \
-                 which another lease has too"
-            ),
-            Self::ExtentsNotApart {
-                network,
-                subnet,
-                first,
-            } => write!(
-                f,
-                "the free extent of {subnet} on network {network} that begins with {first} \
-                 overlaps or touches the one below"
-            ),
-            Self::FreeInError {
-                network,
-                subnet,
-                span,
-            } => write!(
-                f,
-                "{span} of {subnet} on network {network} counts as free, but is leased, held or not offered"
-            ),
-            Self::FreeMissing {
-                network,
-                subnet,
-                span,
-            } => write!(
-                f,
-                "{span} of {subnet} on network {network} is offered and neither leased nor held, \
-                 but does not count as free"
-            ),
-            Self::FreeWithoutPool { network, subnet } => {
-                write!(
-                    f,
-                    "{subnet} on network {network} has free extents but no pool"
-                )
-            }
-            Self::HoldNotIndexed {
-                network,
-                address,
-                entry,
-            } => write!(
-                f,
-                "the hold on {address} on network {network} is missing from an index: {entry}"
-            ),
-            Self::IndexWithoutHold { entry } => {
-                write!(f, "an index names a hold that does not exist so: {entry}")
-            }
-        }
-    }
-}
-
-/// Everything there is, by network.
-#[derive(Default)]
-struct Contents {
-    leases: BTreeMap<(NetworkId, IpAddr), Lease>,
-    holds: BTreeMap<(NetworkId, IpAddr), Hold>,
-    tenants: BTreeMap<Tenancy, Tenant>,
-    pools: BTreeMap<NetworkId, Vec<StoredPool>>,
+/// Everything there is but what is derived.
+#[derive(Clone, Default)]
+pub(super) struct Contents {
+    /// Leases by network and address.
+    pub(super) leases: BTreeMap<(NetworkId, IpAddr), Lease>,
+    /// Holds by network and address.
+    pub(super) holds: BTreeMap<(NetworkId, IpAddr), Hold>,
+    /// Tenants by what their records say, wherever they are filed.
+    pub(super) tenants: BTreeMap<Tenancy, Tenant>,
+    /// Pools by network.
+    pub(super) pools: BTreeMap<NetworkId, Vec<StoredPool>>,
 }
 
 impl Contents {
@@ -293,8 +60,11 @@ pub(super) fn check(transaction: &Transaction<'_>) -> Result<Vec<Violation>, Sto
     Ok(found)
 }
 
-/// Reads everything but what is derived.
-fn read(transaction: &Transaction<'_>, found: &mut Vec<Violation>) -> Result<Contents, StoreError> {
+/// Reads everything but what is derived, and finds what is filed wrongly.
+pub(super) fn read(
+    transaction: &Transaction<'_>,
+    found: &mut Vec<Violation>,
+) -> Result<Contents, StoreError> {
     let mut contents = Contents {
         leases: transaction
             .all_leases()?
@@ -304,9 +74,7 @@ fn read(transaction: &Transaction<'_>, found: &mut Vec<Violation>) -> Result<Con
         holds: read_holds(transaction)?,
         ..Contents::default()
     };
-    for (key, value) in transaction.overlay.scan(&Table::Tenant.prefix())? {
-        let tenant: Tenant =
-            unseal_record(&key, &value).ok_or_else(|| transaction.overlay.damaged(&key))?;
+    for (key, tenant) in tenant_records(transaction)? {
         if tenancy_key(&tenant.tenancy).ok().as_ref() != Some(&key) {
             found.push(Violation::TenantMisfiled {
                 tenancy: tenant.tenancy.clone(),
@@ -320,6 +88,18 @@ fn read(transaction: &Transaction<'_>, found: &mut Vec<Violation>) -> Result<Con
         contents.pools.entry(network).or_default().push(pool);
     }
     Ok(contents)
+}
+
+/// Returns the records of tenants, each with its key.
+pub(super) fn tenant_records(
+    transaction: &Transaction<'_>,
+) -> Result<Vec<(Vec<u8>, Tenant)>, StoreError> {
+    let entries = transaction.overlay.scan(&Table::Tenant.prefix())?;
+    let read = |(key, value): (Vec<u8>, Vec<u8>)| match unseal_record(&key, &value) {
+        Some(tenant) => Ok((key, tenant)),
+        None => Err(transaction.overlay.damaged(&key)),
+    };
+    entries.into_iter().map(read).collect()
 }
 
 fn read_holds(
@@ -458,6 +238,10 @@ fn compare_extents(
     actual: &[Span],
     found: &mut Vec<Violation>,
 ) {
+    if actual == expected {
+        // As it should be; the comparisons below cost the square of the extents.
+        return;
+    }
     for pair in actual.windows(2) {
         // Sorted by first address, as keys are.
         if extents::after(pair[0].last()).is_none_or(|next| pair[1].first() <= next) {
