@@ -242,9 +242,7 @@ exec {PLUGIN} "$@"
         }
         self.lab.cmd("berth").args(["gc", "--now"]).ok();
         self.assert_as_before();
-        if std::env::var_os("TEMP_DOCTOR").is_some() {
-            self.lab.cmd("berth").arg("doctor").ok();
-        }
+        self.lab.cmd("berth").arg("doctor").ok();
         if !restart_first {
             self.restart();
             self.assert_as_before();

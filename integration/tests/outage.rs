@@ -32,6 +32,7 @@ with_driver!(
     a_full_pool_of_ghosts_is_free_again,
     the_firewall_rules_go_when_netavark_dies_half_way_through_its_teardown,
     the_last_interface_goes_although_a_ghost_without_one_has_rules,
+    a_netavark_that_outlives_its_berth_is_waited_for,
 );
 
 with_each_driver!(an_address_is_free_again_after_conmon_and_container_are_killed);
@@ -264,4 +265,29 @@ fn the_last_interface_goes_although_a_ghost_without_one_has_rules(driver: Driver
     assert!(!rules.contains("8081"), "those of the last:\n{rules}");
     lab.cmd("berth").args(["gc", "--now"]).ok();
     lab.assert_clean(&network);
+}
+
+/// The next berth has the store's lock at once, while netavark is still setting up
+/// what is to be taken down.
+fn a_netavark_that_outlives_its_berth_is_waited_for(driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &SUBNET);
+    let script = format!(
+        r#"#!/bin/bash
+# In netavark's place for the plugin, which does not see the end of it.
+case " $* " in *" setup "*) kill -9 $PPID; sleep 1.5 ;; esac
+{} "$@"
+"#,
+        lab.netavark()
+    );
+    lab.write_executable("/opt/slow/netavark", &script);
+    let run = lab.container("c", &["n"]).ip(ADDRESS);
+    let run = run.option("--publish", "8080:80");
+    let run = run.env("BERTH_NETAVARK", "/opt/slow/netavark").cmd();
+    assert!(!run.run().status.success(), "berth is killed");
+    lab.podman(["rm", "--force", "--time=0", "c"]).run();
+    assert!(!lab.pids("netavark").is_empty(), "it is still at work");
+    lab.cmd("berth").args(["gc", "--now"]).ok();
+    assert!(lab.pids("netavark").is_empty(), "it was waited for");
+    assert_eq!(lab.leftovers(&network), [""; 0]);
 }

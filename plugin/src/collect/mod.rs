@@ -23,6 +23,7 @@ pub use background::{is_due, start};
 pub use plan::{Findings, Plan};
 pub use report::{Party, Report};
 
+use crate::delegate;
 use crate::evidence::{self, ClockError};
 use crate::lease::{Moment, Tenancy};
 use crate::lifecycle::LOCK_PATIENCE;
@@ -147,6 +148,9 @@ impl Collector<'_> {
         let now = evidence::now()?;
         let mut lock = LockFile::open(&podman.state_directory)?;
         let guard = lock.acquire(LOCK_PATIENCE, "collection of what dead containers hold")?;
+        if guard.follows_a_kill() {
+            delegate::await_orphans(&podman.caller.delegation);
+        }
         let store = Store::open(&podman.state_directory, guard, &boot_id, now)?;
 
         self.report.looks = self.report.looks.max(1);

@@ -4,6 +4,7 @@
 //! entry; this module only calls it. It never changes a lease.
 
 mod caller;
+mod orphan;
 mod request;
 mod standin;
 
@@ -21,6 +22,7 @@ use thiserror::Error;
 use wait_timeout::ChildExt;
 
 pub use caller::{Caller, NETAVARK_VARIABLE, caller, uncalled, with_netavark};
+pub use orphan::await_orphans;
 pub use request::{Plan, SeveralPerSubnet};
 pub use standin::{StandIn, StandInError};
 
@@ -240,8 +242,12 @@ pub(crate) fn ask(
     let mut child = command.spawn()?;
     let Some(status) = child.wait_timeout(patience)? else {
         child.kill().and_then(|()| child.wait())?;
+        orphan::await_group(child.id());
         return Ok(None);
     };
+    if status.signal().is_some() {
+        orphan::await_group(child.id());
+    }
     let mut bytes = Vec::new();
     output.rewind()?;
     output.read_to_end(&mut bytes)?;

@@ -62,6 +62,11 @@ pub struct Evidence {
     pub inside: HashMap<NamespaceKey, Vec<Interface>>,
 }
 
+/// Returns every process that can be seen, ourselves excepted.
+pub fn processes() -> Vec<ProcessFact> {
+    process::all().0
+}
+
 impl Evidence {
     /// Gathers what is needed to judge these tenants.
     pub fn gather(tenants: &[Tenant], boot_id: &str, at: Moment) -> Self {
