@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use nix::net::if_::if_nametoindex;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::Deserialize;
 use serde_json::Value;
@@ -154,18 +155,33 @@ pub fn teardown(
     }
 }
 
-/// Takes down what is left of plumbing whose namespace or interface is gone.
+/// Takes down what is left of plumbing whose namespace or interface is gone, and of
+/// the network itself where its bridge is gone, too.
 ///
 /// # Errors
-/// As [`teardown`]; also if the kernel refuses a stand-in.
+/// As [`teardown`]; also if the kernel refuses a stand-in. The network's own rules
+/// are no failure: they stay while another ghost's are among them, and go with it.
 pub fn teardown_in_stand_in(
     netavark: &Path,
     delegation: &Delegation,
     plan: &Plan<'_>,
 ) -> Result<(), String> {
+    let gone = |bridge: &&str| if_nametoindex(*bridge).is_err();
+    let bridge = plan.managed_bridge().filter(gone);
     let interface = &plan.exec.network_options.interface_name;
-    let stand_in = StandIn::new(interface).map_err(|error| crate::chain(&error))?;
-    teardown(netavark, delegation, plan, &stand_in.path())
+    let run = || {
+        let stand_in = StandIn::new(interface).map_err(|error| crate::chain(&error))?;
+        teardown(netavark, delegation, plan, &stand_in.path())
+    };
+    run()?;
+    let Some(bridge) = bridge else {
+        return Ok(());
+    };
+    let made = standin::make_bridge(bridge).map_err(|error| error.to_string());
+    if let Err(reason) = made.and_then(|()| run()) {
+        log::debug!("rules of the network with bridge {bridge} stay: {reason}");
+    }
+    Ok(())
 }
 
 /// Runs netavark and returns what it answered.

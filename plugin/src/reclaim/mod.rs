@@ -163,7 +163,12 @@ pub fn take_down(netavark: &Path, tenant: &Tenant) -> Result<(), Left> {
         };
         log::debug!("trying again without the interface: {reason}");
     }
-    delegate::teardown_in_stand_in(netavark, delegation, &plan).map_err(Left::Rest)
+    let attempt = || delegate::teardown_in_stand_in(netavark, delegation, &plan);
+    let again = |reason: String| {
+        log::debug!("trying once more: {reason}");
+        attempt()
+    };
+    attempt().or_else(again).or_else(again).map_err(Left::Rest)
 }
 
 /// Returns whether a tenant's interface is still in its namespace, or may be.
