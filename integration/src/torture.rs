@@ -302,7 +302,9 @@ impl Lab {
     #[track_caller]
     pub fn remove_all(&self) {
         for _ in 0..5 {
-            let remove = self.podman(["rm", "--force", "--all", "--time=0"]);
+            // A podman may wait for a conmon that was killed.
+            let bounded = self.cmd("timeout").args(["--signal=KILL", "30", "podman"]);
+            let remove = bounded.args(["rm", "--force", "--all", "--time=0"]);
             if remove.run().status.success() {
                 break;
             }
