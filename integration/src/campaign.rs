@@ -13,6 +13,9 @@ use crate::syscalls::{Injury, Point, spread};
 /// How many labs there are at once.
 const LABS: usize = 2;
 
+/// After how many points it is said how far it has come.
+const STEP: usize = 100;
+
 /// What to injure.
 #[derive(Clone, Debug, Default)]
 pub struct Campaign {
@@ -99,6 +102,9 @@ fn work(queue: &Mutex<VecDeque<&(Verb, Point)>>, done: &Mutex<Vec<Done>>) {
     let finish = |(verb, point): &(Verb, Point), result| {
         if let Ok(mut done) = done.lock() {
             done.push((*verb, point.clone(), result));
+            if done.len().is_multiple_of(STEP) {
+                eprintln!("{} points done", done.len());
+            }
         }
     };
     loop {

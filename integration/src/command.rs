@@ -168,7 +168,9 @@ impl<'lab> Cmd<'lab> {
         let mut nsenter = Command::new("nsenter");
         nsenter
             .args(self.lab.entry())
-            .args(["--", "/usr/bin/env", "-i"])
+            .arg("--")
+            .args(self.lab.identity())
+            .args(["/usr/bin/env", "-i"])
             .args(self.lab.environment())
             .args(&self.env)
             .args(&self.argv);

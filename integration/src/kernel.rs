@@ -7,9 +7,6 @@ use serde::Deserialize;
 
 use crate::{Lab, Network};
 
-/// Where netavark keeps what it has to remember.
-pub const RUN_DIR: &str = "/run/containers/networks";
-
 /// An interface.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Link {
@@ -57,7 +54,12 @@ impl Lab {
     /// Returns the interfaces on the host's side.
     #[track_caller]
     pub fn links(&self) -> Vec<Link> {
-        parse(&self.cmd("ip").args(["-json", "-details", "address"]).ok())
+        parse(
+            &self
+                .beside_bridges("ip")
+                .args(["-json", "-details", "address"])
+                .ok(),
+        )
     }
 
     /// Returns the pid of a container's first process.
@@ -77,7 +79,8 @@ impl Lab {
     #[track_caller]
     pub fn inside(&self, container: &str, program: &str) -> crate::Cmd<'_> {
         let target = format!("--target={}", self.pid(container));
-        self.cmd("nsenter").args([&target, "--net", program])
+        self.in_user_namespace("nsenter")
+            .args([&target, "--net", program])
     }
 
     /// Returns the interfaces in a running container's namespace, without `lo`.
@@ -104,7 +107,7 @@ impl Lab {
     /// Returns the firewall's rules as text.
     #[track_caller]
     pub fn ruleset(&self) -> String {
-        self.cmd("nft").args(["list", "ruleset"]).ok()
+        self.beside_bridges("nft").args(["list", "ruleset"]).ok()
     }
 
     /// Returns the names aardvark-dns answers on a network, each with its addresses.
@@ -113,7 +116,7 @@ impl Lab {
         // CONTAINER-ID IPV4,… IPV6,… NAME,… [SERVER,…]; the first line is the server's own
         let script = r#"cd "$1" 2>/dev/null || exit 0
             for file in "$2" "$2%int"; do if [ -e "$file" ]; then sed 1d "$file"; fi; done"#;
-        let directory = format!("{RUN_DIR}/aardvark-dns");
+        let directory = format!("{}/aardvark-dns", self.run_dir());
         let text = self
             .cmd("bash")
             .args(["-euc", script, "bash", &directory, network])
@@ -139,15 +142,17 @@ impl Lab {
     /// Returns the names of the namespace files that no process lives behind.
     #[track_caller]
     pub fn empty_namespaces(&self) -> Vec<String> {
-        let names = self.sh(r#"
+        let script = r#"
             inhabited=" $(stat --dereference --format %d:%i /proc/[0-9]*/ns/net 2>/dev/null | tr '\n' ' ')"
-            for file in /run/netns/*; do
+            for file in "$1"/*; do
               [ -e "$file" ] || continue
               case $inhabited in
               *" $(stat --format %d:%i "$file") "*) ;;
               *) echo "${file##*/}" ;;
               esac
-            done"#);
+            done"#;
+        let bash = self.in_user_namespace("bash");
+        let names = bash.args(["-euc", script, "bash", &self.netns_dir()]).ok();
         names.lines().map(str::to_owned).collect()
     }
 
@@ -155,7 +160,7 @@ impl Lab {
     /// for a network.
     #[track_caller]
     pub fn remembered_ports(&self, network: &Network) -> Vec<String> {
-        let mut names = self.names(&format!("{RUN_DIR}/firewall/ports"));
+        let mut names = self.names(&format!("{}/firewall/ports", self.run_dir()));
         names.retain(|name| name.starts_with(&network.id));
         names
     }

@@ -5,11 +5,12 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::command::{Cmd, Outcome};
+use crate::rootless::User;
 
 /// How long a lab may take to end. It takes milliseconds.
 const END: Duration = Duration::from_secs(10);
@@ -20,8 +21,15 @@ const PLUGIN: &str = "/usr/libexec/netavark/berth";
 /// A machine of its own, as far as Podman can tell: mount, network, pid, ipc,
 /// UTS and cgroup namespaces over a root that nobody else writes to.
 ///
-/// It ends when it is dropped, and when the process that started it is killed.
+/// Commands run in it as root, or as an ordinary user: see [`Lab::user`]. It ends
+/// when it is dropped, and when the process that started it is killed.
 pub struct Lab {
+    machine: Arc<Machine>,
+    user: Option<User>,
+}
+
+/// What all who use a lab share. It ends with the last of them.
+struct Machine {
     /// `unshare`, which waits for the lab's init.
     starter: Child,
     /// The lab's init reads the other end, and ends the lab at its end.
@@ -77,19 +85,36 @@ impl Lab {
             let status = starter.wait();
             panic!("the lab has not started: {status:?}; see standard error");
         };
-        Self {
+        let machine = Machine {
             starter,
             lifeline,
             init,
             directory,
             transcript: Mutex::new(Some(Vec::new())),
+        };
+        Self {
+            machine: Arc::new(machine),
+            user: None,
         }
+    }
+
+    /// Returns the same lab, as this user sees it.
+    pub(crate) fn seen_by(&self, user: Option<User>) -> Self {
+        let machine = Arc::clone(&self.machine);
+        Self { machine, user }
+    }
+
+    /// Returns who runs commands here; `None` for root.
+    pub(crate) fn who(&self) -> Option<&User> {
+        self.user.as_ref()
     }
 
     /// Keeps no record of what is run, to be printed when a test fails.
     #[must_use]
-    pub fn unrecorded(mut self) -> Self {
-        self.transcript = Mutex::new(None);
+    pub fn unrecorded(self) -> Self {
+        if let Ok(mut transcript) = self.machine.transcript.lock() {
+            *transcript = None;
+        }
         self
     }
 
@@ -116,11 +141,13 @@ impl Lab {
         self.cmd("bash").args(["-euc", script]).ok()
     }
 
-    /// Writes a file, and the directories above it.
+    /// Writes a file, and the directories above it: root's, whoever uses the lab,
+    /// to be read by all.
     #[track_caller]
     pub fn write(&self, path: &str, contents: &str) {
         let script = r#"mkdir -p "${1%/*}"; cat >"$1""#;
-        self.cmd("bash")
+        self.seen_by(None)
+            .cmd("bash")
             .args(["-euc", script, "bash", path])
             .stdin(contents)
             .ok();
@@ -130,7 +157,7 @@ impl Lab {
     #[track_caller]
     pub fn write_executable(&self, path: &str, contents: &str) {
         self.write(path, contents);
-        self.cmd("chmod").args(["755", path]).ok();
+        self.seen_by(None).cmd("chmod").args(["755", path]).ok();
     }
 
     /// Returns the names in a directory, sorted; none if there is no directory.
@@ -146,13 +173,13 @@ impl Lab {
 
     /// Returns the pid by which the host knows the lab's init.
     pub fn init(&self) -> u32 {
-        self.init
+        self.machine.init
     }
 
     /// Returns the arguments with which `nsenter` enters this lab.
     pub(crate) fn entry(&self) -> [String; 7] {
         [
-            format!("--target={}", self.init),
+            format!("--target={}", self.machine.init),
             "--mount".to_owned(),
             "--net".to_owned(),
             "--uts".to_owned(),
@@ -162,22 +189,13 @@ impl Lab {
         ]
     }
 
-    /// Returns what every command finds in its environment.
-    pub(crate) fn environment(&self) -> [&'static str; 3] {
-        [
-            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "HOME=/root",
-            "LANG=C.UTF-8",
-        ]
-    }
-
     /// Returns the directory on the host for a test's own files.
     pub(crate) fn directory(&self) -> &Path {
-        &self.directory
+        &self.machine.directory
     }
 
     pub(crate) fn record(&self, outcome: &Outcome) {
-        if let Ok(mut transcript) = self.transcript.lock()
+        if let Ok(mut transcript) = self.machine.transcript.lock()
             && let Some(outcomes) = &mut *transcript
         {
             outcomes.push(outcome.clone());
@@ -185,7 +203,7 @@ impl Lab {
     }
 }
 
-impl Drop for Lab {
+impl Drop for Machine {
     fn drop(&mut self) {
         if thread::panicking()
             && let Ok(transcript) = self.transcript.lock()

@@ -1,6 +1,7 @@
 //! What berth's store says, read in the lab by `lab-store`.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use berth::lease::{Hold, Phase, Tenant};
 use serde::Deserialize;
@@ -16,6 +17,21 @@ pub struct Leases {
     pub holds: Vec<HeldAddress>,
     /// What contradicts itself.
     pub violations: Vec<String>,
+    /// Where berth's commands look for all this.
+    pub place: Place,
+    /// The addresses that namespaces of this host hold; why not, if that cannot be told.
+    pub seen: Result<Vec<IpAddr>, String>,
+}
+
+/// Where the Podman of a user is, as berth's commands find it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Place {
+    /// The store's directory.
+    pub store: PathBuf,
+    /// The networks' directory.
+    pub networks: PathBuf,
+    /// Podman's network lock.
+    pub lock: PathBuf,
 }
 
 /// An address that nobody has, but not everybody may have.

@@ -1,7 +1,8 @@
 //! A real Podman in namespaces of its own, and what tests ask of it.
 //!
 //! A [`Lab`] is a Debian root with Podman, netavark and aardvark-dns, started in
-//! a fraction of a second and private to one test. [`Cmd`] runs commands in it
+//! a fraction of a second and private to one test; [`Lab::user`] is the same as an
+//! ordinary user has it. [`Cmd`] runs commands in it
 //! and records them; [`podman`] speaks Podman, [`kernel`] reads what the kernel
 //! of the lab shows, and [`outage`] makes Podman, netavark or the plugin die at a
 //! chosen moment.
@@ -21,6 +22,7 @@ pub mod outage;
 pub mod podman;
 pub mod processes;
 mod recorder;
+mod rootless;
 mod seed;
 pub mod storm;
 pub mod syscalls;
@@ -31,7 +33,7 @@ mod wait;
 pub use command::{Cmd, Outcome};
 pub use driver::Driver;
 pub use lab::{Lab, debian_file};
-pub use leases::{HeldAddress, Leases};
+pub use leases::{HeldAddress, Leases, Place};
 pub use podman::{Container, Network};
 pub use seed::{SEED_VARIABLE, seed};
 pub use wait::wait_until;

@@ -149,7 +149,10 @@ exec {} "$@"
     #[track_caller]
     pub fn remove_empty_namespaces(&self) {
         for name in self.empty_namespaces() {
-            self.cmd("ip").args(["netns", "delete", &name]).ok();
+            let path = format!("{}/{name}", self.netns_dir());
+            let script = r#"umount "$1"; rm "$1""#;
+            let bash = self.in_user_namespace("bash");
+            bash.args(["-euc", script, "bash", &path]).ok();
         }
     }
 
@@ -159,7 +162,10 @@ exec {} "$@"
     pub fn kill_with_conmon(&self, container: &str) {
         let format = "{{.State.ConmonPid}} {{.State.Pid}}";
         let pids = self.podman(["inspect", "--format", format, container]).ok();
-        self.sh(&format!("kill -9 {pids}"));
+        self.in_user_namespace("kill")
+            .arg("-9")
+            .args(pids.split(' '))
+            .ok();
         wait_until("the end of conmon and container", BOUND, || {
             // Once reaped: a zombie still answers to a signal.
             let alive = self.sh(&format!("ps -o pid= -p {} || true", pids.replace(' ', ",")));

@@ -4,7 +4,8 @@
 //! Or damages it: `lab-store delete|garble TABLE TEXT` deletes the entries of a table
 //! whose key has this text in it, or spoils their values, and prints how many.
 //!
-//! It takes `$BERTH_STATE_DIR`, by default where berth keeps its state as root. A
+//! With the store come where it all is, and which addresses the namespaces of this
+//! host hold. It takes the store that an operator's command of the same user takes. A
 //! store that is not there yet is an empty one.
 #![allow(
     clippy::print_stdout,
@@ -12,11 +13,12 @@
 )]
 
 use std::env;
-use std::path::PathBuf;
+use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use berth::evidence;
+use berth::evidence::{self, Evidence};
+use berth::podman::{Podman, enter_if_needed};
 use berth::store::{LockFile, STORE, Store};
 use serde_json::{Value, json};
 
@@ -40,6 +42,10 @@ type Failure = Box<dyn std::error::Error>;
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<_> = arguments.iter().map(String::as_str).collect();
+    if let Err(error) = enter_if_needed(None, None) {
+        eprintln!("lab-store: {}", berth::chain(&error));
+        return ExitCode::FAILURE;
+    }
     let done = match words[..] {
         ["delete", table, text] => damage(table, text, |_| None),
         ["garble", table, text] => damage(table, text, |mut value| {
@@ -60,13 +66,6 @@ fn main() -> ExitCode {
     }
 }
 
-fn directory() -> PathBuf {
-    env::var_os("BERTH_STATE_DIR").map_or_else(
-        || PathBuf::from("/run/containers/networks/berth"),
-        PathBuf::from,
-    )
-}
-
 /// Changes the values of some entries, behind the store's back.
 fn damage(
     table: &str,
@@ -75,7 +74,7 @@ fn damage(
 ) -> Result<Value, Failure> {
     let place = TABLES.iter().position(|name| *name == table);
     let prefix = u8::try_from(place.ok_or("no such table")? + 1)?;
-    let directory = directory();
+    let directory = Podman::find(None, None)?.state_directory;
     let mut lock = LockFile::open(&directory)?;
     let _guard = lock.acquire(Duration::from_secs(10), "lab-store")?;
     // As the store itself opens it: sled keeps these with the files.
@@ -101,13 +100,22 @@ fn damage(
 }
 
 fn read(networks: &[String]) -> Result<Value, Failure> {
-    let directory = directory();
+    let podman = Podman::find(None, None)?;
+    let directory = &podman.state_directory;
+    let place = json!({
+        "store": directory,
+        "networks": podman.network_config_dir,
+        "lock": podman.lock,
+    });
     if !directory.exists() {
-        return Ok(json!({"tenants": [], "holds": [], "violations": []}));
+        return Ok(
+            json!({"tenants": [], "holds": [], "violations": [], "place": place,
+            "seen": {"Ok": []}}),
+        );
     }
-    let mut lock = LockFile::open(&directory)?;
+    let mut lock = LockFile::open(directory)?;
     let guard = lock.acquire(Duration::from_secs(10), "lab-store")?;
-    let store = Store::open(&directory, guard, &evidence::boot_id()?, evidence::now()?)?;
+    let store = Store::open(directory, guard, &evidence::boot_id()?, evidence::now()?)?;
     let transaction = store.begin();
     let mut holds = Vec::new();
     for network in networks {
@@ -121,5 +129,15 @@ fn read(networks: &[String]) -> Result<Value, Failure> {
         "tenants": transaction.all_tenants()?,
         "holds": holds,
         "violations": violations,
+        "place": place,
+        "seen": seen().map_err(|error| error.to_string()),
     }))
+}
+
+/// Returns the addresses that are in use, as they are looked for when the TTL of a
+/// lease has run out.
+fn seen() -> Result<Vec<IpAddr>, Failure> {
+    let evidence = Evidence::gather(&[], &evidence::boot_id()?, evidence::now()?);
+    let held = evidence::on_this_host(&evidence)?;
+    Ok(held.into_keys().collect())
 }

@@ -2,14 +2,26 @@
 
 use super::plan::empty;
 use super::{CollectError, Collector, Findings, Party};
-use crate::evidence::{self, Evidence};
+use crate::evidence::{self, Evidence, ProcessFact};
 use crate::lease::{Holding, Moment, Tenant};
+use crate::podman::INTO_USER_NAMESPACE;
 use crate::reclaim::{self, Verdict};
 use crate::store::Store;
 use crate::survey::{self, Adoption, Survey, SurveyError};
 
-/// The programs that make a namespace before netavark is called.
-const MAKERS: [&str; 2] = ["podman", "buildah"];
+/// Returns whether a process may make a namespace before netavark is called: a podman
+/// or buildah, but not the one that keeps a user namespace (without arguments), nor
+/// one that runs a command there, such as this collection.
+fn is_maker(process: &ProcessFact) -> bool {
+    const MAKERS: [&str; 2] = ["podman", "buildah"];
+    let mut arguments = process.arguments.iter().skip(1);
+    MAKERS.contains(&process.name.as_str())
+        && arguments.any(|argument| !argument.is_empty())
+        && !process
+            .arguments
+            .windows(2)
+            .any(|pair| pair == INTO_USER_NAMESPACE)
+}
 
 impl Collector<'_> {
     /// Adopts, judges and searches. Renews the leases of those seen live.
@@ -69,7 +81,7 @@ impl Collector<'_> {
             empty: empty(&leftovers, &known, evidence.at),
             leftovers,
             makers: makers
-                .filter(|fact| MAKERS.contains(&fact.name.as_str()))
+                .filter(|fact| is_maker(fact))
                 .map(|fact| fact.process)
                 .collect(),
             verdicts: tenants.into_iter().zip(verdicts).collect(),

@@ -79,6 +79,22 @@ impl Environment {
         self.uid() != 0 || self.path(USERNS_CONFIGURED).is_some() || self.confined
     }
 
+    /// Returns the graph root that Podman tells a command which it starts in its user
+    /// namespace (`podman unshare`, `unshareEnv`).
+    pub fn told_graph_root(&self) -> Option<PathBuf> {
+        self.told("CONTAINERS_GRAPHROOT")
+    }
+
+    /// Returns the run root that Podman tells such a command.
+    pub fn told_run_root(&self) -> Option<PathBuf> {
+        self.told("CONTAINERS_RUNROOT")
+    }
+
+    fn told(&self, variable: &str) -> Option<PathBuf> {
+        self.path(USERNS_CONFIGURED)?;
+        self.path(variable)
+    }
+
     /// Returns the user's home directory, from `$HOME` or the user database.
     pub fn home(&self) -> Option<PathBuf> {
         self.path("HOME").or_else(|| {

@@ -4,6 +4,7 @@
 //! entry; this module only calls it. It never changes a lease.
 
 mod caller;
+mod dns;
 mod orphan;
 mod request;
 mod standin;
@@ -23,6 +24,7 @@ use thiserror::Error;
 use wait_timeout::ChildExt;
 
 pub use caller::{Caller, NETAVARK_VARIABLE, caller, uncalled, with_netavark};
+pub use dns::end_stray;
 pub use orphan::await_orphans;
 pub use request::{Plan, SeveralPerSubnet};
 pub use standin::{StandIn, StandInError};

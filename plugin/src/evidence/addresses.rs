@@ -15,6 +15,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::SockaddrStorage;
 use thiserror::Error;
 
+use super::sight::Sight;
 use super::{Evidence, NamespaceKey, PathFact, examine};
 
 /// Failure to look into a namespace.
@@ -49,8 +50,17 @@ pub enum AddressesError {
     List(#[source] nix::Error),
 }
 
+impl AddressesError {
+    /// Returns whether the kernel lets us not join the namespace (setns(2)).
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Join { source, .. } if *source == nix::Error::EPERM)
+    }
+}
+
 /// Returns the addresses that some namespace of this host holds, each with a
-/// process or file that shows the namespace.
+/// process or file that shows the namespace. Without root it is those of this
+/// user's containers: what we may not join is the host's own namespace, or was made
+/// in an earlier user namespace of ours, whose containers are on bridges out of reach.
 ///
 /// # Errors
 /// If one of the namespaces cannot be looked into: then nothing can be said of
@@ -68,6 +78,7 @@ pub fn on_this_host(evidence: &Evidence) -> Result<HashMap<IpAddr, PathBuf>, Add
             own.display()
         )));
     };
+    let sight = Sight::of_this_process();
     let mut seen: HashSet<NamespaceKey> = HashSet::new();
     let of_processes = evidence
         .processes
@@ -82,9 +93,11 @@ pub fn on_this_host(evidence: &Evidence) -> Result<HashMap<IpAddr, PathBuf>, Add
         .chain(of_files)
     {
         if seen.insert(key) {
-            let addresses = interfaces(&path)?
-                .into_iter()
-                .filter_map(|interface| interface.address);
+            let looked = match interfaces(&path) {
+                Err(error) if error.is_refusal() && sight.excludes_unjoinable() => continue,
+                looked => looked?,
+            };
+            let addresses = looked.into_iter().filter_map(|interface| interface.address);
             found.extend(addresses.map(|address| (address, path.clone())));
         }
     }

@@ -9,6 +9,7 @@ mod clock;
 mod links;
 mod namespaces;
 mod process;
+mod sight;
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -51,6 +52,9 @@ pub struct Evidence {
     pub processes: Vec<ProcessFact>,
     /// What could not be read about some process.
     pub unreadable: Option<String>,
+    /// What could not be read about some process that cannot be in a namespace
+    /// whose file is seen at its path.
+    pub elsewhere: Option<String>,
     /// What the tenants' namespace paths show.
     pub paths: HashMap<PathBuf, PathFact>,
     /// The files beside those paths, by what they show.
@@ -70,17 +74,18 @@ pub fn processes() -> Vec<ProcessFact> {
 impl Evidence {
     /// Gathers what is needed to judge these tenants.
     pub fn gather(tenants: &[Tenant], boot_id: &str, at: Moment) -> Self {
-        let (processes, unreadable) = process::all();
+        let seen = process::Processes::all();
         let (pid_namespace, unreadable) = match pid_namespace() {
-            Ok(inode) => (inode, unreadable),
+            Ok(inode) => (inode, seen.unreadable),
             Err(error) => (0, Some(crate::chain(&error))),
         };
         let mut evidence = Self {
             at,
             boot_id: boot_id.to_owned(),
             pid_namespace,
-            processes,
+            processes: seen.facts,
             unreadable,
+            elsewhere: seen.elsewhere,
             ..Self::default()
         };
         let mut directories = HashSet::new();
@@ -89,7 +94,7 @@ impl Evidence {
             evidence
                 .paths
                 .entry(path.clone())
-                .or_insert_with(|| examine(path));
+                .or_insert_with(|| examine_in_sight(path));
             if let Some(directory) = path
                 .parent()
                 .filter(|path| directories.insert(path.to_owned()))
@@ -139,11 +144,39 @@ impl Evidence {
     }
 }
 
+/// Returns what a namespace path shows. A file is missing only from a directory
+/// that is there: we may be in a mount namespace that does not show it.
+fn examine_in_sight(path: &Path) -> PathFact {
+    match (examine(path), path.parent()) {
+        (PathFact::Missing, Some(directory)) if !directory.is_dir() => PathFact::Unreadable(
+            format!("{}: the directory is not in sight", directory.display()),
+        ),
+        (fact, _) => fact,
+    }
+}
+
 /// Returns what a namespace path shows.
 pub fn examine(path: &Path) -> PathFact {
     match fs::metadata(path) {
         Ok(metadata) => PathFact::There((metadata.dev(), metadata.ino())),
         Err(error) if error.kind() == ErrorKind::NotFound => PathFact::Missing,
         Err(error) => PathFact::Unreadable(format!("{}: {error}", path.display())),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_missing_only_from_a_directory_that_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("netns/netns-1");
+        assert!(matches!(examine_in_sight(&path), PathFact::Unreadable(_)));
+        fs::create_dir(directory.path().join("netns")).unwrap();
+        assert_eq!(examine_in_sight(&path), PathFact::Missing);
+        fs::write(&path, "").unwrap();
+        assert!(matches!(examine_in_sight(&path), PathFact::There(_)));
     }
 }

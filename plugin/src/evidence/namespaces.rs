@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use super::links::{Link, links_of};
+use super::sight::Sight;
 use super::{Evidence, NamespaceKey, PathFact, examine};
 
 /// A network namespace other than our own.
@@ -35,9 +36,12 @@ pub fn own_namespace() -> io::Result<NamespaceKey> {
 /// not be seen of them.
 ///
 /// Files are those beside the tenants' ([`Evidence::named`]); one on which nothing
-/// is mounted shows no namespace and is left out.
+/// is mounted shows no namespace and is left out. So is, without root, what we may
+/// not join: the host's own namespace, and whatever was made in an earlier user
+/// namespace of ours, whose containers are on bridges out of reach.
 pub fn namespaces(evidence: &Evidence, own: NamespaceKey) -> (Vec<NamespaceFact>, Option<String>) {
     let mut doubt = evidence.unreadable.clone();
+    let sight = Sight::of_this_process();
     // All namespaces are on one device; other files are where one was mounted.
     let files = evidence
         .named
@@ -63,8 +67,14 @@ pub fn namespaces(evidence: &Evidence, own: NamespaceKey) -> (Vec<NamespaceFact>
             }),
             // Gone since, with its last process or file.
             Err(_) if examine(&path) != PathFact::There(key) => {}
+            Err(error) if is_refusal(&error) && sight.excludes_unjoinable() => {}
             Err(error) => doubt = Some(format!("namespace {}: {error}", path.display())),
         }
     }
     (found, doubt)
+}
+
+/// Returns whether the kernel lets us not join a namespace (setns(2)).
+fn is_refusal(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(nix::Error::EPERM as i32)
 }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use procfs::ProcError;
 
 use super::NamespaceKey;
+use super::sight::{Sight, Stranger};
 use crate::lease::Process;
 
 /// One process.
@@ -37,28 +38,59 @@ impl ProcessFact {
     }
 }
 
-/// Returns every process but ourselves, and what could not be read about some
-/// of them. A process that ends meanwhile is left out: it is gone.
-pub(super) fn all() -> (Vec<ProcessFact>, Option<String>) {
-    let own = i32::try_from(std::process::id()).unwrap_or_default();
-    let mut unreadable = None;
-    let listing = match procfs::process::all_processes() {
-        Ok(listing) => listing,
-        Err(error) => return (Vec::new(), Some(error.to_string())),
-    };
-    let mut facts = Vec::new();
-    for entry in listing {
-        match entry.and_then(|process| observe(&process)) {
-            Ok((fact, _)) if fact.process.pid == own => {}
-            Ok((fact, doubt)) => {
-                facts.push(fact);
-                unreadable = unreadable.or(doubt);
+/// All processes but ourselves, and what could not be read about some of them.
+#[derive(Debug, Default)]
+pub(super) struct Processes {
+    pub(super) facts: Vec<ProcessFact>,
+    /// Of one that may be in any container.
+    pub(super) unreadable: Option<String>,
+    /// Of one that may be in a container of an earlier user namespace of ours.
+    pub(super) elsewhere: Option<String>,
+}
+
+impl Processes {
+    /// Takes them from `/proc`. A process that ends meanwhile is left out: it is gone.
+    pub(super) fn all() -> Self {
+        let own = i32::try_from(std::process::id()).unwrap_or_default();
+        let sight = Sight::of_this_process();
+        let mut all = Self::default();
+        if let Some(doubt) = sight.blind_spot() {
+            all.doubt(sight.hidden(), doubt);
+        }
+        let listing = match procfs::process::all_processes() {
+            Ok(listing) => listing,
+            Err(error) => {
+                all.doubt(Stranger::Suspect, error.to_string());
+                return all;
             }
-            Err(ProcError::NotFound(_)) => {}
-            Err(error) => unreadable = Some(error.to_string()),
+        };
+        for entry in listing {
+            match entry.and_then(|process| observe(&process)) {
+                Ok((fact, _)) if fact.process.pid == own => {}
+                Ok((fact, doubt)) => {
+                    if let Some(doubt) = doubt {
+                        all.doubt(sight.stranger(fact.process.pid), doubt);
+                    }
+                    all.facts.push(fact);
+                }
+                Err(ProcError::NotFound(_)) => {}
+                // Only `hidepid` refuses this.
+                Err(error @ ProcError::PermissionDenied(_)) => {
+                    all.doubt(sight.hidden(), error.to_string());
+                }
+                Err(error) => all.doubt(Stranger::Suspect, error.to_string()),
+            }
+        }
+        all
+    }
+
+    fn doubt(&mut self, stranger: Stranger, doubt: String) {
+        match stranger {
+            Stranger::Suspect => self.unreadable = Some(doubt),
+            Stranger::Sibling => self.elsewhere = Some(doubt),
+            Stranger::Outsider => {}
         }
     }
-    (facts, unreadable)
 }
 
 /// Returns one process, or `None` if it has ended or cannot be read.
@@ -70,7 +102,7 @@ pub fn process(pid: i32) -> Option<ProcessFact> {
 /// Returns the parent of a process, or `None` if it has no living parent but
 /// the reaper that inherited it.
 pub fn parent_of(child: &ProcessFact) -> Option<ProcessFact> {
-    const REAPERS: [&str; 3] = ["systemd", "init", "conmon"];
+    const REAPERS: [&str; 4] = ["systemd", "init", "conmon", "catatonit"];
     let parent = process(child.parent).filter(|_| child.parent > 1)?;
     (!REAPERS.contains(&parent.name.as_str())).then_some(parent)
 }

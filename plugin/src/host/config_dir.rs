@@ -45,9 +45,12 @@ struct Storage {
 }
 
 /// Returns the graph root of a rootless Podman (`loadStoreOptionsFromConfFile`, 5.4):
-/// from the storage.conf that `CONTAINERS_STORAGE_CONF` names, or the user's own;
+/// the one Podman has told us, else from the storage.conf that `CONTAINERS_STORAGE_CONF` names, or the user's own;
 /// else as the system's file says for all users; else below the data directory.
 fn graph_root(environment: &Environment) -> Result<PathBuf, HostError> {
+    if let Some(told) = environment.told_graph_root() {
+        return Ok(told);
+    }
     let own = environment
         .path("CONTAINERS_STORAGE_CONF")
         .or_else(|| Some(environment.config_home()?.join("containers/storage.conf")));
@@ -233,5 +236,13 @@ mod tests {
             &[],
             "/root/networks",
         );
+        let told = [
+            HOME,
+            ("_CONTAINERS_USERNS_CONFIGURED", "done"),
+            ("CONTAINERS_GRAPHROOT", "/told"),
+        ];
+        check(7, &[(own, graph)], &told, &[], "/told/networks");
+        check(7, &[], &told, &["podman --root /x"], "/x/networks");
+        check(7, &[(own, graph)], &[HOME, told[2]], &[], "/g/7/networks");
     }
 }

@@ -5,6 +5,7 @@
 //! has nobody above, and uses what Podman uses by default, or what it is told.
 
 mod lock;
+mod rootless;
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 pub use lock::{NetworkLock, NetworkLockError};
+pub use rootless::{EnterError, INTO_USER_NAMESPACE, enter_if_needed};
 
 use crate::containers_conf::{ConfError, ContainersConf, Environment};
 use crate::delegate::{self, Caller, DelegateError};
@@ -37,6 +39,9 @@ pub enum PodmanError {
     /// netavark.
     #[error(transparent)]
     Delegate(#[from] DelegateError),
+    /// A rootless Podman's namespaces.
+    #[error(transparent)]
+    Enter(#[from] EnterError),
     /// The state directory would depend on where the command is run.
     #[error(
         "environment variable {STATE_VARIABLE} is {}, which is no absolute path; every podman \
@@ -96,8 +101,10 @@ impl Podman {
         run_directory: Option<&Path>,
         network_config_dir: Option<&Path>,
     ) -> Result<Self, PodmanError> {
-        if let Some(directory) = run_directory {
-            directory.clone_into(&mut caller.delegation.config);
+        let told = || rootless::run_directory_of(environment);
+        let told = told().filter(|_| caller.delegation.rootless);
+        if let Some(directory) = run_directory.map(Path::to_owned).or(told) {
+            caller.delegation.config = directory;
         }
         let network_config_dir = match network_config_dir {
             Some(directory) => directory.to_owned(),

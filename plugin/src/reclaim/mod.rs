@@ -4,17 +4,15 @@
 //! is left is still on record and the next reclaim finishes the work. A release
 //! names each address' generation and fails if it has a new holder.
 
+mod namespace_file;
 mod tenants;
 mod verdict;
 
-use std::fs;
-use std::io;
 use std::path::Path;
 
-use nix::errno::Errno;
-use nix::mount::{MntFlags, umount2};
 use thiserror::Error;
 
+pub use namespace_file::{is_namespace_file, remove_file};
 pub use tenants::{judge_all, renew};
 pub use verdict::{Cause, START_GRACE, STARTER_GRACE, Sign, Verdict, has_expired, judge};
 
@@ -54,7 +52,8 @@ pub fn reclaim(
     now: Moment,
 ) -> Result<(), ReclaimError> {
     clear_away(netavark, tenant)?;
-    remove_namespace_file(&tenant.namespace);
+    delegate::end_stray(&tenant.delegation.config);
+    namespace_file::remove(&tenant.namespace);
     release(store, tenant, now)?;
     Ok(())
 }
@@ -191,51 +190,8 @@ pub fn remove_abandoned(tenant: &Tenant, boot_id: &str) {
     let namespace = &tenant.namespace;
     let complete = evidence.unreadable.is_none() && evidence.pid_namespace == tenant.pid_namespace;
     if complete && !evidence.is_inhabited((namespace.device, namespace.inode)) {
-        remove_namespace_file(namespace);
+        namespace_file::remove(namespace);
     }
-}
-
-/// Removes a namespace file that is nobody's any more. Podman lost track of it
-/// when it was killed; failing to remove it leaks nothing but the file.
-fn remove_namespace_file(namespace: &Namespace) {
-    let path = &namespace.path;
-    let is_its = match evidence::examine(path) {
-        // Another device: the file on which its namespace was mounted once.
-        PathFact::There((device, inode)) => device != namespace.device || inode == namespace.inode,
-        PathFact::Missing | PathFact::Unreadable(_) => false,
-    };
-    if !is_its || !is_namespace_file(path) {
-        return;
-    }
-    if let Err(error) = remove_file(path) {
-        log::warn!(
-            "failed to remove the namespace file {}: {error}",
-            path.display()
-        );
-    }
-}
-
-/// Removes a namespace file, with the namespace that may be mounted on it.
-///
-/// # Errors
-/// The kernel's refusal; the file is there then.
-pub fn remove_file(path: &Path) -> io::Result<()> {
-    match umount2(path, MntFlags::MNT_DETACH) {
-        // Not mounted.
-        Ok(()) | Err(Errno::EINVAL) => fs::remove_file(path),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-/// Returns whether a path is one of Podman's namespace files
-/// (containers/common `pkg/netns`: `netns-<uuid>` in a directory `netns`).
-pub fn is_namespace_file(path: &Path) -> bool {
-    let name = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
-    let directory = path.parent().and_then(|parent| parent.file_name());
-    name.starts_with("netns-") && directory.is_some_and(|directory| directory == "netns")
 }
 
 /// Returns whether a namespace is still at its path.

@@ -121,6 +121,9 @@ pub fn judge(tenant: &Tenant, evidence: &Evidence) -> Verdict {
     if let Some(doubt) = &evidence.unreadable {
         return Verdict::Unknown(doubt.clone());
     }
+    if let Some(doubt) = evidence.elsewhere.as_ref().filter(|_| !unchanged) {
+        return Verdict::Unknown(doubt.clone());
+    }
     match path {
         PathFact::Unreadable(reason) => Verdict::Unknown(reason.clone()),
         PathFact::There(_) if unchanged && inhabitant.is_some() => {

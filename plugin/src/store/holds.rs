@@ -13,7 +13,8 @@ use super::codec::{
 };
 use super::error::StoreError;
 use super::overlay::{Ordered, OrderedMut, successor};
-use super::transaction::{StoredPool, Transaction, with_address};
+use super::pools::StoredPool;
+use super::transaction::{Transaction, with_address};
 use crate::lease::{Hold, Moment, NetworkId};
 use crate::pool::last_address;
 

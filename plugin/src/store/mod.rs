@@ -30,6 +30,7 @@ mod leases;
 mod lock;
 mod meta;
 mod overlay;
+mod pools;
 mod repair;
 mod shelf;
 #[cfg(test)]

@@ -389,7 +389,7 @@ fn free_extents_that_are_wrong_are_found() {
 }
 
 fn yield_entry(address: &str) -> String {
-    let pools = [super::transaction::StoredPool {
+    let pools = [super::pools::StoredPool {
         subnet: pool().subnet(),
         spans: pool().spans().to_vec(),
     }];
@@ -400,7 +400,7 @@ fn yield_entry(address: &str) -> String {
 
 #[test]
 fn each_index_entry_that_is_missing_or_stray_is_found() {
-    let pools = [super::transaction::StoredPool {
+    let pools = [super::pools::StoredPool {
         subnet: pool().subnet(),
         spans: pool().spans().to_vec(),
     }];

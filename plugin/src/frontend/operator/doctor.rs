@@ -24,8 +24,9 @@ pub struct Doctor {
 /// Examines, and says what was found.
 ///
 /// # Errors
-/// If a problem is left.
+/// If a problem is left, or a user's Podman cannot be entered.
 pub(super) fn run(arguments: &Doctor) -> Result<(), Failure> {
+    arguments.place.enter()?;
     let report = doctor::examine(&Visit {
         run_directory: arguments.place.run_dir.as_deref(),
         network_config_dir: arguments.place.config_dir.as_deref(),

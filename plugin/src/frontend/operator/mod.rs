@@ -17,7 +17,7 @@ use clap::{Args, Subcommand};
 use thiserror::Error;
 
 use crate::collect::CollectError;
-use crate::podman::{Podman, PodmanError};
+use crate::podman::{Podman, PodmanError, enter_if_needed};
 use crate::rebuild::RebuildError;
 
 /// The operator's commands.
@@ -70,11 +70,22 @@ pub struct Place {
 }
 
 impl Place {
-    /// Finds the Podman that is meant.
+    /// Starts an ordinary user's command again in the namespaces of that user's
+    /// Podman, so this comes before anything is locked or said.
     ///
     /// # Errors
-    /// As [`Podman::find`].
+    /// As [`enter_if_needed`].
+    pub fn enter(&self) -> Result<(), PodmanError> {
+        let entered = enter_if_needed(self.run_dir.as_deref(), self.config_dir.as_deref());
+        Ok(entered?)
+    }
+
+    /// Enters ([`Place::enter`]) and finds the Podman that is meant.
+    ///
+    /// # Errors
+    /// As [`enter_if_needed`] and [`Podman::find`].
     pub fn podman(&self) -> Result<Podman, PodmanError> {
+        self.enter()?;
         Podman::find(self.run_dir.as_deref(), self.config_dir.as_deref())
     }
 }

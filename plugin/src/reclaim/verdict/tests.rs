@@ -72,6 +72,11 @@ impl World {
         self
     }
 
+    fn elsewhere(mut self) -> Self {
+        self.0.elsewhere = Some("/proc is mounted with hidepid=2".into());
+        self
+    }
+
     /// What is inside the namespace: `NAME ADDRESS`, or `NAME` alone.
     fn inside(mut self, interfaces: &[&str]) -> Self {
         let interface = |text: &&str| {
@@ -234,6 +239,23 @@ fn whoever_starts_or_ends_the_container_is_at_work_for_it() {
         ABANDONED,
     );
     check(quiet("less", &["less", "1f2e3d4c5b6a.log"]), ABANDONED);
+}
+
+#[test]
+fn what_cannot_be_in_a_namespace_at_its_path_casts_doubt_on_the_others_only() {
+    let elsewhere = || World::new().without(50).elsewhere();
+    let doubt = "unknown: /proc is mounted with hidepid=2";
+    check(elsewhere(), ABANDONED);
+    check(elsewhere().path(PathFact::Missing), doubt);
+    check(elsewhere().path(PathFact::There((4, 41))), doubt);
+    check(
+        elsewhere().boot("another"),
+        "dead: its lease is of an earlier boot",
+    );
+    check(
+        elsewhere().process(9, "x", HERE, &[]).inside(&["eth1"]),
+        INTERFACE_GONE,
+    );
 }
 
 #[test]

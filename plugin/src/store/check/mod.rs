@@ -16,7 +16,8 @@ use super::error::StoreError;
 use super::extents;
 use super::holds::index_keys;
 use super::overlay::Ordered;
-use super::transaction::{StoredPool, Transaction, parse_pool};
+use super::pools::{StoredPool, parse_pool};
+use super::transaction::Transaction;
 use crate::lease::{Hold, Lease, NetworkId, Tenancy, Tenant};
 use crate::pool::{Span, last_address};
 

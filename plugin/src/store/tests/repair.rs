@@ -101,7 +101,7 @@ fn with_lease(store: &Store<'_>, address: &str, change: impl FnOnce(&mut Lease))
 }
 
 fn index_key(released: u64, until: u64, place: usize) -> Vec<u8> {
-    let pools = [super::super::transaction::StoredPool {
+    let pools = [super::super::pools::StoredPool {
         subnet: pool().subnet(),
         spans: pool().spans().to_vec(),
     }];

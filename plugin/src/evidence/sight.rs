@@ -1,0 +1,192 @@
+//! How far we see: which processes could be in a container of ours, though `/proc`
+//! does not say where they live.
+//!
+//! Podman without root runs us in its user namespace. There we have every
+//! capability over the processes of that namespace and of those below it, which
+//! all containers are in: they are readable, whoever they run as (seen on 6.18:
+//! `--user nobody`, `--userns=auto` and `keep-id`, programs that are not
+//! dumpable). Of all others, the user's own shell included, `/proc/PID/ns/net` fails
+//! with `EACCES`.
+//!
+//! To enter a container's network namespace takes `CAP_SYS_ADMIN` over the user
+//! namespace it was made in (setns(2)). Of all who are not in one, only root has it,
+//! and what root does in there does not make the container live. Whether a process
+//! is in a user namespace of this user shows in its `/proc/PID/uid_map`, which
+//! everybody may read: an id that we do not have shows as 4294967295.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// What a process may be to us whose namespace is unreadable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stranger {
+    /// It may be in any container of ours.
+    Suspect,
+    /// It is in another user namespace with ids of ours: a sandbox, or what runs
+    /// on from before Podman's user namespace was made anew. It cannot be in a
+    /// network namespace whose file our mount namespace shows, for the two
+    /// namespaces are made, and joined, together.
+    Sibling,
+    /// It cannot be in a container of ours.
+    Outsider,
+}
+
+/// What our user namespace lets us see.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sight {
+    /// Our own map, if we are not in the initial user namespace.
+    confined_to: Option<String>,
+    capabilities: u64,
+}
+
+impl Sight {
+    /// Returns what this process can see. What cannot be read counts as not seen.
+    pub(super) fn of_this_process() -> Self {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let capabilities = status
+            .lines()
+            .find_map(|line| line.strip_prefix("CapEff:"))
+            .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        let map = fs::read_to_string("/proc/self/uid_map").ok();
+        let is_partial = |map: &String| {
+            let mut ids = map.split_whitespace();
+            ids.next().is_some() && !ids.any(|id| id == "4294967295")
+        };
+        Self {
+            confined_to: map.filter(is_partial),
+            capabilities: capabilities.unwrap_or_default(),
+        }
+    }
+
+    /// Returns whether a network namespace that we may not join is none of a
+    /// container's: those are made in our user namespace, or below it.
+    pub(super) fn excludes_unjoinable(&self) -> bool {
+        const CAP_SYS_ADMIN: u64 = 1 << 21;
+        self.confined_to.is_some() && self.capabilities & CAP_SYS_ADMIN != 0
+    }
+
+    /// Returns what a process is to us whose namespace is unreadable.
+    pub(super) fn stranger(&self, pid: i32) -> Stranger {
+        let map = fs::read_to_string(format!("/proc/{pid}/uid_map"));
+        match self.stranger_with(&map.unwrap_or_default()) {
+            Stranger::Sibling if is_secretive(pid) => Stranger::Suspect,
+            stranger => stranger,
+        }
+    }
+
+    /// Returns what a process is to us that `/proc` does not show at all (proc(5),
+    /// `hidepid`): one that we may not trace.
+    pub(super) fn hidden(&self) -> Stranger {
+        match self.ours() {
+            Some(_) => Stranger::Sibling,
+            None => Stranger::Suspect,
+        }
+    }
+
+    /// Returns why there may be processes that `/proc` does not show, if so.
+    pub(super) fn blind_spot(&self) -> Option<String> {
+        let sees_all = self.confined_to.is_none() && self.may_trace();
+        if sees_all {
+            return None;
+        }
+        let mounts = procfs::process::Process::myself().and_then(|own| own.mountinfo());
+        let mounts = match mounts {
+            Ok(mounts) => mounts,
+            Err(error) => return Some(format!("how /proc is mounted: {error}")),
+        };
+        let proc = mounts
+            .into_iter()
+            .rfind(|mount| mount.mount_point == Path::new("/proc"))?;
+        let value = proc.super_options.get("hidepid")?.clone()?;
+        let hides = !["0", "off"].contains(&value.as_str());
+        hides.then(|| format!("/proc is mounted with hidepid={value}"))
+    }
+
+    fn stranger_with(&self, map: &str) -> Stranger {
+        let Some(own) = self.ours() else {
+            return Stranger::Suspect;
+        };
+        let mut ids = map.lines().map(|line| line.split_whitespace().nth(1));
+        if map.trim().is_empty() || map == own {
+            Stranger::Suspect
+        } else if ids.all(|id| id == Some("4294967295")) {
+            Stranger::Outsider
+        } else {
+            Stranger::Sibling
+        }
+    }
+
+    /// Returns our map, if whatever is in our user namespace is readable.
+    fn ours(&self) -> Option<&str> {
+        self.confined_to.as_deref().filter(|_| self.may_trace())
+    }
+
+    fn may_trace(&self) -> bool {
+        const CAP_SYS_PTRACE: u64 = 1 << 19;
+        self.capabilities & CAP_SYS_PTRACE != 0
+    }
+}
+
+/// Returns whether a process may be in a user namespace below ours and unreadable all
+/// the same: it runs a program that others may execute but not read, so that its
+/// files belong to the initial user namespace, and runs it as another user than
+/// ours. (Sandboxes run as ours.)
+fn is_secretive(pid: i32) -> bool {
+    const OVERFLOW: u32 = 65534;
+    let owner = |path: String| fs::symlink_metadata(path).map(|file| file.uid());
+    // Of the directory it is the effective user, of the files who may read them.
+    let user = owner(format!("/proc/{pid}"));
+    let reader = owner(format!("/proc/{pid}/status"));
+    !matches!(user, Ok(0)) && !reader.is_ok_and(|reader| reader != OVERFLOW)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: &str = "         0       1000          1\n         1     100000      65536\n";
+    const ALL: u64 = u64::MAX;
+
+    #[track_caller]
+    fn check(sight: &Sight, map: &str, expected: Stranger) {
+        assert_eq!(sight.stranger_with(map), expected, "{map:?}");
+    }
+
+    fn confined(capabilities: u64) -> Sight {
+        Sight {
+            confined_to: Some(OWN.to_owned()),
+            capabilities,
+        }
+    }
+
+    #[test]
+    fn only_a_process_without_any_id_of_ours_is_an_outsider() {
+        let rootless = confined(ALL);
+        check(&rootless, "0 4294967295 4294967295\n", Stranger::Outsider);
+        check(
+            &rootless,
+            "0 4294967295 1\n1 4294967295 65536\n",
+            Stranger::Outsider,
+        );
+        check(&rootless, "0 0 1\n1 1 65536\n", Stranger::Sibling);
+        check(&rootless, "1000 0 1\n", Stranger::Sibling);
+        check(&rootless, "0 4294967295 9\n9 1 1\n", Stranger::Sibling);
+    }
+
+    #[test]
+    fn one_that_may_be_in_our_own_user_namespace_is_suspect() {
+        let rootless = confined(ALL);
+        check(&rootless, OWN, Stranger::Suspect);
+        check(&rootless, "", Stranger::Suspect);
+    }
+
+    #[test]
+    fn everybody_is_suspect_to_root_and_to_whoever_may_not_trace() {
+        let map = "0 4294967295 4294967295\n";
+        check(&Sight::default(), map, Stranger::Suspect);
+        check(&confined(ALL & !(1 << 19)), map, Stranger::Suspect);
+        assert_eq!(confined(0).hidden(), Stranger::Suspect);
+        assert_eq!(confined(ALL).hidden(), Stranger::Sibling);
+    }
+}

@@ -1,0 +1,93 @@
+//! The file that shows a namespace, which Podman lost track of when it was killed.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::thread;
+
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{chdir, pivot_root};
+
+use crate::evidence::{self, PathFact};
+use crate::lease::Namespace;
+
+/// Removes a namespace file that is nobody's any more. Failing to remove it leaks
+/// nothing but the file.
+pub(super) fn remove(namespace: &Namespace) {
+    let path = &namespace.path;
+    let is_its = match evidence::examine(path) {
+        // Another device: the file on which its namespace was mounted once.
+        PathFact::There((device, inode)) => device != namespace.device || inode == namespace.inode,
+        PathFact::Missing | PathFact::Unreadable(_) => false,
+    };
+    if !is_its || !is_namespace_file(path) {
+        return;
+    }
+    if let Err(error) = remove_file(path) {
+        log::warn!(
+            "failed to remove the namespace file {}: {error}",
+            path.display()
+        );
+    }
+}
+
+/// Removes a namespace file, with the namespace that may be mounted on it, here or
+/// elsewhere: with the file, the kernel removes the mounts on it from all other mount
+/// namespaces.
+///
+/// # Errors
+/// The kernel's refusal; the file is there then.
+pub fn remove_file(path: &Path) -> io::Result<()> {
+    match umount2(path, MntFlags::MNT_DETACH) {
+        // Not mounted.
+        Ok(()) | Err(Errno::EINVAL) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    match fs::remove_file(path) {
+        // Podman without root runs us in a mount namespace where a new /run covers
+        // the old one, so that the file is mounted on where no path leads.
+        Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => unlink_from_afar(path),
+        done => done,
+    }
+}
+
+/// Removes a file from a mount namespace of its own, which has nothing but the
+/// directory that the file is in.
+fn unlink_from_afar(path: &Path) -> io::Result<()> {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(Errno::EINVAL.into());
+    };
+    let none: Option<&str> = None;
+    let bare = MsFlags::MS_BIND;
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    let unlink = || -> io::Result<()> {
+        unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS)?;
+        mount(none, "/", none, private, none)?;
+        // Without the mounts below it.
+        mount(Some(directory), directory, none, bare, none)?;
+        chdir(directory)?;
+        // The new root on the old one, which is then taken from under it: see
+        // pivot_root(2), `pivot_root(".", ".")`.
+        pivot_root(".", ".")?;
+        umount2(".", MntFlags::MNT_DETACH)?;
+        fs::remove_file(Path::new("/").join(name))
+    };
+    // A mount namespace is left only with its thread.
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().spawn_scoped(scope, unlink)?;
+        thread.join().unwrap_or_else(|_| Err(Errno::EINTR.into()))
+    })
+}
+
+/// Returns whether a path is one of Podman's namespace files
+/// (containers/common `pkg/netns`: `netns-<uuid>` in a directory `netns`).
+pub fn is_namespace_file(path: &Path) -> bool {
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    let directory = path.parent().and_then(|parent| parent.file_name());
+    name.starts_with("netns-") && directory.is_some_and(|directory| directory == "netns")
+}
