@@ -68,7 +68,7 @@ pub struct Evidence {
 
 /// Returns every process that can be seen, ourselves excepted.
 pub fn processes() -> Vec<ProcessFact> {
-    process::all().0
+    process::Processes::all().facts
 }
 
 impl Evidence {
