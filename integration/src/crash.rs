@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::kernel::RUN_DIR;
 use crate::syscalls::{Injury, Point, Recording};
 use crate::{Driver, Lab, Network, Outcome, wait_until};
 
@@ -75,7 +74,8 @@ impl Site {
     #[track_caller]
     pub fn start_with_small_run_directory() -> Self {
         let lab = Lab::start();
-        let mount = format!("mkdir -p {RUN_DIR}; mount -t tmpfs -o size=3m lab {RUN_DIR}");
+        let directory = lab.run_dir();
+        let mount = format!("mkdir -p {directory}; mount -t tmpfs -o size=3m lab {directory}");
         lab.sh(&mount);
         Self::start_in(lab)
     }
@@ -171,7 +171,7 @@ exec {PLUGIN} "$@"
     #[track_caller]
     pub fn run_with_full_directory(&self, verb: Verb) -> Outcome {
         self.prepare(verb);
-        let filler = format!("{RUN_DIR}/filler");
+        let filler = format!("{}/filler", self.lab.run_dir());
         let full = self.lab.cmd("dd").args(["if=/dev/zero", "bs=4k"]);
         full.arg(format!("of={filler}"))
             .fails("No space left on device");

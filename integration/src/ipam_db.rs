@@ -6,7 +6,7 @@
 use std::fs;
 use std::net::IpAddr;
 
-use crate::{Lab, kernel::RUN_DIR};
+use crate::Lab;
 
 const META: usize = 16;
 const MAGIC: u32 = 0xED0C_DAED;
@@ -17,7 +17,7 @@ impl Lab {
     /// Returns the addresses that Podman's own allocation holds on a network.
     #[track_caller]
     pub fn allocated(&self, network: &str) -> Vec<IpAddr> {
-        let path = format!("/proc/{}/root{RUN_DIR}/ipam.db", self.init());
+        let path = format!("/proc/{}/root{}/ipam.db", self.init(), self.run_dir());
         fs::read(path).map_or_else(|_| Vec::new(), |file| addresses(&file, network))
     }
 }

@@ -120,7 +120,7 @@ impl Lab {
 
     /// Forgets what was run so far, when it went well and more is to come.
     pub fn forget(&self) {
-        if let Ok(mut transcript) = self.transcript.lock()
+        if let Ok(mut transcript) = self.machine.transcript.lock()
             && let Some(outcomes) = &mut *transcript
         {
             outcomes.clear();
