@@ -3,6 +3,8 @@
 #                 included; needs root and Debian's archive (see integration/lab)
 # make unit       the tests that need neither root nor Podman
 # make demo       the outage with Podman's own allocator, and with berth
+# make torture    kills everything that can be killed, for the figures of
+#                 docs/RELIABILITY.md (half an hour); TORTURE='--seed 7 kills' for a part
 # make bench      the benchmarks
 # make lab        a shell in a lab: a real Podman that nothing here can hurt
 # make install    PREFIX=/usr/local by default; DESTDIR for packages
@@ -11,6 +13,7 @@
 
 PREFIX ?= /usr/local
 DESTDIR ?=
+TORTURE ?=
 CARGO ?= cargo
 BUILT ?= $(or $(CARGO_TARGET_DIR),target)/release
 
@@ -21,7 +24,7 @@ STANDARD := $(filter /usr /usr/local,$(PREFIX))
 UNIT_DIR := $(if $(STANDARD),$(PREFIX)/lib/systemd,/etc/systemd)
 UNITS := berth-gc.service berth-gc.timer
 
-.PHONY: build test check unit demo build-demo bench lab prepare-lab clean-lab install uninstall
+.PHONY: build test check unit demo build-demo torture bench lab prepare-lab clean-lab install uninstall
 .DEFAULT_GOAL := build
 
 build:
@@ -46,6 +49,10 @@ demo:
 build-demo:
 	$(CARGO) build --release --locked -p berth -p berth-integration \
 		--bin berth --bin berth-demo --bin lab-store
+
+torture: prepare-lab
+	$(CARGO) build --workspace --locked
+	$(or $(CARGO_TARGET_DIR),target)/debug/berth-torture $(TORTURE)
 
 bench: prepare-lab build
 	$(CARGO) bench --workspace --locked --no-fail-fast

@@ -32,9 +32,12 @@ impl Lab {
             .chain([format!("\"{}\"", network.interface)])
             .chain(network.subnets.iter().map(|subnet| stem(subnet)))
             .collect();
-        for line in self.ruleset().lines() {
-            if words.iter().any(|word| line.contains(word)) {
-                left.push(format!("firewall rule `{}`", line.trim()));
+        let ruleset = self.ruleset();
+        let mut lines = ruleset.lines().map(str::trim).peekable();
+        while let Some(line) = lines.next() {
+            let is_empty = line.starts_with("chain ") && lines.peek() == Some(&"}");
+            if !is_empty && words.iter().any(|word| line.contains(word)) {
+                left.push(format!("firewall rule `{line}`"));
             }
         }
         for name in self.remembered_ports(network) {

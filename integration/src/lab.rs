@@ -118,6 +118,15 @@ impl Lab {
         self
     }
 
+    /// Forgets what was run so far, when it went well and more is to come.
+    pub fn forget(&self) {
+        if let Ok(mut transcript) = self.machine.transcript.lock()
+            && let Some(outcomes) = &mut *transcript
+        {
+            outcomes.clear();
+        }
+    }
+
     /// Returns a command to be run in this lab.
     pub fn cmd(&self, program: &str) -> Cmd<'_> {
         Cmd::new(self, program)

@@ -9,16 +9,25 @@
 //!
 //! Nothing here touches the host: see `integration/lab/start`.
 
+pub mod campaign;
 mod clean;
 mod command;
+pub mod crash;
 mod driver;
+mod ipam_db;
 pub mod kernel;
 mod lab;
 mod leases;
 pub mod outage;
 pub mod podman;
+pub mod processes;
 mod recorder;
 mod rootless;
+mod seed;
+pub mod storm;
+pub mod syscalls;
+pub mod tally;
+pub mod torture;
 mod wait;
 
 pub use command::{Cmd, Outcome};
@@ -26,6 +35,7 @@ pub use driver::Driver;
 pub use lab::{Lab, debian_file};
 pub use leases::{HeldAddress, Leases, Place};
 pub use podman::{Container, Network};
+pub use seed::{SEED_VARIABLE, seed};
 pub use wait::wait_until;
 
 /// Makes a `#[test]` for each driver of functions that take a [`Driver`].

@@ -123,3 +123,40 @@ fn every_kind_of_leftover_is_found() {
         "one lives in it:\n{left}"
     );
 }
+
+#[test]
+fn an_address_that_two_containers_have_is_seen() {
+    let lab = Lab::start();
+    lab.network(Driver::Bridge, "n", &["--subnet", "10.77.0.0/24"]);
+    for name in ["one", "two"] {
+        lab.container(name, &["n"]).start();
+    }
+    assert_eq!(lab.sightings().len(), 2);
+    assert_eq!(lab.duplicates(), [""; 0]);
+    let add = ["address", "add", "10.77.0.2/24", "dev", "eth0"];
+    lab.inside("two", "ip").args(add).ok();
+    let duplicates = lab.duplicates();
+    assert_eq!(duplicates.len(), 1, "{duplicates:?}");
+    assert!(duplicates[0].starts_with("10.77.0.2 "), "{duplicates:?}");
+}
+
+#[test]
+fn podmans_own_allocations_are_read() {
+    let lab = Lab::start();
+    let options = [
+        "--subnet",
+        "10.77.0.0/24",
+        "--ipv6",
+        "--subnet",
+        "fd77::/64",
+    ];
+    lab.network(Driver::Bridge, "n", &options);
+    lab.network(Driver::Bridge, "other", &["--subnet", "10.78.0.0/24"]);
+    assert!(lab.allocated("n").is_empty());
+    lab.container("one", &["n"]).start();
+    lab.container("two", &["other"]).start();
+    let texts: Vec<_> = lab.allocated("n").iter().map(ToString::to_string).collect();
+    assert_eq!(texts, ["10.77.0.2", "fd77::2"]);
+    lab.remove("one");
+    assert!(lab.allocated("n").is_empty());
+}

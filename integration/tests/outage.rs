@@ -30,6 +30,9 @@ with_driver!(
     an_address_and_its_firewall_rules_are_free_again_after_the_namespace_was_unmounted,
     a_container_can_be_removed_after_its_netavark_was_replaced,
     a_full_pool_of_ghosts_is_free_again,
+    the_firewall_rules_go_when_netavark_dies_half_way_through_its_teardown,
+    the_last_interface_goes_although_a_ghost_without_one_has_rules,
+    a_netavark_that_outlives_its_berth_is_waited_for,
 );
 
 with_each_driver!(an_address_is_free_again_after_conmon_and_container_are_killed);
@@ -221,4 +224,75 @@ fn an_address_and_its_firewall_rules_are_free_again_after_the_namespace_was_unmo
     assert_eq!(lab.addresses("c", "eth0"), [ip(ADDRESS)]);
     lab.remove("c");
     lab.assert_clean(&network);
+}
+
+fn the_firewall_rules_go_when_netavark_dies_half_way_through_its_teardown(driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &SUBNET);
+    let script = format!(
+        r#"#!/bin/bash
+# In netavark's place for the plugin: the first teardown gets as far as the interface,
+# or the bridge.
+if mkdir /opt/half 2>/dev/null; then
+  nsenter --net="${{@: -1}}" ip link delete eth0
+  if [ -n "$TOO" ]; then ip link delete "$TOO"; fi
+  kill -9 $$
+fi
+exec {} "$@"
+"#,
+        lab.netavark()
+    );
+    lab.write_executable("/opt/dying", &script);
+    for too in ["", &network.interface] {
+        let run = lab.container("c", &["n"]).ip(ADDRESS);
+        run.option("--publish", "8080:80").start();
+        let remove = lab.podman(["rm", "--force", "--time=0", "c"]);
+        let remove = remove.env("BERTH_NETAVARK", "/opt/dying");
+        remove.env("TOO", too).ok();
+        lab.cmd("rmdir").arg("/opt/half").ok();
+        lab.assert_clean(&network);
+    }
+}
+
+/// netavark removes the chain of published ports with the last interface, all or
+/// nothing, and fails while somebody else's rules are in it.
+fn the_last_interface_goes_although_a_ghost_without_one_has_rules(driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &SUBNET);
+    let run = |name, port| lab.container(name, &["n"]).option("--publish", port);
+    run("ghost", "8080:80").dies(Death::PodmanAfterNetavark);
+    lab.remove("ghost");
+    lab.remove_empty_namespaces();
+    run("last", "8081:80").start();
+    lab.remove("last");
+    let rules = lab.ruleset();
+    assert!(rules.contains("8080"), "the ghost's are there:\n{rules}");
+    assert!(!rules.contains("8081"), "those of the last:\n{rules}");
+    lab.cmd("berth").args(["gc", "--now"]).ok();
+    lab.assert_clean(&network);
+}
+
+/// The next berth has the store's lock at once, while netavark is still setting up
+/// what is to be taken down.
+fn a_netavark_that_outlives_its_berth_is_waited_for(driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &SUBNET);
+    let script = format!(
+        r#"#!/bin/bash
+# In netavark's place for the plugin, which does not see the end of it.
+case " $* " in *" setup "*) kill -9 $PPID; sleep 1.5 ;; esac
+{} "$@"
+"#,
+        lab.netavark()
+    );
+    lab.write_executable("/opt/slow/netavark", &script);
+    let run = lab.container("c", &["n"]).ip(ADDRESS);
+    let run = run.option("--publish", "8080:80");
+    let run = run.env("BERTH_NETAVARK", "/opt/slow/netavark").cmd();
+    assert!(!run.run().status.success(), "berth is killed");
+    lab.podman(["rm", "--force", "--time=0", "c"]).run();
+    assert!(!lab.pids("netavark").is_empty(), "it is still at work");
+    lab.cmd("berth").args(["gc", "--now"]).ok();
+    assert!(lab.pids("netavark").is_empty(), "it was waited for");
+    assert_eq!(lab.leftovers(&network), [""; 0]);
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use berth_integration::{Driver, Lab, Network, with_driver};
+use berth_integration::{Driver, Lab, Network, seed, storm::Storm, with_driver};
 
 with_driver!(
     only_berth,
@@ -15,6 +15,9 @@ with_driver!(
     every_address_can_be_had_after_a_storm_of_killed_starts,
     every_address_can_be_had_after_a_storm_of_killed_removals,
 );
+
+/// How long the storm of everybody at once lasts here; `make torture` has a longer one.
+const LENGTH: Duration = Duration::from_secs(12);
 
 const KILLS: u32 = 40;
 /// What a /28 offers beside network, gateway and broadcast address.
@@ -29,18 +32,6 @@ fn delays() -> impl Iterator<Item = String> {
     })
 }
 
-/// Removes every container, Podman's confusion notwithstanding.
-#[track_caller]
-fn remove_all(lab: &Lab) {
-    for _ in 0..5 {
-        let remove = lab.podman(["rm", "--force", "--all", "--time=0"]).run();
-        if remove.status.success() {
-            break;
-        }
-    }
-    assert_eq!(lab.podman(["ps", "--all", "--quiet"]).ok(), "");
-}
-
 /// Asserts that containers can have every address of the pool at once.
 #[track_caller]
 fn assert_all_can_be_had(lab: &Lab, network: &Network) {
@@ -53,7 +44,7 @@ fn assert_all_can_be_had(lab: &Lab, network: &Network) {
         .flat_map(|name| lab.addresses(name, "eth0"))
         .collect();
     assert_eq!(addresses.len(), POOL);
-    remove_all(lab);
+    lab.remove_all();
     lab.remove_empty_namespaces();
     lab.assert_clean(network);
 }
@@ -66,7 +57,7 @@ fn every_address_can_be_had_after_a_storm_of_killed_starts(driver: Driver) {
         let killed = lab.cmd("timeout").args(["--signal=KILL", &delay]);
         killed.args(run).run();
         // Some live, most are in pieces.
-        remove_all(&lab);
+        lab.remove_all();
     }
     assert_all_can_be_had(&lab, &network);
 }
@@ -79,7 +70,21 @@ fn every_address_can_be_had_after_a_storm_of_killed_removals(driver: Driver) {
         let remove = ["podman", "rm", "--force", "--time=0", "c"];
         let killed = lab.cmd("timeout").args(["--signal=KILL", &delay]);
         killed.args(remove).run();
-        remove_all(&lab);
+        lab.remove_all();
     }
     assert_all_can_be_had(&lab, &network);
+}
+
+#[test]
+fn no_address_is_given_twice_in_a_storm_of_workers_collections_and_kills() {
+    let storm = Storm {
+        length: LENGTH,
+        seed: seed(),
+    };
+    let outcome = storm.rage();
+    eprintln!("{outcome}");
+    let broken = outcome.broken_promises();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    assert!(outcome.succeeded > 0 && outcome.kills > 0 && outcome.collected > 0);
+    assert!(outcome.most > 0, "no sample has seen anybody");
 }

@@ -23,6 +23,7 @@ pub use background::{is_due, start};
 pub use plan::{Findings, Plan};
 pub use report::{Party, Report};
 
+use crate::delegate;
 use crate::evidence::{self, ClockError};
 use crate::lease::{Moment, Tenancy};
 use crate::lifecycle::LOCK_PATIENCE;
@@ -147,6 +148,9 @@ impl Collector<'_> {
         let now = evidence::now()?;
         let mut lock = LockFile::open(&podman.state_directory)?;
         let guard = lock.acquire(LOCK_PATIENCE, "collection of what dead containers hold")?;
+        if guard.follows_a_kill() {
+            delegate::await_orphans(&podman.caller.delegation);
+        }
         let store = Store::open(&podman.state_directory, guard, &boot_id, now)?;
 
         self.report.looks = self.report.looks.max(1);
@@ -211,6 +215,15 @@ impl Collector<'_> {
     ) -> Result<bool, CollectError> {
         let caller = &self.podman.caller;
         let until = Instant::now() + TURN;
+        // netavark removes a network's chains together with its last interface, and
+        // cannot while another container's rules are in them: those go first.
+        let (records, others): (Vec<_>, Vec<_>) = plan
+            .clear
+            .iter()
+            .partition(|leftover| matches!(leftover, Leftover::Record { .. }));
+        if !self.clear(&records, until) {
+            return Ok(false);
+        }
         for (tenant, cause) in &plan.reclaim {
             if Instant::now() >= until {
                 return Ok(false);
@@ -221,12 +234,17 @@ impl Collector<'_> {
                 Err(error) => self.report.failures.push(crate::chain(&error)),
             }
         }
-        for leftover in &plan.clear {
+        Ok(self.clear(&others, until))
+    }
+
+    /// Clears away what no lease speaks of, and returns whether that was all.
+    fn clear(&mut self, leftovers: &[&Leftover], until: Instant) -> bool {
+        for leftover in leftovers {
             if Instant::now() >= until {
-                return Ok(false);
+                return false;
             }
-            self.tried_leftovers.push(leftover.clone());
-            match clear::clear(leftover, caller) {
+            self.tried_leftovers.push((*leftover).clone());
+            match clear::clear(leftover, &self.podman.caller) {
                 Ok(()) => self.report.cleared.push(leftover.to_string()),
                 Err(reason) => {
                     let failure = format!("failed to clear away {leftover}: {reason}");
@@ -234,7 +252,7 @@ impl Collector<'_> {
                 }
             }
         }
-        Ok(true)
+        true
     }
 
     /// Notes in the store what was done, and forgets networks that are gone.

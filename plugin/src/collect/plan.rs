@@ -28,7 +28,8 @@ pub struct Findings {
 /// What is to be done.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// From whom to take everything back.
+    /// From whom to take everything back: those first whose interface is gone, so
+    /// that a network's last interface goes after everybody's firewall rules.
     pub reclaim: Vec<(Tenant, Cause)>,
     /// What else to clear away.
     pub clear: Vec<Leftover>,
@@ -54,8 +55,10 @@ impl Findings {
             Leftover::NamespaceFile { path, .. } => self.is_abandoned(path),
             Leftover::Veth { .. } | Leftover::Record { .. } | Leftover::Bridge { .. } => true,
         });
+        let mut reclaim: Vec<_> = dead.collect();
+        reclaim.sort_by_key(|(_, cause)| *cause == Cause::Abandoned);
         Plan {
-            reclaim: dead.collect(),
+            reclaim,
             clear: clear.cloned().collect(),
         }
     }

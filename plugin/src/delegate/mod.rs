@@ -5,6 +5,7 @@
 
 mod caller;
 mod dns;
+mod orphan;
 mod request;
 mod standin;
 
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use nix::net::if_::if_nametoindex;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::Deserialize;
 use serde_json::Value;
@@ -23,6 +25,7 @@ use wait_timeout::ChildExt;
 
 pub use caller::{Caller, NETAVARK_VARIABLE, caller, uncalled, with_netavark};
 pub use dns::end_stray;
+pub use orphan::await_orphans;
 pub use request::{Plan, SeveralPerSubnet};
 pub use standin::{StandIn, StandInError};
 
@@ -142,31 +145,6 @@ pub fn teardown(
     plan: &Plan<'_>,
     namespace: &Path,
 ) -> Result<(), String> {
-    let failure = match teardown_once(netavark, delegation, plan, namespace) {
-        Err(failure) if failure.contains(FIREWALL_FAILED) => failure,
-        done => return done,
-    };
-    log::debug!("tearing down once more: {failure}");
-    let stand_in = StandIn::new(&plan.exec.network_options.interface_name);
-    let stand_in = stand_in.map_err(|error| crate::chain(&error))?;
-    teardown_once(netavark, delegation, plan, &stand_in.path())
-}
-
-/// What netavark says when nft refuses the whole batch of changes.
-///
-/// With the last port of a bridge it removes the bridge, then the network's chains
-/// together with the container's rules; which nft refuses while rules of a dead
-/// container without an interface lead there. Without a bridge it removes the
-/// container's rules alone, so that the second teardown succeeds where the first
-/// did not (seen with netavark 1.14).
-const FIREWALL_FAILED: &str = "nftables error";
-
-fn teardown_once(
-    netavark: &Path,
-    delegation: &Delegation,
-    plan: &Plan<'_>,
-    namespace: &Path,
-) -> Result<(), String> {
     let request = plan.teardown_request();
     match run(netavark, delegation, "teardown", namespace, &request) {
         Ok(_) => Ok(()),
@@ -174,18 +152,49 @@ fn teardown_once(
     }
 }
 
-/// Takes down what is left of plumbing whose namespace or interface is gone.
+/// How often a teardown in a stand-in is tried.
+///
+/// netavark may be killed half-way. And with the last port of a bridge it removes the
+/// bridge, then the network's chains together with the container's rules; which nft
+/// refuses while rules of a dead container without an interface lead there. Without
+/// a bridge it removes the container's rules alone, so that the second teardown
+/// succeeds where the first did not (seen with netavark 1.14).
+const ATTEMPTS: u32 = 3;
+
+/// Takes down what is left of plumbing whose namespace or interface is gone, and of
+/// the network itself where its bridge is gone, too.
 ///
 /// # Errors
-/// As [`teardown`]; also if the kernel refuses a stand-in.
+/// As [`teardown`]; also if the kernel refuses a stand-in. The network's own rules
+/// are no failure: they stay while another ghost's are among them, and go with it.
 pub fn teardown_in_stand_in(
     netavark: &Path,
     delegation: &Delegation,
     plan: &Plan<'_>,
 ) -> Result<(), String> {
+    let gone = |bridge: &&str| if_nametoindex(*bridge).is_err();
+    let bridge = plan.managed_bridge().filter(gone);
     let interface = &plan.exec.network_options.interface_name;
-    let stand_in = StandIn::new(interface).map_err(|error| crate::chain(&error))?;
-    teardown(netavark, delegation, plan, &stand_in.path())
+    let run = || {
+        let stand_in = StandIn::new(interface).map_err(|error| crate::chain(&error))?;
+        teardown(netavark, delegation, plan, &stand_in.path())
+    };
+    let mut done = run();
+    for _ in 1..ATTEMPTS {
+        if let Err(reason) = &done {
+            log::debug!("tearing down once more: {reason}");
+            done = run();
+        }
+    }
+    done?;
+    let Some(bridge) = bridge else {
+        return Ok(());
+    };
+    let made = standin::make_bridge(bridge).map_err(|error| error.to_string());
+    if let Err(reason) = made.and_then(|()| run()) {
+        log::debug!("rules of the network with bridge {bridge} stay: {reason}");
+    }
+    Ok(())
 }
 
 /// Runs netavark and returns what it answered.
@@ -262,8 +271,12 @@ pub(crate) fn ask(
     let mut child = command.spawn()?;
     let Some(status) = child.wait_timeout(patience)? else {
         child.kill().and_then(|()| child.wait())?;
+        orphan::await_group(child.id());
         return Ok(None);
     };
+    if status.signal().is_some() {
+        orphan::await_group(child.id());
+    }
     let mut bytes = Vec::new();
     output.rewind()?;
     output.read_to_end(&mut bytes)?;

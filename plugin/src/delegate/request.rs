@@ -41,6 +41,14 @@ impl Plan<'_> {
             .any(|subnet| self.within(subnet).count() > 1)
     }
 
+    /// Returns the bridge that netavark makes and removes for the network, if any.
+    pub fn managed_bridge(&self) -> Option<&str> {
+        let network = &self.exec.network;
+        let mode = network.options.get("mode").map(String::as_str);
+        let is_managed = self.plumbing == Plumbing::Bridge && mode != Some("unmanaged");
+        network.network_interface.as_deref().filter(|_| is_managed)
+    }
+
     /// Returns the addresses of one subnet.
     fn within<'s>(&'s self, subnet: &Subnet) -> impl Iterator<Item = IpAddr> + use<'s> {
         let subnet = normalise(subnet.subnet);

@@ -4,7 +4,9 @@
 //! and removes an unused bridge only after it has removed the container's
 //! interface (netavark 1.14 `teardown.rs`, `bridge.rs` `remove_link`). So where
 //! the namespace, or the interface in it, is gone, a teardown is run against an
-//! empty namespace of our own that has an interface of that name.
+//! empty namespace of our own that has an interface of that name. And it removes a
+//! network's firewall rules only together with an unused bridge: where that is gone
+//! already, it gets one.
 
 use std::fs::File;
 use std::io;
@@ -80,14 +82,22 @@ impl StandIn {
     }
 }
 
+/// Makes a bridge in the current namespace, for netavark to remove.
+pub(super) fn make_bridge(name: &str) -> io::Result<()> {
+    add(name, vec![LinkInfo::Kind(InfoKind::Bridge)])
+}
+
 /// Makes a veth pair in the current namespace; the kernel names the other end.
 fn add_veth(name: &str) -> io::Result<()> {
+    let peer = InfoVeth::Peer(LinkMessage::default());
+    let data = LinkInfo::Data(InfoData::Veth(peer));
+    add(name, vec![LinkInfo::Kind(InfoKind::Veth), data])
+}
+
+fn add(name: &str, info: Vec<LinkInfo>) -> io::Result<()> {
     let mut link = LinkMessage::default();
     link.attributes.push(LinkAttribute::IfName(name.to_owned()));
-    link.attributes.push(LinkAttribute::LinkInfo(vec![
-        LinkInfo::Kind(InfoKind::Veth),
-        LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(LinkMessage::default()))),
-    ]));
+    link.attributes.push(LinkAttribute::LinkInfo(info));
     let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
     request(RouteNetlinkMessage::NewLink(link), flags).map(drop)
 }

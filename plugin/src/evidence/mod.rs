@@ -66,6 +66,11 @@ pub struct Evidence {
     pub inside: HashMap<NamespaceKey, Vec<Link>>,
 }
 
+/// Returns every process that can be seen, ourselves excepted.
+pub fn processes() -> Vec<ProcessFact> {
+    process::Processes::all().facts
+}
+
 impl Evidence {
     /// Gathers what is needed to judge these tenants.
     pub fn gather(tenants: &[Tenant], boot_id: &str, at: Moment) -> Self {

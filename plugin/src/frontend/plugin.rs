@@ -3,7 +3,9 @@
 //! One JSON document on standard output, errors included; all else goes to
 //! standard error, which is the user's terminal.
 
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -170,9 +172,12 @@ fn hold_back_signals() -> Result<(), PluginError> {
 }
 
 /// Writes one JSON document to standard output. Nothing else does.
+///
+/// Past the standard library's buffer: a document that could not be written would
+/// stay there, and be written before the error that says so.
 fn answer<T: Serialize>(document: &T) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    serde_json::to_writer(&mut stdout, document)?;
-    writeln!(stdout)?;
-    stdout.flush()
+    let mut text = serde_json::to_vec(document)?;
+    text.push(b'\n');
+    let mut stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    stdout.write_all(&text)
 }

@@ -74,6 +74,9 @@ pub fn setup(exec: &PluginExec, netns: &Path, caller: &Caller) -> Result<Done, L
     let directory = state_directory(&caller.delegation.config)?;
     let mut lock = LockFile::open(&directory)?;
     let guard = lock.acquire(LOCK_PATIENCE, &introduction("setup", exec))?;
+    if guard.follows_a_kill() {
+        delegate::await_orphans(&caller.delegation);
+    }
     let store = Store::open(&directory, guard, &context.boot_id, context.now)?;
 
     recover(&store, exec, netns, caller, &context)?;

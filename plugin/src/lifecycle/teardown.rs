@@ -56,6 +56,9 @@ fn with_store(
     let directory = state_directory(&caller.delegation.config)?;
     let mut lock = LockFile::open(&directory)?;
     let guard = lock.acquire(LOCK_PATIENCE, &introduction("teardown", exec))?;
+    if guard.follows_a_kill() {
+        delegate::await_orphans(&caller.delegation);
+    }
     let store = Store::open(&directory, guard, &context.boot_id, context.now)?;
     recover(&store, exec, netns, caller, &context)?;
     match store.begin().tenant(&Tenancy::from(exec))? {

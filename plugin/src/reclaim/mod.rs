@@ -137,6 +137,9 @@ pub enum Left {
 /// Takes a tenant's plumbing down with its stored request: in its namespace if
 /// the interface is there, else by a stand-in.
 ///
+/// Where netavark has removed the interface and then failed, a stand-in takes down
+/// the rest as well.
+///
 /// # Errors
 /// What is left, but for what was gone already.
 pub fn take_down(netavark: &Path, tenant: &Tenant) -> Result<(), Left> {
@@ -153,7 +156,10 @@ pub fn take_down(netavark: &Path, tenant: &Tenant) -> Result<(), Left> {
             let renamed = || "netavark did not find it: it may have been renamed".to_owned();
             return Err(Left::Interface(done.err().unwrap_or_else(renamed)));
         }
-        return done.map_err(Left::Rest);
+        let Err(reason) = done else {
+            return Ok(());
+        };
+        log::debug!("trying again without the interface: {reason}");
     }
     delegate::teardown_in_stand_in(netavark, delegation, &plan).map_err(Left::Rest)
 }

@@ -33,6 +33,15 @@ pub struct LockFile {
 /// directory until it is dropped.
 pub struct LockGuard<'a> {
     guard: RwLockWriteGuard<'a, File>,
+    follows_a_kill: bool,
+}
+
+impl LockGuard<'_> {
+    /// Returns whether the holder before was killed: what it has started may still be
+    /// at work.
+    pub fn follows_a_kill(&self) -> bool {
+        self.follows_a_kill
+    }
 }
 
 impl LockFile {
@@ -114,12 +123,17 @@ impl LockFile {
             path: self.path.clone(),
             source,
         })?;
+        // A holder that comes to its end empties the file.
+        let follows_a_kill = guard.metadata().is_ok_and(|file| file.len() > 0);
         // Who holds it is for error messages only: a full file system must not
         // keep us from releasing leases.
         if let Err(error) = sign(&mut guard, who) {
             log::debug!("cannot sign {}: {error}", self.path.display());
         }
-        Ok(LockGuard { guard })
+        Ok(LockGuard {
+            guard,
+            follows_a_kill,
+        })
     }
 }
 

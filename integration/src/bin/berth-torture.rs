@@ -1,0 +1,145 @@
+//! Kills whatever can be killed, more often than the tests do, and prints the
+//! figures of `docs/RELIABILITY.md`.
+//!
+//! Ends with an error if berth has lost anything.
+#![allow(
+    clippy::print_stdout,
+    reason = "standard output is what this program is for"
+)]
+
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use berth_integration::storm::Storm;
+use berth_integration::torture::{Outcome, Plan, Table};
+use berth_integration::{Driver, campaign::Campaign, crash::Verb, seed};
+use clap::{Parser, Subcommand};
+
+const KILLS: usize = 200;
+const STORM_SECS: u64 = 120;
+
+/// Kill podman, conmon, netavark and berth again and again, and count what is lost
+///
+/// Without a command: all of them, one after the other.
+#[derive(Debug, Parser)]
+struct CommandLine {
+    /// The seed; by default BERTH_SEED, else the time
+    #[arg(long, global = true)]
+    seed: Option<u64>,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Part {
+    /// Podman and all it starts are killed, natively and with berth
+    Kills {
+        /// How many killed `podman run` of each kind
+        #[arg(long, default_value_t = KILLS)]
+        count: usize,
+    },
+    /// Eight workers, collections and a killer at the same time
+    Storm {
+        /// How long, in seconds
+        #[arg(long, default_value_t = STORM_SECS)]
+        seconds: u64,
+    },
+    /// berth is killed, or refused, at every system call of setup, teardown and gc
+    Calls {
+        /// Only so many points, spread over all
+        #[arg(long)]
+        sample: Option<usize>,
+        /// Only this verb
+        #[arg(long)]
+        verb: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    let seed = line.seed.unwrap_or_else(seed);
+    println!("seed {seed}");
+    let parts = line.part.map_or_else(every_part, |part| vec![part]);
+    let mut failures = Vec::new();
+    for part in parts {
+        match part {
+            Part::Kills { count } => failures.extend(kills(seed, count)),
+            Part::Storm { seconds } => failures.extend(storm(seed, seconds)),
+            Part::Calls { sample, verb } => failures.extend(calls(seed, sample, verb.as_deref())),
+        }
+    }
+    for failure in &failures {
+        println!("FAILED: {failure}");
+    }
+    if failures.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn every_part() -> Vec<Part> {
+    vec![
+        Part::Kills { count: KILLS },
+        Part::Storm {
+            seconds: STORM_SECS,
+        },
+        Part::Calls {
+            sample: None,
+            verb: None,
+        },
+    ]
+}
+
+/// Returns what berth has lost.
+fn kills(seed: u64, count: usize) -> Vec<String> {
+    let plan = Plan::new(count, seed);
+    println!(
+        "\n{} containers on a network of each driver, killed at random moments\n",
+        plan.rounds.len()
+    );
+    let outcomes = thread::scope(|scope| {
+        let run = |driver| {
+            scope.spawn({
+                let plan = &plan;
+                move || plan.carry_out(driver)
+            })
+        };
+        [Driver::Bridge, Driver::Berth].map(run).map(join)
+    });
+    println!("{}", Table(&outcomes));
+    let [_, berth] = &outcomes;
+    berth.broken_promises()
+}
+
+/// Returns what berth has lost.
+fn storm(seed: u64, seconds: u64) -> Vec<String> {
+    println!("\na storm of {seconds} s\n");
+    let length = Duration::from_secs(seconds);
+    let outcome = Storm { length, seed }.rage();
+    println!("{outcome}");
+    outcome.broken_promises()
+}
+
+fn join(thread: thread::ScopedJoinHandle<'_, Outcome>) -> Outcome {
+    let joined = thread.join();
+    joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Returns what was not recovered.
+fn calls(seed: u64, sample: Option<usize>, verb: Option<&str>) -> Vec<String> {
+    println!("\nberth killed, or refused, at every system call\n");
+    let mut verbs = Verb::ALL.to_vec();
+    verbs.retain(|own| verb.is_none_or(|verb| own.name() == verb));
+    let mut campaign = Campaign::record(&verbs);
+    for (verb, calls) in &campaign.recorded {
+        println!("{}: {calls} calls recorded", verb.name());
+    }
+    if let Some(count) = sample {
+        campaign = campaign.sample(count, &mut fastrand::Rng::with_seed(seed));
+    }
+    let report = campaign.run();
+    println!("{report}");
+    report.failures
+}

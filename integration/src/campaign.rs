@@ -1,0 +1,204 @@
+//! Many injuries, one after the other, in two labs at once.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::crash::{Hit, Site, Verb};
+use crate::syscalls::{Injury, Point, spread};
+
+/// How many labs there are at once.
+const LABS: usize = 2;
+
+/// After how many points it is said how far it has come.
+const STEP: usize = 100;
+
+/// What to injure.
+#[derive(Clone, Debug, Default)]
+pub struct Campaign {
+    /// How many calls were recorded of each verb.
+    pub recorded: Vec<(Verb, usize)>,
+    /// What is done, in what run.
+    pub points: Vec<(Verb, Point)>,
+}
+
+/// How it went.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// How many points there were of each verb and kind, and how many were reached.
+    pub rows: Vec<Row>,
+    /// What was not recovered: where, and why.
+    pub failures: Vec<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// One verb and one kind of injury.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The verb.
+    pub verb: Verb,
+    /// The kind.
+    pub kind: &'static str,
+    /// How many points were tried.
+    pub tried: usize,
+    /// At how many the call was made, and injured.
+    pub reached: usize,
+    /// After how many the store had to be made again.
+    pub rebuilt: usize,
+    /// After how many not everything was recovered.
+    pub failed: usize,
+}
+
+impl Campaign {
+    /// Records a run of each verb, and plans every injury.
+    ///
+    /// # Panics
+    /// If a run without injury leaves something behind.
+    #[track_caller]
+    pub fn record(verbs: &[Verb]) -> Self {
+        let site = Site::start();
+        let mut campaign = Self::default();
+        for &verb in verbs {
+            let recording = site.record(verb);
+            campaign.recorded.push((verb, recording.len()));
+            let points = recording.kills().into_iter().chain(recording.failures());
+            campaign.points.extend(points.map(|point| (verb, point)));
+        }
+        campaign
+    }
+
+    /// Keeps a sample of so many points, spread over all.
+    #[must_use]
+    pub fn sample(mut self, count: usize, random: &mut fastrand::Rng) -> Self {
+        self.points = spread(&self.points, count, random);
+        self
+    }
+
+    /// Does it all.
+    pub fn run(&self) -> Report {
+        let start = Instant::now();
+        let queue = Mutex::new(self.points.iter().collect::<VecDeque<_>>());
+        let done = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for _ in 0..LABS {
+                scope.spawn(|| work(&queue, &done));
+            }
+        });
+        let done = done.into_inner().unwrap_or_default();
+        Report::of(&done, start.elapsed())
+    }
+}
+
+type Done = (Verb, Point, Result<Hit, String>);
+
+/// Takes points from the queue until it is empty. A lab where something was not
+/// recovered is given up.
+fn work(queue: &Mutex<VecDeque<&(Verb, Point)>>, done: &Mutex<Vec<Done>>) {
+    let mut current = None;
+    let finish = |(verb, point): &(Verb, Point), result| {
+        if let Ok(mut done) = done.lock() {
+            done.push((*verb, point.clone(), result));
+            if done.len().is_multiple_of(STEP) {
+                eprintln!("{} points done", done.len());
+            }
+        }
+    };
+    loop {
+        let run = catch_unwind(AssertUnwindSafe(|| {
+            let mut site = Site::start();
+            loop {
+                current = queue.lock().ok().and_then(|mut queue| queue.pop_front());
+                let Some(task) = current else { return };
+                finish(task, Ok(site.injure(task.0, &task.1)));
+            }
+        }));
+        let Err(panic) = run else { return };
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        match current.take() {
+            Some(task) => finish(task, Err(text.unwrap_or("it panicked").to_owned())),
+            // No lab can be started: the other one, or the next run, will say so, too.
+            None => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+impl Report {
+    fn of(done: &[Done], took: Duration) -> Self {
+        let mut report = Self {
+            took,
+            ..Self::default()
+        };
+        for (verb, point, result) in done {
+            let kind = kind(point.injury);
+            let is_own = |row: &&mut Row| (row.verb, row.kind) == (*verb, kind);
+            if report.rows.iter_mut().find(is_own).is_none() {
+                report.rows.push(Row {
+                    verb: *verb,
+                    kind,
+                    tried: 0,
+                    reached: 0,
+                    rebuilt: 0,
+                    failed: 0,
+                });
+            }
+            let row = report.rows.iter_mut().find(is_own);
+            let row = row.expect("it was pushed above");
+            row.tried += 1;
+            match result {
+                Ok(Hit::Yes) => row.reached += 1,
+                Ok(Hit::NotReached) => {}
+                Ok(Hit::Rebuilt) => {
+                    row.reached += 1;
+                    row.rebuilt += 1;
+                }
+                Err(reason) => {
+                    row.failed += 1;
+                    let text = format!("{}: {point}: {reason}", verb.name());
+                    report.failures.push(text);
+                }
+            }
+        }
+        report.rows.sort_by_key(|row| (row.verb, row.kind));
+        report
+    }
+}
+
+fn kind(injury: Injury) -> &'static str {
+    match injury {
+        Injury::Kill => "SIGKILL",
+        Injury::Fail(error) => error,
+        Injury::FailFromThenOn("EAGAIN") => "EAGAIN from then on",
+        Injury::FailFromThenOn(error) => error,
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:<10} {:<20} {:>6} {:>8} {:>8} {:>14}",
+            "verb", "injury", "calls", "reached", "rebuilt", "not recovered"
+        )?;
+        for row in &self.rows {
+            let Row {
+                verb,
+                kind,
+                tried,
+                reached,
+                rebuilt,
+                failed,
+            } = row;
+            let verb = verb.name();
+            writeln!(
+                f,
+                "{verb:<10} {kind:<20} {tried:>6} {reached:>8} {rebuilt:>8} {failed:>14}"
+            )?;
+        }
+        write!(f, "in {} s", self.took.as_secs())
+    }
+}

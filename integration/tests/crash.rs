@@ -1,0 +1,30 @@
+//! berth killed at any of its system calls, or refused any of them: a sample of
+//! the points that `make torture` goes through one by one.
+
+use berth_integration::campaign::Campaign;
+use berth_integration::crash::{Site, Verb};
+use berth_integration::seed;
+
+/// What fits into two minutes.
+const SAMPLE: usize = 100;
+
+#[test]
+fn everything_is_recovered_from_a_death_at_any_system_call() {
+    let mut random = fastrand::Rng::with_seed(seed());
+    let campaign = Campaign::record(&Verb::ALL).sample(SAMPLE, &mut random);
+    let report = campaign.run();
+    eprintln!("{report}");
+    assert!(report.failures.is_empty(), "{}", report.failures.join("\n"));
+    let reached: usize = report.rows.iter().map(|row| row.reached).sum();
+    assert!(2 * reached > SAMPLE, "strace injured next to nothing");
+}
+
+#[test]
+fn everything_is_recovered_once_a_full_run_directory_has_room_again() {
+    let site = Site::start_with_small_run_directory();
+    for verb in Verb::ALL {
+        let outcome = site.run_with_full_directory(verb);
+        let said = outcome.stderr.contains("No space left on device");
+        assert!(said && !outcome.status.success(), "{outcome}");
+    }
+}

@@ -1,0 +1,21 @@
+//! Podman, conmon, netavark, berth and containers killed at random moments: what
+//! `make torture` does more often.
+
+use berth_integration::torture::{Plan, Table};
+use berth_integration::{Driver, seed};
+
+/// How many killed `podman run` of each kind; a tenth as many of each other death.
+const COUNT: usize = 25;
+
+#[test]
+fn nothing_is_left_of_killed_containers_after_one_collection() {
+    let outcome = Plan::new(COUNT, seed()).carry_out(Driver::Berth);
+    eprintln!("{}", Table(std::slice::from_ref(&outcome)));
+    let broken = outcome.broken_promises();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    assert!(outcome.hits.len() > COUNT, "next to nobody was killed");
+    assert!(
+        !outcome.left.is_zero(),
+        "there was nothing to collect, so nothing is shown"
+    );
+}

@@ -1,0 +1,116 @@
+//! A netavark that outlives the berth that ran it, and what outlives netavark.
+//!
+//! When a berth is killed, the kernel gives the store's lock to the next one at
+//! once, while the netavark below the killed one is still at work. Two side by side
+//! spoil each other's work: what one takes down, the other may just be setting up,
+//! and nobody remembers it afterwards. The same holds for the `nft` that a killed
+//! netavark leaves. So they are waited for.
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::signal::killpg;
+use nix::unistd::Pid;
+
+use crate::evidence::{self, NamespaceKey, ProcessFact};
+use crate::lease::Delegation;
+
+/// How long they may take. It is milliseconds, unless the machine hardly runs.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Pause between two looks.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Waits until nothing is at work that a killed berth has left. The caller has the
+/// store's lock, so that no living berth runs a netavark with these directories.
+pub fn await_orphans(delegation: &Delegation) {
+    let own = evidence::own_namespace().ok();
+    await_end("a netavark whose berth was killed", || {
+        let is_one = |fact: &ProcessFact| is_orphan(fact, &delegation.config, own);
+        !evidence::processes().iter().any(is_one)
+    });
+}
+
+/// Waits until nothing is left of the process group of a netavark that was killed.
+pub(super) fn await_group(leader: u32) {
+    let group = Pid::from_raw(leader.cast_signed());
+    await_end("what a killed netavark has started", || {
+        killpg(group, None) == Err(Errno::ESRCH)
+    });
+}
+
+fn await_end(what: &str, mut is_over: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_over() {
+        if start.elapsed() >= PATIENCE {
+            log::warn!("{what} is still at work after {}s", PATIENCE.as_secs());
+            return;
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Returns whether a process is a netavark that some berth has run with this
+/// configuration directory, or an `nft` that a netavark has run in this namespace.
+/// Podman's own calls of netavark name the plugins' directories.
+fn is_orphan(fact: &ProcessFact, config: &Path, own: Option<NamespaceKey>) -> bool {
+    match fact.name.as_str() {
+        "netavark" => {
+            let is_podmans = |word: &String| word.starts_with("--plugin-directory");
+            let is_at_work = ["setup", "teardown"].iter().any(|verb| fact.mentions(verb));
+            let config = config.to_str().is_some_and(|config| fact.mentions(config));
+            config && is_at_work && !fact.arguments.iter().any(is_podmans)
+        }
+        "nft" => {
+            let words = fact.arguments.iter().skip(1).map(String::as_str);
+            words.eq(["-j", "-f", "-"]) && own.is_some() && fact.namespace == own
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lease::Process;
+
+    fn fact(name: &str, arguments: &str, namespace: NamespaceKey) -> ProcessFact {
+        ProcessFact {
+            process: Process {
+                pid: 7,
+                start_time: 1,
+            },
+            parent: 1,
+            name: name.to_owned(),
+            arguments: arguments.split(' ').map(str::to_owned).collect(),
+            namespace: Some(namespace),
+        }
+    }
+
+    #[test]
+    fn a_netavark_that_berth_runs_is_told_from_podmans() {
+        let check = |name: &str, arguments: &str, expected: bool| {
+            let fact = fact(name, arguments, (4, 1));
+            let found = is_orphan(&fact, Path::new("/r"), Some((4, 1)));
+            assert_eq!(found, expected, "{arguments}");
+        };
+        let nested = "/usr/lib/podman/netavark --config /r --rootless=false setup /run/netns/n";
+        check("netavark", nested, true);
+        check("netavark", &nested.replace("setup", "teardown"), true);
+        check("netavark", &nested.replace("/r ", "/run/user/1 "), false);
+        check("bash", nested, false);
+        let podmans = nested.replace(" setup", " --plugin-directory /x setup");
+        check("netavark", &podmans, false);
+        check("netavark", "netavark --version", false);
+        check("nft", "nft -j -f -", true);
+        check("nft", "nft list ruleset", false);
+    }
+
+    #[test]
+    fn an_nft_elsewhere_is_nobodys() {
+        let elsewhere = fact("nft", "nft -j -f -", (4, 2));
+        assert!(!is_orphan(&elsewhere, Path::new("/r"), Some((4, 1))));
+    }
+}
