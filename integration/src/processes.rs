@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::{Cmd, Lab};
+use crate::{Cmd, Lab, wait_until};
+
+/// How long what is at work for removed containers may take to end.
+const SETTLED: Duration = Duration::from_secs(30);
 
 /// Prints a line `NAMESPACE INHABITANT ADDRESS` for every address that any network
 /// namespace but the lab's own has. One without processes has the inhabitant 0.
@@ -117,6 +120,40 @@ impl Lab {
     #[track_caller]
     pub fn kill(&self, pid: &str) {
         self.cmd("kill").args(["-9", pid]).run();
+    }
+
+    /// Removes every container, Podman's confusion notwithstanding. Returns how many
+    /// processes lived on in a container's namespace and had to be ended: Podman
+    /// knows nothing of a container's start when all its witnesses were killed.
+    ///
+    /// # Panics
+    /// If one is still there after five attempts.
+    #[track_caller]
+    pub fn remove_all(&self) -> usize {
+        for _ in 0..5 {
+            // A podman may wait for a conmon that was killed.
+            let bounded = self.cmd("timeout").args(["--signal=KILL", "30", "podman"]);
+            let remove = bounded.args(["rm", "--force", "--all", "--time=0"]);
+            if remove.run().status.success() {
+                break;
+            }
+        }
+        assert_eq!(self.podman(["ps", "--all", "--quiet"]).ok(), "");
+        // Cleanups run beside the removal that asked for them.
+        wait_until("the end of every podman", SETTLED, || {
+            let at_work = ["podman", "netavark", "berth"];
+            let idle = at_work.iter().all(|name| self.pids(name).is_empty());
+            idle.then_some(())
+        });
+        let mut ended = BTreeSet::<u32>::new();
+        wait_until("the end of what Podman has lost", SETTLED, || {
+            let alive = self.sightings().into_iter().map(|seen| seen.inhabitant);
+            let alive: BTreeSet<_> = alive.filter(|pid| *pid != 0).collect();
+            alive.iter().for_each(|pid| self.kill(&pid.to_string()));
+            ended.extend(&alive);
+            alive.is_empty().then_some(())
+        });
+        ended.len()
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Outcome {
     pub most: usize,
     /// Addresses that two living namespaces had at once.
     pub duplicates: Vec<String>,
+    /// How many processes lived on in a namespace that Podman knew nothing of.
+    pub lost: usize,
     /// What is left after the end, and one collection.
     pub left: Vec<String>,
 }
@@ -74,7 +76,7 @@ impl Storm {
         let networks = [network("n", 77), network("m", 78)];
         let mut outcome = self.rage_in(&lab);
         lab.forget();
-        lab.remove_all();
+        outcome.lost = lab.remove_all();
         lab.cmd("berth").arg("gc").ok();
         outcome.left = left(&lab, &networks);
         lab.cmd("berth").arg("doctor").ok();
@@ -243,6 +245,7 @@ impl fmt::Display for Outcome {
             samples,
             most,
             duplicates,
+            lost,
             left,
         } = self;
         writeln!(
@@ -259,6 +262,7 @@ impl fmt::Display for Outcome {
             "{samples} samples of the kernel, at most {most} addresses at once"
         )?;
         writeln!(f, "{} duplicates ever seen", duplicates.len())?;
+        writeln!(f, "{lost} processes that Podman had lost were ended")?;
         write!(f, "{} things left after one collection", left.len())
     }
 }

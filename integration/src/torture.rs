@@ -7,13 +7,12 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::tally::Tally;
-use crate::{Driver, Lab, wait_until};
+use crate::{Driver, Lab};
 
 /// How many containers there are at once, before all are removed.
 const BATCH: usize = 20;
 /// How long a victim may take to appear. It is there within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
-const SETTLED: Duration = Duration::from_secs(30);
 
 /// Who is killed, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -291,31 +290,6 @@ impl Round {
         words.extend(address.as_deref());
         words.push(crate::podman::IMAGE);
         words.into_iter().map(str::to_owned).collect()
-    }
-}
-
-impl Lab {
-    /// Removes every container, Podman's confusion notwithstanding.
-    ///
-    /// # Panics
-    /// If one is still there after five attempts.
-    #[track_caller]
-    pub fn remove_all(&self) {
-        for _ in 0..5 {
-            // A podman may wait for a conmon that was killed.
-            let bounded = self.cmd("timeout").args(["--signal=KILL", "30", "podman"]);
-            let remove = bounded.args(["rm", "--force", "--all", "--time=0"]);
-            if remove.run().status.success() {
-                break;
-            }
-        }
-        assert_eq!(self.podman(["ps", "--all", "--quiet"]).ok(), "");
-        // Cleanups run beside the removal that asked for them.
-        wait_until("the end of every podman", SETTLED, || {
-            let at_work = ["podman", "netavark", "berth"];
-            let idle = at_work.iter().all(|name| self.pids(name).is_empty());
-            idle.then_some(())
-        });
     }
 }
 
