@@ -4,7 +4,7 @@
 # make unit       the tests that need neither root nor Podman
 # make demo       the outage with Podman's own allocator, and with berth
 # make torture    kills everything that can be killed, for the figures of
-#                 docs/RELIABILITY.md (half an hour); TORTURE='--seed 7 kills' for a part
+#                 docs/RELIABILITY.md (an hour); TORTURE='--seed 7 kills' for a part
 # make bench      the benchmarks
 # make lab        a shell in a lab: a real Podman that nothing here can hurt
 # make install    PREFIX=/usr/local by default; DESTDIR for packages
