@@ -150,7 +150,9 @@ exec {} "$@"
     pub fn remove_empty_namespaces(&self) {
         for name in self.empty_namespaces() {
             let path = format!("{}/{name}", self.netns_dir());
-            let script = r#"umount "$1"; rm "$1""#;
+            // A podman killed early has made the file, and mounted nothing on it yet.
+            // rm fails if something is still mounted.
+            let script = r#"umount --quiet "$1" || true; rm --force "$1""#;
             let bash = self.in_user_namespace("bash");
             bash.args(["-euc", script, "bash", &path]).ok();
         }
