@@ -19,6 +19,7 @@ use crate::network_config::HostFacts;
 
 pub use caller::CommandLine;
 pub use config_dir::network_config_dir;
+pub use networks::default_network;
 
 /// Why the host's facts are not to be had.
 #[derive(Debug, Error)]

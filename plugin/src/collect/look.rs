@@ -3,7 +3,7 @@
 use super::plan::empty;
 use super::{CollectError, Collector, Findings, Party};
 use crate::evidence::{self, Evidence, ProcessFact};
-use crate::lease::{Holding, Moment, Tenant};
+use crate::lease::{Moment, Tenant};
 use crate::podman::INTO_USER_NAMESPACE;
 use crate::reclaim::{self, Verdict};
 use crate::store::Store;
@@ -48,7 +48,7 @@ impl Collector<'_> {
             Evidence::gather(&tenants, boot_id, evidence::now()?)
         };
         let adopted = adoptions.iter().map(|adoption| {
-            let tenant = virtual_tenant(adoption);
+            let tenant = adoption.clone().into_tenant();
             Party::new(&tenant, "it holds what the store knew nothing of")
         });
         if self.wish.dry_run {
@@ -109,23 +109,10 @@ impl Collector<'_> {
         if self.wish.dry_run {
             let adoptions = survey::adoptions(survey, &tenants, delegation, now);
             let mut all = tenants;
-            all.extend(adoptions.iter().map(virtual_tenant));
+            all.extend(adoptions.iter().cloned().map(Adoption::into_tenant));
             return Ok((all, adoptions));
         }
         let adoptions = survey::adopt(store, survey, delegation, now)?;
         Ok((store.begin().all_tenants()?, adoptions))
-    }
-}
-
-/// Returns an adopted tenant as it would be stored, but for its generations.
-fn virtual_tenant(adoption: &Adoption) -> Tenant {
-    let holdings = adoption.addresses.iter().map(|(address, kind)| Holding {
-        address: *address,
-        generation: 0,
-        kind: *kind,
-    });
-    Tenant {
-        holdings: holdings.collect(),
-        ..adoption.tenant.clone()
     }
 }

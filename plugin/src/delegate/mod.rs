@@ -258,7 +258,7 @@ fn answer(
 ///
 /// # Errors
 /// If it cannot be started or waited for.
-pub(crate) fn ask(
+pub fn ask(
     mut command: Command,
     input: &[u8],
     patience: Duration,

@@ -85,6 +85,11 @@ pub fn examine(visit: &Visit<'_>) -> Report {
     report
 }
 
+/// Returns what keeps Podman from running the plugin, if anything does.
+pub fn plugin(conf: &ContainersConf) -> Option<Finding> {
+    programs::plugin(&PluginFacts::gather(&conf.netavark_plugin_dirs))
+}
+
 fn unconfigured(error: &dyn std::error::Error) -> Finding {
     Finding::problem("configuration", crate::chain(error))
         .repair("repair that, and run this again: not everything could be checked")

@@ -166,7 +166,8 @@ fn mixed(ours: &[String], host_local: &[String]) -> Option<Finding> {
         )
         .because(on_berth)
         .repair(
-            "leases of those can leak; networks made with `podman network create -d berth` cannot",
+            "leases of those can leak; `berth-migrate adopt NETWORK` moves one to berth while its \
+             containers run",
         ),
     )
 }
@@ -203,7 +204,7 @@ mod tests {
             lines(&[("a", &good), ("b", native), ("c", dhcp)]),
             [
                 "note: networks on Podman's own allocator: b, podman (on berth: a); leases of those \
-              can leak; networks made with `podman network create -d berth` cannot"
+              can leak; `berth-migrate adopt NETWORK` moves one to berth while its containers run"
             ]
         );
         assert_eq!(lines(&[("podman", &good)]), [""; 0]);

@@ -42,7 +42,7 @@ pub fn on_this_host(evidence: &Evidence) -> Result<HashMap<IpAddr, PathBuf>, Inc
 
 /// Returns why a namespace is hidden, if one is, with processes that are not ours to
 /// see and without a file: one end of its veth pair is here.
-fn hidden(host: &[Link], seen: &[NamespaceFact]) -> Option<String> {
+pub fn hidden(host: &[Link], seen: &[NamespaceFact]) -> Option<String> {
     let leads_out =
         |outer: &&Link| outer.kind == "veth" && matches!(outer.peer, Some(Peer::Elsewhere(..)));
     let is_seen = |outer: &Link| {

@@ -17,7 +17,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-pub use addresses::{Incomplete, on_this_host};
+pub use addresses::{Incomplete, hidden, on_this_host};
 pub use clock::{ClockError, boot_id, now, pid_namespace};
 pub use links::{Link, Peer, links, links_of, remove_link};
 pub use namespaces::{NamespaceFact, namespaces, own_namespace};

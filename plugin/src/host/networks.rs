@@ -1,18 +1,25 @@
 //! The networks that exist: the configuration files, and the default network.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 
 use ipnetwork::IpNetwork;
 use serde::Deserialize;
+use serde_json::Map;
 
 use super::HostError;
 use crate::containers_conf::ContainersConf;
 use crate::network_config::{KnownNetwork, is_valid_name};
 use crate::options::Plumbing;
+use crate::pool::{Family, normalise, number};
+use crate::protocol::{Network, Subnet};
 
 /// The bridge of a default network that is not stored (`createDefaultNetwork`, 5.4).
 const DEFAULT_BRIDGE: &str = "podman0";
+
+/// Its id: "Important do not change this ID", they say there.
+const DEFAULT_ID: &str = "2f259bab93aaaaa2542ba43ef33eb990d0999ee1b9924b557b7be53c0b7a1bb9";
 
 /// A network configuration, as far as it concerns others. Less strict than
 /// [`crate::protocol::Network`], so that the networks of another version or plugin
@@ -27,7 +34,7 @@ struct Stored {
     #[serde(default)]
     subnets: Option<Vec<StoredSubnet>>,
     #[serde(default)]
-    options: Option<std::collections::BTreeMap<String, String>>,
+    options: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize)]
@@ -119,18 +126,51 @@ pub(super) fn add_default(
     {
         return Ok(());
     }
-    let subnet = conf
-        .default_subnet
-        .parse()
-        .map_err(|_| HostError::DefaultSubnet {
-            value: conf.default_subnet.clone(),
-        })?;
     networks.push(KnownNetwork {
         name: conf.default_network.clone(),
         bridge: Some(DEFAULT_BRIDGE.to_owned()),
-        subnets: vec![subnet],
+        subnets: vec![default_subnet(conf)?],
     });
     Ok(())
+}
+
+fn default_subnet(conf: &ContainersConf) -> Result<IpNetwork, HostError> {
+    conf.default_subnet
+        .parse()
+        .map_err(|_| HostError::DefaultSubnet {
+            value: conf.default_subnet.clone(),
+        })
+}
+
+/// Returns the default network as Podman makes it in memory when no file says
+/// otherwise (`createDefaultNetwork`, 5.4), but for the time of its creation, which
+/// is that of each podman's start.
+///
+/// # Errors
+/// [`HostError::DefaultSubnet`] if containers.conf names none.
+pub fn default_network(conf: &ContainersConf) -> Result<Network, HostError> {
+    let subnet = normalise(default_subnet(conf)?);
+    let gateway = Family::of(subnet.ip()).address(number(subnet.network()).saturating_add(1));
+    Ok(Network {
+        name: conf.default_network.clone(),
+        id: DEFAULT_ID.to_owned(),
+        driver: Plumbing::Bridge.as_str().to_owned(),
+        network_interface: Some(DEFAULT_BRIDGE.to_owned()),
+        subnets: vec![Subnet {
+            subnet,
+            gateway: Some(gateway),
+            lease_range: None,
+            rest: Map::new(),
+        }],
+        routes: Vec::new(),
+        ipv6_enabled: subnet.is_ipv6(),
+        internal: false,
+        dns_enabled: false,
+        network_dns_servers: Vec::new(),
+        options: BTreeMap::new(),
+        ipam_options: [("driver".to_owned(), "host-local".to_owned())].into(),
+        rest: Map::new(),
+    })
 }
 
 #[cfg(test)]

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use super::{Context, LifecycleError};
 use crate::containers_conf::{ContainersConf, Environment};
 use crate::delegate::Caller;
-use crate::evidence::{self, PathFact};
+use crate::evidence::{self, Link, PathFact};
 use crate::host;
 use crate::lease::Tenancy;
-use crate::protocol::PluginExec;
+use crate::options::Plumbing;
+use crate::protocol::{Network, PluginExec};
 use crate::store::Store;
 use crate::survey::{self, AdoptError, Place, Survey, SurveyError};
 
@@ -49,18 +50,31 @@ pub(super) fn recover(
     Ok(())
 }
 
-/// Returns whether the store has never leased an address of a network, but its
-/// interface is on the host, so that containers may be on it.
+/// Returns whether the store has never leased an address of a network, but containers
+/// may be on it: it was in use under another id, or with Podman's own allocation.
 fn is_unknown_in_use(store: &Store<'_>, exec: &PluginExec) -> Result<bool, LifecycleError> {
     let id = Tenancy::from(exec).network_id;
     if store.begin().networks()?.contains(&id) {
         return Ok(false);
     }
-    let Some(name) = &exec.network.network_interface else {
-        return Ok(false);
-    };
     let links = evidence::links().map_err(|error| AdoptError::from(SurveyError::Links(error)))?;
-    Ok(links.iter().any(|link| link.name == *name))
+    Ok(may_be_in_use(&exec.network, &links))
+}
+
+/// Returns whether the host's interfaces leave room for a container on a network: the
+/// same that make a sighting.
+fn may_be_in_use(network: &Network, links: &[Link]) -> bool {
+    let is_its_own = |link: &Link| network.network_interface.as_ref() == Some(&link.name);
+    match Plumbing::of(&network.options).unwrap_or_default() {
+        // A container stays at its veth's end when the bridge is gone.
+        Plumbing::Bridge => links
+            .iter()
+            .any(|link| is_its_own(link) || (link.kind == "veth" && link.master.is_none())),
+        // Without a name, netavark took the interface of the default route.
+        Plumbing::Macvlan | Plumbing::Ipvlan => {
+            network.network_interface.is_none() || links.iter().any(is_its_own)
+        }
+    }
 }
 
 /// Returns the directory of network configurations of the podman that called.
@@ -75,4 +89,41 @@ pub fn network_config_dir() -> Result<PathBuf, LifecycleError> {
         &conf,
         &host::callers(),
     )?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(interface: Option<&str>, driver: &str, links: &[(&str, &str)], expected: bool) {
+        let network: Network = serde_json::from_value(json!({
+            "name": "n", "id": "i", "driver": "berth", "network_interface": interface,
+            "options": {"driver": driver},
+        }))
+        .expect("a network");
+        let links: Vec<_> = links
+            .iter()
+            .map(|(name, kind)| Link {
+                name: (*name).to_owned(),
+                kind: (*kind).to_owned(),
+                ..Link::default()
+            })
+            .collect();
+        assert_eq!(may_be_in_use(&network, &links), expected);
+    }
+
+    #[test]
+    fn whoever_may_be_on_a_network_is_looked_for() {
+        let (lo, bridge, veth) = (("lo", ""), ("br", "bridge"), ("veth0", "veth"));
+        check(Some("br"), "bridge", &[lo], false);
+        check(Some("br"), "bridge", &[lo, bridge], true);
+        check(Some("br"), "bridge", &[lo, veth], true);
+        check(Some("eth0"), "macvlan", &[lo], false);
+        check(Some("eth0"), "macvlan", &[lo, ("eth0", "")], true);
+        check(None, "macvlan", &[lo], true);
+        check(None, "ipvlan", &[lo], true);
+    }
 }

@@ -14,12 +14,14 @@
 //! | `interface` | the name of the bridge or of the parent |
 //! | `subnets` | choosing subnets, gateways, overlaps |
 //! | `subnet_pools` | where chosen subnets come from |
+//! | `take_over` | a network of Podman's own allocation as one of ours, and back |
 
 mod driver_options;
 mod facts;
 mod interface;
 mod subnet_pools;
 mod subnets;
+mod take_over;
 
 use thiserror::Error;
 
@@ -32,6 +34,7 @@ pub use facts::{HostFacts, InTheWay, KnownNetwork};
 pub use interface::{InterfaceError, MAX_INTERFACE_NAME, is_valid_name};
 pub use subnet_pools::{SubnetPool, SubnetPoolError, SubnetPools};
 pub use subnets::SubnetError;
+pub use take_over::{TakeOverError, hand_back, take_over};
 
 /// Name of our ipam driver. Podman leaves ipam.db alone for a network that has it
 /// (`requiresIPAMAlloc`, 5.4).

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 pub use lock::{NetworkLock, NetworkLockError};
-pub use rootless::{EnterError, INTO_USER_NAMESPACE, enter_if_needed};
+pub use rootless::{EnterError, INTO_USER_NAMESPACE, enter_if_needed, storage_options};
 
 use crate::containers_conf::{ConfError, ContainersConf, Environment};
 use crate::delegate::{self, Caller, DelegateError};

@@ -10,6 +10,7 @@
 //! namespace under it.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -83,13 +84,7 @@ pub fn enter_if_needed(
     }
     let own = env::current_exe().map_err(EnterError::Executable)?;
     let mut podman = Command::new("podman");
-    // Of a custom Podman, which its directories tell: RUNROOT/networks, ROOT/networks.
-    for (option, directory) in [("--runroot", run_directory), ("--root", network_config_dir)] {
-        let networks = directory.filter(|directory| directory.ends_with("networks"));
-        if let Some(storage) = networks.and_then(Path::parent) {
-            podman.arg(option).arg(storage);
-        }
-    }
+    podman.args(storage_options(run_directory, network_config_dir));
     podman.args(INTO_USER_NAMESPACE);
     podman.arg(own).args(env::args_os().skip(1));
     podman.env(ENTERED, "1");
@@ -98,6 +93,23 @@ pub fn enter_if_needed(
         .env_remove("CONTAINER_HOST")
         .env_remove("CONTAINER_CONNECTION");
     Err(EnterError::Podman(podman.exec()))
+}
+
+/// Returns the options of a custom rootless Podman, which its directories tell:
+/// `RUNROOT/networks`, `ROOT/networks`.
+pub fn storage_options(
+    run_directory: Option<&Path>,
+    network_config_dir: Option<&Path>,
+) -> Vec<OsString> {
+    let named = [("--runroot", run_directory), ("--root", network_config_dir)];
+    let mut options = Vec::new();
+    for (option, directory) in named {
+        let networks = directory.filter(|directory| directory.ends_with("networks"));
+        if let Some(storage) = networks.and_then(Path::parent) {
+            options.extend([option.into(), storage.into()]);
+        }
+    }
+    options
 }
 
 /// Returns the network run directory of a rootless Podman (containers/common

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use thiserror::Error;
 
-pub use namespace_file::{is_namespace_file, remove_file};
+pub use namespace_file::{file_made, is_namespace_file, remove_file};
 pub use tenants::{judge_all, renew};
 pub use verdict::{Cause, START_GRACE, STARTER_GRACE, Sign, Verdict, has_expired, judge};
 

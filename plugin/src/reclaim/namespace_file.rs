@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::thread;
+use std::time::SystemTime;
 
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -53,16 +54,30 @@ pub fn remove_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes a file from a mount namespace of its own, which has nothing but the
-/// directory that the file is in.
+/// Removes a file that something may be mounted on.
 fn unlink_from_afar(path: &Path) -> io::Result<()> {
+    from_afar(path, |file| fs::remove_file(file))
+}
+
+/// Returns when a namespace file was made, by the clock on the wall. The namespace
+/// that is mounted on it tells nothing of that.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn file_made(path: &Path) -> io::Result<SystemTime> {
+    from_afar(path, |file| fs::metadata(file)?.modified())
+}
+
+/// Does something with a file in a mount namespace of its own, which has nothing but
+/// the directory that the file is in, and nothing mounted on it.
+fn from_afar<T: Send>(path: &Path, act: impl Fn(&Path) -> io::Result<T> + Sync) -> io::Result<T> {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(Errno::EINVAL.into());
     };
     let none: Option<&str> = None;
     let bare = MsFlags::MS_BIND;
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-    let unlink = || -> io::Result<()> {
+    let enter = || -> io::Result<T> {
         unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS)?;
         mount(none, "/", none, private, none)?;
         // Without the mounts below it.
@@ -72,11 +87,11 @@ fn unlink_from_afar(path: &Path) -> io::Result<()> {
         // pivot_root(2), `pivot_root(".", ".")`.
         pivot_root(".", ".")?;
         umount2(".", MntFlags::MNT_DETACH)?;
-        fs::remove_file(Path::new("/").join(name))
+        act(&Path::new("/").join(name))
     };
     // A mount namespace is left only with its thread.
     thread::scope(|scope| {
-        let thread = thread::Builder::new().spawn_scoped(scope, unlink)?;
+        let thread = thread::Builder::new().spawn_scoped(scope, enter)?;
         thread.join().unwrap_or_else(|_| Err(Errno::EINTR.into()))
     })
 }

@@ -131,6 +131,18 @@ impl Transaction<'_> {
         self.delete_all(&network_key(Table::Cursor, network)?)
     }
 
+    /// Forgets a network with all that its containers hold: for whoever leases its
+    /// addresses from now on, and has been told of them. The store has then never
+    /// heard of it, so that its containers would be adopted again.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if the store cannot be read.
+    pub fn hand_over_network(&mut self, network: &NetworkId) -> Result<(), StoreError> {
+        self.delete_all(&network_key(Table::Tenant, network)?)?;
+        self.delete_all(&network_key(Table::Lease, network)?)?;
+        self.forget_network(network)
+    }
+
     /// Returns what the store keeps of the network's pools, by subnet.
     pub(super) fn pools(&self, network: &NetworkId) -> Result<Rc<[StoredPool]>, StoreError> {
         if let Some(pools) = self.pools.borrow().get(network) {

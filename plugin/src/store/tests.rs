@@ -779,3 +779,31 @@ fn staged_changes_read_as_if_they_were_made() {
         assert_eq!(overlay.scan(&[200]).unwrap(), all);
     });
 }
+
+#[test]
+fn a_network_that_is_handed_over_was_never_heard_of() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path(), BOOT, 0, |store| {
+        good(&store);
+        let mut transaction = store.begin();
+        transaction
+            .set_cursor(&web(), pool().subnet(), ip("10.0.0.4"))
+            .unwrap();
+        transaction.commit(at(20)).unwrap();
+        let mut transaction = store.begin();
+        transaction.hand_over_network(&web()).unwrap();
+        transaction.commit(at(30)).unwrap();
+    });
+    open(dir.path(), BOOT, 40, |store| {
+        let transaction = store.begin();
+        assert_eq!(transaction.networks().unwrap(), []);
+        assert_eq!(transaction.all_tenants().unwrap(), []);
+        assert_eq!(transaction.holds(&web()).unwrap(), []);
+        assert_eq!(transaction.lease(&web(), ip("10.0.0.4")).unwrap(), None);
+        assert_eq!(transaction.shelf(&web()).cursor(&pool()).unwrap(), None);
+        assert_eq!(store.check().unwrap(), []);
+        drop(transaction);
+        // And can be taken over again.
+        good(&store);
+    });
+}

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::sighting::Sighting;
 use super::{Record, Survey, SurveyError, identity};
-use crate::lease::{Delegation, Kind, Moment, Namespace, Phase, Tenancy, Tenant};
+use crate::lease::{Delegation, Holding, Kind, Moment, Namespace, Phase, Tenancy, Tenant};
 use crate::options::Options;
 use crate::protocol::{PerNetworkOptions, PluginExec};
 use crate::store::{Store, StoreError, Transaction};
@@ -21,6 +21,22 @@ pub struct Adoption {
     pub tenant: Tenant,
     /// All addresses it is to have.
     pub addresses: Vec<(IpAddr, Kind)>,
+}
+
+impl Adoption {
+    /// Returns the tenant as it would be stored, but for its generations.
+    #[must_use]
+    pub fn into_tenant(self) -> Tenant {
+        let holdings = self.addresses.into_iter().map(|(address, kind)| Holding {
+            address,
+            generation: 0,
+            kind,
+        });
+        Tenant {
+            holdings: holdings.collect(),
+            ..self.tenant
+        }
+    }
 }
 
 /// Adopts what namespaces hold on our networks and the store does not know of,
@@ -38,14 +54,39 @@ pub fn adopt(
     delegation: &Delegation,
     now: Moment,
 ) -> Result<Vec<Adoption>, AdoptError> {
+    let mut transaction = store.begin();
+    let dynamic = |_: &Tenancy, _: IpAddr| Kind::Dynamic;
+    let adoptions = stage(&mut transaction, survey, delegation, now, &dynamic)?;
+    transaction.commit(now)?;
+    Ok(adoptions)
+}
+
+/// As [`adopt`], but only staged; `kind` says how somebody came by an address, which
+/// no namespace shows.
+///
+/// # Errors
+/// As [`adopt`].
+pub fn stage(
+    transaction: &mut Transaction<'_>,
+    survey: &Survey,
+    delegation: &Delegation,
+    now: Moment,
+    kind: &dyn Fn(&Tenancy, IpAddr) -> Kind,
+) -> Result<Vec<Adoption>, AdoptError> {
     if let Some(doubt) = &survey.doubt {
         return Err(SurveyError::Incomplete(doubt.clone()).into());
     }
-    let mut transaction = store.begin();
-    drop_earlier_boots(&mut transaction, survey, now)?;
+    drop_earlier_boots(transaction, survey, now)?;
     let tenants = transaction.all_tenants()?;
-    let adoptions = adoptions(survey, &tenants, delegation, now);
-    for adoption in &adoptions {
+    let mut adoptions = adoptions(survey, &tenants, delegation, now);
+    for adoption in &mut adoptions {
+        let tenancy = &adoption.tenant.tenancy;
+        let known = tenants.iter().find(|known| known.tenancy == *tenancy);
+        for (address, own) in &mut adoption.addresses {
+            if !known.is_some_and(|known| known.holds(*address)) {
+                *own = kind(tenancy, *address);
+            }
+        }
         transaction.lease_to(adoption.tenant.clone(), &adoption.addresses)?;
         log::info!(
             "adopted container {} on network {}: it holds {:?}",
@@ -55,7 +96,6 @@ pub fn adopt(
         );
     }
     transaction.set_surveyed();
-    transaction.commit(now)?;
     Ok(adoptions)
 }
 

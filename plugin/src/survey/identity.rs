@@ -7,7 +7,7 @@ use crate::lease::ContainerId;
 
 /// Returns the container of the namespace's first process: of those that share a
 /// namespace, as in a pod, the one it was made for.
-pub(super) fn container(evidence: &Evidence, key: NamespaceKey) -> Option<ContainerId> {
+pub fn container(evidence: &Evidence, key: NamespaceKey) -> Option<ContainerId> {
     let first = evidence
         .processes
         .iter()

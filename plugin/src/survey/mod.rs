@@ -17,10 +17,11 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-pub use adoption::{AdoptError, Adoption, adopt, adoptions};
+pub use adoption::{AdoptError, Adoption, adopt, adoptions, stage};
+pub use identity::container;
 pub use leftover::{Leftover, leftovers};
 pub use networks::{configured, is_ours};
-pub use records::Record;
+pub use records::{Record, records};
 pub use sighting::Sighting;
 
 use crate::evidence::{self, Evidence, Link, NamespaceFact, NamespaceKey};
@@ -108,10 +109,10 @@ impl Survey {
             .map(|network| network.id.clone())
             .collect();
         let networks = networks::with_those_of(tenants, configured);
-        let mut records = HashMap::new();
+        let mut remembered = HashMap::new();
         for network in &networks {
-            let found = records::records(place.run_directory, network)?;
-            records.insert(network.id.clone(), found);
+            let found = records(place.run_directory, network)?;
+            remembered.insert(network.id.clone(), found);
         }
         let own = evidence::own_namespace().map_err(|source| SurveyError::Read {
             path: "/proc/thread-self/ns/net".into(),
@@ -126,7 +127,7 @@ impl Survey {
             evidence,
             networks,
             configured: ids,
-            records,
+            records: remembered,
             links: evidence::links().map_err(SurveyError::Links)?,
             own,
             namespaces,

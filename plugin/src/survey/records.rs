@@ -39,7 +39,7 @@ pub struct Record {
 ///
 /// # Errors
 /// If a file is there and cannot be read.
-pub(super) fn records(run_directory: &Path, network: &Network) -> Result<Vec<Record>, SurveyError> {
+pub fn records(run_directory: &Path, network: &Network) -> Result<Vec<Record>, SurveyError> {
     let mut records = Vec::new();
     for suffix in ["", "%int"] {
         let name = format!("aardvark-dns/{}{suffix}", network.name);

@@ -62,11 +62,11 @@ pub struct Place {
     /// Podman's network run directory, if it is not the default one (below the
     /// runroot for `podman --runroot`)
     #[arg(long, value_name = "DIRECTORY")]
-    run_dir: Option<PathBuf>,
+    pub run_dir: Option<PathBuf>,
     /// Podman's network configuration directory, if it is not the default one (as
     /// in `podman --network-config-dir`)
     #[arg(long, value_name = "DIRECTORY")]
-    config_dir: Option<PathBuf>,
+    pub config_dir: Option<PathBuf>,
 }
 
 impl Place {
