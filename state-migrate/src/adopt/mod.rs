@@ -1,0 +1,362 @@
+//! Networks move from Podman's own allocation to berth, while their containers run.
+//!
+//! For each network, under the locks:
+//! - M0 the original file is kept, durably ([`crate::backup`]).
+//! - M1 the network's file says berth.
+//! - M2 the store adopts what namespaces hold: one transaction.
+//! - M3 the network's bucket goes from ipam.db: one commit.
+//!
+//! Everything is looked at and decided before the first step. Killed after M1, the store
+//! has never heard of a network that is in use, so that the next setup, teardown or
+//! collection adopts as it does after a loss. Killed after M2, a bucket is left that
+//! Podman never looks at while the network is berth's. A repetition finishes either.
+//! `ARCHITECTURE.md` has the table.
+
+pub mod plan;
+
+use berth::allocator::Shelf;
+use berth::evidence::links;
+use berth::lease::{Kind, Tenancy};
+use berth::lifecycle::LOCK_PATIENCE;
+use berth::network_config::{CreateError, TakeOverError};
+use berth::options::{self, Options};
+use berth::survey::{self, Survey, SurveyError};
+
+use crate::backup;
+use crate::evidence::{Evidence, Kernel};
+use crate::file::IpamFile;
+use crate::ipam::content::Content;
+use crate::migration::report::{NetworkReport, Outcome};
+use crate::migration::{Asked, Locked, MigrationError, Site};
+use crate::network_file::{NetworkFile, Staged, sweep};
+use plan::{Facts, Plan, Target, decide};
+
+/// What is told to whoever waits for the store.
+const INTRODUCTION: &str = "adoption of networks";
+
+/// Makes sure that containers can start on networks of ours.
+///
+/// # Errors
+/// [`MigrationError::Plugin`] if Podman would not find the plugin.
+pub fn check_plugin(site: &Site) -> Result<(), MigrationError> {
+    match berth::doctor::plugin(&site.conf) {
+        None => Ok(()),
+        Some(finding) => Err(MigrationError::Plugin(Box::new(finding))),
+    }
+}
+
+/// Says what would be done with networks. `all`: those that are not Podman's to lease for
+/// are left alone, not refused.
+///
+/// # Errors
+/// If not everything can be looked at.
+pub fn examine(
+    site: &Site,
+    names: &[String],
+    asked: &Asked,
+    all: bool,
+) -> Result<Vec<NetworkReport>, MigrationError> {
+    let networks = site.lock()?;
+    let (files, content) = (site.networks()?, site.content()?);
+    let evidence = observe(site, asked);
+    let chosen = |file: &&NetworkFile| names.contains(&file.network.name);
+    site.with_store(&networks, INTRODUCTION, |locked| {
+        let reports = files.iter().filter(chosen).map(|file| {
+            Ok(match look(locked, file, &content, &evidence, asked, all)? {
+                Looked::Go(found) => found.report(file, Outcome::Planned),
+                Looked::Not(report) => report,
+            })
+        });
+        reports.collect()
+    })
+}
+
+/// Moves one network. On return it is durable.
+///
+/// # Errors
+/// If something fails; what was changed is undone then, unless the error says that it
+/// could not be.
+pub fn adopt(
+    site: &Site,
+    name: &str,
+    asked: &Asked,
+    all: bool,
+) -> Result<NetworkReport, MigrationError> {
+    let networks = site.lock()?;
+    sweep(site.directory());
+    let file = site.network(name)?;
+    let ipam = IpamFile::open(&site.ipam_db(), LOCK_PATIENCE)?;
+    let root = ipam.as_ref().map(IpamFile::content).transpose()?;
+    let content = root.as_ref().map(Content::parse).unwrap_or_default();
+    let evidence = observe(site, asked);
+
+    let moved = site.with_store(&networks, INTRODUCTION, |locked| {
+        let found = match look(locked, &file, &content, &evidence, asked, all)? {
+            Looked::Go(found) => found,
+            Looked::Not(report) => return Ok(Moved::Not(report)),
+        };
+        let undo = found.rewrite(&file)?;
+        Ok(match found.commit(locked, asked) {
+            Ok(()) => Moved::Yes(found),
+            Err(error) => Moved::Doubtful {
+                error: Box::new(error),
+                undo,
+                found,
+            },
+        })
+    })?;
+    let found = match moved {
+        Moved::Yes(found) => found,
+        Moved::Not(report) => return Ok(report),
+        Moved::Doubtful { error, undo, found } => {
+            let adopted = site.with_store(&networks, INTRODUCTION, |locked| found.is_known(locked));
+            if !adopted.unwrap_or(false) {
+                return Err(undo.after(*error));
+            }
+            found
+        }
+    };
+    let report = found.report(&file, Outcome::Done);
+    if let (Some(ipam), Some(mut root)) = (ipam, root)
+        && root.items.remove(name.as_bytes()).is_some()
+        && let Err(error) = ipam.replace(&root)
+    {
+        let reason = berth::chain(&error);
+        return Ok(report.failed(format!(
+            "it is berth's now, but its entries are still in ipam.db, where they harm nobody: \
+             {reason}; run this again"
+        )));
+    }
+    Ok(report)
+}
+
+/// How a move has ended for the store.
+enum Moved {
+    /// The store has adopted.
+    Yes(Box<Found>),
+    /// Nothing was to be done, or it is refused.
+    Not(NetworkReport),
+    /// The store has failed: it must be opened again to see what it knows.
+    Doubtful {
+        error: Box<MigrationError>,
+        undo: Undo,
+        found: Box<Found>,
+    },
+}
+
+/// What a look at one network has found.
+enum Looked {
+    /// There is something to do.
+    Go(Box<Found>),
+    /// There is not.
+    Not(NetworkReport),
+}
+
+/// A network that can be moved, and everything that is needed for it.
+struct Found {
+    target: Target,
+    plan: Plan,
+    survey: Survey,
+    /// Whether ipam.db speaks of it.
+    on_record: bool,
+}
+
+fn observe(site: &Site, asked: &Asked) -> Evidence {
+    Evidence {
+        kernel: Kernel::observe(&site.podman),
+        word: asked.word.clone(),
+        asked_about: asked.about.clone(),
+    }
+}
+
+fn look(
+    locked: &Locked<'_, '_>,
+    file: &NetworkFile,
+    content: &Content,
+    evidence: &Evidence,
+    asked: &Asked,
+    all: bool,
+) -> Result<Looked, MigrationError> {
+    let not = |outcome, reason: String| {
+        let report = NetworkReport::of(&file.network, outcome);
+        Ok(Looked::Not(report.because(reason)))
+    };
+    let links = links().map_err(SurveyError::Links)?;
+    let names = links.into_iter().map(|link| link.name).collect();
+    let target = match Target::of(file, names) {
+        Ok(target) => target,
+        Err(error) => {
+            let is_others = matches!(
+                error,
+                TakeOverError::Driver(_) | TakeOverError::IpamDriver(_) | TakeOverError::NoSubnet
+            );
+            let outcome = if all && is_others {
+                Outcome::Skipped
+            } else {
+                Outcome::Refused
+            };
+            return not(outcome, error.to_string());
+        }
+    };
+    let record = content.networks.get(&file.network.name);
+    if target.rewrite.is_none() && record.is_none() {
+        return not(Outcome::Already, "it is berth's".to_owned());
+    }
+    let survey = locked.survey(&target.network)?;
+    let tenants = locked.store.begin().all_tenants()?;
+    let delegation = &locked.site.podman.caller.delegation;
+    let adoptions = survey::adoptions(&survey, &tenants, delegation, locked.now);
+    let facts = Facts {
+        network: &target.network,
+        record,
+        survey: &survey,
+        tenants: &tenants,
+        adoptions: &adoptions,
+        evidence,
+        statics: &asked.statics,
+    };
+    match decide(&facts) {
+        Ok(plan) => Ok(Looked::Go(Box::new(Found {
+            on_record: record.is_some(),
+            target,
+            plan,
+            survey,
+        }))),
+        Err(doubts) => not(Outcome::Refused, doubts.join("; ")),
+    }
+}
+
+impl Found {
+    /// M0 and M1: keeps the original file and puts the new one in its place.
+    fn rewrite(&self, file: &NetworkFile) -> Result<Undo, MigrationError> {
+        let Some(bytes) = &self.target.rewrite else {
+            return Ok(Undo::Nothing);
+        };
+        backup::keep(file)?;
+        // Written before anything is changed, so that it needs no room later.
+        let undo = if file.is_there() {
+            Undo::PutBack(file.stage(&file.bytes)?)
+        } else {
+            Undo::Remove(Box::new(file.clone()))
+        };
+        match file.stage(bytes)?.put() {
+            Ok(()) => Ok(undo),
+            Err(error) => Err(undo.after(error.into())),
+        }
+    }
+
+    /// M2: adopts, in one transaction.
+    fn commit(&self, locked: &Locked<'_, '_>, asked: &Asked) -> Result<(), MigrationError> {
+        let network = &self.target.network;
+        let id = network.id.as_str().into();
+        let options = Options::parse(network).map_err(refused)?;
+        let pools = options::pools(network, &options).map_err(refused)?;
+        let delegation = &locked.site.podman.caller.delegation;
+        let kind = |tenancy: &Tenancy, address| {
+            if tenancy.network_id == id {
+                plan::kind(&asked.statics, &network.name, tenancy, address)
+            } else {
+                Kind::Dynamic
+            }
+        };
+        let mut transaction = locked.store.begin();
+        survey::stage(
+            &mut transaction,
+            &self.survey,
+            delegation,
+            locked.now,
+            &kind,
+        )?;
+        // Adopted by a collection after a kill, they were taken for dynamic ones.
+        for tenant in transaction.tenants(&id)? {
+            let holdings = tenant.holdings.iter();
+            let wanted: Vec<_> = holdings
+                .map(|own| {
+                    (
+                        own.address,
+                        own.kind.max(kind(&tenant.tenancy, own.address)),
+                    )
+                })
+                .collect();
+            let mut pairs = wanted.iter().zip(&tenant.holdings);
+            if pairs.any(|((_, kind), own)| *kind != own.kind) {
+                transaction.lease_to(tenant.clone(), &wanted)?;
+            }
+        }
+        transaction.prepare(&id, &pools, locked.now)?;
+        for pool in &pools {
+            let mut cursors = self.plan.cursors.iter();
+            let cursor = cursors.find(|(subnet, _)| *subnet == pool.subnet());
+            if let Some((subnet, address)) = cursor
+                && transaction.shelf(&id).cursor(pool)?.is_none()
+            {
+                transaction.set_cursor(&id, *subnet, *address)?;
+            }
+        }
+        transaction.commit(locked.now)?;
+        Ok(())
+    }
+
+    /// Returns whether the store knows the network.
+    fn is_known(&self, locked: &Locked<'_, '_>) -> Result<bool, MigrationError> {
+        let id = self.target.network.id.as_str().into();
+        Ok(locked.store.begin().networks()?.contains(&id))
+    }
+
+    fn report(&self, file: &NetworkFile, outcome: Outcome) -> NetworkReport {
+        let mut report = NetworkReport::of(&self.target.network, outcome);
+        report.containers.clone_from(&self.plan.holders);
+        report.left_behind.clone_from(&self.plan.left_behind);
+        let (path, driver) = (file.path.display(), &report.driver);
+        if self.target.rewrite.is_some() {
+            report.changes.push(if file.is_there() {
+                let kept = backup::path(file);
+                format!(
+                    "rewrites {path}: driver berth with option driver={driver}; the original is kept \
+                     in {}",
+                    kept.display()
+                )
+            } else {
+                format!("writes {path}: driver berth with option driver={driver}")
+            });
+        }
+        if self.on_record {
+            report
+                .changes
+                .push("removes its entries from ipam.db".to_owned());
+        }
+        report
+    }
+}
+
+fn refused(error: impl Into<CreateError>) -> MigrationError {
+    TakeOverError::from(error.into()).into()
+}
+
+/// How to get the network's file back as it was.
+enum Undo {
+    /// It was not changed.
+    Nothing,
+    /// There was none.
+    Remove(Box<NetworkFile>),
+    /// It is here.
+    PutBack(Staged),
+}
+
+impl Undo {
+    /// Undoes, and returns what there is to say.
+    fn after(self, error: MigrationError) -> MigrationError {
+        let undone = match self {
+            Self::Nothing => Ok(()),
+            Self::Remove(file) => file.remove(),
+            Self::PutBack(staged) => staged.put(),
+        };
+        match undone {
+            Ok(()) => error,
+            Err(undoing) => MigrationError::Undone {
+                failure: berth::chain(&error),
+                undoing: berth::chain(&undoing),
+            },
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The network files as they were before adoption, kept beside the present ones:
+//! `<network config dir>/berth-backup/<name>.json`.
+//!
+//! The directory is where the networks are, so it survives a boot and belongs to the
+//! same Podman, which takes no directory for a network (`loadNetworks`, 5.4).
+
+use std::path::{Path, PathBuf};
+
+use berth::network_config::take_over;
+use berth::protocol::Network;
+
+use crate::network_file::{NetworkFile, NetworkFileError, Staged, remove};
+
+/// Name of the directory.
+pub const DIRECTORY: &str = "berth-backup";
+
+/// Returns where a network's original file is kept.
+pub fn path(file: &NetworkFile) -> PathBuf {
+    let directory = file.path.parent().unwrap_or(Path::new("."));
+    let name = file.path.file_name().unwrap_or_default();
+    directory.join(DIRECTORY).join(name)
+}
+
+/// Keeps a file as it is, in the place of what an earlier network of its name has left.
+/// On return it is durable.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn keep(file: &NetworkFile) -> Result<(), NetworkFileError> {
+    if file.is_there() {
+        return Staged::new(&path(file), &file.bytes, file.owner())?.put();
+    }
+    // Podman has it in memory only. What is kept of a file that was there once would
+    // come back at a rollback.
+    let path = path(file);
+    if path.exists() { remove(&path) } else { Ok(()) }
+}
+
+/// Returns the file that was kept, if the present one is exactly what adoption makes of
+/// it. If not, the network was made again or changed since.
+///
+/// # Errors
+/// If it is there and cannot be read.
+pub fn original(file: &NetworkFile) -> Result<Option<NetworkFile>, NetworkFileError> {
+    let kept = NetworkFile::read(&path(file))?;
+    Ok(kept.filter(|kept| becomes(&kept.network, &file.network)))
+}
+
+/// Forgets the file that was kept.
+///
+/// # Errors
+/// If it cannot be removed.
+pub fn forget(file: &NetworkFile) -> Result<(), NetworkFileError> {
+    let path = path(file);
+    if path.exists() { remove(&path) } else { Ok(()) }
+}
+
+/// Returns whether adoption makes one network of another.
+pub(crate) fn becomes(before: &Network, after: &Network) -> bool {
+    // Whether its parent is there now does not matter.
+    let links = before.network_interface.iter().cloned().collect();
+    take_over(before.clone(), links).is_ok_and(|taken| taken == *after)
+}

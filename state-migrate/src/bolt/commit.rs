@@ -1,0 +1,164 @@
+//! A commit in place, as bbolt commits.
+//!
+//! 1. Read the file, and refuse a damaged one.
+//! 2. Write the new tree and its free list onto pages that neither meta page needs; the
+//!    file grows if there are too few. Sync.
+//! 3. Read them back, and compare. Nothing leads to them yet: whatever ends the commit
+//!    until here leaves the old content.
+//! 4. Write the meta page that is not the file's, and sync. It is one page, and its
+//!    checksum tells a torn one: a reader finds the old meta page's content, or this.
+//!
+//! bbolt reuses the pages of the commit before the last; we leave them alone too, so
+//! that both meta pages stay good until the last write, and one of them after it.
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
+
+use super::meta::{Meta, Metas};
+use super::notes::Notes;
+use super::plan::Plan;
+use super::space::Space;
+use super::tree::Reader;
+use super::usage::Use;
+use super::{Bucket, CommitError, Damage, MAX_SIZE};
+
+/// bbolt's smallest file after it has grown, and the most it grows by at once.
+const MIN_SIZE: u64 = 32 * 1024;
+const MAX_GROWTH: u64 = 16 * 1024 * 1024;
+
+/// What a commit does to a file.
+pub(super) trait Medium {
+    fn read(&self) -> io::Result<Vec<u8>>;
+    fn lengthen(&self, length: u64) -> io::Result<()>;
+    fn write(&self, bytes: &[u8], at: u64) -> io::Result<()>;
+    fn sync(&self) -> io::Result<()>;
+}
+
+impl Medium for File {
+    fn read(&self) -> io::Result<Vec<u8>> {
+        let length = self.metadata()?.len();
+        if length > MAX_SIZE {
+            return Err(ErrorKind::FileTooLarge.into());
+        }
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
+        self.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
+    }
+
+    fn lengthen(&self, length: u64) -> io::Result<()> {
+        self.set_len(length)?;
+        self.sync_all()
+    }
+
+    fn write(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.write_all_at(bytes, at)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// Replaces a file's content.
+pub(super) fn commit(file: &impl Medium, root: &Bucket) -> Result<(), CommitError> {
+    let io = |action| move |source| CommitError::Io { action, source };
+    let bytes = file.read().map_err(io("read it"))?;
+    let metas = Metas::read(&bytes)?;
+    let space = space(&bytes, &metas)?;
+    let plan = Plan::new(root, &metas.current, space);
+
+    if plan.length() > bytes.len() as u64 {
+        let length = grown(plan.length()).map_err(io("make it longer"))?;
+        file.lengthen(length).map_err(io("make it longer"))?;
+    }
+    for (at, page) in &plan.pages {
+        file.write(page, *at).map_err(io("write its new pages"))?;
+    }
+    file.sync().map_err(io("sync its new pages"))?;
+
+    let back = file.read().map_err(io("read it back"))?;
+    read_back(&back, &metas.current, &plan.meta, root).map_err(CommitError::ReadBack)?;
+
+    let at = plan.meta.page * plan.meta.page_size as u64;
+    let made = file
+        .write(&plan.meta.to_page(), at)
+        .and_then(|()| file.sync());
+    made.map_err(|source| {
+        // Whether the disk has it, nobody knows then; so it is not left to chance.
+        let old = usize::try_from(at)
+            .ok()
+            .and_then(|at| bytes.get(at..at + plan.meta.page_size));
+        let undone = old.map(|old| file.write(old, at).and_then(|()| file.sync()));
+        match undone {
+            Some(Ok(())) => CommitError::Io {
+                action: "write its meta page",
+                source,
+            },
+            Some(Err(_)) | None => CommitError::Unknown { source },
+        }
+    })
+}
+
+/// Finds the pages that neither meta page needs.
+fn space(bytes: &[u8], metas: &Metas) -> Result<Space, Damage> {
+    let mut reader = Reader::new(bytes, &metas.current, Notes::Refuse)?;
+    reader.root(&metas.current)?;
+    let (usage, _) = reader.finish();
+    let mut high_water = metas.current.high_water;
+    let mut before = None;
+    if let Ok(other) = &metas.other {
+        // As far as it can still be read: bbolt may have written over some of it.
+        let mut reader = Reader::new(bytes, other, Notes::keep())?;
+        reader.root(other)?;
+        before = Some(reader.finish().0);
+        high_water = high_water.max(other.high_water.min((bytes.len() / other.page_size) as u64));
+    }
+    let needed = |page: u64| {
+        let usages = [Some(&usage), before.as_ref()];
+        let uses = usages
+            .into_iter()
+            .flatten()
+            .filter_map(|usage| usage.get(page));
+        uses.into_iter().any(Use::needed)
+    };
+    Ok(Space::new(
+        (2..high_water).filter(|page| !needed(*page)),
+        high_water,
+    ))
+}
+
+/// Checks that what was written reads as it should, and that nobody else was at it.
+fn read_back(bytes: &[u8], last: &Meta, new: &Meta, root: &Bucket) -> Result<(), Damage> {
+    let damage = |page: u64, problem: &str| Damage {
+        page,
+        problem: problem.to_owned(),
+    };
+    if Metas::read(bytes)?.current != *last {
+        return Err(damage(
+            last.page,
+            "somebody else has written it in the meantime",
+        ));
+    }
+    let written = Reader::new(bytes, new, Notes::Refuse)?.root(new)?;
+    if written != *root {
+        return Err(damage(
+            new.root,
+            "it leads to something else than was to be written",
+        ));
+    }
+    Ok(())
+}
+
+/// Returns the length of a file that must have at least this: as bbolt grows.
+pub(super) fn grown(length: u64) -> io::Result<u64> {
+    let grown = if length <= MAX_GROWTH {
+        length.next_power_of_two().max(MIN_SIZE)
+    } else {
+        length.saturating_add(MAX_GROWTH)
+    };
+    match grown {
+        ..=MAX_SIZE => Ok(grown),
+        _ => Err(ErrorKind::FileTooLarge.into()),
+    }
+}

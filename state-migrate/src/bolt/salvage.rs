@@ -1,0 +1,76 @@
+//! Reading what can be read of a damaged file.
+//!
+//! Every problem is noted, and what it concerns left out: an element that does not fit
+//! its neighbours, a page that is not what it should be and all below it. Three things
+//! are noted and read all the same, for nothing says which side is wrong: keys out of
+//! order, pages in use that are on the free list too, and a bucket with two contents.
+//!
+//! The commit before the last is still in the file, under the other meta page. It takes
+//! the last one's place only if something of the last one's tree is damaged, itself is
+//! whole, and it holds more than could be read of the last: then the damage hit what the
+//! last commit wrote, and the file is shown as it was before it.
+
+use super::meta::{Meta, Metas};
+use super::notes::Notes;
+use super::tree::Reader;
+use super::{Bucket, Damage, Item, Salvaged};
+
+/// Reads what can be read of a file.
+///
+/// # Errors
+/// If there is no meta page to begin with.
+pub(super) fn salvage(bytes: &[u8]) -> Result<Salvaged, Damage> {
+    let Metas { current, other } = Metas::read(bytes)?;
+    let mut last = tree(bytes, &current);
+    match other {
+        Err(damage) => last.skipped.insert(0, damage),
+        Ok(other) if !last.skipped.is_empty() && !whole_without_list(bytes, &current) => {
+            let before = tree(bytes, &other);
+            if before.skipped.is_empty() && values(&before.root) > values(&last.root) {
+                last.skipped.push(Damage {
+                    page: current.page,
+                    problem: "what it leads to is damaged: this is the content of the commit \
+                              before it, which is whole"
+                        .to_owned(),
+                });
+                last.root = before.root;
+            }
+        }
+        Ok(_) => {}
+    }
+    Ok(last)
+}
+
+/// Returns whether only the free list is damaged, or the file's end, not the content.
+fn whole_without_list(bytes: &[u8], meta: &Meta) -> bool {
+    let content = Meta {
+        freelist: None,
+        high_water: meta.high_water.min((bytes.len() / meta.page_size) as u64),
+        ..meta.clone()
+    };
+    tree(bytes, &content).skipped.is_empty()
+}
+
+fn values(bucket: &Bucket) -> usize {
+    let items = bucket.items.values().map(|item| match item {
+        Item::Value(_) => 1,
+        Item::Bucket(bucket) => values(bucket),
+    });
+    items.sum()
+}
+
+fn tree(bytes: &[u8], meta: &Meta) -> Salvaged {
+    let read = || -> Result<Salvaged, Damage> {
+        let mut reader = Reader::new(bytes, meta, Notes::keep())?;
+        let root = reader.root(meta)?;
+        Ok(Salvaged {
+            root,
+            skipped: reader.finish().1,
+        })
+    };
+    // Notes that are kept never end the reading.
+    read().unwrap_or_else(|damage| Salvaged {
+        skipped: vec![damage],
+        ..Salvaged::default()
+    })
+}

@@ -1,0 +1,43 @@
+//! Asking whoever is at the terminal before networks are changed.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use thiserror::Error;
+
+/// Nobody has agreed.
+#[derive(Debug, Error)]
+pub(super) enum ConsentError {
+    /// There is nobody to ask.
+    #[error(
+        "standard input is no terminal, so nobody can be asked whether to do this: give --yes to \
+         do it, or --dry-run to see only what would be done"
+    )]
+    Nobody,
+    /// The answer was no.
+    #[error("nothing is changed, as you wish")]
+    No,
+}
+
+/// Asks a question, unless the answer was given on the command line.
+///
+/// # Errors
+/// Unless the answer is yes.
+pub(super) fn ask(question: &str, yes: bool) -> Result<(), super::Failure> {
+    if yes {
+        return Ok(());
+    }
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        return Err(ConsentError::Nobody.into());
+    }
+    let mut stderr = io::stderr();
+    write!(stderr, "{question} [y/N] ")?;
+    stderr.flush()?;
+    let mut answer = String::new();
+    stdin.lock().read_line(&mut answer)?;
+    if ["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) {
+        Ok(())
+    } else {
+        Err(ConsentError::No.into())
+    }
+}

@@ -1,0 +1,115 @@
+//! `berth-migrate dump`.
+
+use std::fmt::Display;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use berth::frontend::operator::Place;
+use clap::Args;
+use serde::Serialize;
+use serde_json::Serializer;
+use serde_json::ser::PrettyFormatter;
+
+use super::{Failure, progress};
+use crate::bolt::{self, Bucket, Salvaged};
+use crate::file::{self, FileError};
+use crate::ipam::dump;
+
+/// How long somebody else may keep the file locked: Podman has it for milliseconds.
+const WAIT: Duration = Duration::from_secs(5);
+
+const AFTER: &str = "\
+The shape is {network: {\"ids\": {container: [address…]}, \"subnets\": {subnet: {address:
+container, \"lastIP\": address}}}}. Whatever else is in the file is there as well: what is no
+text as `hex:` and its bytes, keys of a subnet that are no address likewise, values beside a
+network's buckets below \"values\", and the sequence of a bucket, if it has one, as `hex:`.
+
+Exit codes:
+  0  the file is whole, and printed
+  1  it is damaged, or could not be read; with --salvage, something was skipped, each
+     piece with a line on standard error
+  2  the command line is wrong
+
+Examples:
+  berth-migrate dump | jq 'map_values(.ids | length)'
+  berth-migrate dump --salvage /root/ipam.db.broken > rescued.json";
+
+/// Arguments of `berth-migrate dump`.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub struct Dump {
+    /// The file; by default the ipam.db of this user's Podman
+    ///
+    /// It is locked (shared) for as long as it takes to read it into memory.
+    file: Option<PathBuf>,
+    /// Print what can be read of a damaged file, and say what was skipped
+    #[arg(long)]
+    salvage: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Prints the content.
+///
+/// # Errors
+/// If the file cannot be read, or not all of it.
+pub(super) fn run(dump: &Dump) -> Result<(), Failure> {
+    let path = match &dump.file {
+        Some(path) => path.clone(),
+        None => dump.place.podman()?.place().run_directory.join("ipam.db"),
+    };
+    let message = format!("reading {}", path.display());
+    let Salvaged { root, skipped } = progress::watched(&message, || content(dump, &path))?;
+    print(&root)?;
+    let mut stderr = io::stderr().lock();
+    for damage in &skipped {
+        writeln!(stderr, "skipped: {damage}")?;
+    }
+    match skipped.as_slice() {
+        [] => Ok(()),
+        _ => Err(Failure::Reported),
+    }
+}
+
+fn content(dump: &Dump, path: &Path) -> Result<Salvaged, Failure> {
+    let bytes = file::read(path, WAIT)?;
+    // As bbolt does: a file without a byte is one that has just been created.
+    if bytes.is_empty() {
+        return Ok(Salvaged::default());
+    }
+    let damaged = |source| FileError::Damaged {
+        path: path.to_owned(),
+        source,
+    };
+    if dump.salvage {
+        return Ok(bolt::salvage(&bytes).map_err(damaged)?);
+    }
+    match bolt::read(&bytes) {
+        Ok(root) => Ok(Salvaged {
+            root,
+            skipped: Vec::new(),
+        }),
+        Err(damage) => Err(refuse(&berth::chain(&damaged(damage)))),
+    }
+}
+
+fn refuse(what: &dyn Display) -> Failure {
+    // Nothing is left to be done if even that cannot be written.
+    let _ = writeln!(
+        io::stderr(),
+        "Error: {what}; --salvage prints what can be read"
+    );
+    Failure::Reported
+}
+
+fn print(root: &Bucket) -> Result<(), Failure> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let format = PrettyFormatter::with_indent(b" ");
+    let mut json = Serializer::with_formatter(&mut out, format);
+    dump::dump(root)
+        .serialize(&mut json)
+        .map_err(io::Error::from)?;
+    writeln!(out)?;
+    Ok(out.flush()?)
+}

@@ -1,0 +1,91 @@
+//! `berth-migrate inspect`.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::whom::Whom;
+use super::{Failure, progress};
+use crate::inspection::Inspection;
+use crate::look::Look;
+use crate::networks::Networks;
+
+const AFTER: &str = "\
+Verdicts:
+  live     in use: a namespace with a process has the address, a process is at work for the
+           container, or Podman says that it runs
+  dead     not in use: `berth-migrate sanitise` removes it
+  pending  not running, but Podman has still to clean up: podman container cleanup ID
+  unknown  could not be told; it is kept
+
+Exit codes:
+  0  every lease is live, and nothing is wrong with the file
+  1  something was found, or could not be read
+  2  the command line is wrong
+
+Examples:
+  berth-migrate inspect
+  berth-migrate inspect --json | jq '.leases[] | select(.verdict != \"live\")'
+  berth-migrate inspect /root/ipam.db.from-another-host";
+
+/// Arguments of `berth-migrate inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub struct Inspect {
+    /// A copy of the file, from this or another machine: liveness is unknown then
+    ///
+    /// By default the ipam.db of this user's Podman. With --config-dir, the copy is
+    /// compared with those networks.
+    #[arg(conflicts_with_all = ["podman", "without_podman", "run_dir"])]
+    file: Option<PathBuf>,
+    /// Only this network, by name or id
+    #[arg(long, value_name = "NETWORK")]
+    network: Option<String>,
+    /// Read what can be read of a damaged file
+    #[arg(long)]
+    salvage: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    whom: Whom,
+}
+
+/// Looks, and shows.
+///
+/// # Errors
+/// If the file cannot be read, or anything was found.
+pub(super) fn run(arguments: &Inspect) -> Result<(), Failure> {
+    let (path, look) = look(arguments)?;
+    let inspection = Inspection::new(path, &look, arguments.network.as_deref());
+    let mut out = io::stdout().lock();
+    if arguments.json {
+        serde_json::to_writer_pretty(&mut out, &inspection).map_err(io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        writeln!(out, "{inspection}")?;
+    }
+    if inspection.is_clean() {
+        Ok(())
+    } else {
+        Err(Failure::Reported)
+    }
+}
+
+fn look(arguments: &Inspect) -> Result<(PathBuf, Look), Failure> {
+    const WHAT: &str = "looking for the living and the dead";
+    if let Some(path) = &arguments.file {
+        let networks = match &arguments.whom.place.config_dir {
+            Some(directory) => Networks::of_directory(directory),
+            None => Networks::unseen("liveness is unknown here"),
+        };
+        let look = progress::watched(WHAT, || Look::of_copy(path, networks, arguments.salvage))?;
+        return Ok((path.clone(), look));
+    }
+    let podman = arguments.whom.find()?;
+    let mut subject = arguments.whom.subject(&podman);
+    subject.salvage = arguments.salvage;
+    let look = progress::watched(WHAT, || subject.glance())?;
+    Ok((subject.path(), look))
+}

@@ -1,0 +1,38 @@
+//! A sign of life for whoever waits at a terminal.
+
+use std::io::{self, IsTerminal};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// What takes less long needs none.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Does some work. If it takes more than a second and standard error is a terminal, this
+/// says there what is being done and since when, until it is done.
+pub(super) fn watched<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    if !io::stderr().is_terminal() {
+        return work();
+    }
+    let (done, is_done) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            // The other end is dropped when the work is done, or has panicked.
+            if is_done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                let spinner = ProgressBar::new_spinner();
+                if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
+                    spinner.set_style(style);
+                }
+                spinner.set_message(what.to_owned());
+                spinner.enable_steady_tick(Duration::from_millis(100));
+                let _ = is_done.recv();
+                spinner.finish_and_clear();
+            }
+        });
+        let result = work();
+        drop(done);
+        result
+    })
+}

@@ -1,0 +1,59 @@
+//! `berth-migrate rollback`.
+
+use berth::collect::{self, Wish};
+use clap::Args;
+
+use super::Failure;
+use super::move_networks::{Choice, Direction};
+use crate::migration::report::NetworkReport;
+use crate::migration::{MigrationError, Site};
+use crate::rollback;
+
+/// Arguments of `berth-migrate rollback`.
+#[derive(Debug, Args)]
+pub struct Rollback {
+    #[command(flatten)]
+    choice: Choice,
+}
+
+/// Moves networks back, and says what was done.
+///
+/// # Errors
+/// If a network is refused, or something could not be done.
+pub(super) fn run(arguments: &Rollback) -> Result<(), Failure> {
+    let choice = &arguments.choice;
+    let site = choice.site()?;
+    let names = choice.names(&site)?;
+    choice.run(&site, &names, &Return { all: choice.all })
+}
+
+struct Return {
+    all: bool,
+}
+
+impl Direction for Return {
+    fn examine(&self, site: &Site, names: &[String]) -> Result<Vec<NetworkReport>, MigrationError> {
+        rollback::examine(site, names, self.all)
+    }
+
+    fn carry_out(&self, site: &Site, name: &str) -> Result<NetworkReport, MigrationError> {
+        // Podman would never take back what the dead hold.
+        let wish = Wish {
+            network: Some(name.to_owned()),
+            ..Wish::default()
+        };
+        match collect::collect(&site.podman, &wish) {
+            Ok(report) => report.failures.iter().for_each(|why| log::warn!("{why}")),
+            Err(error) => log::warn!("{}", berth::chain(&error)),
+        }
+        rollback::roll_back(site, name, self.all)
+    }
+
+    fn question(&self, networks: &str) -> String {
+        format!("Move {networks} back to Podman's own allocation? Containers keep running.")
+    }
+
+    fn farewell(&self, _site: &Site) -> Option<String> {
+        None
+    }
+}

@@ -1,0 +1,111 @@
+//! `berth-migrate sanitise`.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::whom::Whom;
+use super::{Failure, progress};
+use crate::sanitise::{self, Report, Wish};
+
+const AFTER: &str = "\
+What is removed: leases of containers that Podman does not know, or knows as not running and
+without a network namespace, if no namespace with a process has the address; and what
+contradicts itself, so that both indexes of the file agree afterwards. Whatever is in use, or
+might be, stays: any doubt keeps a lease, and is said.
+
+How: Podman is asked; then its network lock is taken (30 s at most), the file read, and the
+kernel asked. If anything is dead, all that happens once more after 2 s, the lock free
+meanwhile. A copy is kept beside the file (ipam.db.berth-<time>), with its time and mode; the
+change is made in place and read back. Killed at any moment, it leaves the file as it was or
+as it shall be. Running containers notice nothing.
+
+A damaged file is not changed: read it with --salvage into another file, stop all containers,
+and put that in its place.
+
+Exit codes:
+  0  done, and nothing is left in doubt; with --dry-run, there is nothing to do
+  1  something could not be done or told, or waits for `podman container cleanup`; with
+     --dry-run, there is something to do
+  2  the command line is wrong
+
+Examples:
+  berth-migrate sanitise --dry-run          what would be done, and why
+  berth-migrate sanitise                    the repair; then start the service
+  berth-migrate sanitise --cleanup --ghosts everything that the dead have left
+  berth-migrate sanitise --without-podman   when Podman does not answer";
+
+/// Arguments of `berth-migrate sanitise`.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub struct Sanitise {
+    /// Only this network, by name or id
+    #[arg(long, value_name = "NETWORK")]
+    network: Option<String>,
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+    /// Write the result to this new file, and change nothing
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Do not look twice, two seconds apart
+    #[arg(long)]
+    now: bool,
+    /// Have Podman clean up after containers that do not run but have a namespace
+    #[arg(long, conflicts_with = "without_podman")]
+    cleanup: bool,
+    /// Tear down what the dead have left elsewhere, too: interfaces, DNS names, firewall
+    /// rules, namespace files
+    #[arg(long, conflicts_with = "output")]
+    ghosts: bool,
+    /// Read what can be read of a damaged file
+    #[arg(long, requires = "output")]
+    salvage: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    whom: Whom,
+}
+
+/// Repairs, and says what was done.
+///
+/// # Errors
+/// If nothing could be done, something could not, or something is left in doubt.
+pub(super) fn run(arguments: &Sanitise) -> Result<(), Failure> {
+    let podman = arguments.whom.find()?;
+    let mut subject = arguments.whom.subject(&podman);
+    subject.salvage = arguments.salvage;
+    if let Some(asking) = &mut subject.asking {
+        asking.thorough = arguments.ghosts;
+    }
+    let wish = Wish {
+        network: arguments.network.clone(),
+        dry_run: arguments.dry_run,
+        output: arguments.output.clone(),
+        now: arguments.now,
+        cleanup: arguments.cleanup,
+        ghosts: arguments.ghosts,
+    };
+    let report = progress::watched("looking for the living and the dead", || {
+        sanitise::sanitise(&subject, &wish)
+    })?;
+    print(&report, arguments.json)?;
+    if report.is_clean() {
+        Ok(())
+    } else {
+        Err(Failure::Reported)
+    }
+}
+
+fn print(report: &Report, json: bool) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    if json {
+        serde_json::to_writer_pretty(&mut out, report).map_err(io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        writeln!(out, "{report}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! What the kernel shows: who runs, and in which namespaces the addresses are.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use berth::evidence::{self, Evidence, Link, NamespaceKey, ProcessFact};
+use berth::podman::{INTO_USER_NAMESPACE, Podman};
+use berth::{reclaim, survey};
+
+/// How long a netavark may take whose podman was killed. It is milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What the kernel shows at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Kernel {
+    /// All processes that can be seen.
+    pub processes: Vec<ProcessFact>,
+    /// Who has which address.
+    pub holders: BTreeMap<IpAddr, Vec<Holder>>,
+    /// The namespaces with a file that nobody lives in.
+    pub empty: Vec<Empty>,
+    /// Why an address may be in use that no holder has.
+    pub doubt: Option<String>,
+    /// The same, of containers that Podman would know about.
+    pub elsewhere: Option<String>,
+}
+
+/// A network namespace that has an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its identity while it lives.
+    pub namespace: NamespaceKey,
+    /// A path by which it can be opened.
+    pub path: PathBuf,
+    /// Who lives there.
+    pub inhabitant: Inhabitant,
+    /// The container it was made for, as far as its first process shows.
+    pub container: Option<String>,
+}
+
+/// A namespace that nobody lives in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Empty {
+    /// What its file shows.
+    pub namespace: NamespaceKey,
+    /// Its file.
+    pub path: PathBuf,
+    /// How long the file has been there; `None` if that cannot be told.
+    pub since: Option<Duration>,
+    /// Its interfaces.
+    pub links: Vec<Link>,
+}
+
+/// Who lives in a namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inhabitant {
+    /// A process, the first of them.
+    Process {
+        /// Its pid.
+        pid: i32,
+        /// Its name.
+        name: String,
+    },
+    /// Nobody: a file keeps the namespace alive.
+    Nobody {
+        /// How long the file has been there; `None` if that cannot be told.
+        since: Option<Duration>,
+    },
+    /// It is the namespace of this host's bridges.
+    Host,
+}
+
+impl Kernel {
+    /// Takes the evidence. To be called when the claims have been read.
+    pub fn observe(podman: &Podman) -> Self {
+        await_netavark(&podman.caller.delegation.config);
+        let now = evidence::now().unwrap_or_default();
+        let boot_id = evidence::boot_id().unwrap_or_default();
+        let mut seen = Evidence::gather(&[], &boot_id, now);
+        seen.note_files(&podman.namespace_directory);
+        let mut kernel = Self {
+            elsewhere: seen.elsewhere.clone(),
+            ..Self::default()
+        };
+        if let Err(doubt) = kernel.look(&seen) {
+            kernel.doubt = Some(doubt);
+        }
+        if let Some(netavark) = at_work(&seen.processes, &podman.caller.delegation.config) {
+            kernel.doubt = Some(format!("{} is still at work", label(netavark)));
+        }
+        kernel.processes = seen.processes;
+        kernel
+    }
+
+    /// Notes all addresses of all namespaces.
+    fn look(&mut self, seen: &Evidence) -> Result<(), String> {
+        let own = evidence::own_namespace().map_err(|error| error.to_string())?;
+        let host = evidence::links().map_err(|error| error.to_string())?;
+        let (namespaces, doubt) = evidence::namespaces(seen, own);
+        let hidden = evidence::hidden(&host, &namespaces);
+        self.note(host.iter().flat_map(|link| &link.addresses), || Holder {
+            namespace: own,
+            path: "/proc/self/ns/net".into(),
+            inhabitant: Inhabitant::Host,
+            container: None,
+        });
+        for fact in namespaces {
+            let inhabitant = inhabitant(seen, fact.key, &fact.path);
+            let addresses = fact.links.iter().flat_map(|link| &link.addresses);
+            self.note(addresses, || Holder {
+                namespace: fact.key,
+                path: fact.path.clone(),
+                inhabitant: inhabitant.clone(),
+                container: survey::container(seen, fact.key).map(|id| id.0),
+            });
+            if let Inhabitant::Nobody { since } = inhabitant {
+                self.empty.push(Empty {
+                    namespace: fact.key,
+                    path: fact.path,
+                    since,
+                    links: fact.links,
+                });
+            }
+        }
+        // Files on which no namespace was mounted yet, or is no more.
+        let bare = seen.files.iter().filter(|(_, key)| key.0 != own.0);
+        self.empty.extend(bare.map(|(path, key)| Empty {
+            namespace: *key,
+            path: path.clone(),
+            since: age(path),
+            links: Vec::new(),
+        }));
+        doubt.or(hidden).map_or(Ok(()), Err)
+    }
+
+    fn note<'a>(
+        &mut self,
+        addresses: impl Iterator<Item = &'a IpAddr>,
+        holder: impl Fn() -> Holder,
+    ) {
+        for address in addresses.filter(|address| !address.is_loopback()) {
+            self.holders.entry(*address).or_default().push(holder());
+        }
+    }
+
+    /// Returns the namespaces that have an address.
+    pub fn holders(&self, address: IpAddr) -> &[Holder] {
+        self.holders.get(&address).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns a process that may be about to start a container in a namespace that
+    /// nobody lives in yet: a podman or buildah at work, but not the one that keeps a
+    /// user namespace, nor one that runs a command such as this there.
+    pub fn maker(&self) -> Option<&ProcessFact> {
+        const MAKERS: [&str; 2] = ["podman", "buildah"];
+        self.processes.iter().find(|fact| {
+            let mut arguments = fact.arguments.iter().skip(1);
+            MAKERS.contains(&fact.name.as_str())
+                && arguments.any(|argument| !argument.is_empty())
+                && !fact
+                    .arguments
+                    .windows(2)
+                    .any(|pair| pair == INTO_USER_NAMESPACE)
+        })
+    }
+}
+
+fn inhabitant(seen: &Evidence, key: NamespaceKey, path: &Path) -> Inhabitant {
+    let inside = seen
+        .processes
+        .iter()
+        .filter(|fact| fact.namespace == Some(key));
+    match inside.min_by_key(|fact| fact.process.start_time) {
+        Some(fact) => Inhabitant::Process {
+            pid: fact.process.pid,
+            name: fact.name.clone(),
+        },
+        None => Inhabitant::Nobody { since: age(path) },
+    }
+}
+
+/// Returns how long a namespace file has been there.
+fn age(path: &Path) -> Option<Duration> {
+    let made = reclaim::file_made(path).ok()?;
+    SystemTime::now().duration_since(made).ok()
+}
+
+/// Waits until no netavark is at work with these directories. The caller has Podman's
+/// network lock, so that it is one whose podman was killed.
+fn await_netavark(config: &Path) {
+    let start = Instant::now();
+    while at_work(&evidence::processes(), config).is_some() && start.elapsed() < PATIENCE {
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Returns a netavark that changes what containers have on these networks.
+fn at_work<'a>(processes: &'a [ProcessFact], config: &Path) -> Option<&'a ProcessFact> {
+    let config = config.to_str()?;
+    processes.iter().find(|fact| {
+        let verbs = ["setup", "teardown"];
+        fact.name == "netavark"
+            && fact.mentions(config)
+            && verbs.iter().any(|verb| fact.mentions(verb))
+    })
+}
+
+fn label(fact: &ProcessFact) -> String {
+    format!("process {} ({})", fact.process.pid, fact.name)
+}

@@ -1,0 +1,80 @@
+//! Podman's own word about its containers.
+//!
+//! It is asked before any lock is taken: it may wait for one of them. A container has
+//! its record in Podman's database before its first address is leased, and until after
+//! its last is released, and its lock while it is started or stopped, which an answer
+//! waits for (podman `container_api.go`, `Container.Batch`). So what Podman says it does
+//! not know was gone when it was asked, and nobody was starting it.
+
+mod ask;
+mod statics;
+
+use std::collections::BTreeMap;
+
+pub use ask::Asking;
+pub use statics::Statics;
+
+/// What Podman says.
+#[derive(Clone, Debug, Default)]
+pub enum Word {
+    /// All its containers, by id.
+    Given(BTreeMap<String, Known>),
+    /// Nothing that could be relied on; the reason.
+    None(String),
+    /// It was not asked: the user says that the kernel's evidence is enough.
+    #[default]
+    Waived,
+}
+
+impl Word {
+    /// Returns what Podman says of a container, if it knows it.
+    pub fn of(&self, container: &str) -> Option<&Known> {
+        match self {
+            Self::Given(known) => known.get(container),
+            Self::None(_) | Self::Waived => None,
+        }
+    }
+}
+
+/// A container that Podman knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its name.
+    pub name: String,
+    /// What it does, in Podman's word: `running`, `exited`, …
+    pub status: String,
+    /// What that means for its addresses.
+    pub state: State,
+    /// When it was last started, in seconds since the Unix epoch.
+    pub started: Option<i64>,
+}
+
+/// What Podman says of a container's networks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It has them: it runs, or is on its way from or to that.
+    Up,
+    /// It does not run, and this namespace of its is still to be cleaned up.
+    Pending(String),
+    /// It does not run, and has no namespace.
+    Down,
+    /// It changed while Podman was asked, or is in a state that Podman cannot tell.
+    Unclear,
+}
+
+impl State {
+    /// Returns what Podman's word for a container's state and the path of its
+    /// namespace, empty if it has none, mean (podman `define/containerstate.go`).
+    pub fn of(status: &str, sandbox: &str) -> Self {
+        match status {
+            "running" | "paused" | "stopping" | "initialized" => Self::Up,
+            "created" | "configured" | "exited" | "stopped" | "removing" if sandbox.is_empty() => {
+                Self::Down
+            }
+            "created" | "configured" | "exited" | "stopped" | "removing" => {
+                Self::Pending(sandbox.to_owned())
+            }
+            _ => Self::Unclear,
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The file `ipam.db` itself: its lock, its backup, its change in place.
+//!
+//! Podman opens the file only while it holds its network lock
+//! ([`berth::podman::NetworkLock`]), and bbolt tries the file's own lock (flock(2)) every
+//! 50 ms, for ever (bbolt `bolt_unix.go`). So whoever changes the file takes Podman's
+//! lock first, then berth's store lock if it needs that one, and this one last, for
+//! milliseconds. The file is never replaced by a rename: a process waiting for the old
+//! inode's lock would write into the void.
+
+mod copy;
+mod lock;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::FlockOperation;
+use tempfile::NamedTempFile;
+use thiserror::Error;
+
+use crate::bolt::{self, Bucket, CommitError, Damage};
+
+/// Failure to read or change the file.
+#[derive(Debug, Error)]
+pub enum FileError {
+    /// The file system.
+    #[error("failed to {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// Somebody keeps it locked.
+    #[error(
+        "timed out after {} waiting for {}, locked by {holder}; try again, or end that process",
+        humantime::format_duration(*wait),
+        path.display()
+    )]
+    Locked {
+        /// Which file.
+        path: PathBuf,
+        /// How long we waited.
+        wait: Duration,
+        /// `pid <pid> (<its command>)`, or `an unknown process`.
+        holder: String,
+    },
+    /// It is larger than any that Podman makes.
+    #[error("{} has {size} bytes, which no file of Podman's has; is it the right one?", path.display())]
+    TooLarge {
+        /// Which file.
+        path: PathBuf,
+        /// Its size.
+        size: u64,
+    },
+    /// Its content.
+    #[error("{} is damaged", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// Where and how.
+        #[source]
+        source: Damage,
+    },
+    /// The commit.
+    #[error("failed to change {}", path.display())]
+    Commit {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: CommitError,
+    },
+    /// What was read back is not what was written.
+    #[error(
+        "{} does not read back as it was written: somebody writes to it without its lock; see what \
+         `berth-migrate inspect` says, and keep the backup beside it",
+        path.display()
+    )]
+    Differs {
+        /// Which file.
+        path: PathBuf,
+    },
+}
+
+/// Returns all bytes of a file, read under its shared lock, which is waited for no
+/// longer than `wait`. The lock is free again on return.
+///
+/// # Errors
+/// If it cannot be read, is no file of Podman's by its size, or somebody keeps it locked.
+pub fn read(path: &Path, wait: Duration) -> Result<Vec<u8>, FileError> {
+    let file = File::open(path).map_err(failed("open", path))?;
+    lock::take(&file, path, FlockOperation::NonBlockingLockShared, wait)?;
+    all(&file, path)
+}
+
+/// The file, locked against every other process until it is dropped (`flock`, as bbolt
+/// locks it). Podman opens it only with its network lock held: take that one first.
+#[derive(Debug)]
+pub struct IpamFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl IpamFile {
+    /// Opens and locks the file for a change, waiting no longer than `wait`.
+    /// `None` if there is none: Podman has never leased an address by itself.
+    ///
+    /// # Errors
+    /// If somebody keeps it locked, with the holder's name, or it cannot be opened.
+    pub fn open(path: &Path, wait: Duration) -> Result<Option<Self>, FileError> {
+        loop {
+            let file = match OpenOptions::new().read(true).write(true).open(path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+                Err(source) => return Err(failed("open", path)(source)),
+            };
+            lock::take(&file, path, FlockOperation::NonBlockingLockExclusive, wait)?;
+            // Podman does not, but a person may have put another file in its place
+            // while we waited.
+            if is_at(&file, path)? {
+                let path = path.to_owned();
+                return Ok(Some(Self { path, file }));
+            }
+        }
+    }
+
+    /// Creates the file as Podman does, if it is not there, and locks it.
+    ///
+    /// # Errors
+    /// As [`IpamFile::open`].
+    pub fn open_or_create(path: &Path, wait: Duration) -> Result<Self, FileError> {
+        loop {
+            if let Some(file) = Self::open(path, wait)? {
+                return Ok(file);
+            }
+            // Whole or not at all, and never over one that has come since.
+            let mut new = beside(path)?;
+            write_all(&mut new, &bolt::image(&Bucket::default()), path)?;
+            persist(new, path)?;
+        }
+    }
+
+    /// Returns the file's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns all its bytes.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn bytes(&self) -> Result<Vec<u8>, FileError> {
+        all(&self.file, &self.path)
+    }
+
+    /// Returns the whole content. A file without a single byte is one that Podman was
+    /// killed over when it made it: bbolt takes it for a new one.
+    ///
+    /// # Errors
+    /// If it is damaged.
+    pub fn content(&self) -> Result<Bucket, FileError> {
+        content(&self.bytes()?, &self.path)
+    }
+
+    /// Replaces the content in place, reads it back and compares. On return it is
+    /// durable. Killed at any moment it leaves the old content or the new, whole.
+    ///
+    /// # Errors
+    /// If it cannot be written; the old content is there then.
+    pub fn replace(&self, content: &Bucket) -> Result<(), FileError> {
+        let io = |action| failed(action, &self.path);
+        if self.file.metadata().map_err(io("examine"))?.len() == 0 {
+            // As bbolt begins a file, with one write. There is no old content to be whole.
+            (&self.file)
+                .write_all(&bolt::image(content))
+                .and_then(|()| self.file.sync_all())
+                .map_err(io("write"))?;
+        } else {
+            bolt::commit(&self.file, content).map_err(|source| FileError::Commit {
+                path: self.path.clone(),
+                source,
+            })?;
+        }
+        if self.content()? == *content {
+            return Ok(());
+        }
+        Err(FileError::Differs {
+            path: self.path.clone(),
+        })
+    }
+}
+
+/// Returns what the bytes of a file say.
+///
+/// # Errors
+/// If they are damaged.
+pub fn content(bytes: &[u8], path: &Path) -> Result<Bucket, FileError> {
+    if bytes.is_empty() {
+        return Ok(Bucket::default());
+    }
+    bolt::read(bytes).map_err(|source| FileError::Damaged {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Writes a new file with this content, whole or not at all, with the mode that
+/// Podman's has. On return it is durable.
+///
+/// # Errors
+/// If it is there already: it might be one that Podman uses. If it cannot be written.
+pub fn write_new(path: &Path, content: &Bucket) -> Result<(), FileError> {
+    let mut new = beside(path)?;
+    write_all(&mut new, &bolt::image(content), path)?;
+    match new.persist_noclobber(path) {
+        Ok(_) => sync_directory(path),
+        Err(error) => Err(failed("write", path)(error.error)),
+    }
+}
+
+fn all(mut file: &File, path: &Path) -> Result<Vec<u8>, FileError> {
+    let size = file.metadata().map_err(failed("examine", path))?.len();
+    if size > bolt::MAX_SIZE {
+        let path = path.to_owned();
+        return Err(FileError::TooLarge { path, size });
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+    file.rewind()
+        .and_then(|()| file.take(bolt::MAX_SIZE).read_to_end(&mut bytes))
+        .map_err(failed("read", path))?;
+    Ok(bytes)
+}
+
+/// Makes a file without a lasting name in the directory of another.
+fn beside(path: &Path) -> Result<NamedTempFile, FileError> {
+    let directory = directory(path);
+    let permissions = fs::Permissions::from_mode(0o600);
+    tempfile::Builder::new()
+        .prefix(".berth-migrate-")
+        .permissions(permissions)
+        .tempfile_in(directory)
+        .map_err(failed("create a file in", directory))
+}
+
+fn write_all(file: &mut NamedTempFile, bytes: &[u8], path: &Path) -> Result<(), FileError> {
+    file.write_all(bytes)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(failed("write a file beside", path))
+}
+
+/// Gives a new file its name, unless another has it by now.
+fn persist(new: NamedTempFile, path: &Path) -> Result<(), FileError> {
+    match new.persist_noclobber(path) {
+        Err(error) if error.error.kind() != ErrorKind::AlreadyExists => {
+            Err(failed("create", path)(error.error))
+        }
+        Ok(_) | Err(_) => sync_directory(path),
+    }
+}
+
+fn sync_directory(path: &Path) -> Result<(), FileError> {
+    let directory = directory(path);
+    let synced = File::open(directory).and_then(|directory| directory.sync_all());
+    synced.map_err(failed("sync", directory))
+}
+
+fn directory(path: &Path) -> &Path {
+    let parent = path.parent().filter(|path| *path != Path::new(""));
+    parent.unwrap_or(Path::new("."))
+}
+
+/// Returns whether an open file is the one at its path.
+fn is_at(file: &File, path: &Path) -> Result<bool, FileError> {
+    let key = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let own = file.metadata().map(key).map_err(failed("examine", path))?;
+    match fs::metadata(path) {
+        Ok(there) => Ok(key(there) == own),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(failed("examine", path)(source)),
+    }
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError + use<> {
+    let path = path.to_owned();
+    move |source| FileError::Io {
+        action,
+        path,
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests;

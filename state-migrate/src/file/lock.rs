@@ -1,0 +1,101 @@
+//! The file's lock, waited for with an end, and its holder's name.
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::stat::{major, minor};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use super::FileError;
+
+/// Pause between two attempts. Whoever has the lock has it for milliseconds.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Locks an open file until it is closed, waiting no longer than `wait` (zero: one
+/// attempt). `kind` is one that does not wait itself.
+pub(super) fn take(
+    file: &File,
+    path: &Path,
+    kind: FlockOperation,
+    wait: Duration,
+) -> Result<(), FileError> {
+    let deadline = Instant::now() + wait;
+    loop {
+        match flock(file, kind) {
+            Ok(()) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(Errno::WOULDBLOCK) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Err(FileError::Locked {
+                        path: path.to_owned(),
+                        wait,
+                        holder: holder(file),
+                    });
+                }
+                thread::sleep(PAUSE.min(left));
+            }
+            Err(errno) => {
+                return Err(FileError::Io {
+                    action: "lock",
+                    path: path.to_owned(),
+                    source: errno.into(),
+                });
+            }
+        }
+    }
+}
+
+/// Returns who has a file locked, as the kernel says.
+fn holder(file: &File) -> String {
+    let unknown = || "an unknown process".to_owned();
+    let Ok(metadata) = file.metadata() else {
+        return unknown();
+    };
+    let (device, inode) = (metadata.dev(), metadata.ino());
+    let file = format!("{:02x}:{:02x}:{inode}", major(device), minor(device));
+    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+    let Some(pid) = holder_of(&locks, &file) else {
+        return unknown();
+    };
+    let fact = berth::evidence::process(pid);
+    fact.map_or_else(unknown, |fact| {
+        format!("pid {pid} ({})", fact.arguments.join(" "))
+    })
+}
+
+/// Returns the process that has a file locked by flock(2), out of proc_locks(5). Lines
+/// of those who wait have an arrow, and a process of another pid namespace is none.
+fn holder_of(locks: &str, file: &str) -> Option<i32> {
+    locks.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, _, pid, of, ..] = words[..] else {
+            return None;
+        };
+        let pid = pid.parse().ok().filter(|pid| *pid > 0)?;
+        (of == file).then_some(pid)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_holder_is_told_from_those_who_wait() {
+        let locks = "\
+1: POSIX  ADVISORY  WRITE 11 00:1a:77 0 EOF
+2: FLOCK  ADVISORY  WRITE 12 00:1a:78 0 EOF
+3: FLOCK  ADVISORY  WRITE 13 00:1a:77 0 EOF
+3: -> FLOCK  ADVISORY  WRITE 14 00:1a:77 0 EOF
+4: FLOCK  ADVISORY  READ  -1 00:1a:79 0 EOF
+";
+        assert_eq!(holder_of(locks, "00:1a:77"), Some(13));
+        assert_eq!(holder_of(locks, "00:1a:79"), None);
+        assert_eq!(holder_of(locks, "00:1a:80"), None);
+    }
+}

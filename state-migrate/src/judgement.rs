@@ -1,0 +1,89 @@
+//! Every claim of a file with its verdict. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use berth::pool::normalise;
+use ipnetwork::IpNetwork;
+
+use crate::evidence::Evidence;
+use crate::ipam::claim::{Claim, ClaimKey};
+use crate::ipam::content::Content;
+use crate::networks::Networks;
+use crate::verdict::{Case, Verdict, judge};
+
+/// A claim with its verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// The claim.
+    pub claim: Claim,
+    /// Whether the address is in use.
+    pub verdict: Verdict,
+}
+
+/// All claims of a file with their verdicts.
+pub type Judgements = BTreeMap<ClaimKey, Judgement>;
+
+/// Judges every claim.
+pub fn judge_all(content: &Content, networks: &Networks, evidence: &Evidence) -> Judgements {
+    let claims = content.claims();
+    let mut rivals: BTreeMap<_, BTreeSet<&str>> = BTreeMap::new();
+    let mut of_container: BTreeMap<_, Vec<&Claim>> = BTreeMap::new();
+    for claim in &claims {
+        let key = &claim.key;
+        let same_address = rivals.entry((&key.network, key.address)).or_default();
+        same_address.insert(&key.container);
+        let same_container = of_container.entry((&key.network, &key.container));
+        same_container.or_default().push(claim);
+    }
+    let judged = claims.iter().map(|claim| {
+        let key = &claim.key;
+        let subnet = subnet_of(content, networks, key);
+        let others = of_container[&(&key.network, &key.container)].iter();
+        let others = others
+            .filter(|other| other.is_whole() && other.key != *key)
+            .map(|other| other.key.address)
+            .filter(|address| subnet.is_some_and(|subnet| subnet.contains(*address)));
+        let case = Case {
+            claim,
+            rivals: rivals[&(&key.network, key.address)].clone(),
+            gateway: networks.is_gateway(&key.network, key.address),
+            others: others.collect(),
+        };
+        let judgement = Judgement {
+            claim: claim.clone(),
+            verdict: judge(&case, evidence),
+        };
+        (key.clone(), judgement)
+    });
+    judged.collect()
+}
+
+/// Returns the subnet that an address belongs to: the network's own, else one that the
+/// file has.
+pub fn subnet_of(content: &Content, networks: &Networks, key: &ClaimKey) -> Option<IpNetwork> {
+    let configured = networks.subnets(&key.network);
+    let recorded = content.networks.get(&key.network);
+    let recorded = recorded.iter().flat_map(|record| &record.subnets);
+    let mut all = configured
+        .into_iter()
+        .chain(recorded.map(|record| normalise(record.subnet)));
+    all.find(|subnet| subnet.contains(key.address))
+}
+
+/// Lets stand as dead only what was so at an earlier look, too.
+pub fn confirm(judgements: &mut Judgements, earlier: &Judgements) {
+    let is_dead = |judgement: &Judgement| matches!(judgement.verdict, Verdict::Dead(_));
+    for (key, judgement) in judgements {
+        let before = earlier.get(key);
+        if is_dead(judgement) && !before.is_some_and(is_dead) {
+            let reason = "it was found dead only a moment ago; try again".to_owned();
+            judgement.verdict = Verdict::Unknown(reason);
+        }
+    }
+}
+
+/// Returns whether anything is dead.
+pub fn any_dead(judgements: &Judgements) -> bool {
+    let mut verdicts = judgements.values().map(|judgement| &judgement.verdict);
+    verdicts.any(|verdict| matches!(verdict, Verdict::Dead(_)))
+}

@@ -1,0 +1,255 @@
+//! What is told of a migration, for people and as JSON.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use berth::lease::Kind;
+use berth::options::Plumbing;
+use serde::Serialize;
+
+/// What is told of all networks.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// Whether this is only what would be done.
+    pub dry_run: bool,
+    /// Each network that was named, or all.
+    pub networks: Vec<NetworkReport>,
+}
+
+/// How it went with a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is planned.
+    Planned,
+    /// It is done.
+    Done,
+    /// It was done before.
+    Already,
+    /// It is no network that this command is about.
+    Skipped,
+    /// It was refused: nothing is changed.
+    Refused,
+    /// It failed: nothing is changed, or as the reason says.
+    Failed,
+}
+
+/// What is told of one network.
+#[derive(Clone, Debug, Serialize)]
+pub struct NetworkReport {
+    /// Its name.
+    pub network: String,
+    /// Its id.
+    pub id: String,
+    /// netavark's driver that does its plumbing.
+    pub driver: String,
+    /// How it went.
+    pub outcome: Outcome,
+    /// Whoever has an address on it, and keeps it.
+    pub containers: Vec<Party>,
+    /// Leases that are not taken along.
+    pub left_behind: Vec<LeftBehind>,
+    /// What is changed, one line each.
+    pub changes: Vec<String>,
+    /// Why it was refused, skipped, or has failed.
+    pub reason: Option<String>,
+}
+
+/// A container on a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Party {
+    /// Its id.
+    pub container_id: String,
+    /// Its name; empty if that is not known.
+    pub container_name: String,
+    /// Its addresses.
+    pub addresses: Vec<HeldAddress>,
+}
+
+/// An address of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct HeldAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// Whether it was asked for by name.
+    pub kind: Kind,
+}
+
+/// A lease that is not taken along.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LeftBehind {
+    /// The address.
+    pub address: IpAddr,
+    /// Who had it.
+    pub container_id: String,
+    /// Why it is not in use.
+    pub why: String,
+}
+
+impl NetworkReport {
+    /// Returns a report of a network of which there is nothing to tell yet.
+    pub fn of(network: &berth::protocol::Network, outcome: Outcome) -> Self {
+        let ours = berth::survey::is_ours(network);
+        let plumbing = Plumbing::of(&network.options).ok().filter(|_| ours);
+        let driver = plumbing.map_or(network.driver.as_str(), |own| own.as_str());
+        Self {
+            network: network.name.clone(),
+            id: network.id.clone(),
+            driver: driver.to_owned(),
+            outcome,
+            containers: Vec::new(),
+            left_behind: Vec::new(),
+            changes: Vec::new(),
+            reason: None,
+        }
+    }
+
+    /// Says why nothing of what was planned was done.
+    #[must_use]
+    pub fn unchanged(mut self, reason: String) -> Self {
+        self.changes.clear();
+        self.failed(reason)
+    }
+
+    /// Says what has failed.
+    #[must_use]
+    pub fn failed(mut self, reason: String) -> Self {
+        self.outcome = Outcome::Failed;
+        self.because(reason)
+    }
+
+    /// Says why.
+    #[must_use]
+    pub fn because(mut self, reason: impl Into<String>) -> Self {
+        self.reason = Some(reason.into());
+        self
+    }
+}
+
+impl Report {
+    /// Returns whether nothing was refused and nothing has failed.
+    pub fn is_well(&self) -> bool {
+        let bad = [Outcome::Refused, Outcome::Failed];
+        !self.networks.iter().any(|own| bad.contains(&own.outcome))
+    }
+
+    /// Returns the names of the networks with this outcome.
+    pub fn with(&self, outcome: Outcome) -> Vec<String> {
+        let own = self.networks.iter().filter(|own| own.outcome == outcome);
+        own.map(|own| own.network.clone()).collect()
+    }
+}
+
+impl fmt::Display for NetworkReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = match self.outcome {
+            Outcome::Planned => "to be moved",
+            Outcome::Done => "moved",
+            Outcome::Already => "nothing to do",
+            Outcome::Skipped => "left alone",
+            Outcome::Refused => "REFUSED",
+            Outcome::Failed => "FAILED",
+        };
+        write!(f, "{} ({}): {word}", self.network, self.driver)?;
+        if let Some(reason) = &self.reason {
+            write!(f, ": {reason}")?;
+        }
+        for party in &self.containers {
+            write!(f, "\n  keeps  {party}")?;
+        }
+        for left in &self.left_behind {
+            write!(
+                f,
+                "\n  drops  {} of container {}: {}",
+                left.address,
+                crate::verdict::short(&left.container_id),
+                left.why
+            )?;
+        }
+        for change in &self.changes {
+            write!(f, "\n  {change}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addresses: Vec<_> = self
+            .addresses
+            .iter()
+            .map(|held| match held.kind {
+                Kind::Static => format!("{} (static)", held.address),
+                Kind::Dynamic => held.address.to_string(),
+            })
+            .collect();
+        let id = crate::verdict::short(&self.container_id);
+        write!(f, "{}  ", addresses.join(", "))?;
+        if self.container_name.is_empty() {
+            write!(f, "container {id}")
+        } else {
+            write!(f, "{} ({id})", self.container_name)
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, network) in self.networks.iter().enumerate() {
+            let end = if number == 0 { "" } else { "\n" };
+            write!(f, "{end}{network}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_report_is_read_by_people_and_programs() {
+        let network = serde_json::from_value(json!({
+            "name": "n", "id": "i", "driver": "berth",
+            "options": {"driver": "macvlan"}, "ipam_options": {"driver": "berth"},
+        }));
+        let mut own = NetworkReport::of(&network.unwrap(), Outcome::Planned);
+        let held = |text: &str, kind| HeldAddress {
+            address: text.parse().unwrap(),
+            kind,
+        };
+        own.containers.push(Party {
+            container_id: "0123456789abcdef".to_owned(),
+            container_name: "web".to_owned(),
+            addresses: vec![
+                held("10.0.0.2", Kind::Static),
+                held("fd00::2", Kind::Dynamic),
+            ],
+        });
+        own.left_behind.push(LeftBehind {
+            address: "10.0.0.9".parse().unwrap(),
+            container_id: "fedcba98765432100".to_owned(),
+            why: "nobody has it".to_owned(),
+        });
+        own.changes.push("the file is rewritten".to_owned());
+        let mut report = Report::default();
+        report.networks.push(own);
+        assert_eq!(
+            report.to_string(),
+            "n (macvlan): to be moved\n  keeps  10.0.0.2 (static), fd00::2  web (0123456789ab)\n  \
+             drops  10.0.0.9 of container fedcba987654: nobody has it\n  the file is rewritten"
+        );
+        assert!(report.is_well());
+        report.networks[0].outcome = Outcome::Refused;
+        assert!(!report.is_well());
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(
+            json["networks"][0]["containers"][0]["addresses"][0]["kind"],
+            "static"
+        );
+        assert_eq!(json["networks"][0]["outcome"], "refused");
+    }
+}

@@ -1,0 +1,310 @@
+//! Networks move back from berth to Podman's own allocation, while their containers run.
+//!
+//! For each network, under the locks:
+//! - U1 its bucket is written into ipam.db, from the store's leases: one commit.
+//! - U2 the store forgets the network: one transaction.
+//! - U3 the network's file says Podman's driver; the original one comes back if nothing
+//!   else was changed since.
+//!
+//! So there is no moment at which two allocators serve the network, nor one at which
+//! nobody knows its leases. Killed after U1, a bucket is left that Podman never looks at
+//! while the network is berth's; killed after U2, the store adopts again from what
+//! namespaces hold. A repetition begins anew either way. `ARCHITECTURE.md` has the table.
+
+pub mod bucket;
+
+use std::net::IpAddr;
+
+use berth::allocator::Shelf;
+use berth::lease::{NetworkId, Tenant};
+use berth::lifecycle::LOCK_PATIENCE;
+use berth::network_config::hand_back;
+use berth::options::{self, Options};
+use berth::protocol::Network;
+use berth::survey::{self, SurveyError};
+use ipnetwork::IpNetwork;
+
+use crate::backup::{self, becomes};
+use crate::bolt::{Bucket, Item};
+use crate::file::IpamFile;
+use crate::migration::report::{HeldAddress, NetworkReport, Outcome, Party};
+use crate::migration::{Locked, MigrationError, Site};
+use crate::network_file::{NetworkFile, Staged, sweep};
+use bucket::bucket;
+
+/// What is told to whoever waits for the store.
+const INTRODUCTION: &str = "rollback of networks";
+
+/// Says what would be done with networks. `all`: those that are not berth's are left
+/// alone; of those that were named, it is said that they are Podman's already.
+///
+/// # Errors
+/// If not everything can be looked at.
+pub fn examine(
+    site: &Site,
+    names: &[String],
+    all: bool,
+) -> Result<Vec<NetworkReport>, MigrationError> {
+    let networks = site.lock()?;
+    let files = site.networks()?;
+    let chosen = |file: &&NetworkFile| names.contains(&file.network.name);
+    site.with_store(&networks, INTRODUCTION, |locked| {
+        let reports = files.iter().filter(chosen).map(|file| {
+            let target = match Target::of(site, file, all)? {
+                Ok(target) => target,
+                Err(report) => return Ok(report),
+            };
+            let leases = Leases::look(locked, &file.network)?;
+            Ok(report(file, &target, &leases, Outcome::Planned))
+        });
+        reports.collect()
+    })
+}
+
+/// Moves one network back. On return it is durable.
+///
+/// # Errors
+/// If something fails; the network is berth's then as before, with the same leases, unless
+/// the error says otherwise.
+pub fn roll_back(site: &Site, name: &str, all: bool) -> Result<NetworkReport, MigrationError> {
+    let networks = site.lock()?;
+    sweep(site.directory());
+    let file = site.network(name)?;
+    let target = match Target::of(site, &file, all)? {
+        Ok(target) => target,
+        Err(report) => return Ok(report),
+    };
+    // Written before anything is changed: only its renaming is left to fail.
+    let staged = target.stage(&file)?;
+    let leases = site.with_store(&networks, INTRODUCTION, |locked| {
+        let leases = Leases::take(locked, &file.network)?;
+        record(
+            site,
+            name,
+            bucket(&target.network, &leases.tenants, &leases.cursors),
+        )?;
+        let mut transaction = locked.store.begin();
+        transaction.hand_over_network(&leases.network)?;
+        transaction.commit(locked.now)?;
+        Ok(leases)
+    })?;
+    let done = report(&file, &target, &leases, Outcome::Done);
+    let placed = match staged {
+        Some(staged) => staged.put(),
+        None => file.remove(),
+    };
+    if let Err(error) = placed {
+        return Ok(done.failed(format!(
+            "{}; it is berth's as before, which will adopt its containers again; run this again \
+             when that is repaired",
+            berth::chain(&error)
+        )));
+    }
+    if let Err(error) = backup::forget(&file) {
+        log::warn!("{}", berth::chain(&error));
+    }
+    Ok(done)
+}
+
+/// U1: puts a network's bucket into ipam.db, in the place of whatever is there.
+fn record(site: &Site, name: &str, bucket: Option<Bucket>) -> Result<(), MigrationError> {
+    let path = site.ipam_db();
+    let ipam = match &bucket {
+        Some(_) => Some(IpamFile::open_or_create(&path, LOCK_PATIENCE)?),
+        None => IpamFile::open(&path, LOCK_PATIENCE)?,
+    };
+    let Some(ipam) = ipam else { return Ok(()) };
+    let before = ipam.content()?;
+    let mut root = before.clone();
+    match bucket {
+        Some(bucket) => root
+            .items
+            .insert(name.as_bytes().to_vec(), Item::Bucket(bucket)),
+        None => root.items.remove(name.as_bytes()),
+    };
+    if root != before {
+        ipam.replace(&root)?;
+    }
+    Ok(())
+}
+
+/// What becomes of a network's file.
+struct Target {
+    /// The network as Podman's.
+    network: Network,
+    /// What is to be in its file.
+    after: After,
+}
+
+enum After {
+    /// The original one, byte by byte.
+    Original(Box<NetworkFile>),
+    /// The present one without our changes.
+    Rewritten(Vec<u8>),
+    /// None: Podman makes the same network in its memory.
+    Nothing,
+}
+
+impl Target {
+    /// Returns what becomes of a network, or what there is to say if it is not berth's.
+    fn of(
+        site: &Site,
+        file: &NetworkFile,
+        all: bool,
+    ) -> Result<Result<Self, NetworkReport>, MigrationError> {
+        let not = |outcome, reason: String| {
+            Ok(Err(
+                NetworkReport::of(&file.network, outcome).because(reason)
+            ))
+        };
+        if !survey::is_ours(&file.network) {
+            let outcome = match (all, file.network.is_podmans()) {
+                (false, true) => Outcome::Already,
+                (true, _) => Outcome::Skipped,
+                (false, false) => Outcome::Refused,
+            };
+            return not(outcome, "berth does not lease its addresses".to_owned());
+        }
+        let network = match hand_back(file.network.clone()) {
+            Ok(network) => network,
+            Err(error) => return not(Outcome::Refused, error.to_string()),
+        };
+        let after = if let Some(original) = backup::original(file)? {
+            After::Original(Box::new(original))
+        } else if is_of_memory(site, file)? {
+            After::Nothing
+        } else {
+            After::Rewritten(file.rewritten(&network))
+        };
+        Ok(Ok(Self { network, after }))
+    }
+
+    fn stage(&self, file: &NetworkFile) -> Result<Option<Staged>, MigrationError> {
+        Ok(match &self.after {
+            After::Original(original) => Some(original.stage_as(file)?),
+            After::Rewritten(bytes) => Some(file.stage(bytes)?),
+            After::Nothing => None,
+        })
+    }
+}
+
+/// Returns whether Podman makes this very network in its memory, but for the time.
+fn is_of_memory(site: &Site, file: &NetworkFile) -> Result<bool, MigrationError> {
+    if file.network.name != site.conf.default_network {
+        return Ok(false);
+    }
+    let mut made =
+        berth::host::default_network(&site.conf).map_err(crate::selection::SelectionError::from)?;
+    made.rest.clone_from(&file.network.rest);
+    Ok(becomes(&made, &file.network))
+}
+
+/// What berth has leased of a network.
+struct Leases {
+    network: NetworkId,
+    tenants: Vec<Tenant>,
+    cursors: Vec<(IpNetwork, IpAddr)>,
+    /// How many addresses wait for their former holders.
+    holds: usize,
+}
+
+impl Leases {
+    /// Returns what the store knows, and what it would adopt.
+    fn look(locked: &Locked<'_, '_>, network: &Network) -> Result<Self, MigrationError> {
+        let survey = locked.survey(network)?;
+        if let Some(doubt) = survey.doubt {
+            return Err(SurveyError::Incomplete(doubt).into());
+        }
+        let mut own = Self::known(locked, network)?;
+        let all = locked.store.begin().all_tenants()?;
+        let delegation = &locked.site.podman.caller.delegation;
+        for adoption in survey::adoptions(&survey, &all, delegation, locked.now) {
+            if adoption.tenant.tenancy.network_id == own.network {
+                own.tenants
+                    .retain(|tenant| tenant.tenancy != adoption.tenant.tenancy);
+                own.tenants.push(adoption.into_tenant());
+            }
+        }
+        Ok(own)
+    }
+
+    /// Adopts first what the store does not know of, and returns what it knows then.
+    fn take(locked: &Locked<'_, '_>, network: &Network) -> Result<Self, MigrationError> {
+        let survey = locked.survey(network)?;
+        let delegation = &locked.site.podman.caller.delegation;
+        survey::adopt(locked.store, &survey, delegation, locked.now)?;
+        Self::known(locked, network)
+    }
+
+    fn known(locked: &Locked<'_, '_>, network: &Network) -> Result<Self, MigrationError> {
+        let id: NetworkId = network.id.as_str().into();
+        let transaction = locked.store.begin();
+        let options = Options::parse(network).unwrap_or_default();
+        let mut cursors = Vec::new();
+        for pool in options::pools(network, &options).unwrap_or_default() {
+            if let Some(address) = transaction.shelf(&id).cursor(&pool)? {
+                cursors.push((pool.subnet(), address));
+            }
+        }
+        let holds = transaction.holds(&id)?;
+        let lasts = holds
+            .iter()
+            .filter(|(_, hold)| hold.until.boot_ms > locked.now.boot_ms);
+        Ok(Self {
+            holds: lasts.count(),
+            tenants: transaction.tenants(&id)?,
+            network: id,
+            cursors,
+        })
+    }
+}
+
+fn report(file: &NetworkFile, target: &Target, leases: &Leases, outcome: Outcome) -> NetworkReport {
+    let mut report = NetworkReport::of(&file.network, outcome);
+    let party = |tenant: &Tenant| Party {
+        container_id: tenant.tenancy.container_id.0.clone(),
+        container_name: tenant.container_name.0.clone(),
+        addresses: tenant
+            .holdings
+            .iter()
+            .map(|own| HeldAddress {
+                address: own.address,
+                kind: own.kind,
+            })
+            .collect(),
+    };
+    report.containers = leases.tenants.iter().map(party).collect();
+    report
+        .containers
+        .sort_by_key(|party| party.addresses.first().map(|held| held.address));
+    report
+        .changes
+        .push("writes its leases into ipam.db".to_owned());
+    if leases.holds > 0 {
+        report.changes.push(format!(
+            "ends {} reservations and cooldowns, which Podman does not have",
+            leases.holds
+        ));
+    }
+    let path = file.path.display();
+    report.changes.push(match &target.after {
+        After::Original(_) => format!(
+            "puts {path} back as it was, from {}",
+            backup::path(file).display()
+        ),
+        After::Rewritten(_) => {
+            let options = file.network.options.keys();
+            let ours: Vec<_> = options
+                .filter(|name| options::is_ours(name))
+                .map(String::as_str)
+                .collect();
+            let dropped = match &ours[..] {
+                [] => String::new(),
+                ours => format!(", without option {}", ours.join(", ")),
+            };
+            format!("rewrites {path}: driver {}{dropped}", target.network.driver)
+        }
+        After::Nothing => format!("removes {path}: Podman makes this network in its memory"),
+    });
+    report
+}

@@ -1,0 +1,349 @@
+//! What the dead have left beside their leases: interfaces in namespaces that nobody
+//! lives in, DNS names, firewall rules, published ports, namespace files.
+//!
+//! Found by a pure decision over the look, under the same lock; taken down by netavark
+//! itself. Where a living container has an address by now, nothing that names that
+//! address is touched.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use berth::chain;
+use berth::delegate::{self, Caller, Plan};
+use berth::evidence::{self, Link, NamespaceKey, PathFact};
+use berth::lease::ContainerId;
+use berth::options::Plumbing;
+use berth::podman::Podman;
+use berth::protocol::{Network, PerNetworkOptions, PluginExec};
+use berth::reclaim::{self, START_GRACE};
+use berth::survey::{self, Record};
+use serde_json::{Map, Value};
+
+use crate::evidence::{Evidence, State, Word};
+use crate::ipam::claim::{Claim, ClaimKey};
+use crate::judgement::Judgement;
+use crate::look::Look;
+use crate::networks::is_allocated;
+use crate::verdict::{Case, Verdict, judge, short};
+
+/// Something of the dead.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Ghost {
+    /// What netavark remembers of a container: its DNS names, ports and rules.
+    Record {
+        /// The network.
+        network: Box<Network>,
+        /// What it remembers; without addresses that somebody has.
+        record: Record,
+    },
+    /// A namespace that nobody lives in, with its interfaces on these networks.
+    Namespace {
+        /// Its file.
+        path: PathBuf,
+        /// What it shows.
+        key: NamespaceKey,
+        /// The interfaces.
+        interfaces: Vec<Interface>,
+    },
+}
+
+/// An interface of the dead.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Interface {
+    name: String,
+    network: Box<Network>,
+    record: Record,
+}
+
+impl fmt::Display for Ghost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Record { network, record } => write!(
+                f,
+                "DNS name {} and ports of container {} on network {}",
+                record.names.first().map_or("(none)", String::as_str),
+                record.container_id.short(),
+                network.name
+            ),
+            Self::Namespace {
+                path, interfaces, ..
+            } => {
+                write!(f, "namespace {} with nobody in it", path.display())?;
+                for interface in interfaces {
+                    let name = &interface.network.name;
+                    let container = short(interface.record.container_id.as_str());
+                    write!(f, ", {} on {name} of {container}", interface.name)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Returns what the dead have left, in the order in which it is to be cleared away:
+/// netavark removes a network's chains with its last interface, and cannot while rules
+/// of others are in them. Nothing, where anything could not be seen.
+pub(super) fn find(podman: &Podman, look: &Look, only: Option<&str>) -> Vec<Ghost> {
+    let evidence = &look.evidence;
+    if evidence.kernel.doubt.is_some() || matches!(evidence.word, Word::None(_)) {
+        return Vec::new();
+    }
+    let of_podmans =
+        |network: &&Network| is_allocated(network) && only.is_none_or(|only| network.name == only);
+    let networks: Vec<&Network> = look.networks.all.values().filter(of_podmans).collect();
+    let run_directory = &podman.caller.delegation.config;
+    let mut records = Vec::new();
+    for network in networks {
+        // What cannot be read is left alone.
+        let found = survey::records(run_directory, network).unwrap_or_default();
+        records.extend(found.into_iter().map(|record| (network, record)));
+    }
+    let scene = Scene::new(look, &records);
+    let mut ghosts = scene.records(&records);
+    ghosts.extend(scene.namespaces(&records, only));
+    ghosts
+}
+
+/// What a ghost is told from the living by.
+struct Scene<'a> {
+    look: &'a Look,
+    evidence: Evidence,
+}
+
+impl<'a> Scene<'a> {
+    /// Nobody whom netavark remembers without a lease on record is just being set up: a
+    /// lease is made first and released last.
+    fn new(look: &'a Look, records: &[(&Network, Record)]) -> Self {
+        let mut evidence = look.evidence.clone();
+        let keys = records.iter().flat_map(|(network, record)| {
+            let addresses = record.addresses.iter().chain([&NO_ADDRESS]);
+            addresses.map(|address| key(network, *address, &record.container_id))
+        });
+        evidence.asked_about.extend(keys);
+        let links = look.evidence.kernel.empty.iter().flat_map(|e| &e.links);
+        let addresses: BTreeSet<&IpAddr> = links
+            .flat_map(|link| &link.addresses)
+            .chain([&NO_ADDRESS])
+            .collect();
+        let networks = look.networks.all.values();
+        let nobodys = networks.flat_map(|network| {
+            let addresses = addresses.iter();
+            addresses.map(|address| key(network, **address, &NOBODY.into()))
+        });
+        evidence.asked_about.extend(nobodys);
+        Self { look, evidence }
+    }
+
+    fn records(&self, records: &[(&Network, Record)]) -> Vec<Ghost> {
+        let dead = records
+            .iter()
+            .filter(|(network, record)| self.is_dead(network, record));
+        dead.map(|(network, record)| Ghost::Record {
+            network: Box::new((*network).clone()),
+            record: self.without_leased(network, record),
+        })
+        .collect()
+    }
+
+    /// Returns whether a container is on a network no more: it has no lease there that is
+    /// kept, and neither its addresses nor itself are alive.
+    fn is_dead(&self, network: &Network, record: &Record) -> bool {
+        let container = record.container_id.as_str();
+        let keeps = |judgement: &Judgement| {
+            let key = &judgement.claim.key;
+            key.network == network.name && key.container == container && judgement.verdict.keeps()
+        };
+        if self.look.judgements.values().any(keeps) {
+            return false;
+        }
+        let addresses = self.without_leased(network, record).addresses;
+        let mut addresses = addresses.into_iter().chain([NO_ADDRESS]);
+        addresses.all(|address| {
+            let claim = Claim::new(key(network, address, &record.container_id));
+            let case = Case {
+                claim: &claim,
+                rivals: BTreeSet::new(),
+                gateway: false,
+                others: Vec::new(),
+            };
+            matches!(judge(&case, &self.evidence), Verdict::Dead(_))
+        })
+    }
+
+    /// Returns a record without the addresses that somebody has: their rules are his.
+    fn without_leased(&self, network: &Network, record: &Record) -> Record {
+        let is_leased = |address: &IpAddr| {
+            self.look.judgements.values().any(|judgement| {
+                let key = &judgement.claim.key;
+                key.network == network.name && key.address == *address && judgement.verdict.keeps()
+            })
+        };
+        let mut record = record.clone();
+        record.addresses.retain(|address| !is_leased(address));
+        record
+    }
+
+    fn namespaces(&self, records: &[(&Network, Record)], only: Option<&str>) -> Vec<Ghost> {
+        let kernel = &self.look.evidence.kernel;
+        let maker = kernel.maker().is_some();
+        let mut ghosts = Vec::new();
+        for empty in &kernel.empty {
+            let young = empty.since.is_none_or(|since| since < START_GRACE);
+            let is_podmans = reclaim::is_namespace_file(&empty.path);
+            if !is_podmans || young && maker || self.is_pending(&empty.path) {
+                continue;
+            }
+            let links = empty.links.iter().filter(|link| link.name != "lo");
+            let interfaces: Option<Vec<Interface>> =
+                links.map(|link| self.interface(link, records)).collect();
+            // Of another network, or not of the dead.
+            let Some(interfaces) = interfaces else {
+                continue;
+            };
+            if only.is_none() || !interfaces.is_empty() {
+                ghosts.push(Ghost::Namespace {
+                    path: empty.path.clone(),
+                    key: empty.namespace,
+                    interfaces,
+                });
+            }
+        }
+        ghosts
+    }
+
+    /// Returns whether Podman knows a namespace as that of one of its containers.
+    fn is_pending(&self, path: &Path) -> bool {
+        let Word::Given(known) = &self.look.evidence.word else {
+            return false;
+        };
+        known.values().any(|known| match &known.state {
+            State::Pending(sandbox) => Path::new(sandbox) == path,
+            State::Unclear => true,
+            State::Up | State::Down => false,
+        })
+    }
+
+    /// Returns an interface of the dead on one of the networks.
+    fn interface(&self, link: &Link, records: &[(&Network, Record)]) -> Option<Interface> {
+        let networks = &self.look.networks;
+        let on = |network: &&Network| {
+            let subnets = networks.subnets(&network.name);
+            let covers = |address: &IpAddr| subnets.iter().any(|s| s.contains(*address));
+            link.addresses.iter().any(covers)
+        };
+        let known = records.iter().find(|(network, record)| {
+            let has = |address: &IpAddr| record.addresses.contains(address);
+            on(network) && link.addresses.iter().any(has)
+        });
+        let all = networks.all.values();
+        let network = known.map_or_else(
+            || all.into_iter().find(|n| is_allocated(n) && on(n)),
+            |(network, _)| Some(*network),
+        )?;
+        let leased_to = self.look.judgements.values().find(|judgement| {
+            let key = &judgement.claim.key;
+            key.network == network.name && link.addresses.contains(&key.address)
+        });
+        let container = leased_to.map_or(NOBODY, |judgement| &judgement.claim.key.container);
+        let unknown = Record {
+            container_id: container.into(),
+            names: Vec::new(),
+            addresses: link.addresses.clone(),
+            port_mappings: Value::Null,
+        };
+        let record = known.map_or(&unknown, |(_, record)| record);
+        self.is_dead(network, record).then(|| Interface {
+            name: link.name.clone(),
+            network: Box::new(network.clone()),
+            record: self.without_leased(network, record),
+        })
+    }
+}
+
+/// Stands for a container of which nothing is known any more.
+const NOBODY: &str = "nobody";
+
+/// Stands for whatever a container without addresses has.
+const NO_ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+
+fn key(network: &Network, address: IpAddr, container: &ContainerId) -> ClaimKey {
+    ClaimKey {
+        network: network.name.clone(),
+        address,
+        container: container.0.clone(),
+    }
+}
+
+/// Clears one thing away. Podman's network lock must be held since it was found.
+///
+/// # Errors
+/// Why it is still there, or part of it.
+pub(super) fn clear(ghost: &Ghost, caller: &Caller) -> Result<(), String> {
+    match ghost {
+        Ghost::Record { network, record } => {
+            let exec = request(network, record, "eth0");
+            delegate::teardown_in_stand_in(
+                &caller.netavark,
+                &caller.delegation,
+                &plan(&exec, network, record)?,
+            )
+        }
+        Ghost::Namespace {
+            path,
+            key,
+            interfaces,
+        } => {
+            if evidence::examine(path) != PathFact::There(*key) {
+                return Ok(());
+            }
+            for Interface {
+                name,
+                network,
+                record,
+            } in interfaces
+            {
+                let exec = request(network, record, name);
+                let plan = plan(&exec, network, record)?;
+                let done = delegate::teardown(&caller.netavark, &caller.delegation, &plan, path);
+                if let Err(reason) = done {
+                    log::debug!("trying again without the interface: {reason}");
+                    delegate::teardown_in_stand_in(&caller.netavark, &caller.delegation, &plan)?;
+                }
+            }
+            delegate::end_stray(&caller.delegation.config);
+            reclaim::remove_file(path).map_err(|error| chain(&error))
+        }
+    }
+}
+
+/// Returns what netavark was asked for, as far as it matters to a teardown.
+fn request(network: &Network, record: &Record, interface: &str) -> PluginExec {
+    PluginExec {
+        container_id: record.container_id.0.clone(),
+        container_name: record.names.first().cloned().unwrap_or_default(),
+        port_mappings: record.port_mappings.clone(),
+        network: network.clone(),
+        network_options: PerNetworkOptions {
+            interface_name: interface.to_owned(),
+            static_ips: Vec::new(),
+            rest: Map::new(),
+        },
+        rest: Map::new(),
+    }
+}
+
+fn plan<'a>(
+    exec: &'a PluginExec,
+    network: &Network,
+    record: &'a Record,
+) -> Result<Plan<'a>, String> {
+    let is_driver = |plumbing: &Plumbing| plumbing.as_str() == network.driver;
+    let plumbing = Plumbing::ALL.into_iter().find(is_driver);
+    Ok(Plan {
+        exec,
+        plumbing: plumbing.ok_or_else(|| format!("driver {} is not netavark's", network.driver))?,
+        addresses: &record.addresses,
+    })
+}

@@ -1,0 +1,294 @@
+//! Is an address that a container claims in use? A pure function of the claim and the
+//! evidence.
+//!
+//! The rows are tried in order. An error is never read as absence: what could not be
+//! seen ends in [`Verdict::Unknown`], which keeps the lease.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use berth::evidence::ProcessFact;
+use berth::reclaim::START_GRACE;
+
+use crate::evidence::{Evidence, Holder, Inhabitant, State, Word};
+use crate::ipam::claim::Claim;
+
+/// Whether an address that a container claims is in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is, or may be at any moment.
+    Live(Sign),
+    /// The container does not run, and Podman has not cleaned up after it: it would
+    /// complain later if the lease were gone.
+    Pending {
+        /// Podman's word for its state.
+        status: String,
+    },
+    /// It is not: the lease can be removed.
+    Dead(Cause),
+    /// It could not be told; the reason.
+    Unknown(String),
+}
+
+/// What shows that an address is in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// A namespace that somebody lives in has it.
+    Held {
+        /// A process in there.
+        pid: i32,
+        /// Its name.
+        name: String,
+    },
+    /// This host itself has it.
+    Host,
+    /// A conmon or podman is at work for the container.
+    AtWork {
+        /// The process.
+        pid: i32,
+        /// Its name.
+        name: String,
+    },
+    /// Podman says that the container is up.
+    Podman {
+        /// Its word for the state.
+        status: String,
+    },
+}
+
+/// What shows that an address is not in use by the container that claims it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Podman does not know the container, and no namespace with a process has the
+    /// address.
+    NotKnown,
+    /// Podman knows the container as not running and without a namespace.
+    NotRunning {
+        /// Podman's word for its state.
+        status: String,
+    },
+    /// Podman was not asked, and no namespace with a process has the address.
+    NotHeld,
+    /// The namespace of another container that claims it has it.
+    Others {
+        /// That container's id.
+        container: String,
+    },
+    /// Only one of the two indexes has it; the container has another address of this
+    /// subnet on record and in its namespace, and nobody has this one.
+    Superseded {
+        /// That address.
+        by: std::net::IpAddr,
+    },
+}
+
+/// What of the file and the configuration bears on one claim.
+#[derive(Clone, Debug)]
+pub struct Case<'a> {
+    /// The claim.
+    pub claim: &'a Claim,
+    /// All who claim the same address on the same network.
+    pub rivals: BTreeSet<&'a str>,
+    /// Whether it is the gateway of its network: the bridge, and so the host, has it.
+    pub gateway: bool,
+    /// Other addresses of the same subnet that the same container claims, on record
+    /// in both indexes.
+    pub others: Vec<std::net::IpAddr>,
+}
+
+/// Judges one claim by the evidence.
+pub fn judge(case: &Case<'_>, evidence: &Evidence) -> Verdict {
+    let (key, kernel) = (&case.claim.key, &evidence.kernel);
+    let holders = kernel.holders(key.address);
+    if let Some(sign) = holders.iter().find_map(|holder| case.sign(holder)) {
+        return Verdict::Live(sign);
+    }
+    // The kernel shows whose it is, of those who claim it.
+    if let Some(container) = holders.iter().find_map(|holder| case.rival_in(holder)) {
+        return Verdict::Dead(Cause::Others { container });
+    }
+    if let Some(by) = case.superseded(evidence) {
+        return Verdict::Dead(Cause::Superseded { by });
+    }
+    let works = |fact: &&ProcessFact| runs_for(fact, &key.container);
+    if let Some(fact) = kernel.processes.iter().find(works) {
+        return Verdict::Live(Sign::AtWork {
+            pid: fact.process.pid,
+            name: fact.name.clone(),
+        });
+    }
+    let known = evidence.word.of(&key.container);
+    if let Some(known) = known.filter(|known| known.state == State::Up) {
+        let status = known.status.clone();
+        return Verdict::Live(Sign::Podman { status });
+    }
+    if let Word::None(reason) = &evidence.word {
+        return Verdict::Unknown(format!("Podman gave no answer: {reason}"));
+    }
+    let asked = matches!(evidence.word, Word::Given(_));
+    let doubt = kernel.elsewhere.as_ref().filter(|_| !asked);
+    if let Some(doubt) = kernel.doubt.as_ref().or(doubt) {
+        return Verdict::Unknown(doubt.clone());
+    }
+    if asked && !evidence.asked_about.contains(key) {
+        return Verdict::Unknown("it was leased while Podman was asked".to_owned());
+    }
+    if let Some(known) = known {
+        match known.state {
+            State::Up | State::Down => {}
+            State::Unclear => {
+                let text = format!("its container changes; Podman calls it {}", known.status);
+                return Verdict::Unknown(text);
+            }
+            State::Pending(_) => {
+                let status = known.status.clone();
+                return Verdict::Pending { status };
+            }
+        }
+    }
+    // Its container may be on its way from netavark to its first process.
+    let young = |holder: &&Holder| match holder.inhabitant {
+        Inhabitant::Nobody { since } => since.is_none_or(|since| since < START_GRACE),
+        Inhabitant::Process { .. } | Inhabitant::Host => false,
+    };
+    if let (Some(holder), Some(maker)) = (holders.iter().find(young), kernel.maker()) {
+        return Verdict::Unknown(format!(
+            "{} has it with nobody in there yet, and process {} ({}) may be starting a container",
+            holder.path.display(),
+            maker.process.pid,
+            maker.name
+        ));
+    }
+    Verdict::Dead(match known {
+        Some(known) => Cause::NotRunning {
+            status: known.status.clone(),
+        },
+        None if asked => Cause::NotKnown,
+        None => Cause::NotHeld,
+    })
+}
+
+impl Case<'_> {
+    /// Returns how a namespace with the address shows that the claim is live.
+    fn sign(&self, holder: &Holder) -> Option<Sign> {
+        match &holder.inhabitant {
+            Inhabitant::Process { pid, name } if self.rival_in(holder).is_none() => {
+                Some(Sign::Held {
+                    pid: *pid,
+                    name: name.clone(),
+                })
+            }
+            Inhabitant::Host if !self.gateway => Some(Sign::Host),
+            Inhabitant::Process { .. } | Inhabitant::Host | Inhabitant::Nobody { .. } => None,
+        }
+    }
+
+    /// Returns another container that claims the address, if this is its namespace.
+    fn rival_in(&self, holder: &Holder) -> Option<String> {
+        let container = holder.container.as_ref()?;
+        let inhabited = matches!(holder.inhabitant, Inhabitant::Process { .. });
+        let rival = *container != self.claim.key.container
+            && self.rivals.contains(container.as_str())
+            && inhabited;
+        rival.then(|| container.clone())
+    }
+
+    /// Returns the address that the container has in the place of one that only one
+    /// index has: of two setups, the second has overwritten the list of the first.
+    fn superseded(&self, evidence: &Evidence) -> Option<std::net::IpAddr> {
+        let kernel = &evidence.kernel;
+        let nobody = kernel.holders(self.claim.key.address).is_empty();
+        if self.claim.is_whole() || !nobody || kernel.doubt.is_some() {
+            return None;
+        }
+        let container = Some(&self.claim.key.container);
+        let has = |holder: &Holder| {
+            holder.container.as_ref() == container
+                && matches!(holder.inhabitant, Inhabitant::Process { .. })
+        };
+        let others = self.others.iter().copied();
+        others
+            .into_iter()
+            .find(|other| kernel.holders(*other).iter().any(has))
+    }
+}
+
+/// Returns whether a process runs a container: its conmon, or a podman that starts,
+/// stops or removes it.
+fn runs_for(fact: &ProcessFact, container: &str) -> bool {
+    const PROGRAMS: [&str; 3] = ["conmon", "podman", "buildah"];
+    PROGRAMS.contains(&fact.name.as_str()) && fact.mentions(container)
+}
+
+impl Verdict {
+    /// Returns whether the lease is to be kept.
+    pub const fn keeps(&self) -> bool {
+        match self {
+            Self::Live(_) | Self::Pending { .. } | Self::Unknown(_) => true,
+            Self::Dead(_) => false,
+        }
+    }
+
+    /// Returns the verdict's one word.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Live(_) => "live",
+            Self::Pending { .. } => "pending",
+            Self::Dead(_) => "dead",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Live(sign) => sign.fmt(f),
+            Self::Pending { status } => write!(
+                f,
+                "{status}, and Podman has still to clean up its network: podman container cleanup"
+            ),
+            Self::Dead(cause) => cause.fmt(f),
+            Self::Unknown(doubt) => f.write_str(doubt),
+        }
+    }
+}
+
+impl fmt::Display for Sign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Held { pid, name } => write!(f, "process {pid} ({name}) has the address"),
+            Self::Host => f.write_str("this host itself has the address"),
+            Self::AtWork { pid, name } => write!(f, "process {pid} ({name}) is at work for it"),
+            Self::Podman { status } => write!(f, "Podman says it is {status}"),
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotKnown => f.write_str("no container of this id, and nobody has the address"),
+            Self::NotRunning { status } => {
+                write!(f, "Podman says it is {status}, and nobody has the address")
+            }
+            Self::NotHeld => f.write_str("nobody has the address; Podman was not asked"),
+            Self::Others { container } => {
+                write!(f, "container {} has the address", short(container))
+            }
+            Self::Superseded { by } => write!(f, "its container has {by} in its place"),
+        }
+    }
+}
+
+/// Returns the first twelve characters, as Podman lists containers.
+pub fn short(container: &str) -> &str {
+    container.get(..12).unwrap_or(container)
+}
+
+/// How long after a first look a second one is taken.
+pub const SECOND_LOOK: Duration = berth::reclaim::STARTER_GRACE;
+
+#[cfg(test)]
+mod tests;

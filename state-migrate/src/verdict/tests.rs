@@ -1,0 +1,297 @@
+use std::collections::BTreeMap;
+
+use berth::lease::Process;
+
+use super::*;
+use crate::evidence::{Kernel, Known};
+use crate::ipam::claim::ClaimKey;
+use crate::ipam::sample::address;
+
+const ADDRESS: &str = "10.1.0.5";
+const OTHER: &str = "10.1.0.6";
+
+/// A claim of container `own` on [`ADDRESS`], with evidence to which a test adds.
+struct Scene {
+    claim: Claim,
+    rivals: BTreeSet<&'static str>,
+    gateway: bool,
+    others: Vec<std::net::IpAddr>,
+    evidence: Evidence,
+}
+
+impl Scene {
+    /// Podman answers and does not know it, and the kernel shows nothing.
+    fn new() -> Self {
+        let key = ClaimKey {
+            network: "net".to_owned(),
+            address: address(ADDRESS),
+            container: "own".to_owned(),
+        };
+        let mut claim = Claim::new(key.clone());
+        (claim.listed, claim.leased) = (true, true);
+        Self {
+            claim,
+            rivals: BTreeSet::from(["own"]),
+            gateway: false,
+            others: Vec::new(),
+            evidence: Evidence {
+                word: Word::Given(BTreeMap::new()),
+                asked_about: BTreeSet::from([key]),
+                kernel: Kernel::default(),
+            },
+        }
+    }
+
+    fn known(mut self, status: &str, sandbox: &str) -> Self {
+        let known = Known {
+            name: "web".to_owned(),
+            status: status.to_owned(),
+            state: State::of(status, sandbox),
+            started: None,
+        };
+        self.evidence.word = Word::Given(BTreeMap::from([("own".to_owned(), known)]));
+        self
+    }
+
+    fn word(mut self, word: Word) -> Self {
+        self.evidence.word = word;
+        self
+    }
+
+    fn holder(mut self, of: &str, inhabitant: Inhabitant, container: Option<&str>) -> Self {
+        let holder = Holder {
+            namespace: (4, 1),
+            path: "/run/netns/netns-1".into(),
+            inhabitant,
+            container: container.map(str::to_owned),
+        };
+        let all = self.evidence.kernel.holders.entry(address(of));
+        all.or_default().push(holder);
+        self
+    }
+
+    fn runs(mut self, name: &str, arguments: &[&str]) -> Self {
+        self.evidence.kernel.processes.push(ProcessFact {
+            process: Process {
+                pid: 9,
+                start_time: 1,
+            },
+            parent: 1,
+            name: name.to_owned(),
+            arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
+            namespace: None,
+        });
+        self
+    }
+
+    fn doubt(mut self) -> Self {
+        self.evidence.kernel.doubt = Some("a doubt".to_owned());
+        self
+    }
+
+    fn rival(mut self) -> Self {
+        self.rivals.insert("other");
+        self
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    #[track_caller]
+    fn is(self, expected: &str) {
+        let case = Case {
+            claim: &self.claim,
+            rivals: self.rivals,
+            gateway: self.gateway,
+            others: self.others,
+        };
+        let verdict = judge(&case, &self.evidence);
+        let text = format!("{}: {verdict}", verdict.word());
+        assert!(
+            text.starts_with(expected),
+            "`{text}` instead of `{expected}`"
+        );
+    }
+}
+
+fn process() -> Inhabitant {
+    Inhabitant::Process {
+        pid: 7,
+        name: "sleep".to_owned(),
+    }
+}
+
+fn nobody(seconds: u64) -> Inhabitant {
+    let since = Some(Duration::from_secs(seconds));
+    Inhabitant::Nobody { since }
+}
+
+#[test]
+fn whoever_has_the_address_is_live_whatever_podman_says() {
+    let live = "live: process 7 (sleep) has the address";
+    for container in [Some("own"), Some("stranger"), None] {
+        Scene::new().holder(ADDRESS, process(), container).is(live);
+    }
+    Scene::new()
+        .known("exited", "")
+        .holder(ADDRESS, process(), None)
+        .is(live);
+    Scene::new()
+        .doubt()
+        .holder(ADDRESS, process(), None)
+        .is(live);
+    Scene::new()
+        .word(Word::None("silence".to_owned()))
+        .holder(ADDRESS, process(), None)
+        .is(live);
+    Scene::new()
+        .holder(ADDRESS, Inhabitant::Host, None)
+        .is("live: this host itself");
+}
+
+#[test]
+fn the_bridge_of_a_network_does_not_keep_a_lease_of_its_gateway_alive() {
+    let scene = Scene::new().with(|scene| scene.gateway = true);
+    scene.holder(ADDRESS, Inhabitant::Host, None).is("dead: ");
+}
+
+#[test]
+fn whoever_is_at_work_for_a_container_keeps_it_alive() {
+    let at_work = "live: process 9";
+    Scene::new()
+        .runs("conmon", &["/usr/bin/conmon", "-c", "own"])
+        .is(at_work);
+    Scene::new()
+        .runs("podman", &["podman", "container", "cleanup", "own"])
+        .is(at_work);
+    Scene::new().runs("vim", &["vim", "own"]).is("dead: ");
+    Scene::new()
+        .runs("conmon", &["/usr/bin/conmon", "-c", "another"])
+        .is("dead: ");
+}
+
+#[test]
+fn podmans_word_is_taken_for_life_and_never_alone_for_death() {
+    for status in ["running", "paused", "stopping", "initialized"] {
+        Scene::new().known(status, "").is("live: Podman says");
+    }
+    for status in ["created", "exited", "stopped", "removing"] {
+        Scene::new().known(status, "").is("dead: Podman says it is");
+        Scene::new().known(status, "/run/netns/n").is("pending: ");
+        Scene::new()
+            .known(status, "")
+            .doubt()
+            .is("unknown: a doubt");
+    }
+    Scene::new().known("a new state", "").is("unknown: ");
+    Scene::new().is("dead: no container of this id");
+    Scene::new().doubt().is("unknown: a doubt");
+}
+
+#[test]
+fn without_an_answer_nothing_is_dead_unless_the_user_waives_it() {
+    let silence = || Word::None("it is stuck".to_owned());
+    Scene::new()
+        .word(silence())
+        .is("unknown: Podman gave no answer: it is stuck");
+    Scene::new().word(Word::Waived).is("dead: nobody has");
+    Scene::new()
+        .word(Word::Waived)
+        .doubt()
+        .is("unknown: a doubt");
+    let elsewhere = |scene: &mut Scene| {
+        scene.evidence.kernel.elsewhere = Some("out of sight".to_owned());
+    };
+    Scene::new()
+        .word(Word::Waived)
+        .with(elsewhere)
+        .is("unknown: out of sight");
+    // Podman would know of those.
+    Scene::new().with(elsewhere).is("dead: ");
+}
+
+#[test]
+fn what_was_leased_while_podman_was_asked_is_not_judged_by_its_answer() {
+    let forget = |scene: &mut Scene| scene.evidence.asked_about.clear();
+    Scene::new().with(forget).is("unknown: it was leased while");
+}
+
+#[test]
+fn a_namespace_without_a_process_is_one_on_its_way_while_somebody_may_start_it() {
+    let ghost = |seconds| Scene::new().holder(ADDRESS, nobody(seconds), None);
+    let service = ["podman", "system", "service"];
+    ghost(1).is("dead: ");
+    ghost(1).runs("podman", &service).is("unknown: /run/netns");
+    ghost(1)
+        .runs("buildah", &["buildah", "bud"])
+        .is("unknown: ");
+    ghost(301).runs("podman", &service).is("dead: ");
+    let timeless = Inhabitant::Nobody { since: None };
+    Scene::new()
+        .holder(ADDRESS, timeless, None)
+        .runs("podman", &service)
+        .is("unknown: ");
+    // The one that keeps a user namespace, and the one above ourselves.
+    ghost(1).runs("podman", &["podman"]).is("dead: ");
+    let unshare = ["podman", "unshare", "--rootless-netns", "berth-migrate"];
+    ghost(1).runs("podman", &unshare).is("dead: ");
+    ghost(1)
+        .known("exited", "/run/netns/netns-1")
+        .is("pending: ");
+}
+
+#[test]
+fn of_two_who_claim_an_address_the_kernel_shows_whose_it_is() {
+    let contested = || Scene::new().rival();
+    contested()
+        .holder(ADDRESS, process(), Some("other"))
+        .is("dead: container other has the address");
+    contested()
+        .runs("conmon", &["conmon", "own"])
+        .holder(ADDRESS, process(), Some("other"))
+        .is("dead: container other has the address");
+    contested()
+        .holder(ADDRESS, process(), Some("own"))
+        .is("live: ");
+    contested().holder(ADDRESS, process(), None).is("live: ");
+    contested()
+        .holder(ADDRESS, process(), Some("other"))
+        .holder(ADDRESS, process(), Some("own"))
+        .is("live: ");
+    contested()
+        .holder(ADDRESS, nobody(900), Some("other"))
+        .is("dead: no container");
+}
+
+#[test]
+fn a_lease_that_a_second_setup_has_orphaned_is_dead_though_its_container_lives() {
+    let orphaned = || {
+        let runs = Scene::new().runs("conmon", &["conmon", "own"]);
+        runs.with(|scene| {
+            scene.claim.listed = false;
+            scene.others = vec![address(OTHER)];
+        })
+    };
+    let own = Some("own");
+    orphaned()
+        .holder(OTHER, process(), own)
+        .is("dead: its container has 10.1.0.6 in its place");
+    // Any of these may mean that it is in use.
+    orphaned().is("live: ");
+    orphaned().holder(OTHER, process(), None).is("live: ");
+    orphaned().holder(OTHER, nobody(900), own).is("live: ");
+    orphaned()
+        .doubt()
+        .holder(OTHER, process(), own)
+        .is("live: ");
+    orphaned()
+        .holder(ADDRESS, nobody(900), None)
+        .holder(OTHER, process(), own)
+        .is("live: ");
+    orphaned()
+        .with(|scene| scene.claim.listed = true)
+        .holder(OTHER, process(), own)
+        .is("live: ");
+}
