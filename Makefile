@@ -5,6 +5,8 @@
 # make demo       the outage with Podman's own allocator, and with berth
 # make torture    kills everything that can be killed, for the figures of
 #                 docs/RELIABILITY.md (an hour); TORTURE='--seed 7 kills' for a part
+# make fuzz       ten million damaged files for the reader of ipam.db (half an hour);
+#                 FUZZ='-runs=100000 -seed=7' are options of libFuzzer
 # make bench      the benchmarks
 # make lab        a shell in a lab: a real Podman that nothing here can hurt
 # make install    PREFIX=/usr/local by default; DESTDIR for packages
@@ -14,6 +16,7 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
 TORTURE ?=
+FUZZ ?=
 CARGO ?= cargo
 BUILT ?= $(or $(CARGO_TARGET_DIR),target)/release
 
@@ -22,9 +25,9 @@ DROP_IN := /etc/containers/containers.conf.d/50-berth.conf
 # Where Podman and systemd look by themselves.
 STANDARD := $(filter /usr /usr/local,$(PREFIX))
 UNIT_DIR := $(if $(STANDARD),$(PREFIX)/lib/systemd,/etc/systemd)
-UNITS := berth-gc.service berth-gc.timer
+UNITS := berth-gc.service berth-gc.timer berth-sanitise.service berth-sanitise.timer
 
-.PHONY: build test check unit demo build-demo torture bench lab prepare-lab clean-lab install uninstall
+.PHONY: build test check unit demo build-demo torture fuzz bench lab prepare-lab clean-lab install uninstall
 .DEFAULT_GOAL := build
 
 build:
@@ -47,12 +50,15 @@ demo:
 	$(BUILT)/berth-demo
 
 build-demo:
-	$(CARGO) build --release --locked -p berth -p berth-integration \
-		--bin berth --bin berth-demo --bin lab-store
+	$(CARGO) build --release --locked -p berth -p berth-migrate -p berth-integration \
+		--bin berth --bin berth-migrate --bin berth-demo --bin lab-store
 
 torture: prepare-lab
 	$(CARGO) build --workspace --locked
 	$(or $(CARGO_TARGET_DIR),target)/debug/berth-torture $(TORTURE)
+
+fuzz:
+	state-migrate/fuzz/run $(FUZZ)
 
 bench: prepare-lab build
 	$(CARGO) bench --workspace --locked --no-fail-fast
@@ -69,9 +75,10 @@ clean-lab:
 
 # In /usr and /usr/local, Podman finds the plugin by itself.
 install:
-	@test -x $(BUILT)/berth || { echo '$(BUILT)/berth is missing: run make build first' >&2; exit 1; }
+	@for file in berth berth-migrate; do test -x $(BUILT)/$$file || \
+		{ echo "$(BUILT)/$$file is missing: run make build first" >&2; exit 1; }; done
 	install -D -m 755 $(BUILT)/berth $(DESTDIR)$(PLUGIN_DIR)/berth
-	install -d $(DESTDIR)$(PREFIX)/bin
+	install -D -m 755 $(BUILT)/berth-migrate $(DESTDIR)$(PREFIX)/bin/berth-migrate
 	ln -sf ../libexec/netavark/berth $(DESTDIR)$(PREFIX)/bin/berth
 	for of in system user; do \
 		install -d $(DESTDIR)$(UNIT_DIR)/$$of && \
@@ -85,7 +92,7 @@ ifeq ($(STANDARD),)
 endif
 
 uninstall:
-	rm -f $(DESTDIR)$(PLUGIN_DIR)/berth $(DESTDIR)$(PREFIX)/bin/berth
+	rm -f $(DESTDIR)$(PLUGIN_DIR)/berth $(addprefix $(DESTDIR)$(PREFIX)/bin/,berth berth-migrate)
 	rm -f $(foreach of,system user,$(foreach unit,$(UNITS),$(DESTDIR)$(UNIT_DIR)/$(of)/$(unit)))
 ifeq ($(STANDARD),)
 	rm -f $(DESTDIR)$(DROP_IN)

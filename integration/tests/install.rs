@@ -47,17 +47,25 @@ fn install_into_a_default_prefix_needs_no_configuration() {
         let prefix_below = &prefix[1..];
         let expected = [
             "bin/berth",
+            "bin/berth-migrate",
             "lib/systemd/system/berth-gc.service",
             "lib/systemd/system/berth-gc.timer",
+            "lib/systemd/system/berth-sanitise.service",
+            "lib/systemd/system/berth-sanitise.timer",
             "lib/systemd/user/berth-gc.service",
             "lib/systemd/user/berth-gc.timer",
+            "lib/systemd/user/berth-sanitise.service",
+            "lib/systemd/user/berth-sanitise.timer",
             "libexec/netavark/berth",
         ]
         .map(|file| format!("{prefix_below}/{file}"));
         assert_eq!(files(root.path()), expected);
         let link = root.path().join(prefix_below).join("bin/berth");
-        let [linked, plugin] = [&link, &root.path().join(&expected[5])]
-            .map(|path| fs::canonicalize(path).expect("it leads somewhere"));
+        let [linked, plugin] = [
+            &link,
+            &root.path().join(expected.last().expect("there are some")),
+        ]
+        .map(|path| fs::canonicalize(path).expect("it leads somewhere"));
         assert_eq!(linked, plugin);
         make("uninstall", prefix, root.path());
         assert_eq!(files(root.path()), [""; 0]);
@@ -73,9 +81,14 @@ fn podman_finds_the_plugin_in_another_prefix_by_the_drop_in() {
         drop_in,
         "etc/systemd/system/berth-gc.service",
         "etc/systemd/system/berth-gc.timer",
+        "etc/systemd/system/berth-sanitise.service",
+        "etc/systemd/system/berth-sanitise.timer",
         "etc/systemd/user/berth-gc.service",
         "etc/systemd/user/berth-gc.timer",
+        "etc/systemd/user/berth-sanitise.service",
+        "etc/systemd/user/berth-sanitise.timer",
         "srv/quay/bin/berth",
+        "srv/quay/bin/berth-migrate",
         "srv/quay/libexec/netavark/berth",
     ];
     assert_eq!(files(root.path()), expected);
@@ -96,12 +109,17 @@ fn podman_finds_the_plugin_in_another_prefix_by_the_drop_in() {
     lab.write(&format!("/{drop_in}"), &text);
     assert!(plugins().contains("berth"), "{}", plugins());
 
-    let service = root.path().join("etc/systemd/system/berth-gc.service");
-    let service = fs::read_to_string(service).expect("it is there");
-    assert!(
-        service.contains("ExecStart=/srv/quay/bin/berth gc"),
-        "{service}"
-    );
+    for (unit, start) in [
+        ("berth-gc", "ExecStart=/srv/quay/bin/berth gc"),
+        (
+            "berth-sanitise",
+            "ExecStart=/srv/quay/bin/berth-migrate sanitise",
+        ),
+    ] {
+        let service = format!("etc/systemd/system/{unit}.service");
+        let service = fs::read_to_string(root.path().join(service)).expect("it is there");
+        assert!(service.contains(start), "{service}");
+    }
 
     make("uninstall", "/srv/quay", root.path());
     assert_eq!(files(root.path()), [""; 0]);
@@ -111,28 +129,35 @@ fn podman_finds_the_plugin_in_another_prefix_by_the_drop_in() {
 fn systemd_takes_the_units() {
     let lab = Lab::start();
     for (name, text) in [
-        ("service", include_str!("../../systemd/berth-gc.service")),
-        ("timer", include_str!("../../systemd/berth-gc.timer")),
+        (
+            "berth-gc.service",
+            include_str!("../../systemd/berth-gc.service"),
+        ),
+        (
+            "berth-gc.timer",
+            include_str!("../../systemd/berth-gc.timer"),
+        ),
+        (
+            "berth-sanitise.service",
+            include_str!("../../systemd/berth-sanitise.service"),
+        ),
+        (
+            "berth-sanitise.timer",
+            include_str!("../../systemd/berth-sanitise.timer"),
+        ),
     ] {
         for of in ["system", "user"] {
-            lab.write(&format!("/etc/systemd/{of}/berth-gc.{name}"), text);
+            lab.write(&format!("/etc/systemd/{of}/{name}"), text);
         }
     }
     for of in ["system", "user"] {
-        let unit = format!("/etc/systemd/{of}/berth-gc.timer");
-        let verify = lab.cmd("systemd-analyze").env("XDG_RUNTIME_DIR", "/run");
         let scope = format!("--{of}");
-        let outcome = verify
-            .args([
-                &scope,
-                "--man=no",
-                "--recursive-errors=yes",
-                "verify",
-                &unit,
-            ])
-            .run();
+        let units = ["gc", "sanitise"].map(|unit| format!("/etc/systemd/{of}/berth-{unit}.timer"));
+        let verify = lab.cmd("systemd-analyze").env("XDG_RUNTIME_DIR", "/run");
+        let verify = verify.args([&scope, "--man=no", "--recursive-errors=yes", "verify"]);
+        let outcome = verify.args(&units).run();
         assert!(outcome.status.success(), "{outcome}");
-        assert!(!outcome.stderr.contains("berth-gc"), "{outcome}");
+        assert!(!outcome.stderr.contains("berth-"), "{outcome}");
     }
     lab.sh("sed -i s/OnActiveSec/OnBreakfast/ /etc/systemd/system/berth-gc.timer");
     let unit = "/etc/systemd/system/berth-gc.timer";
