@@ -60,10 +60,10 @@ impl Campaign {
     /// If a run without injury leaves something behind.
     #[track_caller]
     pub fn record(verbs: &[Verb]) -> Self {
-        let site = Site::start();
         let mut campaign = Self::default();
+        let mut current = None;
         for &verb in verbs {
-            let recording = site.record(verb);
+            let recording = site_for(&mut current, verb).record(verb);
             campaign.recorded.push((verb, recording.len()));
             let points = recording.kills().into_iter().chain(recording.failures());
             campaign.points.extend(points.map(|point| (verb, point)));
@@ -109,10 +109,11 @@ fn work(queue: &Mutex<VecDeque<&(Verb, Point)>>, done: &Mutex<Vec<Done>>) {
     };
     loop {
         let run = catch_unwind(AssertUnwindSafe(|| {
-            let mut site = Site::start();
+            let mut site = None;
             loop {
                 current = queue.lock().ok().and_then(|mut queue| queue.pop_front());
                 let Some(task) = current else { return };
+                let site = site_for(&mut site, task.0);
                 finish(task, Ok(site.injure(task.0, &task.1)));
             }
         }));
@@ -125,6 +126,12 @@ fn work(queue: &Mutex<VecDeque<&(Verb, Point)>>, done: &Mutex<Vec<Done>>) {
             None => std::panic::resume_unwind(panic),
         }
     }
+}
+
+/// Returns the site, or another one where it does not serve the verb.
+fn site_for(current: &mut Option<Site>, verb: Verb) -> &mut Site {
+    let site = current.take().filter(|site| site.serves(verb));
+    current.insert(site.unwrap_or_else(|| Site::start(verb)))
 }
 
 impl Report {

@@ -63,6 +63,7 @@ impl Lab {
         for (name, target) in [
             ("berth", PLUGIN),
             ("berth", "/usr/local/bin/berth"),
+            ("berth-migrate", "/usr/local/bin/berth-migrate"),
             ("lab-store", "/usr/local/bin/lab-store"),
         ] {
             start.arg("--bind").arg(executable(name)).arg(target);
@@ -229,7 +230,7 @@ impl Drop for Machine {
 }
 
 /// Returns the directory that `integration/lab/prepare` fills.
-fn prepared() -> PathBuf {
+pub(crate) fn prepared() -> PathBuf {
     env::var_os("BERTH_LAB_DIR").map_or_else(|| built().join("lab"), PathBuf::from)
 }
 

@@ -9,16 +9,19 @@
 //!
 //! Nothing here touches the host: see `integration/lab/start`.
 
+pub mod bbolt;
 pub mod campaign;
 mod clean;
 mod command;
 pub mod crash;
 mod driver;
-mod ipam_db;
+pub mod ipam_db;
 pub mod kernel;
 mod lab;
 mod leases;
+mod migrate;
 pub mod outage;
+mod pings;
 pub mod podman;
 pub mod processes;
 mod recorder;
@@ -34,6 +37,7 @@ pub use command::{Cmd, Outcome};
 pub use driver::Driver;
 pub use lab::{Lab, debian_file};
 pub use leases::{HeldAddress, Leases, Place};
+pub use migrate::{Slot, spoil};
 pub use podman::{Container, Network};
 pub use seed::{SEED_VARIABLE, seed};
 pub use wait::wait_until;

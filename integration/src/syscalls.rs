@@ -41,11 +41,14 @@ pub struct Recording {
 }
 
 /// The calls that a full disk refuses.
-const WRITE: [&str; 10] = [
+const WRITE: [&str; 13] = [
     "write",
     "pwrite64",
+    "copy_file_range",
     "ftruncate",
+    "fallocate",
     "fsync",
+    "fdatasync",
     "sync_file_range",
     "mkdir",
     "rename",
@@ -55,7 +58,7 @@ const WRITE: [&str; 10] = [
 ];
 
 /// The calls that a failing disk refuses, by their manual pages.
-const TOUCH: [&str; 21] = [
+const TOUCH: [&str; 28] = [
     "access",
     "openat",
     "read",
@@ -68,11 +71,18 @@ const TOUCH: [&str; 21] = [
     "fstat",
     "newfstatat",
     "getdents64",
+    "copy_file_range",
     "ftruncate",
+    "fallocate",
     "fsync",
+    "fdatasync",
+    "fchmod",
+    "fchown",
+    "flock",
     "sync_file_range",
     "mkdir",
     "rename",
+    "renameat2",
     "unlink",
     "unlinkat",
     "close",

@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::tally::Tally;
-use crate::{Driver, Lab};
+use crate::{Driver, Lab, Network};
 
 /// How many containers there are at once, before all are removed.
 const BATCH: usize = 20;
@@ -165,18 +165,8 @@ impl Plan {
     #[track_caller]
     pub fn carry_out(&self, driver: Driver) -> Outcome {
         let lab = Lab::start();
-        // Addresses given out in order stay clear of those asked for.
-        let options = ["--subnet", "10.77.0.0/16", "--ip-range", "10.77.128.0/17"];
-        let network = lab.network(driver, "n", &options);
-        let (mut hits, mut duplicates) = (Vec::new(), Vec::new());
-        for batch in self.rounds.chunks(BATCH) {
-            lab.forget();
-            for round in batch {
-                hits.extend(round.carry_out(&lab, driver).then_some(round.blow));
-            }
-            duplicates.extend(lab.duplicates());
-            lab.remove_all();
-        }
+        let network = Self::network(&lab, driver);
+        let (hits, mut duplicates) = self.deal(&lab, driver);
         let left = Tally::take(&lab, &network, driver);
         let refused = self.start_statics_again(&lab);
         duplicates.extend(lab.duplicates());
@@ -192,6 +182,30 @@ impl Plan {
             collected: Tally::take(&lab, &network, driver),
             duplicates,
         }
+    }
+
+    /// Makes the network that the containers are on.
+    #[track_caller]
+    pub fn network(lab: &Lab, driver: Driver) -> Network {
+        // Addresses given out in order stay clear of those asked for.
+        let options = ["--subnet", "10.77.0.0/16", "--ip-range", "10.77.128.0/17"];
+        lab.network(driver, "n", &options)
+    }
+
+    /// Runs the containers, deals the blows and removes all. Returns those that have
+    /// hit, and the addresses that two living namespaces had at once.
+    #[track_caller]
+    pub fn deal(&self, lab: &Lab, driver: Driver) -> (Vec<Blow>, Vec<String>) {
+        let (mut hits, mut duplicates) = (Vec::new(), Vec::new());
+        for batch in self.rounds.chunks(BATCH) {
+            lab.forget();
+            for round in batch {
+                hits.extend(round.carry_out(lab, driver).then_some(round.blow));
+            }
+            duplicates.extend(lab.duplicates());
+            lab.remove_all();
+        }
+        (hits, duplicates)
     }
 
     /// Asks for every static address again, and returns why it was not to be had.

@@ -34,10 +34,15 @@ fn main() {
         !outcome.status.success() && outcome.stderr.contains(OUTAGE),
         "Podman's own allocation has not lost the address"
     );
-    say_text("The address belongs to a container that does not exist, until the next reboot.");
+    say_text(
+        "The address belongs to a container that does not exist, until the next reboot; or until \
+         somebody repairs Podman's file, which takes one command:",
+    );
+    shown(lab.cmd("berth-migrate").arg("sanitise"));
+    comes_back(&lab);
     shown(lab.podman(["network", "rm", "--force", "quay"]));
 
-    say("2. The same crash, with berth", '-');
+    say("2. The same crash, with berth: nothing to repair", '-');
     create(&lab, Driver::Berth);
     killed(web(&lab), Death::PodmanBeforeNetavark);
     comes_back(&lab);

@@ -45,7 +45,7 @@ enum Part {
         #[arg(long, default_value_t = STORM_SECS)]
         seconds: u64,
     },
-    /// berth is killed, or refused, at every system call of setup, teardown and gc
+    /// berth and berth-migrate are killed, or refused, at every system call
     Calls {
         /// Only so many points, spread over all
         #[arg(long)]
@@ -53,6 +53,9 @@ enum Part {
         /// Only this verb
         #[arg(long)]
         verb: Option<String>,
+        /// Only system calls of this name
+        #[arg(long)]
+        call: Option<String>,
     },
 }
 
@@ -66,7 +69,9 @@ fn main() -> ExitCode {
         match part {
             Part::Kills { count } => failures.extend(kills(seed, count)),
             Part::Storm { seconds } => failures.extend(storm(seed, seconds)),
-            Part::Calls { sample, verb } => failures.extend(calls(seed, sample, verb.as_deref())),
+            Part::Calls { sample, verb, call } => {
+                failures.extend(calls(seed, sample, verb.as_deref(), call.as_deref()));
+            }
         }
     }
     for failure in &failures {
@@ -88,6 +93,7 @@ fn every_part() -> Vec<Part> {
         Part::Calls {
             sample: None,
             verb: None,
+            call: None,
         },
     ]
 }
@@ -128,14 +134,19 @@ fn join(thread: thread::ScopedJoinHandle<'_, Outcome>) -> Outcome {
 }
 
 /// Returns what was not recovered.
-fn calls(seed: u64, sample: Option<usize>, verb: Option<&str>) -> Vec<String> {
+fn calls(seed: u64, sample: Option<usize>, verb: Option<&str>, call: Option<&str>) -> Vec<String> {
     println!("\nberth killed, or refused, at every system call\n");
     let mut verbs = Verb::ALL.to_vec();
     verbs.retain(|own| verb.is_none_or(|verb| own.name() == verb));
+    if verbs.is_empty() {
+        return vec!["there is no such verb".to_owned()];
+    }
     let mut campaign = Campaign::record(&verbs);
     for (verb, calls) in &campaign.recorded {
         println!("{}: {calls} calls recorded", verb.name());
     }
+    let is_wanted = |name: &str| call.is_none_or(|call| call == name);
+    campaign.points.retain(|(_, point)| is_wanted(&point.name));
     if let Some(count) = sample {
         campaign = campaign.sample(count, &mut fastrand::Rng::with_seed(seed));
     }

@@ -1,0 +1,96 @@
+//! strace between a program and whoever starts it, when it is armed.
+//!
+//! The executable is the real one: a script of its name, in a directory before it,
+//! starts it under strace.
+
+use std::time::Duration;
+
+use super::{Hit, Verb};
+use crate::syscalls::{Injury, Point};
+use crate::{Lab, wait_until};
+
+const DIRECTORY: &str = "/opt/crash";
+const STATE: &str = "/run/crash";
+const BOUND: Duration = Duration::from_secs(15);
+
+/// A program that can be injured at the next run of one of its verbs.
+#[derive(Debug)]
+pub struct Injector {
+    program: String,
+}
+
+impl Injector {
+    /// Puts a script of its name before a program, given by its path.
+    #[track_caller]
+    pub fn before(lab: &Lab, path: &str) -> Self {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let program = format!("{DIRECTORY}/{name}");
+        let script = format!(
+            r#"#!/bin/bash
+# In the program's place. Armed by a file of strace's options; only one run takes it.
+if mv {STATE}/armed-"${{1-}}" {STATE}/fired 2>/dev/null; then
+  # -D: the caller stays the parent of the program.
+  read -r options <{STATE}/fired
+  # shellcheck disable=SC2086 # these are several words
+  exec strace -D -q -o {STATE}/trace $options {path} "$@"
+fi
+exec {path} "$@"
+"#
+        );
+        lab.write_executable(&program, &script);
+        lab.sh(&format!("mkdir -p {STATE}"));
+        Self { program }
+    }
+
+    /// Returns the directory of the script.
+    pub const fn directory() -> &'static str {
+        DIRECTORY
+    }
+
+    /// Returns the path of the script, which takes the program's arguments.
+    pub fn program(&self) -> &str {
+        &self.program
+    }
+
+    /// Arms it for the next run of a verb, its first argument.
+    #[track_caller]
+    pub(super) fn arm(&self, lab: &Lab, verb: Verb, options: &str) {
+        let file = format!("{STATE}/armed-{}", verb.name());
+        let script = format!("rm -f {STATE}/fired {STATE}/trace; printf '%s\\n' \"$1\" >{file}");
+        let arm = lab.cmd("bash");
+        arm.args(["-euc", &script, "bash", options]).ok();
+    }
+
+    /// Lets later runs pass, whether or not one was injured.
+    #[track_caller]
+    pub(super) fn disarm(&self, lab: &Lab) {
+        lab.sh(&format!("rm -f {STATE}/armed-*"));
+    }
+
+    /// Waits for strace, which survives the program for a moment.
+    #[track_caller]
+    pub fn await_strace(&self, lab: &Lab) {
+        wait_until("the end of strace", BOUND, || {
+            lab.pids("strace").is_empty().then_some(())
+        });
+    }
+
+    /// Returns what strace has written.
+    #[track_caller]
+    pub(super) fn trace(&self, lab: &Lab) -> String {
+        lab.cmd("cat").arg(format!("{STATE}/trace")).ok()
+    }
+}
+
+/// Returns whether a trace shows the injury.
+pub(super) fn hit(trace: &str, point: &Point) -> Hit {
+    let sign = match point.injury {
+        Injury::Kill => "killed by SIGKILL",
+        Injury::Fail(_) | Injury::FailFromThenOn(_) => "(INJECTED)",
+    };
+    if trace.contains(sign) {
+        Hit::Yes
+    } else {
+        Hit::NotReached
+    }
+}

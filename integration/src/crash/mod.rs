@@ -1,0 +1,243 @@
+//! A command of ours is killed, or refused something, at one system call of its
+//! own; then a user does what users do, and everything must be as before.
+//!
+//! What a command is run upon, and what must be true afterwards, is a [`Scene`]: one
+//! for the plugin's verbs, one for each group of commands that want another lab. A
+//! new verb is a variant of [`Verb`], its stage, and a scene for that stage.
+
+mod injector;
+mod migration;
+mod plugin;
+mod repair;
+
+pub use injector::Injector;
+
+use crate::syscalls::{Injury, Point, Recording};
+use crate::{Lab, Outcome};
+
+/// What is being done when it is injured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verb {
+    /// berth sets a container's network up.
+    Setup,
+    /// berth takes it down.
+    Teardown,
+    /// berth collects what a dead container has left.
+    Gc,
+    /// berth-migrate moves a network to berth.
+    Adopt,
+    /// berth-migrate moves it back.
+    Rollback,
+    /// berth-migrate repairs Podman's own allocation.
+    Sanitise,
+}
+
+/// The verbs that share a lab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Plugin,
+    Migration,
+    Repair,
+}
+
+impl Verb {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Setup,
+        Self::Teardown,
+        Self::Gc,
+        Self::Adopt,
+        Self::Rollback,
+        Self::Sanitise,
+    ];
+
+    /// Those of berth itself.
+    pub const PLUGIN: [Self; 3] = [Self::Setup, Self::Teardown, Self::Gc];
+
+    /// Those that move networks.
+    pub const MIGRATION: [Self; 2] = [Self::Adopt, Self::Rollback];
+
+    /// Returns it as on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Setup => "setup",
+            Self::Teardown => "teardown",
+            Self::Gc => "gc",
+            Self::Adopt => "adopt",
+            Self::Rollback => "rollback",
+            Self::Sanitise => "sanitise",
+        }
+    }
+
+    const fn stage(self) -> Stage {
+        match self {
+            Self::Setup | Self::Teardown | Self::Gc => Stage::Plugin,
+            Self::Adopt | Self::Rollback => Stage::Migration,
+            Self::Sanitise => Stage::Repair,
+        }
+    }
+}
+
+/// How a run with an injury went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hit {
+    /// The call was made, and injured.
+    Yes,
+    /// The call was not made this time: threads do not always share work alike.
+    NotReached,
+    /// The call was injured, and the store with it. That was noticed, and the store
+    /// made again from what runs.
+    Rebuilt,
+}
+
+/// A lab for some verbs: what they are run upon, and what must be true afterwards.
+pub trait Scene {
+    /// Returns the lab.
+    fn lab(&self) -> &Lab;
+
+    /// Returns what stands before the program.
+    fn injector(&self) -> &Injector;
+
+    /// Makes what a verb is run upon.
+    fn prepare(&mut self, verb: Verb);
+
+    /// Runs the verb once, by way of the injector, and waits for strace's end where
+    /// nobody else does.
+    fn run(&mut self, verb: Verb) -> Outcome;
+
+    /// Asserts that a run that was refused something has not just crashed. `trace`
+    /// is what strace has written.
+    fn check_answer(&self, outcome: &Outcome, trace: &str);
+
+    /// Mends what only this injury may break, and returns whether it had to.
+    fn mend(&mut self, _point: &Point) -> bool {
+        false
+    }
+
+    /// Asserts that everything works again by what a user does next, and leaves all
+    /// as it was before [`Scene::prepare`]. Half of the time `at_once`: without a
+    /// collection or other repair first.
+    fn recover(&mut self, verb: Verb, at_once: bool);
+}
+
+/// A scene in a lab.
+pub struct Site {
+    stage: Stage,
+    scene: Box<dyn Scene>,
+}
+
+impl Site {
+    /// Starts a lab for a verb.
+    #[track_caller]
+    pub fn start(verb: Verb) -> Self {
+        Self::start_in(Lab::start(), verb)
+    }
+
+    /// Starts a lab where berth's and netavark's directory is small.
+    #[track_caller]
+    pub fn start_with_small_run_directory(verb: Verb) -> Self {
+        let lab = Lab::start();
+        let directory = lab.run_dir();
+        let mount = format!("mkdir -p {directory}; mount -t tmpfs -o size=3m lab {directory}");
+        lab.sh(&mount);
+        Self::start_in(lab, verb)
+    }
+
+    #[track_caller]
+    fn start_in(lab: Lab, verb: Verb) -> Self {
+        let stage = verb.stage();
+        let scene: Box<dyn Scene> = match stage {
+            Stage::Plugin => Box::new(plugin::PluginScene::in_lab(lab)),
+            Stage::Migration => Box::new(migration::MigrationScene::in_lab(lab)),
+            Stage::Repair => Box::new(repair::RepairScene::in_lab(lab)),
+        };
+        Self { stage, scene }
+    }
+
+    /// Returns whether a verb can be run here.
+    pub fn serves(&self, verb: Verb) -> bool {
+        self.stage == verb.stage()
+    }
+
+    /// Records the system calls of a whole run.
+    #[track_caller]
+    pub fn record(&mut self, verb: Verb) -> Recording {
+        self.scene.prepare(verb);
+        self.arm(verb, "-f -b execve");
+        let outcome = self.scene.run(verb);
+        assert!(outcome.status.success(), "nobody is injured:\n{outcome}");
+        let trace = self.trace();
+        self.scene.recover(verb, false);
+        Recording::parse(&trace)
+    }
+
+    /// Injures one run at one call, lets a user do what users do, and asserts that
+    /// everything is as before.
+    ///
+    /// # Panics
+    /// If it is not.
+    #[track_caller]
+    pub fn injure(&mut self, verb: Verb, point: &Point) -> Hit {
+        self.scene.lab().forget();
+        self.scene.prepare(verb);
+        self.arm(verb, &point.strace_options());
+        let outcome = self.scene.run(verb);
+        let trace = self.trace();
+        if point.injury != Injury::Kill && !point.is_loader {
+            self.scene.check_answer(&outcome, &trace);
+        }
+        self.scene.injector().disarm(self.scene.lab());
+        let mut hit = injector::hit(&trace, point);
+        if self.scene.mend(point) {
+            hit = Hit::Rebuilt;
+        }
+        self.scene.recover(verb, point.number.is_multiple_of(2));
+        hit
+    }
+
+    /// Lets it run while berth's and netavark's directory is full, then makes room,
+    /// and asserts that everything is as before. Returns how it ran.
+    ///
+    /// # Panics
+    /// If it is not.
+    #[track_caller]
+    pub fn run_with_full_directory(&mut self, verb: Verb) -> Outcome {
+        self.scene.prepare(verb);
+        let lab = self.scene.lab();
+        let filler = format!("{}/filler", lab.run_dir());
+        let full = lab.cmd("dd").args(["if=/dev/zero", "bs=4k"]);
+        full.arg(format!("of={filler}"))
+            .fails("No space left on device");
+        let outcome = self.scene.run(verb);
+        self.scene.check_answer(&outcome, "");
+        self.scene.lab().sh(&format!("rm {filler}"));
+        self.scene.recover(verb, true);
+        outcome
+    }
+
+    #[track_caller]
+    fn arm(&self, verb: Verb, options: &str) {
+        self.scene.injector().arm(self.scene.lab(), verb, options);
+    }
+
+    #[track_caller]
+    fn trace(&self) -> String {
+        self.scene.injector().trace(self.scene.lab())
+    }
+}
+
+/// Asserts that a run has ended by itself.
+#[track_caller]
+fn assert_no_crash(outcome: &Outcome) {
+    // Rust's own library takes a directory that cannot be closed for impossible, as it is
+    // with every kernel (`std::sys::fs::unix`, `Drop for DirStream`).
+    if outcome.stderr.contains("unexpected error during closedir") {
+        return;
+    }
+    assert!(
+        !["exit code 101", "signal:", "core dumped"]
+            .iter()
+            .any(|crash| outcome.stderr.contains(crash)),
+        "a failing call must not crash it:\n{outcome}"
+    );
+}

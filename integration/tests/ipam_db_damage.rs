@@ -1,0 +1,297 @@
+//! Two thousand damaged `ipam.db` files through the executable: each is an error that
+//! says where, or read correctly; and with `--salvage`, what was skipped is said.
+//!
+//! What is correct, when one byte of a file is another? bbolt keeps no checksums of
+//! data. So: bbolt itself must read the same from the damaged file; and that is what
+//! the file held before the damage, or before its last commit (if the last meta page was
+//! hit), or differs from it in one key, value or sequence, the one that was hit.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use berth_integration::ipam_db::{PODMANS, fixture};
+use berth_integration::{Lab, bbolt, seed};
+use berth_migrate::bolt::{self, Bucket, Item};
+use berth_migrate::ipam::dump::dump;
+use fastrand::Rng;
+use serde_json::Value;
+
+const FILES: usize = 2000;
+/// So many files lie in the lab, which is in memory, at once.
+const BATCH: usize = 100;
+/// Longer than any of them takes, in a debug build, under load.
+const SECONDS: u32 = 10;
+
+const ODD: [&str; 4] = [
+    "odd/1k-array",
+    "odd/1k-deep",
+    "odd/4k-hashmap",
+    "odd/64k-array",
+];
+
+/// A file, as it was.
+struct Original {
+    name: &'static str,
+    bytes: Vec<u8>,
+    /// Where its last page in use ends.
+    used: usize,
+    /// What it holds: now, and before the last commit.
+    contents: Vec<Bucket>,
+}
+
+impl Original {
+    fn new(name: &'static str) -> Self {
+        let bytes = fixture(name);
+        let now = bolt::read(&bytes).expect("it is sound");
+        let number = |at: usize, length: usize| {
+            let bytes = bytes[at..at + length].iter().rev();
+            bytes.fold(0, |number, byte| number << 8 | usize::from(*byte))
+        };
+        let page_size = number(16 + 8, 4);
+        let pages = number(16 + 40, 8).max(number(page_size + 16 + 40, 8));
+        let used = pages * page_size;
+        // bbolt writes over the pages of the commit before; not all are left of each.
+        let without = |meta: usize| {
+            let mut bytes = bytes.clone();
+            bytes[meta + 16] ^= 1;
+            bolt::read(&bytes).ok()
+        };
+        let contents = [Some(now), without(0), without(page_size)];
+        Self {
+            name,
+            used,
+            bytes,
+            contents: contents.into_iter().flatten().collect(),
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Damage {
+    /// Which byte, and its new value.
+    Byte(usize, u8),
+    /// Where it ends.
+    Cut(usize),
+}
+
+impl Damage {
+    fn random(original: &Original, random: &mut Rng) -> Self {
+        let bytes = &original.bytes;
+        let at = random.usize(0..original.used);
+        if random.u8(0..5) == 0 {
+            return Self::Cut(at);
+        }
+        // Half of the hits where they hurt: at the head of a page, or among the first
+        // of its elements.
+        let at = match random.bool() {
+            true => at - at % 1024 + random.usize(0..200),
+            false => at,
+        };
+        Self::Byte(at, bytes[at] ^ random.u8(1..))
+    }
+
+    fn apply(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut bytes = bytes.to_vec();
+        match *self {
+            Self::Byte(at, value) => bytes[at] = value,
+            Self::Cut(at) => bytes.truncate(at),
+        }
+        bytes
+    }
+}
+
+/// What a command did with a file.
+struct Ran {
+    code: String,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    fn of(file: &Path, command: &str) -> Self {
+        let read = |what: &str| {
+            let path = file.with_extension(format!("{command}.{what}"));
+            fs::read_to_string(&path).unwrap_or_else(|err| panic!("{}: {err}", path.display()))
+        };
+        Self {
+            code: read("code").trim().to_owned(),
+            out: read("out"),
+            err: read("err"),
+        }
+    }
+
+    /// Asserts that it is an error in one line, which says which page.
+    #[track_caller]
+    fn assert_refused(&self, what: &str) {
+        assert_eq!(self.code, "1", "{what}: {}", self.err);
+        assert_eq!(self.out, "", "{what}");
+        assert_eq!(self.err.lines().count(), 1, "{what}: {}", self.err);
+        let said = self.err.starts_with("Error: ") && self.err.contains(" is damaged: page ");
+        assert!(said, "{what}: {}", self.err);
+    }
+}
+
+const RUN: &str = r#"
+cd /tmp/damaged
+run() {
+  local name=$1 command=$2 status=0
+  shift 2
+  timeout "$SECONDS_EACH" berth-migrate "$@" "$name.db" >"$name.$command.out" 2>"$name.$command.err" ||
+    status=$?
+  echo "$status" >"$name.$command.code"
+}
+for file in *.db; do
+  run "${file%.db}" dump dump
+  run "${file%.db}" salvage dump --salvage
+  run "${file%.db}" inspect inspect
+done
+"#;
+
+#[test]
+fn a_damaged_file_is_an_error_or_read_correctly() {
+    let seed = seed();
+    let mut random = Rng::with_seed(seed);
+    let names = PODMANS.into_iter().chain(ODD);
+    let originals: Vec<_> = names.map(Original::new).collect();
+    let lab = Lab::start().unrecorded();
+    let directory = PathBuf::from(format!("/proc/{}/root/tmp/damaged", lab.init()));
+    let mut tally = BTreeMap::<_, usize>::new();
+    for batch in 0..FILES / BATCH {
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir(&directory).expect("there is room");
+        let cases: Vec<_> = (0..BATCH)
+            .map(|_| {
+                let large = random.u8(0..20) == 0;
+                let small = originals
+                    .iter()
+                    .filter(|original| original.bytes.len() < 1 << 20);
+                let small: Vec<_> = small.collect();
+                let any = &originals[random.usize(0..originals.len())];
+                let original = if large {
+                    any
+                } else {
+                    small[random.usize(0..small.len())]
+                };
+                (original, Damage::random(original, &mut random))
+            })
+            .collect();
+        for (number, (original, damage)) in cases.iter().enumerate() {
+            let file = directory.join(format!("{number}.db"));
+            fs::write(file, damage.apply(&original.bytes)).expect("there is room");
+        }
+        let run = lab.cmd("bash").args(["-euc", RUN]);
+        run.env("SECONDS_EACH", &SECONDS.to_string()).ok();
+        for (number, (original, damage)) in cases.iter().enumerate() {
+            let what = format!(
+                "seed {seed}, file {batch}/{number}: {} {damage:?}",
+                original.name
+            );
+            let found = judge(
+                &directory.join(format!("{number}.db")),
+                original,
+                damage,
+                &what,
+            );
+            *tally.entry(found).or_default() += 1;
+        }
+    }
+    eprintln!("{tally:?}");
+    assert_eq!(tally.values().sum::<usize>(), FILES);
+    // It would be no test if all were refused, or none.
+    assert!(tally.len() > 3, "{tally:?}");
+}
+
+/// Checks what was made of one file, and names it.
+#[track_caller]
+fn judge(file: &Path, original: &Original, damage: &Damage, what: &str) -> &'static str {
+    let [dumped, salvaged, inspected] =
+        ["dump", "salvage", "inspect"].map(|command| Ran::of(file, command));
+    let now = &original.contents[0];
+    match dumped.code.as_str() {
+        "0" => {
+            assert_eq!(dumped.err, "", "{what}");
+            let printed: Value = serde_json::from_str(&dumped.out).expect("it is JSON");
+            let bytes = fs::read(file).expect("it is there");
+            let content = match bytes.is_empty() {
+                true => Bucket::default(),
+                false => bolt::read(&bytes).expect("it was read"),
+            };
+            let content_json = serde_json::to_value(dump(&content)).expect("it is JSON");
+            assert!(
+                printed == content_json,
+                "{what}: printed is not what was read"
+            );
+            assert!(
+                ["0", "1"].contains(&inspected.code.as_str()),
+                "{what}: {}",
+                inspected.err
+            );
+            assert_eq!(salvaged.out, dumped.out, "{what}");
+            if bytes.is_empty() {
+                return "empty, as a new file";
+            }
+            let judged = bbolt::dump(file).unwrap_or_else(|err| panic!("{what}: bbolt: {err}"));
+            assert!(printed == judged, "{what}: bbolt reads something else");
+            if content == *now {
+                "read as it was"
+            } else if original.contents.contains(&content) {
+                "read as before the last commit"
+            } else {
+                let one = original
+                    .contents
+                    .iter()
+                    .any(|old| one_change(old, &content));
+                let byte = matches!(damage, Damage::Byte(..));
+                assert!(one && byte, "{what}: more has changed than what was hit");
+                "read, but for the byte"
+            }
+        }
+        _ => {
+            dumped.assert_refused(what);
+            inspected.assert_refused(what);
+            if salvaged.out.is_empty() {
+                salvaged.assert_refused(what);
+                return "refused, nothing to salvage";
+            }
+            assert_eq!(salvaged.code, "1", "{what}");
+            let _: Value = serde_json::from_str(&salvaged.out).expect("it is JSON");
+            let mut lines = salvaged.err.lines();
+            assert!(
+                lines.all(|line| line.starts_with("skipped: page ")),
+                "{what}: {}",
+                salvaged.err
+            );
+            assert_ne!(salvaged.err, "", "{what}");
+            "refused, and salvaged"
+        }
+    }
+}
+
+/// Returns whether one key, one value or one sequence tells two buckets apart.
+fn one_change(one: &Bucket, other: &Bucket) -> bool {
+    let differing = |one: &Bucket, other: &Bucket| -> Vec<(Vec<u8>, Item)> {
+        let items = one
+            .items
+            .iter()
+            .filter(|(key, item)| other.items.get(*key) != Some(item));
+        items
+            .map(|(key, item)| (key.clone(), item.clone()))
+            .collect()
+    };
+    let gone = differing(one, other);
+    let come = differing(other, one);
+    match (
+        one.sequence == other.sequence,
+        gone.as_slice(),
+        come.as_slice(),
+    ) {
+        (false, [], []) => true,
+        (true, [(key, old)], [(other, new)]) if key == other => match (old, new) {
+            (Item::Bucket(old), Item::Bucket(new)) => one_change(old, new),
+            _ => true,
+        },
+        (true, [(_, old)], [(_, new)]) => old == new,
+        _ => false,
+    }
+}
