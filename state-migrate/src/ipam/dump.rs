@@ -24,6 +24,7 @@ use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde::{Serialize, Serializer};
+use serde_json::json;
 
 use super::key::{IDS, Key, LAST_IP};
 use crate::bolt::{Bucket, Item};
@@ -136,11 +137,18 @@ fn sequence(bucket: &Bucket) -> Vec<(String, Dump)> {
 
 /// The addresses of a container, if they are written just as Go writes them.
 fn addresses(value: &[u8]) -> Dump {
-    let list = serde_json::from_slice::<Vec<String>>(value);
-    let list = list
-        .ok()
-        .filter(|list| serde_json::to_vec(list).is_ok_and(|again| again == value));
+    let list = serde_json::from_slice::<Vec<String>>(value).ok();
+    let list = list.filter(|list| as_go_writes(list).as_bytes() == value);
     list.map_or_else(|| Dump::Text(text(value)), Dump::List)
+}
+
+/// Go escapes what HTML and JavaScript take for something else (`encoding/json`).
+fn as_go_writes(list: &[String]) -> String {
+    ['<', '>', '&', '\u{2028}', '\u{2029}']
+        .into_iter()
+        .fold(json!(list).to_string(), |text, character| {
+            text.replace(character, &format!("\\u{:04x}", u32::from(character)))
+        })
 }
 
 fn cursor(value: &[u8]) -> Dump {
@@ -167,8 +175,6 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn of(items: &[(&[u8], Item)]) -> Item {
@@ -205,6 +211,8 @@ mod tests {
             (b"go", value(br#"["10.0.0.2"]"#)),
             (b"spaced", value(br#"[ "10.0.0.2" ]"#)),
             (b"null", value(b"null")),
+            (b"html", value(br#"["10.2.0&77"]"#)),
+            (b"html in go", value(br#"["10.2.0\u002677"]"#)),
         ]);
         let network = of(&[(b"10.0.0.0/24", subnet), (b"ids", ids), (b"k", value(b"v"))]);
         let mut other = of(&[(b"ids", value(b"no bucket"))]);
@@ -219,7 +227,9 @@ mod tests {
                 "n": {
                     "ids": {
                         "go": ["10.0.0.2"],
-                        "spaced": r#"[ "10.0.0.2" ]"#,
+                        "html": "[\"10.2.0&77\"]",
+                    "html in go": ["10.2.0&77"],
+                    "spaced": r#"[ "10.0.0.2" ]"#,
                         "null": "null",
                     },
                     "subnets": {"10.0.0.0/24": {
