@@ -13,8 +13,17 @@ pub const SEED_VARIABLE: &str = "BERTH_SEED";
 /// If the variable is no number.
 #[track_caller]
 pub fn seed() -> u64 {
+    seed_or(now())
+}
+
+/// Returns the seed of `BERTH_SEED`, else this one, and says which on standard error.
+///
+/// # Panics
+/// If the variable is no number.
+#[track_caller]
+pub fn seed_or(usual: u64) -> u64 {
     let seed = env::var(SEED_VARIABLE).map_or_else(
-        |_| now(),
+        |_| usual,
         |text| {
             text.parse()
                 .unwrap_or_else(|err| panic!("{SEED_VARIABLE} is `{text}`: {err}"))
