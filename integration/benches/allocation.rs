@@ -19,10 +19,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use berth::allocator::{Request, choose};
-use berth::lease::{Kind, NetworkId};
-use berth::options::Order;
-use berth::pool::Pool;
+use berth::rules::allocator::{Request, choose};
+use berth::rules::lease::{Kind, NetworkId};
+use berth::rules::options::Order;
+use berth::rules::pool::Pool;
 use berth::store::{LockFile, Store};
 use fixture::{at, pool, tenant};
 
@@ -135,7 +135,7 @@ fn in_process(count: u32) -> (Duration, Duration) {
         assert_eq!(choice, [(address(count), Kind::Dynamic)]);
         let start = Instant::now();
         let mut transaction = store.begin();
-        let generation = leased.holdings[0].generation;
+        let generation = leased.leased[0].generation;
         transaction
             .release(&leased.tenancy, address(count), generation, None)
             .unwrap();

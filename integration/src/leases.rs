@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use berth::lease::{Hold, Phase, Tenant};
+use berth::rules::lease::{Phase, Reservation, Tenant};
 use serde::Deserialize;
 
 use crate::{Lab, Network};
@@ -42,7 +42,7 @@ pub struct HeldAddress {
     /// The address.
     pub address: IpAddr,
     /// Why, and until when.
-    pub hold: Hold,
+    pub hold: Reservation,
 }
 
 impl Lab {
@@ -65,7 +65,7 @@ impl Leases {
     pub fn of(&self, network: &Network) -> Vec<String> {
         let own = |tenant: &&Tenant| tenant.tenancy.network_id.as_str() == network.id;
         let line = |tenant: &Tenant| {
-            let addresses: Vec<_> = tenant.holdings.iter().map(|held| held.address).collect();
+            let addresses: Vec<_> = tenant.leased.iter().map(|held| held.address).collect();
             let phase = match tenant.phase {
                 Phase::Offered => "offered",
                 Phase::Bound => "bound",

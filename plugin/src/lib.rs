@@ -3,27 +3,17 @@
 //! The library behind all of berth's front ends. `ARCHITECTURE.md` tells how
 //! data flows and which crash leaves what; the names used there are used here.
 
-pub mod allocator;
-pub mod collect;
-pub mod containers_conf;
 pub mod delegate;
-pub mod doctor;
-pub mod evidence;
 pub mod frontend;
-pub mod host;
-pub mod lease;
 pub mod lifecycle;
 pub mod logging;
 mod netlink;
-pub mod network_config;
-pub mod options;
 pub mod podman;
-pub mod pool;
 pub mod protocol;
-pub mod rebuild;
-pub mod reclaim;
+pub mod rules;
+pub mod sight;
 pub mod store;
-pub mod survey;
+pub mod upkeep;
 
 /// Returns an error and its causes as one line, joined with `: `.
 pub fn chain(error: &dyn std::error::Error) -> String {

@@ -8,17 +8,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use berth::lease::{Kind, NetworkId, Tenant};
+use berth::rules::lease::{Kind, NetworkId, Tenant};
 use berth::store::{LockFile, Store, StoreError};
 use fixture::{BOOT, at, hold, ip, pool, tenant, with_store};
 
 /// Everything a store tells of itself.
-type Contents = (Vec<Tenant>, Vec<(std::net::IpAddr, berth::lease::Hold)>);
+type Contents = (
+    Vec<Tenant>,
+    Vec<(std::net::IpAddr, berth::rules::lease::Reservation)>,
+);
 
 fn contents(store: &Store<'_>) -> Result<Contents, StoreError> {
     let transaction = store.begin();
     let tenants = transaction.all_tenants()?;
-    let holds = transaction.holds(&NetworkId::from("web"))?;
+    let holds = transaction.reservations(&NetworkId::from("web"))?;
     Ok((tenants, holds))
 }
 
@@ -40,7 +43,7 @@ fn populate(dir: &Path) -> Contents {
                     .unwrap();
                 if id % 3 == 0 {
                     let hold = hold(&format!("{id:064}"), Kind::Dynamic, now, 1_000_000);
-                    let generation = tenant.holdings[0].generation;
+                    let generation = tenant.leased[0].generation;
                     transaction
                         .release(&tenant.tenancy, address, generation, Some(hold))
                         .unwrap();

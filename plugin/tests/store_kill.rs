@@ -14,8 +14,8 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use berth::allocator::Shelf;
-use berth::lease::{Kind, NetworkId};
+use berth::rules::allocator::Shelf;
+use berth::rules::lease::{Kind, NetworkId};
 use berth::store::Store;
 use fixture::{at, hold, pool, tenant, with_store};
 
@@ -50,7 +50,7 @@ fn turn(store: &Store<'_>, number: u64) -> [IpAddr; 2] {
     transaction.lease_to(tenant, &wanted).unwrap();
     if let Some(old) = number.checked_sub(2) {
         let tenancy = fixture::tenancy("web", &format!("{old:064}"));
-        for holding in transaction.tenant(&tenancy).unwrap().unwrap().holdings {
+        for holding in transaction.tenant(&tenancy).unwrap().unwrap().leased {
             let hold = hold(&format!("{old:064}"), holding.kind, now, 500);
             let released =
                 transaction.release(&tenancy, holding.address, holding.generation, Some(hold));
@@ -62,8 +62,8 @@ fn turn(store: &Store<'_>, number: u64) -> [IpAddr; 2] {
 }
 
 fn first_after(address: IpAddr) -> IpAddr {
-    let number = berth::pool::number(address) + 1;
-    berth::pool::Family::of(address).address(number)
+    let number = berth::rules::pool::number(address) + 1;
+    berth::rules::pool::Family::of(address).address(number)
 }
 
 /// Reads the child's acknowledgement of a turn.
@@ -87,7 +87,7 @@ fn last_turn(store: &Store<'_>) -> Option<(u64, BTreeMap<u64, Vec<IpAddr>>)> {
         .iter()
         .map(|tenant| {
             let number = tenant.tenancy.container_id.as_str().parse().unwrap();
-            let addresses = tenant.holdings.iter().map(|holding| holding.address);
+            let addresses = tenant.leased.iter().map(|holding| holding.address);
             (number, addresses.collect())
         })
         .collect();

@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use berth::allocator::Shelf;
-use berth::lease::{Hold, Holding, Kind, Moment, NetworkId, Phase, Tenancy, Tenant};
-use berth::pool::{Family, Pool, last_address, number};
+use berth::rules::allocator::Shelf;
+use berth::rules::lease::{
+    Kind, LeasedAddress, Moment, NetworkId, Phase, Reservation, Tenancy, Tenant,
+};
+use berth::rules::pool::{Family, Pool, last_address, number};
 use berth::store::{LockFile, Store, StoreError, Transaction};
 use fixture::{at, hold, ip, pool, tenancy, tenant};
 use proptest::prelude::*;
@@ -105,8 +107,8 @@ fn name_of(container: &str) -> &'static str {
     }
 }
 
-fn held(container: &str, kind: Kind, now: Moment, lasts_ms: u64) -> Hold {
-    Hold {
+fn held(container: &str, kind: Kind, now: Moment, lasts_ms: u64) -> Reservation {
+    Reservation {
         container_name: name_of(container).into(),
         ..hold(container, kind, now, lasts_ms)
     }
@@ -116,7 +118,7 @@ fn held(container: &str, kind: Kind, now: Moment, lasts_ms: u64) -> Hold {
 struct Model {
     leases: BTreeMap<(String, IpAddr), (Tenancy, u64, Kind)>,
     tenants: BTreeMap<Tenancy, Tenant>,
-    holds: BTreeMap<(String, IpAddr), Hold>,
+    holds: BTreeMap<(String, IpAddr), Reservation>,
     pools: BTreeMap<String, Vec<Pool>>,
     cursors: BTreeMap<(String, IpAddr), IpAddr>,
     generation: u64,
@@ -151,14 +153,14 @@ impl Model {
         self.leases
             .retain(|_, (holder, ..)| *holder != tenant.tenancy);
         self.tenants.remove(&tenant.tenancy);
-        tenant.holdings.clear();
+        tenant.leased.clear();
         for (address, kind) in wanted.iter().copied() {
             self.generation += 1;
             let key = (network.clone(), address);
             self.holds.remove(&key);
             let lease = (tenant.tenancy.clone(), self.generation, kind);
             self.leases.insert(key, lease);
-            tenant.holdings.push(Holding {
+            tenant.leased.push(LeasedAddress {
                 address,
                 generation: self.generation,
                 kind,
@@ -175,7 +177,7 @@ impl Model {
         tenancy: &Tenancy,
         address: IpAddr,
         generation: u64,
-        hold: Option<Hold>,
+        hold: Option<Reservation>,
     ) -> bool {
         let key = (tenancy.network_id.0.clone(), address);
         let matches = self
@@ -187,8 +189,8 @@ impl Model {
         }
         self.leases.remove(&key);
         let tenant = self.tenants.get_mut(tenancy).unwrap();
-        tenant.holdings.retain(|holding| holding.address != address);
-        if tenant.holdings.is_empty() {
+        tenant.leased.retain(|holding| holding.address != address);
+        if tenant.leased.is_empty() {
             self.tenants.remove(tenancy);
         }
         if let Some(hold) = hold.filter(|hold| hold.until.boot_ms > hold.released.boot_ms) {
@@ -231,7 +233,7 @@ impl Model {
     }
 
     fn held_for(&self, network: &str, pool: &Pool, id: &str, name: &str) -> Option<IpAddr> {
-        let latest = |matches: &dyn Fn(&Hold) -> bool| {
+        let latest = |matches: &dyn Fn(&Reservation) -> bool| {
             let here = self.holds.iter().filter(|((owner, address), hold)| {
                 owner == network && pool.covers(*address) && matches(hold)
             });
@@ -246,7 +248,7 @@ impl Model {
             .map(|((_, address), _)| *address)
         };
         latest(&|hold| hold.container_id.as_str() == id).or_else(|| {
-            let named = |hold: &Hold| hold.container_name.as_str() == name;
+            let named = |hold: &Reservation| hold.container_name.as_str() == name;
             (!name.is_empty()).then(|| latest(&named)).flatten()
         })
     }
@@ -323,7 +325,7 @@ fn apply(
             changed.phase = Phase::Bound;
             changed.renewed = *now;
             if *stale {
-                changed.holdings[0].generation += 1;
+                changed.leased[0].generation += 1;
             }
             let result = transaction.update(&changed);
             assert_eq!(
@@ -344,11 +346,11 @@ fn apply(
             let who = container(*who);
             let tenancy = tenancy(network, &who);
             // Mostly one it holds.
-            let holdings = model
+            let leased = model
                 .tenants
                 .get(&tenancy)
-                .map_or(&[][..], |tenant| &tenant.holdings);
-            let (address, generation, kind) = holdings
+                .map_or(&[][..], |tenant| &tenant.leased);
+            let (address, generation, kind) = leased
                 .get(choice % 3)
                 .map_or((address(*choice), 1, Kind::Dynamic), |holding| {
                     (holding.address, holding.generation, holding.kind)
@@ -403,7 +405,7 @@ fn compare(transaction: &Transaction<'_>, model: &Model) {
             .filter(|((owner, _), _)| owner == network)
             .map(|((_, address), hold)| (*address, hold.clone()))
             .collect();
-        assert_eq!(transaction.holds(&id).unwrap(), holds);
+        assert_eq!(transaction.reservations(&id).unwrap(), holds);
         let shelf = transaction.shelf(&id);
         for choice in 0..64 {
             let address = address(choice);
@@ -411,7 +413,7 @@ fn compare(transaction: &Transaction<'_>, model: &Model) {
             let lease = shelf.lease(address).unwrap();
             let lease = lease.map(|lease| (lease.tenancy, lease.generation, lease.kind));
             assert_eq!(lease.as_ref(), model.leases.get(&key));
-            let hold = transaction.hold(&id, address).unwrap();
+            let hold = transaction.reservation(&id, address).unwrap();
             assert_eq!(hold.as_ref(), model.holds.get(&key));
         }
         for pool in model.pools.get(network).into_iter().flatten() {
@@ -452,7 +454,7 @@ fn compare(transaction: &Transaction<'_>, model: &Model) {
 fn drain(store: &Store<'_>, model: &mut Model, now: Moment) {
     let mut transaction = store.begin();
     for tenant in transaction.all_tenants().unwrap() {
-        for holding in &tenant.holdings {
+        for holding in &tenant.leased {
             let hold = held("c0", holding.kind, now, 50);
             let released = transaction.release(
                 &tenant.tenancy,

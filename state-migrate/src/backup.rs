@@ -6,8 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
-use berth::network_config::take_over;
 use berth::protocol::Network;
+use berth::rules::network_config::take_over;
 
 use crate::network_file::{NetworkFile, NetworkFileError, Staged, remove};
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
-use berth::pool::normalise;
+use berth::rules::pool::normalise;
 use ipnetwork::IpNetwork;
 use serde::Serialize;
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use berth::pool::normalise;
+use berth::rules::pool::normalise;
 use ipnetwork::IpNetwork;
 
 use crate::evidence::Evidence;

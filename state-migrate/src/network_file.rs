@@ -11,8 +11,8 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use berth::network_config::is_valid_name;
 use berth::protocol::Network;
+use berth::rules::network_config::is_valid_name;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::ser::PrettyFormatter;
 use serde_json::value::RawValue;
@@ -359,7 +359,7 @@ fn text(fields: &Fields) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use berth::network_config::{hand_back, take_over};
+    use berth::rules::network_config::{hand_back, take_over};
 
     use super::*;
 

@@ -7,10 +7,10 @@ use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::Path;
 
-use berth::containers_conf::{ContainersConf, Environment};
 use berth::podman::Podman;
-use berth::pool::normalise;
+use berth::podman::{ContainersConf, Environment};
 use berth::protocol::Network;
+use berth::rules::pool::normalise;
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 
@@ -92,7 +92,7 @@ impl Networks {
         if self.all.contains_key(&self.default) {
             return;
         }
-        match berth::host::default_network(conf) {
+        match berth::podman::default_network(conf) {
             Ok(network) => drop(self.all.insert(network.name.clone(), network)),
             Err(error) => self.doubt = Some(berth::chain(&error)),
         }

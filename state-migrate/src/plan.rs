@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
-use berth::pool::normalise;
+use berth::rules::pool::normalise;
 use serde::Serialize;
 
 pub use apply::apply;

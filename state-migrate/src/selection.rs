@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use berth::containers_conf::ContainersConf;
-use berth::host::{self, HostError};
+use berth::podman::ContainersConf;
+use berth::podman::{self, HostError};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -52,7 +52,7 @@ pub fn all(directory: &Path, conf: &ContainersConf) -> Result<Vec<NetworkFile>, 
         .iter()
         .all(|file| file.network.name != conf.default_network)
     {
-        let mut network = host::default_network(conf)?;
+        let mut network = podman::default_network(conf)?;
         let now = humantime::format_rfc3339_nanos(SystemTime::now()).to_string();
         network
             .rest

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use berth::evidence::ProcessFact;
-use berth::reclaim::START_GRACE;
+use berth::rules::verdict::START_GRACE;
+use berth::sight::ProcessFact;
 
 use crate::evidence::{Evidence, Holder, Inhabitant, State, Word};
 use crate::ipam::claim::Claim;
@@ -288,7 +288,7 @@ pub fn short(container: &str) -> &str {
 }
 
 /// How long after a first look a second one is taken.
-pub const SECOND_LOOK: Duration = berth::reclaim::STARTER_GRACE;
+pub const SECOND_LOOK: Duration = berth::rules::verdict::STARTER_GRACE;
 
 #[cfg(test)]
 mod tests;

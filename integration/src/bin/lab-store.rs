@@ -17,8 +17,8 @@ use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use berth::evidence::{self, Evidence};
 use berth::podman::{Podman, enter_if_needed};
+use berth::sight::{self, Evidence};
 use berth::store::{LockFile, STORE, Store};
 use serde_json::{Value, json};
 
@@ -115,11 +115,11 @@ fn read(networks: &[String]) -> Result<Value, Failure> {
     }
     let mut lock = LockFile::open(directory)?;
     let guard = lock.acquire(Duration::from_secs(10), "lab-store")?;
-    let store = Store::open(directory, guard, &evidence::boot_id()?, evidence::now()?)?;
+    let store = Store::open(directory, guard, &sight::boot_id()?, sight::now()?)?;
     let transaction = store.begin();
     let mut holds = Vec::new();
     for network in networks {
-        for (address, hold) in transaction.holds(&network.as_str().into())? {
+        for (address, hold) in transaction.reservations(&network.as_str().into())? {
             holds.push(json!({"network": network, "address": address, "hold": hold}));
         }
     }
@@ -137,7 +137,7 @@ fn read(networks: &[String]) -> Result<Value, Failure> {
 /// Returns the addresses that are in use, as they are looked for when the TTL of a
 /// lease has run out.
 fn seen() -> Result<Vec<IpAddr>, Failure> {
-    let evidence = Evidence::gather(&[], &evidence::boot_id()?, evidence::now()?);
-    let held = evidence::on_this_host(&evidence)?;
+    let evidence = Evidence::gather(&[], &sight::boot_id()?, sight::now()?);
+    let held = sight::on_this_host(&evidence)?;
     Ok(held.into_keys().collect())
 }

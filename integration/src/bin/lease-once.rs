@@ -10,11 +10,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use berth::allocator::{Request, choose};
-use berth::evidence;
-use berth::lease::{Delegation, Moment, Namespace, NetworkId, Phase, Tenancy, Tenant};
-use berth::options::{Options, pools};
 use berth::protocol::PluginExec;
+use berth::rules::allocator::{Request, choose};
+use berth::rules::lease::{Delegation, Moment, Namespace, NetworkId, Phase, Tenancy, Tenant};
+use berth::rules::options::{Options, pools};
+use berth::sight;
 use berth::store::{LockFile, Store, Transaction};
 
 type Failure = Box<dyn std::error::Error>;
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
 /// Does it all and returns what to print. The store is closed then.
 fn run(verb: &str, dir: &Path) -> Result<String, Failure> {
     let request: PluginExec = serde_json::from_reader(stdin())?;
-    let (boot_id, now) = (evidence::boot_id()?, evidence::now()?);
+    let (boot_id, now) = (sight::boot_id()?, sight::now()?);
     let mut lock = LockFile::open(dir)?;
     let guard = lock.acquire(Duration::from_secs(30), verb)?;
     let store = Store::open(dir, guard, &boot_id, now)?;
@@ -52,7 +52,7 @@ fn run(verb: &str, dir: &Path) -> Result<String, Failure> {
     };
     transaction.commit(now)?;
     drop(store);
-    let texts = tenant.holdings.iter().map(|held| held.address.to_string());
+    let texts = tenant.leased.iter().map(|held| held.address.to_string());
     Ok(texts.collect::<Vec<_>>().join(" "))
 }
 
@@ -71,13 +71,13 @@ fn add(
         network_name: request.network.name.as_str().into(),
         container_name: request.container_name.as_str().into(),
         phase: Phase::Offered,
-        holdings: Vec::new(),
+        leased: Vec::new(),
         namespace: Namespace {
             path: "/run/netns/none".into(),
             device: 0,
             inode: 0,
         },
-        pid_namespace: evidence::pid_namespace()?,
+        pid_namespace: sight::pid_namespace()?,
         starter: None,
         boot_id,
         created: now,
@@ -109,7 +109,7 @@ fn del(transaction: &mut Transaction<'_>, request: &PluginExec) -> Result<Tenant
     let tenancy = Tenancy::from(request);
     let tenant = transaction.tenant(&tenancy)?;
     let tenant = tenant.ok_or("the container has no lease")?;
-    for holding in &tenant.holdings {
+    for holding in &tenant.leased {
         transaction.release(&tenancy, holding.address, holding.generation, None)?;
     }
     Ok(tenant)

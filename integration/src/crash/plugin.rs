@@ -222,7 +222,7 @@ impl PluginScene {
         let tenant = own.unwrap_or_else(|| panic!("the bystander has no lease"));
         json!({
             "tenancy": tenant.tenancy,
-            "holdings": tenant.holdings,
+            "leased": tenant.leased,
             "namespace": tenant.namespace,
             "created": tenant.created,
         })

@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::evidence;
+use crate::sight;
 
 /// How long aardvark-dns may take to end; it takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -46,8 +46,8 @@ pub fn end_stray(run_directory: &Path) {
 fn stray(directory: &Path) -> Option<i32> {
     const PID: &str = "aardvark.pid";
     let pid = fs::read_to_string(directory.join(PID)).ok()?;
-    let server = evidence::process(pid.trim().parse().ok()?)?;
-    let own = evidence::process(i32::try_from(std::process::id()).ok()?)?;
+    let server = sight::process(pid.trim().parse().ok()?)?;
+    let own = sight::process(i32::try_from(std::process::id()).ok()?)?;
     let is_elsewhere = server.name.starts_with("aardvark") && server.namespace? != own.namespace?;
     let mut files = fs::read_dir(directory).ok()?;
     let is_idle = !files.any(|file| file.is_ok_and(|file| file.file_name() != PID));

@@ -3,7 +3,6 @@
 //! netavark makes and removes the interface, the firewall rules and the DNS
 //! entry; this module only calls it. It never changes a lease.
 
-mod caller;
 mod dns;
 mod orphan;
 mod request;
@@ -23,13 +22,12 @@ use serde_json::Value;
 use thiserror::Error;
 use wait_timeout::ChildExt;
 
-pub use caller::{Caller, NETAVARK_VARIABLE, caller, uncalled, with_netavark};
 pub use dns::end_stray;
 pub use orphan::await_orphans;
 pub use request::{Plan, SeveralPerSubnet};
 pub use standin::{StandIn, StandInError};
 
-use crate::lease::Delegation;
+use crate::rules::lease::Delegation;
 
 /// How long netavark may take. It needs some 30 ms for a setup and 90 ms for a
 /// teardown; Podman holds its network lock meanwhile, so there must be an end.
@@ -38,15 +36,6 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Failure of the plumbing.
 #[derive(Debug, Error)]
 pub enum DelegateError {
-    /// There is no netavark.
-    #[error(
-        "found no netavark in {}; install it, or name it in the environment variable {NETAVARK_VARIABLE}",
-        list(directories)
-    )]
-    NotFound {
-        /// Where it was looked for.
-        directories: Vec<PathBuf>,
-    },
     /// It could not be started, spoken to or waited for.
     #[error("failed to run {}", netavark.display())]
     Run {
@@ -327,14 +316,6 @@ fn version(netavark: &Path) -> Result<SeveralPerSubnet, DelegateError> {
             answer: text.chars().take(200).collect(),
         }),
     }
-}
-
-fn list(directories: &[PathBuf]) -> String {
-    let texts: Vec<String> = directories
-        .iter()
-        .map(|dir| dir.display().to_string())
-        .collect();
-    texts.join(", ")
 }
 
 #[cfg(test)]

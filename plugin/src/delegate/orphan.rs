@@ -14,8 +14,8 @@ use nix::errno::Errno;
 use nix::sys::signal::killpg;
 use nix::unistd::Pid;
 
-use crate::evidence::{self, NamespaceKey, ProcessFact};
-use crate::lease::Delegation;
+use crate::rules::lease::Delegation;
+use crate::sight::{self, NamespaceKey, ProcessFact};
 
 /// How long they may take. It is milliseconds, unless the machine hardly runs.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -26,10 +26,10 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// Waits until nothing is at work that a killed berth has left. The caller has the
 /// store's lock, so that no living berth runs a netavark with these directories.
 pub fn await_orphans(delegation: &Delegation) {
-    let own = evidence::own_namespace().ok();
+    let own = sight::own_namespace().ok();
     await_end("a netavark whose berth was killed", || {
         let is_one = |fact: &ProcessFact| is_orphan(fact, &delegation.config, own);
-        !evidence::processes().iter().any(is_one)
+        !sight::processes().iter().any(is_one)
     });
 }
 
@@ -74,7 +74,7 @@ fn is_orphan(fact: &ProcessFact, config: &Path, own: Option<NamespaceKey>) -> bo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lease::Process;
+    use crate::rules::lease::Process;
 
     fn fact(name: &str, arguments: &str, namespace: NamespaceKey) -> ProcessFact {
         ProcessFact {

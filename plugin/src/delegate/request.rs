@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
 
-use crate::options::{Plumbing, passed_on};
-use crate::pool::normalise;
 use crate::protocol::{PluginExec, Subnet};
+use crate::rules::options::{Plumbing, passed_on};
+use crate::rules::pool::normalise;
 
 /// How a netavark takes several addresses of one subnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,5 @@
 //! The front ends: each turns what its caller says into calls of the library,
 //! and the result into what its caller expects. They decide nothing.
 
-pub mod create;
 pub mod operator;
 pub mod plugin;

@@ -14,11 +14,11 @@ use serde::Serialize;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use thiserror::Error;
 
-use super::create;
-use crate::collect;
-use crate::delegate::{self, Caller, DelegateError};
+use crate::lifecycle::create;
 use crate::lifecycle::{self, LifecycleError};
+use crate::podman::{self, Caller, PodmanError};
 use crate::protocol::{Info, PluginExec, error_envelope};
+use crate::upkeep::collect;
 
 /// Failure of a verb.
 #[derive(Debug, Error)]
@@ -53,7 +53,7 @@ pub enum PluginError {
     Create(#[from] create::Error),
     /// netavark cannot be found.
     #[error(transparent)]
-    Delegate(#[from] DelegateError),
+    Podman(#[from] PodmanError),
     /// The work itself failed.
     #[error(transparent)]
     Lifecycle(#[from] LifecycleError),
@@ -88,7 +88,7 @@ pub fn create() -> Result<(), PluginError> {
 pub fn setup(netns: &Path) -> Result<(), PluginError> {
     let exec = request("setup")?;
     hold_back_signals()?;
-    let caller = delegate::caller()?;
+    let caller = podman::caller()?;
     let done = lifecycle::setup(&exec, netns, &caller)?;
     if let Err(error) = answer(&done.status) {
         let undone = lifecycle::teardown(&exec, netns, &caller);
@@ -122,7 +122,7 @@ fn start_collection(caller: &Caller) {
 pub fn teardown(netns: &Path) -> Result<(), PluginError> {
     let exec = request("teardown")?;
     hold_back_signals()?;
-    Ok(lifecycle::teardown(&exec, netns, &delegate::caller()?)?)
+    Ok(lifecycle::teardown(&exec, netns, &podman::caller()?)?)
 }
 
 /// Prints an error the way netavark and Podman expect it.

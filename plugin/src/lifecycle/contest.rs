@@ -14,10 +14,11 @@ use ipnetwork::IpNetwork;
 use thiserror::Error;
 
 use super::Context;
-use crate::evidence::{self, Evidence};
-use crate::lease::{ContainerId, ContainerName, Tenant};
-use crate::pool::{Pool, number};
-use crate::reclaim::{self, ReclaimError, STARTER_GRACE, Sign, Verdict};
+use crate::lifecycle::reclaim::{self, ReclaimError};
+use crate::rules::lease::{ContainerId, ContainerName, Tenant};
+use crate::rules::pool::{Pool, number};
+use crate::rules::verdict::{STARTER_GRACE, Sign, Verdict};
+use crate::sight::{self, Evidence};
 use crate::store::{Store, StoreError};
 
 /// What a container asks for is held by others who do not give way.
@@ -111,7 +112,7 @@ impl Census {
     fn take(pool: &Pool, tenants: &[Tenant], held: usize) -> Self {
         let count = |tenant: &Tenant| {
             tenant
-                .holdings
+                .leased
                 .iter()
                 .filter(|holding| pool.offers(holding.address))
                 .count()
@@ -128,8 +129,8 @@ impl Census {
             .filter(|(_, count, _)| *count > 0)
             .collect();
         largest.sort_by_key(|(_, count, created)| (Reverse(*count), *created));
-        let subnet =
-            number(crate::pool::last_address(pool.subnet())) - number(pool.subnet().network());
+        let subnet = number(crate::rules::pool::last_address(pool.subnet()))
+            - number(pool.subnet().network());
         Self {
             leased: largest.iter().map(|(_, count, _)| count).sum(),
             held,
@@ -222,7 +223,7 @@ pub(super) fn for_pool(
     context: &Context<'_>,
 ) -> Result<(), ContestError> {
     let census = Census::take(pool, &tenants, held);
-    let offered = |tenant: &Tenant| tenant.holdings.iter().any(|held| pool.offers(held.address));
+    let offered = |tenant: &Tenant| tenant.leased.iter().any(|held| pool.offers(held.address));
     let candidates = tenants.into_iter().filter(offered).collect();
     match remove_one_dead(store, candidates, context)? {
         None => Ok(()),
@@ -285,14 +286,14 @@ fn dead_twice(earlier: &[Verdict], later: &[Verdict]) -> Option<usize> {
 
 /// Judges tenants by evidence taken now, after they were read from the store.
 fn judge_all(tenants: &[Tenant], context: &Context<'_>) -> Vec<Verdict> {
-    let at = evidence::now().unwrap_or(context.now);
+    let at = sight::now().unwrap_or(context.now);
     reclaim::judge_all(tenants, &Evidence::gather(tenants, &context.boot_id, at))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reclaim::Cause;
+    use crate::rules::verdict::Cause;
 
     #[test]
     fn a_hasty_death_counts_only_if_it_is_seen_twice() {

@@ -7,17 +7,17 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::contest::Contest;
-use crate::containers_conf::ConfError;
 use crate::delegate::DelegateError;
-use crate::evidence::ClockError;
-use crate::host::HostError;
-use crate::lease::NetworkName;
-use crate::options::OptionsError;
+use crate::lifecycle::adopt::AdoptError;
+use crate::lifecycle::reclaim::ReclaimError;
+use crate::podman::ConfError;
+use crate::podman::HostError;
 use crate::podman::PodmanError;
-use crate::pool::{PoolError, Unleasable};
-use crate::reclaim::ReclaimError;
+use crate::rules::lease::NetworkName;
+use crate::rules::options::OptionsError;
+use crate::rules::pool::{PoolError, Unleasable};
+use crate::sight::ClockError;
 use crate::store::StoreError;
-use crate::survey::AdoptError;
 
 /// Failure of a setup or teardown.
 #[derive(Debug, Error)]

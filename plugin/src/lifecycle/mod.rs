@@ -4,8 +4,11 @@
 //! Front ends parse and print; this is what they all do in between. The steps
 //! and what a kill at each of them leaves are in `ARCHITECTURE.md`.
 
+pub mod adopt;
 mod contest;
+pub mod create;
 mod error;
+pub mod reclaim;
 mod recover;
 mod setup;
 mod teardown;
@@ -18,10 +21,10 @@ pub use recover::network_config_dir;
 pub use setup::{Done, setup};
 pub use teardown::teardown;
 
-use crate::delegate::Caller;
-use crate::evidence::{self, ClockError};
-use crate::lease::{Moment, Tenancy};
+use crate::podman::Caller;
 use crate::protocol::PluginExec;
+use crate::rules::lease::{Moment, Tenancy};
+use crate::sight::{self, ClockError};
 
 /// How long a command waits for another one to let go of the store. Podman
 /// serialises its own calls, so only an operator's command can be in the way.
@@ -41,8 +44,8 @@ struct Context<'a> {
 impl<'a> Context<'a> {
     fn of(caller: &'a Caller) -> Result<Self, ClockError> {
         Ok(Self {
-            boot_id: evidence::boot_id()?,
-            now: evidence::now()?,
+            boot_id: sight::boot_id()?,
+            now: sight::now()?,
             netavark: &caller.netavark,
         })
     }

@@ -6,15 +6,16 @@
 use std::path::{Path, PathBuf};
 
 use super::{Context, LifecycleError};
-use crate::containers_conf::{ContainersConf, Environment};
-use crate::delegate::Caller;
-use crate::evidence::{self, Link, PathFact};
-use crate::host;
-use crate::lease::Tenancy;
-use crate::options::Plumbing;
+use crate::lifecycle::adopt::{AdoptError, adopt};
+use crate::podman;
+use crate::podman::Caller;
+use crate::podman::{ContainersConf, Environment};
 use crate::protocol::{Network, PluginExec};
+use crate::rules::lease::Tenancy;
+use crate::rules::options::Plumbing;
+use crate::sight::survey::{Place, Survey, SurveyError};
+use crate::sight::{self, Link, PathFact};
 use crate::store::Store;
-use crate::survey::{self, AdoptError, Place, Survey, SurveyError};
 
 /// Adopts what live namespaces hold, unless that was done in the life of this
 /// store and boot, and for this network. On return it is durable.
@@ -42,11 +43,11 @@ pub(super) fn recover(
     let survey = Survey::take(&place, &tenants, &context.boot_id, context.now);
     let mut survey = survey.map_err(AdoptError::from)?;
     // Whose namespace this is, we are told.
-    if let PathFact::There(key) = evidence::examine(netns) {
+    if let PathFact::There(key) = sight::examine(netns) {
         let container = exec.container_id.as_str().into();
         survey.containers.insert(key, container);
     }
-    survey::adopt(store, &survey, &caller.delegation, context.now)?;
+    adopt(store, &survey, &caller.delegation, context.now)?;
     Ok(())
 }
 
@@ -57,7 +58,7 @@ fn is_unknown_in_use(store: &Store<'_>, exec: &PluginExec) -> Result<bool, Lifec
     if store.begin().networks()?.contains(&id) {
         return Ok(false);
     }
-    let links = evidence::links().map_err(|error| AdoptError::from(SurveyError::Links(error)))?;
+    let links = sight::links().map_err(|error| AdoptError::from(SurveyError::Links(error)))?;
     Ok(may_be_in_use(&exec.network, &links))
 }
 
@@ -84,10 +85,10 @@ fn may_be_in_use(network: &Network, links: &[Link]) -> bool {
 pub fn network_config_dir() -> Result<PathBuf, LifecycleError> {
     let environment = Environment::of_this_process();
     let conf = ContainersConf::load(&environment)?;
-    Ok(host::network_config_dir(
+    Ok(podman::network_config_dir(
         &environment,
         &conf,
-        &host::callers(),
+        &podman::callers(),
     )?)
 }
 

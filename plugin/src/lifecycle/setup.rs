@@ -7,17 +7,18 @@ use serde_json::Value;
 use super::contest::{self, ContestError};
 use super::recover::recover;
 use super::{Context, LOCK_PATIENCE, LifecycleError, introduction};
-use crate::allocator::{self, Refusal, Request};
-use crate::collect;
-use crate::delegate::{self, Caller, Plan};
-use crate::evidence::{self, PathFact};
-use crate::lease::{Kind, Namespace, Phase, Tenancy, Tenant};
-use crate::options::{self, Options};
+use crate::delegate::{self, Plan};
+use crate::lifecycle::reclaim;
+use crate::podman::Caller;
 use crate::podman::state_directory;
-use crate::pool::Pool;
 use crate::protocol::PluginExec;
-use crate::reclaim;
+use crate::rules::allocator::{self, Refusal, Request};
+use crate::rules::lease::{Kind, Namespace, Phase, Tenancy, Tenant};
+use crate::rules::options::{self, Options};
+use crate::rules::pool::Pool;
+use crate::sight::{self, PathFact};
 use crate::store::{LockFile, Store};
+use crate::upkeep::collect;
 
 /// What a setup has come to.
 #[derive(Debug)]
@@ -58,9 +59,9 @@ pub fn setup(exec: &PluginExec, netns: &Path, caller: &Caller) -> Result<Done, L
         network_name: network.into(),
         container_name: exec.container_name.as_str().into(),
         phase: Phase::Offered,
-        holdings: Vec::new(),
+        leased: Vec::new(),
         namespace: namespace(netns)?,
-        pid_namespace: evidence::pid_namespace()?,
+        pid_namespace: sight::pid_namespace()?,
         starter: caller.starter,
         boot_id: context.boot_id.clone(),
         created: context.now,
@@ -155,7 +156,7 @@ fn offer(
                 let pool = pools.iter().find(|pool| pool.subnet() == subnet);
                 let pool = pool.expect("the refusal names one of these pools");
                 let others = transaction.tenants(&network_id)?;
-                let held = transaction.holds(&network_id)?;
+                let held = transaction.reservations(&network_id)?;
                 let held = held
                     .iter()
                     .filter(|(address, _)| pool.offers(*address))
@@ -230,7 +231,7 @@ pub(super) fn namespace(path: &Path) -> Result<Namespace, LifecycleError> {
         path: path.to_owned(),
         reason,
     };
-    match evidence::examine(path) {
+    match sight::examine(path) {
         PathFact::There((device, inode)) => Ok(Namespace {
             path: path.to_owned(),
             device,

@@ -5,14 +5,15 @@ use std::path::Path;
 
 use super::recover::recover;
 use super::{Context, LOCK_PATIENCE, LifecycleError, introduction};
-use crate::delegate::{self, Caller, Plan};
-use crate::evidence;
-use crate::lease::{Tenancy, Tenant};
-use crate::options::Plumbing;
+use crate::delegate::{self, Plan};
+use crate::lifecycle::reclaim::{self, Left};
+use crate::podman::Caller;
 use crate::podman::state_directory;
-use crate::pool::normalise;
 use crate::protocol::PluginExec;
-use crate::reclaim::{self, Left};
+use crate::rules::lease::{Tenancy, Tenant};
+use crate::rules::options::Plumbing;
+use crate::rules::pool::normalise;
+use crate::sight;
 use crate::store::{LockFile, Store, StoreError};
 
 /// Has netavark take the interface down, then releases the container's leases
@@ -101,7 +102,7 @@ fn take_down_unleased(
     caller: &Caller,
     said: &[IpAddr],
 ) -> Result<(), String> {
-    let links = evidence::links_of(netns).unwrap_or_default();
+    let links = sight::links_of(netns).unwrap_or_default();
     let name = &exec.network_options.interface_name;
     let named = links.into_iter().filter(|link| link.name == *name);
     let mut of_network: Vec<_> = named.flat_map(|link| link.addresses).collect();

@@ -127,7 +127,7 @@ fn holder(file: &File) -> String {
         return "an unknown process".to_owned();
     }
     let pid = lock.l_pid;
-    match crate::evidence::process(pid) {
+    match crate::sight::process(pid) {
         Some(fact) => format!("pid {pid} ({})", fact.arguments.join(" ")),
         // Of another pid namespace: the kernel says 0.
         None => "an unknown process".to_owned(),

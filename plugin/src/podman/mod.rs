@@ -4,7 +4,14 @@
 //! A plugin call learns all this from the netavark above it. An operator's command
 //! has nobody above, and uses what Podman uses by default, or what it is told.
 
+mod caller;
+mod command_line;
+mod conf;
+mod environment;
+mod host;
 mod lock;
+mod network_dir;
+mod networks;
 mod rootless;
 
 use std::env;
@@ -13,13 +20,17 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+pub use caller::{Caller, NETAVARK_VARIABLE, caller, uncalled, with_netavark};
+pub use command_line::CommandLine;
+pub use conf::{ConfError, ContainersConf};
+pub use environment::Environment;
+pub use host::{HostError, callers, gather};
 pub use lock::{NetworkLock, NetworkLockError};
+pub use network_dir::network_config_dir;
+pub use networks::default_network;
 pub use rootless::{EnterError, INTO_USER_NAMESPACE, enter_if_needed, storage_options};
 
-use crate::containers_conf::{ConfError, ContainersConf, Environment};
-use crate::delegate::{self, Caller, DelegateError};
-use crate::host::{self, HostError};
-use crate::survey::Place;
+use crate::sight::survey::Place;
 
 /// Overrides where the store lives.
 pub const STATE_VARIABLE: &str = "BERTH_STATE_DIR";
@@ -37,9 +48,15 @@ pub enum PodmanError {
     /// The network configurations.
     #[error(transparent)]
     Host(#[from] HostError),
-    /// netavark.
-    #[error(transparent)]
-    Delegate(#[from] DelegateError),
+    /// There is no netavark.
+    #[error(
+        "found no netavark in {}; install it, or name it in the environment variable {NETAVARK_VARIABLE}",
+        list(directories)
+    )]
+    NoNetavark {
+        /// Where it was looked for.
+        directories: Vec<PathBuf>,
+    },
     /// A rootless Podman's namespaces.
     #[error(transparent)]
     Enter(#[from] EnterError),
@@ -88,7 +105,7 @@ impl Podman {
     ) -> Result<Self, PodmanError> {
         let environment = Environment::of_this_process();
         let conf = ContainersConf::load(&environment)?;
-        let caller = delegate::uncalled(&environment, &conf)?;
+        let caller = uncalled(&environment, &conf)?;
         Self::of(
             caller,
             &environment,
@@ -116,7 +133,7 @@ impl Podman {
         }
         let network_config_dir = match network_config_dir {
             Some(directory) => directory.to_owned(),
-            None => host::network_config_dir(environment, conf, &[])?,
+            None => network_dir::network_config_dir(environment, conf, &[])?,
         };
         let lock = if caller.delegation.rootless {
             network_config_dir.join("netavark.lock")
@@ -159,4 +176,11 @@ pub fn state_directory(run_directory: &Path) -> Result<PathBuf, PodmanError> {
         Some(named) if named.is_absolute() => Ok(named),
         Some(named) => Err(PodmanError::StateDirectory(named)),
     }
+}
+
+/// Returns directories as one text, for messages.
+pub(crate) fn list(directories: &[PathBuf]) -> String {
+    let texts = directories.iter().map(|dir| dir.display().to_string());
+    let texts: Vec<_> = texts.collect();
+    texts.join(", ")
 }

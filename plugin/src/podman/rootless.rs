@@ -22,7 +22,7 @@ use nix::unistd::Uid;
 use thiserror::Error;
 
 use super::STATE_VARIABLE;
-use crate::containers_conf::Environment;
+use crate::podman::Environment;
 
 /// What podman is told, to start a command where its bridges are.
 pub const INTO_USER_NAMESPACE: [&str; 2] = ["unshare", "--rootless-netns"];

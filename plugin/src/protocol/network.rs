@@ -81,7 +81,7 @@ impl Network {
 /// One subnet of a network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Subnet {
-    /// The subnet. Host bits may be set as the user typed them: see [`crate::pool`].
+    /// The subnet. Host bits may be set as the user typed them: see [`crate::rules::pool`].
     pub subnet: IpNetwork,
     /// The gateway's address, the bridge's own; absent on some internal networks.
     #[serde(default, skip_serializing_if = "Option::is_none")]

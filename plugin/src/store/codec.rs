@@ -15,8 +15,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::StoreError;
-use crate::lease::{Kind, Moment, NetworkId, Tenancy};
-use crate::pool::Span;
+use crate::rules::lease::{Kind, Moment, NetworkId, Tenancy};
+use crate::rules::pool::Span;
 
 /// A kind of record. The small tables come first, so that they share leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub(super) enum Table {
     /// network, container name, release (latest first), address → nothing.
     HolderName,
     /// network, address → hold.
-    Hold,
+    Reservation,
     /// network, first address of a block of sixteen → its leases.
     Lease,
     /// network, container id, interface → tenant.
@@ -57,7 +57,7 @@ impl Table {
         Self::Yield,
         Self::HolderId,
         Self::HolderName,
-        Self::Hold,
+        Self::Reservation,
         Self::Lease,
         Self::Tenant,
     ];
@@ -125,7 +125,7 @@ pub(super) fn network_key(table: Table, network: &NetworkId) -> Result<Vec<u8>, 
     Ok(key)
 }
 
-/// Returns the key of an address in [`Table::Hold`], of a block in [`Table::Lease`].
+/// Returns the key of an address in [`Table::Reservation`], of a block in [`Table::Lease`].
 pub(super) fn address_key(
     table: Table,
     network: &NetworkId,

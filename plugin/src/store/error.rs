@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnetwork::IpNetwork;
 use thiserror::Error;
 
-use crate::lease::{NetworkId, Tenancy};
+use crate::rules::lease::{NetworkId, Tenancy};
 
 /// Failure of the lease store. Nothing is changed by a call that fails.
 #[derive(Debug, Error)]

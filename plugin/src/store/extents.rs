@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use super::codec::{Fields, address_payload, last_address, push_address, seal, unseal};
 use super::error::StoreError;
 use super::overlay::{Entry, Ordered, OrderedMut};
-use crate::pool::{Family, Span, number};
+use crate::rules::pool::{Family, Span, number};
 
 /// Returns the lowest free address at or above `from`.
 pub(super) fn first_free<T: Ordered>(

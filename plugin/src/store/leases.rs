@@ -13,8 +13,8 @@ use super::codec::{Table, address_key, network_key, seal_record, split_network, 
 use super::error::StoreError;
 use super::overlay::{Ordered, OrderedMut, successor};
 use super::transaction::Transaction;
-use crate::lease::{ContainerId, InterfaceName, Kind, Lease, NetworkId, Tenancy};
-use crate::pool::{Family, last_address, number};
+use crate::rules::lease::{ContainerId, InterfaceName, Kind, Lease, NetworkId, Tenancy};
+use crate::rules::pool::{Family, last_address, number};
 
 /// The bits of an address that count within its block.
 const WITHIN: u128 = 0xf;

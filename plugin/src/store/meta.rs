@@ -8,7 +8,7 @@ use super::FORMAT;
 use super::codec::Table;
 use super::overlay::OrderedMut;
 use super::transaction::Transaction;
-use crate::lease::Moment;
+use crate::rules::lease::Moment;
 
 /// The store's record of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -25,13 +25,13 @@ mod codec;
 mod engine;
 mod error;
 mod extents;
-mod holds;
 mod leases;
 mod lock;
 mod meta;
 mod overlay;
 mod pools;
 mod repair;
+mod reservations;
 mod shelf;
 #[cfg(test)]
 mod tests;
@@ -55,7 +55,7 @@ use engine::{Engine, Writes};
 use meta::Meta;
 use overlay::Ordered;
 
-use crate::lease::Moment;
+use crate::rules::lease::Moment;
 
 /// Name of the store in its state directory.
 pub const STORE: &str = "leases.sled";
@@ -116,7 +116,7 @@ impl<'lock> Store<'lock> {
         };
         if store.meta.borrow().boot_id != boot_id {
             let mut transaction = store.begin();
-            transaction.rebase_holds(now)?;
+            transaction.rebase_reservations(now)?;
             transaction.set_boot(boot_id, now);
             transaction.commit(now)?;
         }

@@ -14,8 +14,8 @@ use super::error::StoreError;
 use super::extents;
 use super::overlay::{Ordered, OrderedMut};
 use super::transaction::Transaction;
-use crate::lease::{Hold, Moment, NetworkId};
-use crate::pool::{Pool, Span};
+use crate::rules::lease::{Moment, NetworkId, Reservation};
+use crate::rules::pool::{Pool, Span};
 
 /// What the store keeps of a pool: the spans its free extents were built from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +96,11 @@ impl Transaction<'_> {
         subnet: IpNetwork,
         address: IpAddr,
     ) -> Result<(), StoreError> {
-        let key = subnet_key(Table::Cursor, network, crate::pool::normalise(subnet))?;
+        let key = subnet_key(
+            Table::Cursor,
+            network,
+            crate::rules::pool::normalise(subnet),
+        )?;
         let value = seal(&key, &address_payload(address));
         self.overlay.put(key, value);
         Ok(())
@@ -107,8 +111,8 @@ impl Transaction<'_> {
     /// # Errors
     /// As [`tenant`](Self::tenant).
     pub fn is_idle(&self, network: &NetworkId, now: Moment) -> Result<bool, StoreError> {
-        let lasts = |(_, hold): &(IpAddr, Hold)| hold.until.boot_ms > now.boot_ms;
-        Ok(self.first_leased(network)?.is_none() && !self.holds(network)?.iter().any(lasts))
+        let lasts = |(_, hold): &(IpAddr, Reservation)| hold.until.boot_ms > now.boot_ms;
+        Ok(self.first_leased(network)?.is_none() && !self.reservations(network)?.iter().any(lasts))
     }
 
     /// Forgets a network that is gone: its pools, cursors and holds.
@@ -122,8 +126,8 @@ impl Transaction<'_> {
                 address,
             });
         }
-        for (address, hold) in self.holds(network)? {
-            self.remove_hold(network, address, &hold)?;
+        for (address, hold) in self.reservations(network)? {
+            self.remove_reservation(network, address, &hold)?;
         }
         for pool in self.pools(network)?.iter() {
             self.forget_pool(network, pool.subnet)?;
@@ -206,9 +210,9 @@ impl Transaction<'_> {
             extents::put(&mut self.overlay, &free, extent);
         }
         for address in held.into_iter().filter(|address| pool.offers(*address)) {
-            let key = address_key(Table::Hold, network, address)?;
+            let key = address_key(Table::Reservation, network, address)?;
             let hold = self
-                .record::<Hold>(&key)?
+                .record::<Reservation>(&key)?
                 .ok_or_else(|| self.overlay.damaged(&key))?;
             self.put_yield(network, subnet, address, &hold)?;
         }

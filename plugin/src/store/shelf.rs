@@ -8,9 +8,9 @@ use super::extents;
 use super::overlay::{Ordered, successor};
 use super::pools::parse_cursor;
 use super::transaction::Transaction;
-use crate::allocator::Shelf;
-use crate::lease::{ContainerId, ContainerName, Hold, Lease, NetworkId};
-use crate::pool::Pool;
+use crate::rules::allocator::Shelf;
+use crate::rules::lease::{ContainerId, ContainerName, Lease, NetworkId, Reservation};
+use crate::rules::pool::Pool;
 
 /// One network of a [`Transaction`], staged writes included.
 ///
@@ -84,8 +84,8 @@ impl Shelf for NetworkShelf<'_> {
         self.transaction.lease(&self.network, address)
     }
 
-    fn hold(&self, address: IpAddr) -> Result<Option<Hold>, StoreError> {
-        self.transaction.hold(&self.network, address)
+    fn reservation(&self, address: IpAddr) -> Result<Option<Reservation>, StoreError> {
+        self.transaction.reservation(&self.network, address)
     }
 
     fn first_free(&self, pool: &Pool, from: IpAddr) -> Result<Option<IpAddr>, StoreError> {

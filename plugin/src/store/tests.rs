@@ -15,9 +15,9 @@ use super::codec::{
 };
 use super::transaction::with_address;
 use super::*;
-use crate::allocator::Shelf;
-use crate::lease::{Hold, Kind, Lease, NetworkId, Tenancy, Tenant};
-use crate::pool::{Pool, Span};
+use crate::rules::allocator::Shelf;
+use crate::rules::lease::{Kind, Lease, NetworkId, Reservation, Tenancy, Tenant};
+use crate::rules::pool::{Pool, Span};
 
 const BOOT: &str = "boot";
 
@@ -68,8 +68,8 @@ fn tenant(container: &str) -> Tenant {
     .unwrap()
 }
 
-fn hold(container: &str, released: u64, until: u64) -> Hold {
-    Hold {
+fn hold(container: &str, released: u64, until: u64) -> Reservation {
+    Reservation {
         container_id: container.into(),
         container_name: container.into(),
         kind: Kind::Dynamic,
@@ -108,7 +108,7 @@ fn good(store: &Store<'_>) {
     ] {
         let tenant = transaction.lease_to(tenant(container), &wanted).unwrap();
         if ["c", "d"].contains(&container) {
-            let holding = tenant.holdings[0];
+            let holding = tenant.leased[0];
             let hold = hold(container, 5, 1000);
             transaction
                 .release(
@@ -236,7 +236,7 @@ fn leases_and_tenants_that_disagree_are_found() {
     check(
         |store| {
             edit::<Tenant>(store, tenancy_key(&tenancy("a")).unwrap(), |tenant| {
-                tenant.holdings.push(tenant.holdings[0]);
+                tenant.leased.push(tenant.leased[0]);
             });
         },
         &[&format!("{a} lists 10.0.0.2 twice")],
@@ -264,7 +264,7 @@ fn leases_and_tenants_that_disagree_are_found() {
         |store| {
             let mut transaction = store.begin();
             transaction
-                .put_hold(&web(), ip("10.0.0.4"), &hold("c", 5, 9))
+                .put_reservation(&web(), ip("10.0.0.4"), &hold("c", 5, 9))
                 .unwrap();
             transaction.commit(at(10)).unwrap();
         },
@@ -278,16 +278,16 @@ fn leases_and_tenants_that_disagree_are_found() {
 fn nothing_is_released_that_is_leased_to_another() {
     let claim = |store: &Store<'_>| {
         edit::<Tenant>(store, tenancy_key(&tenancy("b")).unwrap(), |tenant| {
-            let mut holding = tenant.holdings[0];
+            let mut holding = tenant.leased[0];
             holding.address = ip("10.0.0.2");
-            tenant.holdings.push(holding);
+            tenant.leased.push(holding);
         });
     };
     check(
         |store| {
             claim(store);
             let mut transaction = store.begin();
-            let holding = transaction.holder(&tenancy("b")).unwrap().holdings[1];
+            let holding = transaction.holder(&tenancy("b")).unwrap().leased[1];
             let hold = Some(hold("b", 5, 1000));
             let generation = holding.generation;
             transaction
@@ -314,7 +314,7 @@ fn generations_that_were_never_given_out_or_twice_are_found() {
     let set = |store: &Store<'_>, generation: u64| {
         edit_lease(store, |lease| lease.generation = generation);
         edit::<Tenant>(store, tenancy_key(&tenancy("b")).unwrap(), |tenant| {
-            tenant.holdings[0].generation = generation;
+            tenant.leased[0].generation = generation;
         });
     };
     check(
@@ -394,7 +394,7 @@ fn yield_entry(address: &str) -> String {
         spans: pool().spans().to_vec(),
     }];
     let hold = hold("c", 5, 1000);
-    let keys = holds::index_keys(&web(), ip(address), &hold, &pools).unwrap();
+    let keys = reservations::index_keys(&web(), ip(address), &hold, &pools).unwrap();
     Table::describe(&keys[3])
 }
 
@@ -404,8 +404,10 @@ fn each_index_entry_that_is_missing_or_stray_is_found() {
         subnet: pool().subnet(),
         spans: pool().spans().to_vec(),
     }];
-    let kept = holds::index_keys(&web(), ip("10.0.0.6"), &hold("c", 5, 1000), &pools).unwrap();
-    let stray = holds::index_keys(&web(), ip("10.0.0.6"), &hold("x", 6, 999), &pools).unwrap();
+    let kept =
+        reservations::index_keys(&web(), ip("10.0.0.6"), &hold("c", 5, 1000), &pools).unwrap();
+    let stray =
+        reservations::index_keys(&web(), ip("10.0.0.6"), &hold("x", 6, 999), &pools).unwrap();
     assert_eq!(kept.len(), 4);
     for (kept, stray) in kept.into_iter().zip(stray) {
         let entry = Table::describe(&kept);
@@ -510,7 +512,7 @@ fn generations_go_on_where_they_ended() {
             let mut transaction = store.begin();
             let tenant = transaction.lease_to(tenant("e"), &wanted).unwrap();
             transaction.commit(at(20)).unwrap();
-            tenant.holdings[0].generation
+            tenant.leased[0].generation
         })
     };
     assert_eq!((lease(), lease()), (6, 7));
@@ -530,7 +532,7 @@ fn a_reboot_moves_holds_to_the_new_clock_and_keeps_leases() {
     });
     open(dir.path(), "another boot", 50, |store| {
         let transaction = store.begin();
-        let holds = transaction.holds(&web()).unwrap();
+        let holds = transaction.reservations(&web()).unwrap();
         assert_eq!(holds.len(), 2);
         for (_, hold) in holds {
             assert_eq!((hold.until.boot_ms, hold.released.boot_ms), (150, 0));
@@ -545,9 +547,9 @@ fn a_reboot_moves_holds_to_the_new_clock_and_keeps_leases() {
     open(dir.path(), "another boot", 149, |store| {
         let mut transaction = store.begin();
         transaction.prepare(&web(), &[pool()], at(149)).unwrap();
-        assert_eq!(transaction.holds(&web()).unwrap().len(), 2);
+        assert_eq!(transaction.reservations(&web()).unwrap().len(), 2);
         transaction.prepare(&web(), &[pool()], at(150)).unwrap();
-        assert_eq!(transaction.holds(&web()).unwrap(), []);
+        assert_eq!(transaction.reservations(&web()).unwrap(), []);
     });
 }
 
@@ -576,7 +578,7 @@ fn a_huge_pool_is_one_extent() {
                 [first, last].map(|from| shelf.first_free(&pool, ip(from)).unwrap())
             };
             assert_eq!(free(&transaction), [extents::after(ip(first)), None]);
-            for holding in &tenant.holdings {
+            for holding in &tenant.leased {
                 transaction
                     .release(&tenant.tenancy, holding.address, holding.generation, None)
                     .unwrap();
@@ -798,7 +800,7 @@ fn a_network_that_is_handed_over_was_never_heard_of() {
         let transaction = store.begin();
         assert_eq!(transaction.networks().unwrap(), []);
         assert_eq!(transaction.all_tenants().unwrap(), []);
-        assert_eq!(transaction.holds(&web()).unwrap(), []);
+        assert_eq!(transaction.reservations(&web()).unwrap(), []);
         assert_eq!(transaction.lease(&web(), ip("10.0.0.4")).unwrap(), None);
         assert_eq!(transaction.shelf(&web()).cursor(&pool()).unwrap(), None);
         assert_eq!(store.check().unwrap(), []);

@@ -15,7 +15,9 @@ use super::error::StoreError;
 use super::meta::Meta;
 use super::overlay::{Ordered, OrderedMut, Overlay};
 use super::pools::StoredPool;
-use crate::lease::{Hold, Holding, Kind, Lease, Moment, NetworkId, Tenancy, Tenant};
+use crate::rules::lease::{
+    Kind, Lease, LeasedAddress, Moment, NetworkId, Reservation, Tenancy, Tenant,
+};
 
 /// Reads, and writes that nobody sees before [`commit`](Self::commit).
 ///
@@ -80,16 +82,23 @@ impl<'s> Transaction<'s> {
     ///
     /// # Errors
     /// As [`tenant`](Self::tenant).
-    pub fn hold(&self, network: &NetworkId, address: IpAddr) -> Result<Option<Hold>, StoreError> {
-        self.record(&address_key(Table::Hold, network, address)?)
+    pub fn reservation(
+        &self,
+        network: &NetworkId,
+        address: IpAddr,
+    ) -> Result<Option<Reservation>, StoreError> {
+        self.record(&address_key(Table::Reservation, network, address)?)
     }
 
     /// Returns the holds of a network by address, expired or not.
     ///
     /// # Errors
     /// As [`tenant`](Self::tenant).
-    pub fn holds(&self, network: &NetworkId) -> Result<Vec<(IpAddr, Hold)>, StoreError> {
-        let prefix = network_key(Table::Hold, network)?;
+    pub fn reservations(
+        &self,
+        network: &NetworkId,
+    ) -> Result<Vec<(IpAddr, Reservation)>, StoreError> {
+        let prefix = network_key(Table::Reservation, network)?;
         let entries = self.overlay.scan(&prefix)?;
         entries
             .iter()
@@ -101,10 +110,10 @@ impl<'s> Transaction<'s> {
             .collect()
     }
 
-    /// Makes the tenancy's holdings exactly `wanted`, in this order, each with a
+    /// Makes the tenancy's leased exactly `wanted`, in this order, each with a
     /// new generation, and returns the tenant as stored.
     ///
-    /// `tenant.holdings` is ignored. An address the tenancy holds and no longer
+    /// `tenant.leased` is ignored. An address the tenancy holds and no longer
     /// wants is free at once, without a hold; a hold on a wanted address ends. If
     /// nothing is wanted, the tenant's record goes too. No check is made that a
     /// pool offers the addresses: static ones may lie anywhere.
@@ -134,7 +143,7 @@ impl<'s> Transaction<'s> {
             }
         }
         let held: Option<Tenant> = self.record(&tenant_key)?;
-        let before = held.map_or_else(Vec::new, |tenant| tenant.holdings);
+        let before = held.map_or_else(Vec::new, |tenant| tenant.leased);
         for holding in &before {
             let dropped = !wanted.iter().any(|(wish, _)| *wish == holding.address);
             if dropped && !self.is_anothers(&tenant.tenancy, holding.address)? {
@@ -142,11 +151,11 @@ impl<'s> Transaction<'s> {
                 self.give(&network, holding.address)?;
             }
         }
-        tenant.holdings.clear();
+        tenant.leased.clear();
         for (address, kind) in wanted.iter().copied() {
             if !before.iter().any(|holding| holding.address == address) {
-                match self.hold(&network, address)? {
-                    Some(hold) => self.remove_hold(&network, address, &hold)?,
+                match self.reservation(&network, address)? {
+                    Some(hold) => self.remove_reservation(&network, address, &hold)?,
                     None => self.take(&network, address)?,
                 }
             }
@@ -158,7 +167,7 @@ impl<'s> Transaction<'s> {
                 kind,
             };
             self.put_lease(address, &lease)?;
-            tenant.holdings.push(Holding {
+            tenant.leased.push(LeasedAddress {
                 address,
                 generation,
                 kind,
@@ -168,15 +177,15 @@ impl<'s> Transaction<'s> {
         Ok(tenant)
     }
 
-    /// Replaces the tenant's record, except for its holdings.
+    /// Replaces the tenant's record, except for its leased.
     ///
     /// # Errors
-    /// [`StoreError::Changed`] unless the stored holdings equal
-    /// `tenant.holdings`, order included.
+    /// [`StoreError::Changed`] unless the stored leased equal
+    /// `tenant.leased`, order included.
     pub fn update(&mut self, tenant: &Tenant) -> Result<(), StoreError> {
         let key = tenancy_key(&tenant.tenancy)?;
         let stored: Option<Tenant> = self.record(&key)?;
-        if stored.is_none_or(|stored| stored.holdings != tenant.holdings) {
+        if stored.is_none_or(|stored| stored.leased != tenant.leased) {
             return Err(StoreError::Changed {
                 tenancy: tenant.tenancy.clone(),
             });
@@ -198,24 +207,25 @@ impl<'s> Transaction<'s> {
         tenancy: &Tenancy,
         address: IpAddr,
         generation: u64,
-        hold: Option<Hold>,
+        hold: Option<Reservation>,
     ) -> Result<bool, StoreError> {
         let tenant_key = tenancy_key(tenancy)?;
         let Some(mut tenant) = self.record::<Tenant>(&tenant_key)? else {
             return Ok(false);
         };
-        let holds_it =
-            |holding: &Holding| holding.address == address && holding.generation == generation;
-        let Some(at) = tenant.holdings.iter().position(holds_it) else {
+        let holds_it = |holding: &LeasedAddress| {
+            holding.address == address && holding.generation == generation
+        };
+        let Some(at) = tenant.leased.iter().position(holds_it) else {
             return Ok(false);
         };
         let network = &tenancy.network_id;
         let hold = hold.filter(|hold| hold.until.boot_ms > hold.released.boot_ms);
         if let Some(hold) = &hold {
             // Names that cannot be keys must be found out before anything is staged.
-            super::holds::check_names(network, hold)?;
+            super::reservations::check_names(network, hold)?;
         }
-        tenant.holdings.remove(at);
+        tenant.leased.remove(at);
         self.put_tenant(tenant_key, &tenant);
         if self.is_anothers(tenancy, address)? {
             // The records disagree (`Violation::HoldingWithoutLease`): whoever
@@ -224,7 +234,7 @@ impl<'s> Transaction<'s> {
         }
         self.delete_lease(network, address)?;
         match hold {
-            Some(hold) => self.put_hold(network, address, &hold)?,
+            Some(hold) => self.put_reservation(network, address, &hold)?,
             None => self.give(network, address)?,
         }
         Ok(true)
@@ -285,7 +295,7 @@ impl<'s> Transaction<'s> {
 
     /// Stores a tenant, or deletes its record if it holds nothing.
     fn put_tenant(&mut self, key: Vec<u8>, tenant: &Tenant) {
-        if tenant.holdings.is_empty() {
+        if tenant.leased.is_empty() {
             self.overlay.delete(key);
         } else {
             self.write_tenant(key, tenant);

@@ -14,13 +14,13 @@
 
 pub mod plan;
 
-use berth::allocator::Shelf;
-use berth::evidence::links;
-use berth::lease::{Kind, Tenancy};
 use berth::lifecycle::LOCK_PATIENCE;
-use berth::network_config::{CreateError, TakeOverError};
-use berth::options::{self, Options};
-use berth::survey::{self, Survey, SurveyError};
+use berth::rules::allocator::Shelf;
+use berth::rules::lease::{Kind, Tenancy};
+use berth::rules::network_config::{CreateError, TakeOverError};
+use berth::rules::options::{self, Options};
+use berth::sight::links;
+use berth::sight::survey::{self, Survey, SurveyError};
 
 use crate::backup;
 use crate::evidence::{Evidence, Kernel};
@@ -39,7 +39,7 @@ const INTRODUCTION: &str = "adoption of networks";
 /// # Errors
 /// [`MigrationError::Plugin`] if Podman would not find the plugin.
 pub fn check_plugin(site: &Site) -> Result<(), MigrationError> {
-    match berth::doctor::plugin(&site.conf) {
+    match berth::upkeep::doctor::plugin(&site.conf) {
         None => Ok(()),
         Some(finding) => Err(MigrationError::Plugin(Box::new(finding))),
     }
@@ -260,7 +260,7 @@ impl Found {
             }
         };
         let mut transaction = locked.store.begin();
-        survey::stage(
+        berth::lifecycle::adopt::stage(
             &mut transaction,
             &self.survey,
             delegation,
@@ -269,8 +269,8 @@ impl Found {
         )?;
         // Adopted by a collection after a kill, they were taken for dynamic ones.
         for tenant in transaction.tenants(&id)? {
-            let holdings = tenant.holdings.iter();
-            let wanted: Vec<_> = holdings
+            let leased = tenant.leased.iter();
+            let wanted: Vec<_> = leased
                 .map(|own| {
                     (
                         own.address,
@@ -278,7 +278,7 @@ impl Found {
                     )
                 })
                 .collect();
-            let mut pairs = wanted.iter().zip(&tenant.holdings);
+            let mut pairs = wanted.iter().zip(&tenant.leased);
             if pairs.any(|((_, kind), own)| *kind != own.kind) {
                 transaction.lease_to(tenant.clone(), &wanted)?;
             }

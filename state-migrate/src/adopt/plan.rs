@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use berth::lease::{ContainerId, Kind, Tenancy, Tenant};
-use berth::network_config::{TakeOverError, hand_back, take_over};
-use berth::pool::normalise;
 use berth::protocol::Network;
-use berth::survey::{self, Adoption, Survey};
+use berth::rules::lease::{ContainerId, Kind, Tenancy, Tenant};
+use berth::rules::network_config::{TakeOverError, hand_back, take_over};
+use berth::rules::pool::normalise;
+use berth::sight::survey::{self, Adoption, Survey};
 use ipnetwork::IpNetwork;
 
 use crate::evidence::{Evidence, Statics};
@@ -173,7 +173,7 @@ fn holders(facts: &Facts<'_>) -> Vec<Party> {
     };
     let own = |tenant: &Tenant| tenant.tenancy.network_id.as_str() == id;
     for tenant in facts.tenants.iter().filter(|tenant| own(tenant)) {
-        for holding in &tenant.holdings {
+        for holding in &tenant.leased {
             let told = kind(&tenant.tenancy, holding.address);
             note(tenant, holding.address, holding.kind.max(told));
         }

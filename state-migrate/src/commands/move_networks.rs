@@ -3,9 +3,9 @@
 
 use std::io::{self, Write};
 
-use berth::containers_conf::{ContainersConf, Environment};
 use berth::frontend::operator::Place;
 use berth::podman::PodmanError;
+use berth::podman::{ContainersConf, Environment};
 use clap::Args;
 
 use super::{Failure, consent};

@@ -1,6 +1,6 @@
 //! `berth-migrate rollback`.
 
-use berth::collect::{self, Wish};
+use berth::upkeep::collect::{self, Wish};
 use clap::Args;
 
 use super::Failure;

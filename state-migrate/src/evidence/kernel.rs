@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use berth::evidence::{self, Evidence, Link, NamespaceKey, ProcessFact};
+use berth::lifecycle::reclaim;
 use berth::podman::{INTO_USER_NAMESPACE, Podman};
-use berth::{reclaim, survey};
+use berth::sight::survey;
+use berth::sight::{self, Evidence, Link, NamespaceKey, ProcessFact};
 
 /// How long a netavark may take whose podman was killed. It is milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -78,8 +79,8 @@ impl Kernel {
     /// Takes the evidence. To be called when the claims have been read.
     pub fn observe(podman: &Podman) -> Self {
         await_netavark(&podman.caller.delegation.config);
-        let now = evidence::now().unwrap_or_default();
-        let boot_id = evidence::boot_id().unwrap_or_default();
+        let now = sight::now().unwrap_or_default();
+        let boot_id = sight::boot_id().unwrap_or_default();
         let mut seen = Evidence::gather(&[], &boot_id, now);
         seen.note_files(&podman.namespace_directory);
         let mut kernel = Self {
@@ -98,10 +99,10 @@ impl Kernel {
 
     /// Notes all addresses of all namespaces.
     fn look(&mut self, seen: &Evidence) -> Result<(), String> {
-        let own = evidence::own_namespace().map_err(|error| error.to_string())?;
-        let host = evidence::links().map_err(|error| error.to_string())?;
-        let (namespaces, doubt) = evidence::namespaces(seen, own);
-        let hidden = evidence::hidden(&host, &namespaces);
+        let own = sight::own_namespace().map_err(|error| error.to_string())?;
+        let host = sight::links().map_err(|error| error.to_string())?;
+        let (namespaces, doubt) = sight::namespaces(seen, own);
+        let hidden = sight::hidden(&host, &namespaces);
         self.note(host.iter().flat_map(|link| &link.addresses), || Holder {
             namespace: own,
             path: "/proc/self/ns/net".into(),
@@ -193,7 +194,7 @@ fn age(path: &Path) -> Option<Duration> {
 /// network lock, so that it is one whose podman was killed.
 fn await_netavark(config: &Path) {
     let start = Instant::now();
-    while at_work(&evidence::processes(), config).is_some() && start.elapsed() < PATIENCE {
+    while at_work(&sight::processes(), config).is_some() && start.elapsed() < PATIENCE {
         thread::sleep(PAUSE);
     }
 }

@@ -62,7 +62,7 @@ fn holder(file: &File) -> String {
     let Some(pid) = holder_of(&locks, &file) else {
         return unknown();
     };
-    let fact = berth::evidence::process(pid);
+    let fact = berth::sight::process(pid);
     fact.map_or_else(unknown, |fact| {
         format!("pid {pid} ({})", fact.arguments.join(" "))
     })

@@ -10,16 +10,17 @@ pub mod report;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use berth::containers_conf::ContainersConf;
-use berth::doctor::Finding;
-use berth::evidence::{self, ClockError};
-use berth::lease::Moment;
 use berth::lifecycle::LOCK_PATIENCE;
-use berth::network_config::TakeOverError;
+use berth::lifecycle::adopt::AdoptError;
+use berth::podman::ContainersConf;
 use berth::podman::{NetworkLock, NetworkLockError, Podman};
 use berth::protocol::Network;
+use berth::rules::lease::Moment;
+use berth::rules::network_config::TakeOverError;
+use berth::sight::survey::{Place, Survey, SurveyError};
+use berth::sight::{self, ClockError};
 use berth::store::{LockFile, Store, StoreError};
-use berth::survey::{AdoptError, Place, Survey, SurveyError};
+use berth::upkeep::doctor::Finding;
 use thiserror::Error;
 
 use crate::evidence::{Asking, Known, State, Statics, Word};
@@ -184,7 +185,7 @@ impl Site {
         introduction: &str,
         act: impl FnOnce(&Locked<'_, '_>) -> Result<T, MigrationError>,
     ) -> Result<T, MigrationError> {
-        let (boot_id, now) = (evidence::boot_id()?, evidence::now()?);
+        let (boot_id, now) = (sight::boot_id()?, sight::now()?);
         let directory = &self.podman.state_directory;
         let mut lock = LockFile::open(directory)?;
         let guard = lock.acquire(LOCK_PATIENCE, introduction)?;

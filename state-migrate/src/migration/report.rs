@@ -3,8 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use berth::lease::Kind;
-use berth::options::Plumbing;
+use berth::rules::lease::Kind;
+use berth::rules::options::Plumbing;
 use serde::Serialize;
 
 /// What is told of all networks.
@@ -89,7 +89,7 @@ pub struct LeftBehind {
 impl NetworkReport {
     /// Returns a report of a network of which there is nothing to tell yet.
     pub fn of(network: &berth::protocol::Network, outcome: Outcome) -> Self {
-        let ours = berth::survey::is_ours(network);
+        let ours = berth::sight::survey::is_ours(network);
         let plumbing = Plumbing::of(&network.options).ok().filter(|_| ours);
         let driver = plumbing.map_or(network.driver.as_str(), |own| own.as_str());
         Self {

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use berth::lease::Tenant;
-use berth::pool::normalise;
 use berth::protocol::Network;
+use berth::rules::lease::Tenant;
+use berth::rules::pool::normalise;
 use ipnetwork::IpNetwork;
 
 use crate::bolt::{Bucket, Item};
@@ -85,12 +85,12 @@ mod tests {
     }
 
     fn tenant(container: &str, addresses: &[&str]) -> Tenant {
-        let holdings: Vec<_> = addresses
+        let leased: Vec<_> = addresses
             .iter()
             .map(|address| json!({"address": address, "generation": 1, "kind": "dynamic"}))
             .collect();
         serde_json::from_value(json!({
-            "phase": "bound", "holdings": holdings, "pid_namespace": 9, "starter": null,
+            "phase": "bound", "holdings": leased, "pid_namespace": 9, "starter": null,
             "namespace": {"path": "/run/netns/netns-1", "device": 4, "inode": 40},
             "boot_id": "b", "created": [1, 1], "renewed": [1, 1], "expires": [1, 1],
             "mac_address": null,

@@ -15,13 +15,13 @@ pub mod bucket;
 
 use std::net::IpAddr;
 
-use berth::allocator::Shelf;
-use berth::lease::{NetworkId, Tenant};
 use berth::lifecycle::LOCK_PATIENCE;
-use berth::network_config::hand_back;
-use berth::options::{self, Options};
 use berth::protocol::Network;
-use berth::survey::{self, SurveyError};
+use berth::rules::allocator::Shelf;
+use berth::rules::lease::{NetworkId, Tenant};
+use berth::rules::network_config::hand_back;
+use berth::rules::options::{self, Options};
+use berth::sight::survey::{self, SurveyError};
 use ipnetwork::IpNetwork;
 
 use crate::backup::{self, becomes};
@@ -193,8 +193,8 @@ fn is_of_memory(site: &Site, file: &NetworkFile) -> Result<bool, MigrationError>
     if file.network.name != site.conf.default_network {
         return Ok(false);
     }
-    let mut made =
-        berth::host::default_network(&site.conf).map_err(crate::selection::SelectionError::from)?;
+    let mut made = berth::podman::default_network(&site.conf)
+        .map_err(crate::selection::SelectionError::from)?;
     made.rest.clone_from(&file.network.rest);
     Ok(becomes(&made, &file.network))
 }
@@ -232,7 +232,7 @@ impl Leases {
     fn take(locked: &Locked<'_, '_>, network: &Network) -> Result<Self, MigrationError> {
         let survey = locked.survey(network)?;
         let delegation = &locked.site.podman.caller.delegation;
-        survey::adopt(locked.store, &survey, delegation, locked.now)?;
+        berth::lifecycle::adopt::adopt(locked.store, &survey, delegation, locked.now)?;
         Self::known(locked, network)
     }
 
@@ -246,7 +246,7 @@ impl Leases {
                 cursors.push((pool.subnet(), address));
             }
         }
-        let holds = transaction.holds(&id)?;
+        let holds = transaction.reservations(&id)?;
         let lasts = holds
             .iter()
             .filter(|(_, hold)| hold.until.boot_ms > locked.now.boot_ms);
@@ -265,7 +265,7 @@ fn report(file: &NetworkFile, target: &Target, leases: &Leases, outcome: Outcome
         container_id: tenant.tenancy.container_id.0.clone(),
         container_name: tenant.container_name.0.clone(),
         addresses: tenant
-            .holdings
+            .leased
             .iter()
             .map(|own| HeldAddress {
                 address: own.address,

@@ -11,14 +11,16 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use berth::chain;
-use berth::delegate::{self, Caller, Plan};
-use berth::evidence::{self, Link, NamespaceKey, PathFact};
-use berth::lease::ContainerId;
-use berth::options::Plumbing;
+use berth::delegate::{self, Plan};
+use berth::lifecycle::reclaim;
+use berth::podman::Caller;
 use berth::podman::Podman;
 use berth::protocol::{Network, PerNetworkOptions, PluginExec};
-use berth::reclaim::{self, START_GRACE};
-use berth::survey::{self, Record};
+use berth::rules::lease::ContainerId;
+use berth::rules::options::Plumbing;
+use berth::rules::verdict::START_GRACE;
+use berth::sight::survey::{self, Record};
+use berth::sight::{self, Link, NamespaceKey, PathFact};
 use serde_json::{Map, Value};
 
 use crate::evidence::{Evidence, State, Word};
@@ -191,7 +193,7 @@ impl<'a> Scene<'a> {
         let mut ghosts = Vec::new();
         for empty in &kernel.empty {
             let young = empty.since.is_none_or(|since| since < START_GRACE);
-            let is_podmans = reclaim::is_namespace_file(&empty.path);
+            let is_podmans = sight::is_namespace_file(&empty.path);
             if !is_podmans || young && maker || self.is_pending(&empty.path) {
                 continue;
             }
@@ -295,7 +297,7 @@ pub(super) fn clear(ghost: &Ghost, caller: &Caller) -> Result<(), String> {
             key,
             interfaces,
         } => {
-            if evidence::examine(path) != PathFact::There(*key) {
+            if sight::examine(path) != PathFact::There(*key) {
                 return Ok(());
             }
             for Interface {

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use berth::lease::Process;
+use berth::rules::lease::Process;
 
 use super::*;
 use crate::evidence::{Kernel, Known};

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use clap::Args;
 
 use super::{Failure, Place};
-use crate::doctor::{self, Visit};
+use crate::upkeep::doctor::{self, Visit};
 
 /// The arguments of `berth doctor`.
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use clap::Args;
 
 use super::{Failure, Place};
-use crate::collect::{self, Wish};
+use crate::upkeep::collect::{self, Wish};
 
 /// Arguments of `berth gc`.
 #[derive(Debug, Args)]

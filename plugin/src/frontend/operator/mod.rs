@@ -16,9 +16,9 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use thiserror::Error;
 
-use crate::collect::CollectError;
 use crate::podman::{Podman, PodmanError, enter_if_needed};
-use crate::rebuild::RebuildError;
+use crate::upkeep::collect::CollectError;
+use crate::upkeep::rebuild::RebuildError;
 
 /// The operator's commands.
 #[derive(Debug, Subcommand)]

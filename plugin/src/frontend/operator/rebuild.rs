@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use clap::Args;
 
 use super::{Failure, Place};
-use crate::rebuild;
+use crate::upkeep::rebuild;
 
 /// Arguments of `berth rebuild`.
 #[derive(Debug, Args)]

@@ -14,12 +14,12 @@ pub use violation::Violation;
 use super::codec::{Table, split_network, tenancy_key, unseal, unseal_record};
 use super::error::StoreError;
 use super::extents;
-use super::holds::index_keys;
 use super::overlay::Ordered;
 use super::pools::{StoredPool, parse_pool};
+use super::reservations::index_keys;
 use super::transaction::Transaction;
-use crate::lease::{Hold, Lease, NetworkId, Tenancy, Tenant};
-use crate::pool::{Span, last_address};
+use crate::rules::lease::{Lease, NetworkId, Reservation, Tenancy, Tenant};
+use crate::rules::pool::{Span, last_address};
 
 /// Everything there is but what is derived.
 #[derive(Clone, Default)]
@@ -27,7 +27,7 @@ pub(super) struct Contents {
     /// Leases by network and address.
     pub(super) leases: BTreeMap<(NetworkId, IpAddr), Lease>,
     /// Holds by network and address.
-    pub(super) holds: BTreeMap<(NetworkId, IpAddr), Hold>,
+    pub(super) holds: BTreeMap<(NetworkId, IpAddr), Reservation>,
     /// Tenants by what their records say, wherever they are filed.
     pub(super) tenants: BTreeMap<Tenancy, Tenant>,
     /// Pools by network.
@@ -105,8 +105,8 @@ pub(super) fn tenant_records(
 
 fn read_holds(
     transaction: &Transaction<'_>,
-) -> Result<BTreeMap<(NetworkId, IpAddr), Hold>, StoreError> {
-    let entries = transaction.overlay.scan(&Table::Hold.prefix())?;
+) -> Result<BTreeMap<(NetworkId, IpAddr), Reservation>, StoreError> {
+    let entries = transaction.overlay.scan(&Table::Reservation.prefix())?;
     entries
         .iter()
         .map(|(key, value)| {
@@ -134,7 +134,7 @@ fn check_leases(contents: &Contents, highest: u64, found: &mut Vec<Violation>) {
                 tenancy,
             }),
             Some(tenant) => {
-                let listed = tenant.holdings.iter().any(|holding| {
+                let listed = tenant.leased.iter().any(|holding| {
                     holding.address == address
                         && holding.generation == generation
                         && holding.kind == lease.kind
@@ -174,13 +174,13 @@ fn check_leases(contents: &Contents, highest: u64, found: &mut Vec<Violation>) {
 
 fn check_tenants(contents: &Contents, found: &mut Vec<Violation>) {
     for (tenancy, tenant) in &contents.tenants {
-        if tenant.holdings.is_empty() {
+        if tenant.leased.is_empty() {
             found.push(Violation::TenantWithoutHolding {
                 tenancy: tenancy.clone(),
             });
         }
         let mut listed = BTreeSet::new();
-        for holding in &tenant.holdings {
+        for holding in &tenant.leased {
             let address = holding.address;
             if !listed.insert(address) {
                 found.push(Violation::HoldingTwice {

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
-use crate::lease::{NetworkId, Tenancy};
-use crate::pool::Span;
+use crate::rules::lease::{NetworkId, Tenancy};
+use crate::rules::pool::Span;
 
 /// A contradiction within the store.
 #[derive(Clone, Debug, PartialEq, Eq)]

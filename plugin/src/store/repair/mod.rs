@@ -14,7 +14,7 @@ use super::codec::{Table, address_key, tenancy_key};
 use super::overlay::OrderedMut;
 use super::transaction::Transaction;
 use super::{Store, StoreError, Violation};
-use crate::lease::{ContainerId, Moment, NetworkId, Tenant};
+use crate::rules::lease::{ContainerId, Moment, NetworkId, Tenant};
 
 /// What the kernel shows of those the records speak of. Any doubt is a yes.
 pub trait Lookout {
@@ -98,9 +98,9 @@ fn refile(transaction: &mut Transaction<'_>) -> Result<(), StoreError> {
         let filed = match transaction.record::<Tenant>(&own)? {
             None => tenant,
             Some(mut filed) => {
-                for holding in tenant.holdings {
-                    if !filed.holds(holding.address) {
-                        filed.holdings.push(holding);
+                for holding in tenant.leased {
+                    if !filed.has_leased(holding.address) {
+                        filed.leased.push(holding);
                     }
                 }
                 filed
@@ -138,7 +138,7 @@ fn write(
     }
     let gone = |at: &&(NetworkId, IpAddr)| !after.holds.contains_key(*at);
     for (network, address) in before.holds.keys().filter(gone) {
-        let key = address_key(Table::Hold, network, *address)?;
+        let key = address_key(Table::Reservation, network, *address)?;
         transaction.overlay.delete(key);
     }
     Ok(())
@@ -156,7 +156,7 @@ fn derive(transaction: &mut Transaction<'_>, contents: &Contents) -> Result<(), 
         transaction.delete_all(&table.prefix())?;
     }
     for ((network, address), hold) in &contents.holds {
-        transaction.put_hold(network, *address, hold)?;
+        transaction.put_reservation(network, *address, hold)?;
     }
     for (network, pools) in &contents.pools {
         for pool in pools {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::Lookout;
-use crate::lease::{Holding, Lease, NetworkId, Tenancy};
+use crate::rules::lease::{Lease, LeasedAddress, NetworkId, Tenancy};
 use crate::store::check::Contents;
 
 /// No store comes near it: a generation above is no counter's.
@@ -52,35 +52,35 @@ pub(super) fn settle(contents: &mut Contents, highest: u64, lookout: &dyn Lookou
     contents.holds.retain(|at, _| !leases.contains_key(at));
     contents
         .tenants
-        .retain(|_, tenant| !tenant.holdings.is_empty() || lookout.may_be_alive(tenant));
+        .retain(|_, tenant| !tenant.leased.is_empty() || lookout.may_be_alive(tenant));
     fresh
 }
 
 /// Strikes what a tenant lists twice; what agrees with the lease stays.
 fn list_once(contents: &mut Contents) {
     for (tenancy, tenant) in &mut contents.tenants {
-        let leased = |holding: &Holding| {
+        let leased = |holding: &LeasedAddress| {
             let at = (tenancy.network_id.clone(), holding.address);
             let lease = contents.leases.get(&at);
             lease.is_some_and(|lease| agrees(lease, tenancy, holding))
         };
         let mut listed = BTreeMap::new();
-        for (place, holding) in tenant.holdings.iter().enumerate() {
+        for (place, holding) in tenant.leased.iter().enumerate() {
             let kept = listed.entry(holding.address).or_insert(place);
-            if !leased(&tenant.holdings[*kept]) && leased(holding) {
+            if !leased(&tenant.leased[*kept]) && leased(holding) {
                 *kept = place;
             }
         }
         let kept: BTreeSet<usize> = listed.into_values().collect();
         let mut place = 0;
-        tenant.holdings.retain(|_| {
+        tenant.leased.retain(|_| {
             place += 1;
             kept.contains(&(place - 1))
         });
     }
 }
 
-fn agrees(lease: &Lease, tenancy: &Tenancy, holding: &Holding) -> bool {
+fn agrees(lease: &Lease, tenancy: &Tenancy, holding: &LeasedAddress) -> bool {
     lease.tenancy == *tenancy
         && lease.generation == holding.generation
         && lease.kind == holding.kind
@@ -89,7 +89,7 @@ fn agrees(lease: &Lease, tenancy: &Tenancy, holding: &Holding) -> bool {
 fn highest_known(contents: &Contents, highest: u64) -> u64 {
     let leased = contents.leases.values().map(|lease| lease.generation);
     let listed = contents.tenants.values().flat_map(|tenant| {
-        let generations = tenant.holdings.iter().map(|holding| holding.generation);
+        let generations = tenant.leased.iter().map(|holding| holding.generation);
         generations.collect::<Vec<_>>()
     });
     let known = leased.chain(listed);
@@ -105,7 +105,7 @@ fn claims(contents: &Contents) -> BTreeMap<At, BTreeSet<Tenancy>> {
         claimants.insert(lease.tenancy.clone());
     }
     for (tenancy, tenant) in &contents.tenants {
-        for holding in &tenant.holdings {
+        for holding in &tenant.leased {
             let at = (tenancy.network_id.clone(), holding.address);
             claims.entry(at).or_default().insert(tenancy.clone());
         }
@@ -155,7 +155,7 @@ fn owner(
 fn listed_last(contents: &Contents, at: &At, claimants: &BTreeSet<Tenancy>) -> Option<Tenancy> {
     let listed = claimants.iter().filter_map(|who| {
         let tenant = contents.tenants.get(who)?;
-        let holding = tenant.holdings.iter().find(|held| held.address == at.1)?;
+        let holding = tenant.leased.iter().find(|held| held.address == at.1)?;
         Some((holding.generation, who))
     });
     let last = listed.max_by_key(|(generation, _)| *generation);
@@ -165,7 +165,7 @@ fn listed_last(contents: &Contents, at: &At, claimants: &BTreeSet<Tenancy>) -> O
 /// Strikes an address from what a tenant lists.
 fn strike(contents: &mut Contents, tenancy: &Tenancy, address: IpAddr) {
     if let Some(tenant) = contents.tenants.get_mut(tenancy) {
-        tenant.holdings.retain(|holding| holding.address != address);
+        tenant.leased.retain(|holding| holding.address != address);
     }
 }
 
@@ -175,7 +175,7 @@ fn award(contents: &mut Contents, at: &At, owner: &Tenancy, fresh: &mut u64) {
     let Some(tenant) = contents.tenants.get_mut(owner) else {
         return;
     };
-    let listed = tenant.holdings.iter_mut().find(|held| held.address == at.1);
+    let listed = tenant.leased.iter_mut().find(|held| held.address == at.1);
     let leased = contents.leases.get(at);
     let leased = leased.filter(|lease| lease.tenancy == *owner);
     let (generation, kind) = match (&listed, leased) {
@@ -191,14 +191,14 @@ fn award(contents: &mut Contents, at: &At, owner: &Tenancy, fresh: &mut u64) {
         // It claims the address by one of the two.
         (None, None) => return,
     };
-    let holding = Holding {
+    let holding = LeasedAddress {
         address: at.1,
         generation,
         kind,
     };
     match listed {
         Some(listed) => *listed = holding,
-        None => tenant.holdings.push(holding),
+        None => tenant.leased.push(holding),
     }
     let lease = Lease {
         tenancy: owner.clone(),
@@ -221,7 +221,7 @@ fn number_apart(contents: &mut Contents, fresh: &mut u64) {
         let Some(tenant) = contents.tenants.get_mut(&lease.tenancy) else {
             continue;
         };
-        for holding in &mut tenant.holdings {
+        for holding in &mut tenant.leased {
             if holding.address == *address && holding.generation == old {
                 holding.generation = lease.generation;
             }

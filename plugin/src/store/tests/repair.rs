@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::lease::{ContainerId, Holding};
+use crate::rules::lease::{ContainerId, LeasedAddress};
 use crate::store::overlay::Entry;
 
 /// Who lives, as a test has it.
@@ -106,7 +106,7 @@ fn index_key(released: u64, until: u64, place: usize) -> Vec<u8> {
         spans: pool().spans().to_vec(),
     }];
     let hold = hold("c", released, until);
-    holds::index_keys(&web(), ip("10.0.0.6"), &hold, &pools).unwrap()[place].clone()
+    reservations::index_keys(&web(), ip("10.0.0.6"), &hold, &pools).unwrap()[place].clone()
 }
 
 impl Damage {
@@ -132,7 +132,7 @@ impl Damage {
                 });
                 let Some(holder) = holder else { return };
                 edit_tenant(store, holder.as_str(), |tenant| {
-                    for holding in &mut tenant.holdings {
+                    for holding in &mut tenant.leased {
                         if holding.address == ip(address) {
                             holding.generation = *generation;
                         }
@@ -144,7 +144,7 @@ impl Damage {
             }
             Self::Lists(container, address, generation) => {
                 edit_tenant(store, container, |tenant| {
-                    tenant.holdings.push(Holding {
+                    tenant.leased.push(LeasedAddress {
                         address: ip(address),
                         generation: *generation,
                         kind: Kind::Dynamic,
@@ -152,13 +152,13 @@ impl Damage {
                 });
             }
             Self::ListsTwice(container) => edit_tenant(store, container, |tenant| {
-                let mut again = tenant.holdings.clone();
+                let mut again = tenant.leased.clone();
                 again.iter_mut().for_each(|holding| holding.generation = 99);
-                again.append(&mut tenant.holdings);
-                tenant.holdings = again;
+                again.append(&mut tenant.leased);
+                tenant.leased = again;
             }),
             Self::ListsNothing(container) => {
-                edit_tenant(store, container, |tenant| tenant.holdings.clear());
+                edit_tenant(store, container, |tenant| tenant.leased.clear());
             }
             Self::FiledElsewhere(container, own) => edit_tenant(store, container, |tenant| {
                 tenant.request.container_id = (*own).to_owned();
@@ -166,14 +166,14 @@ impl Damage {
             Self::Held(address) => {
                 let mut transaction = store.begin();
                 transaction
-                    .put_hold(&web(), ip(address), &hold("c", 5, 9))
+                    .put_reservation(&web(), ip(address), &hold("c", 5, 9))
                     .unwrap();
                 transaction.commit(at(10)).unwrap();
             }
             Self::NoHold(address) => {
                 delete(
                     store,
-                    address_key(Table::Hold, &web(), ip(address)).unwrap(),
+                    address_key(Table::Reservation, &web(), ip(address)).unwrap(),
                 );
             }
             Self::Free(first, last) => {
@@ -199,7 +199,7 @@ fn claims(store: &Store<'_>) -> BTreeMap<IpAddr, BTreeSet<String>> {
         claims.entry(address).or_default().insert(holder);
     }
     for tenant in transaction.all_tenants().unwrap() {
-        for holding in &tenant.holdings {
+        for holding in &tenant.leased {
             let holder = tenant.tenancy.container_id.to_string();
             claims.entry(holding.address).or_default().insert(holder);
         }

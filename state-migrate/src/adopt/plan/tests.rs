@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use berth::evidence::{Link, NamespaceFact, Peer};
+use berth::sight::{Link, NamespaceFact, Peer};
 use serde_json::json;
 
 use super::*;

@@ -1,0 +1,222 @@
+//! Who called us: the netavark above and the podman above that.
+//!
+//! A plugin is told neither where netavark is nor how it was called; both are in
+//! the parent process' command line (`--config RUNDIR --rootless=BOOL
+//! --aardvark-binary=PATH … setup NETNS`, Podman's `execNetavark`).
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use super::PodmanError;
+use crate::podman::{ContainersConf, Environment};
+use crate::rules::lease::{Delegation, Process};
+use crate::sight::{self, ProcessFact};
+
+/// Names the netavark executable to run, whatever called us.
+pub const NETAVARK_VARIABLE: &str = "BERTH_NETAVARK";
+
+/// The processes above us.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The netavark to run.
+    pub netavark: PathBuf,
+    /// How to call netavark the way it was called.
+    pub delegation: Delegation,
+    /// The podman that asked, if it still runs.
+    pub starter: Option<Process>,
+}
+
+/// netavark's own command line, as far as it concerns a nested call
+/// (netavark `main.rs`, `Opts`, 1.6 to 2.1).
+#[derive(Debug, Parser)]
+#[command(disable_help_flag = true, disable_version_flag = true)]
+struct CommandLine {
+    #[arg(short, long)]
+    config: PathBuf,
+    #[arg(short, long, action = clap::ArgAction::Set, default_value = "false")]
+    rootless: bool,
+    #[arg(short, long)]
+    aardvark_binary: Option<OsString>,
+    #[arg(long)]
+    firewall_driver: Option<String>,
+    #[arg(long = "plugin-directory")]
+    _plugin_directories: Vec<PathBuf>,
+    #[arg(short, long = "file")]
+    _file: Option<PathBuf>,
+    #[arg(required = true)]
+    _verb: Vec<String>,
+}
+
+/// Finds out who called us. Without a netavark above, as when a person calls the
+/// plugin by hand, what Podman would pass by default.
+///
+/// # Errors
+/// If no netavark executable can be found.
+pub fn caller() -> Result<Caller, PodmanError> {
+    let parent = sight::process(nix::unistd::getppid().as_raw());
+    let called = parent.and_then(|parent| Some((command_line(&parent)?, parent)));
+    let Some((delegation, parent)) = called else {
+        let environment = Environment::of_this_process();
+        let conf = ContainersConf::load(&environment).unwrap_or_else(|error| {
+            log::warn!("using Podman's default directories: {error}");
+            ContainersConf::default()
+        });
+        return uncalled(&environment, &conf);
+    };
+    Ok(Caller {
+        netavark: named().unwrap_or_else(|| executable(&parent)),
+        delegation,
+        starter: sight::parent_of(&parent).map(|fact| fact.process),
+    })
+}
+
+/// Returns the netavark that the environment names.
+fn named() -> Option<PathBuf> {
+    let value = env::var_os(NETAVARK_VARIABLE).filter(|value| !value.is_empty());
+    value.map(PathBuf::from)
+}
+
+/// Returns how the parent was called, or `None` if it is no netavark.
+fn command_line(parent: &ProcessFact) -> Option<Delegation> {
+    let line = CommandLine::try_parse_from(&parent.arguments).ok()?;
+    Some(Delegation {
+        config: line.config,
+        rootless: line.rootless,
+        aardvark_binary: line.aardvark_binary.map(PathBuf::from),
+        firewall_driver: line
+            .firewall_driver
+            .or_else(|| env::var("NETAVARK_FW").ok()),
+        dns_port: env::var("NETAVARK_DNS_PORT").ok(),
+    })
+}
+
+/// Returns a caller for whoever was not called by netavark: what Podman passes by
+/// default, as root the fixed run directory, else the one below `XDG_RUNTIME_DIR`
+/// (Podman's `networkRunDir`).
+///
+/// # Errors
+/// If no netavark executable can be found.
+pub fn uncalled(environment: &Environment, conf: &ContainersConf) -> Result<Caller, PodmanError> {
+    let netavark = named().or_else(|| helper(conf, "netavark"));
+    let netavark = netavark.ok_or_else(|| PodmanError::NoNetavark {
+        directories: conf.helper_binaries_dir.clone(),
+    })?;
+    Ok(with_netavark(netavark, environment, conf))
+}
+
+/// As [`uncalled`], with this netavark, whether it is there or not.
+pub fn with_netavark(
+    netavark: PathBuf,
+    environment: &Environment,
+    conf: &ContainersConf,
+) -> Caller {
+    let rootless = environment.rootless();
+    let runtime = environment.path("XDG_RUNTIME_DIR").filter(|_| rootless);
+    let delegation = Delegation {
+        config: runtime
+            .unwrap_or_else(|| "/run".into())
+            .join("containers/networks"),
+        rootless,
+        aardvark_binary: helper(conf, "aardvark-dns"),
+        firewall_driver: env::var("NETAVARK_FW")
+            .ok()
+            .or_else(|| conf.firewall_driver.clone()),
+        dns_port: env::var("NETAVARK_DNS_PORT").ok(),
+    };
+    Caller {
+        netavark,
+        delegation,
+        starter: None,
+    }
+}
+
+/// Returns the helper binary of this name that Podman would take.
+fn helper(conf: &ContainersConf, name: &str) -> Option<PathBuf> {
+    let mut paths = conf.helper_binaries_dir.iter().map(|dir| dir.join(name));
+    paths.find(|path| path.is_file())
+}
+
+/// Returns the executable of a process. If its file was replaced since, as by
+/// an upgrade, the link below `/proc` still runs the old one.
+fn executable(fact: &ProcessFact) -> PathBuf {
+    let link = PathBuf::from(format!("/proc/{}/exe", fact.process.pid));
+    link.read_link()
+        .ok()
+        .filter(|path| path.is_file())
+        .unwrap_or(link)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn process(arguments: &[&str]) -> ProcessFact {
+        ProcessFact {
+            process: Process {
+                pid: 7,
+                start_time: 1,
+            },
+            parent: 6,
+            name: "netavark".into(),
+            arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
+            namespace: None,
+        }
+    }
+
+    #[test]
+    fn podmans_command_line_is_understood() {
+        let line = command_line(&process(&[
+            "/usr/lib/podman/netavark",
+            "--config",
+            "/run/containers/networks",
+            "--rootless=false",
+            "--aardvark-binary=/usr/lib/podman/aardvark-dns",
+            "--plugin-directory",
+            "/a",
+            "--plugin-directory",
+            "/b",
+            "setup",
+            "/run/netns/netns-1",
+        ]))
+        .expect("a netavark");
+        assert_eq!(line.config, Path::new("/run/containers/networks"));
+        assert_eq!(
+            line.aardvark_binary,
+            Some("/usr/lib/podman/aardvark-dns".into())
+        );
+        assert!(!line.rootless);
+    }
+
+    #[test]
+    fn an_unset_aardvark_binary_is_passed_on_as_it_came() {
+        let line = command_line(&process(&[
+            "netavark",
+            "--config",
+            "/r",
+            "--rootless=true",
+            "--aardvark-binary=",
+            "--firewall-driver",
+            "none",
+            "teardown",
+            "/n",
+        ]))
+        .expect("a netavark");
+        assert_eq!(line.aardvark_binary, Some(PathBuf::new()));
+        assert_eq!(line.firewall_driver.as_deref(), Some("none"));
+        assert!(line.rootless);
+    }
+
+    #[test]
+    fn a_shell_is_no_netavark() {
+        assert_eq!(
+            command_line(&process(&["bash", "-c", "berth setup /n"])),
+            None
+        );
+        assert_eq!(command_line(&process(&[])), None);
+    }
+}

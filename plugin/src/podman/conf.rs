@@ -1,0 +1,362 @@
+//! What berth needs to know from containers.conf.
+//!
+//! Files are layered as Podman 5.4 does (`pkg/config/new.go`): later ones win key
+//! by key, lists included unless they say `{append=true}`:
+//!
+//! ```text
+//! /usr/share/containers/containers.conf
+//! /etc/containers/containers.conf
+//! /etc/containers/containers.conf.d/*.conf
+//! $XDG_CONFIG_HOME/containers/containers.conf      (~/.config if unset; root too)
+//! $XDG_CONFIG_HOME/containers/containers.conf.d/*.conf
+//! ```
+//!
+//! `$CONTAINERS_CONF` replaces them all, `$CONTAINERS_CONF_OVERRIDE` comes last.
+//! Added from Podman 6 (`storage/pkg/configfile`), where older ones have no such
+//! directories: drop-ins beside the first file, and `containers.rootful.conf.d` or
+//! `containers.rootless.conf.d` (and in it a directory per user id) after each
+//! `containers.conf.d` of the system. Two more rules of Podman 6 are not followed,
+//! since nothing tells which Podman calls: there the first main file found hides
+//! the others, and a drop-in hides one of the same name in a directory before.
+//! Modules (`podman --module`) are not read.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::rules::network_config::{SubnetPool, SubnetPoolError, SubnetPools};
+
+use super::Environment;
+
+/// Name of the default network if `default_network` is not set.
+pub(super) const DEFAULT_NETWORK: &str = "podman";
+/// Subnet of the default network if `default_subnet` is not set.
+pub(super) const DEFAULT_SUBNET: &str = "10.88.0.0/16";
+
+/// Where Podman looks for helper binaries, netavark among them (5.4, Linux).
+const HELPER_BINARIES_DIRS: [&str; 4] = [
+    "/usr/local/libexec/podman",
+    "/usr/local/lib/podman",
+    "/usr/libexec/podman",
+    "/usr/lib/podman",
+];
+
+/// Where netavark's plugins are looked for (5.4).
+const NETAVARK_PLUGIN_DIRS: [&str; 4] = [
+    "/usr/local/libexec/netavark",
+    "/usr/libexec/netavark",
+    "/usr/local/lib/netavark",
+    "/usr/lib/netavark",
+];
+
+/// Why the configuration cannot be used. Each names the file.
+#[derive(Debug, Error)]
+pub enum ConfError {
+    /// A file or directory is there but cannot be read, or must be there and is not.
+    #[error("failed to read {}{}", path.display(), named_by(*variable))]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// The environment variable that names it, if one does.
+        variable: Option<&'static str>,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file is not TOML, or a value has the wrong type.
+    #[error("failed to parse {}{}: {message}", path.display(), at_line(*line))]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Line of the fault, from 1, where known.
+        line: Option<usize>,
+        /// What is wrong, on one line.
+        message: String,
+    },
+    /// A subnet pool cannot deal out subnets.
+    #[error("failed to use default_subnet_pools of {}", path.display())]
+    SubnetPool {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: SubnetPoolError,
+    },
+}
+
+fn named_by(variable: Option<&str>) -> String {
+    variable.map_or_else(String::new, |name| format!(", named by ${name}"))
+}
+
+fn at_line(line: Option<usize>) -> String {
+    line.map_or_else(String::new, |line| format!(" line {line}"))
+}
+
+/// The settings of containers.conf that concern networks, with Podman's defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainersConf {
+    /// `network.default_subnet_pools`: where new subnets come from.
+    pub subnet_pools: SubnetPools,
+    /// `network.network_config_dir`, if set.
+    pub network_config_dir: Option<PathBuf>,
+    /// `network.default_network`: it may exist in Podman's memory only.
+    pub default_network: String,
+    /// `network.default_subnet`: the subnet of the default network.
+    pub default_subnet: String,
+    /// `network.netavark_plugin_dirs`, in search order.
+    pub netavark_plugin_dirs: Vec<PathBuf>,
+    /// `network.firewall_driver`, if set; Podman passes it on as `NETAVARK_FW`.
+    pub firewall_driver: Option<String>,
+    /// `engine.helper_binaries_dir`, in search order.
+    pub helper_binaries_dir: Vec<PathBuf>,
+}
+
+impl Default for ContainersConf {
+    fn default() -> Self {
+        Layers::default().finish()
+    }
+}
+
+impl ContainersConf {
+    /// Reads and layers the files of this environment. Absent files are no error,
+    /// save those that a variable names.
+    ///
+    /// # Errors
+    /// [`ConfError`] for a file that cannot be read or understood.
+    pub fn load(environment: &Environment) -> Result<Self, ConfError> {
+        let mut layers = Layers::default();
+        for (path, variable) in files(environment)? {
+            let text = match std::fs::read_to_string(&path) {
+                Ok(text) => text,
+                Err(error) if error.kind() == ErrorKind::NotFound && variable.is_none() => continue,
+                Err(source) => {
+                    return Err(ConfError::Read {
+                        path,
+                        variable,
+                        source,
+                    });
+                }
+            };
+            layers.add(&path, &text)?;
+        }
+        Ok(layers.finish())
+    }
+}
+
+type Named = (PathBuf, Option<&'static str>);
+
+/// Returns the files to read, in order, each with the variable that names it.
+fn files(environment: &Environment) -> Result<Vec<Named>, ConfError> {
+    let mut files = Vec::new();
+    if let Some(path) = environment.path("CONTAINERS_CONF") {
+        files.push((path, Some("CONTAINERS_CONF")));
+    } else {
+        for system in ["usr/share", "etc"] {
+            let dir = environment.root().join(system).join("containers");
+            files.push((dir.join("containers.conf"), None));
+            files.extend(drop_ins(&dir.join("containers.conf.d"))?);
+            if environment.uid() != 0 {
+                let rootless = dir.join("containers.rootless.conf.d");
+                files.extend(drop_ins(&rootless)?);
+                files.extend(drop_ins(&rootless.join(environment.uid().to_string()))?);
+            } else {
+                files.extend(drop_ins(&dir.join("containers.rootful.conf.d"))?);
+            }
+        }
+        if let Some(home) = environment.config_home() {
+            let dir = home.join("containers");
+            files.push((dir.join("containers.conf"), None));
+            files.extend(drop_ins(&dir.join("containers.conf.d"))?);
+        }
+    }
+    if let Some(path) = environment.path("CONTAINERS_CONF_OVERRIDE") {
+        files.push((path, Some("CONTAINERS_CONF_OVERRIDE")));
+    }
+    Ok(files)
+}
+
+/// Returns the `*.conf` files of a directory, sorted by name; none if it is absent.
+fn drop_ins(dir: &Path) -> Result<Vec<Named>, ConfError> {
+    let failed = |source| ConfError::Read {
+        path: dir.to_owned(),
+        variable: None,
+        source,
+    };
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|end| end == "conf") && !path.is_dir() {
+            files.push((path, None));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// One file, as far as it concerns us.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct File {
+    network: NetworkTable,
+    engine: EngineTable,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct NetworkTable {
+    default_subnet_pools: Option<Vec<PoolTable>>,
+    network_config_dir: Option<String>,
+    default_network: Option<String>,
+    default_subnet: Option<String>,
+    netavark_plugin_dirs: Option<Vec<Item>>,
+    firewall_driver: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct EngineTable {
+    helper_binaries_dir: Option<Vec<Item>>,
+}
+
+#[derive(Deserialize)]
+struct PoolTable {
+    base: String,
+    size: i64,
+}
+
+/// An item of a list: a value, or `{append=true}`.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a string or {append=true}")]
+enum Item {
+    Value(String),
+    Attributes(Attributes),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Attributes {
+    append: bool,
+}
+
+/// A list under construction. Once a file has said `{append=true}`, the lists of
+/// later files are appended as well, until one says `{append=false}`: the attribute
+/// lives on in Podman's value (`attributedstring.Slice.UnmarshalTOML`, 5.4).
+struct List {
+    values: Vec<String>,
+    append: bool,
+}
+
+impl List {
+    fn of(values: &[&str]) -> Self {
+        Self {
+            values: values.iter().map(|value| (*value).to_owned()).collect(),
+            append: false,
+        }
+    }
+
+    fn add(&mut self, items: Vec<Item>) {
+        let mut values = Vec::new();
+        for item in items {
+            match item {
+                Item::Value(value) => values.push(value),
+                Item::Attributes(attributes) => self.append = attributes.append,
+            }
+        }
+        if !self.append {
+            self.values.clear();
+        }
+        self.values.append(&mut values);
+    }
+
+    fn into_paths(self) -> Vec<PathBuf> {
+        self.values.into_iter().map(PathBuf::from).collect()
+    }
+}
+
+/// What the files read so far add up to.
+struct Layers {
+    subnet_pools: Option<SubnetPools>,
+    network: NetworkTable,
+    plugin_dirs: List,
+    helper_dirs: List,
+}
+
+impl Default for Layers {
+    fn default() -> Self {
+        Self {
+            subnet_pools: None,
+            network: NetworkTable::default(),
+            plugin_dirs: List::of(&NETAVARK_PLUGIN_DIRS),
+            helper_dirs: List::of(&HELPER_BINARIES_DIRS),
+        }
+    }
+}
+
+impl Layers {
+    fn add(&mut self, path: &Path, text: &str) -> Result<(), ConfError> {
+        let file: File = toml::from_str(text).map_err(|error| ConfError::Parse {
+            path: path.to_owned(),
+            line: error
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .map(|before| before.matches('\n').count() + 1),
+            message: error.message().replace('\n', " "),
+        })?;
+        let network = file.network;
+        if let Some(pools) = network.default_subnet_pools {
+            let pools = pools
+                .iter()
+                .map(|pool| SubnetPool::new(&pool.base, pool.size))
+                .collect::<Result<_, _>>()
+                .map_err(|source| ConfError::SubnetPool {
+                    path: path.to_owned(),
+                    source,
+                })?;
+            self.subnet_pools = Some(SubnetPools(pools));
+        }
+        if let Some(dirs) = network.netavark_plugin_dirs {
+            self.plugin_dirs.add(dirs);
+        }
+        if let Some(dirs) = file.engine.helper_binaries_dir {
+            self.helper_dirs.add(dirs);
+        }
+        let so_far = &mut self.network;
+        for (setting, value) in [
+            (&mut so_far.network_config_dir, network.network_config_dir),
+            (&mut so_far.default_network, network.default_network),
+            (&mut so_far.default_subnet, network.default_subnet),
+            (&mut so_far.firewall_driver, network.firewall_driver),
+        ] {
+            if value.is_some() {
+                *setting = value;
+            }
+        }
+        Ok(())
+    }
+
+    /// Empty strings count as unset, as in Podman.
+    fn finish(self) -> ContainersConf {
+        let set = |value: Option<String>| value.filter(|text| !text.is_empty());
+        ContainersConf {
+            subnet_pools: self.subnet_pools.unwrap_or_default(),
+            network_config_dir: set(self.network.network_config_dir).map(PathBuf::from),
+            default_network: set(self.network.default_network)
+                .unwrap_or_else(|| DEFAULT_NETWORK.to_owned()),
+            default_subnet: set(self.network.default_subnet)
+                .unwrap_or_else(|| DEFAULT_SUBNET.to_owned()),
+            netavark_plugin_dirs: self.plugin_dirs.into_paths(),
+            firewall_driver: set(self.network.firewall_driver),
+            helper_binaries_dir: self.helper_dirs.into_paths(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

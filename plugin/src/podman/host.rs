@@ -1,0 +1,83 @@
+//! What `create` must know of this host: the I/O below [`HostFacts`].
+//!
+//! Everything is read once, when asked, and nothing is changed. Podman holds its
+//! network lock while it calls us, so the network configurations do not move.
+
+mod links;
+mod routes;
+
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+use thiserror::Error;
+
+use crate::podman::{ContainersConf, Environment};
+use crate::rules::network_config::HostFacts;
+
+use super::{CommandLine, network_config_dir, networks};
+
+/// Why the host's facts are not to be had.
+#[derive(Debug, Error)]
+pub enum HostError {
+    /// The kernel does not list its interfaces.
+    #[error("failed to list the network interfaces and their addresses")]
+    Links(#[source] Errno),
+    /// A file or directory is there, but cannot be read.
+    #[error("failed to read {}", path.display())]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The default network's subnet is not one.
+    #[error(
+        "invalid default_subnet {value:?} in containers.conf: give an IPv4 subnet like 10.88.0.0/16"
+    )]
+    DefaultSubnet {
+        /// What is there.
+        value: String,
+    },
+    /// storage.conf is not TOML.
+    #[error("failed to parse {}: {message}", path.display())]
+    Storage {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, on one line.
+        message: String,
+    },
+    /// A rootless user without a home.
+    #[error("failed to find the network config directory: neither HOME nor XDG_DATA_HOME is set")]
+    NoHome,
+}
+
+/// Gathers what is in use on this host. `callers` are the command lines above us,
+/// nearest first: they may say where the network configurations are.
+///
+/// A damaged network configuration is skipped with a warning, as Podman does.
+///
+/// # Errors
+/// [`HostError`] for whatever is there and cannot be read: an unreadable fact is
+/// not an absent one.
+pub fn gather(
+    environment: &Environment,
+    conf: &ContainersConf,
+    callers: &[CommandLine],
+) -> Result<HostFacts, HostError> {
+    let (links, addresses) = links::list()?;
+    let mut networks = networks::read(&network_config_dir(environment, conf, callers)?)?;
+    networks::add_default(&mut networks, conf)?;
+    Ok(HostFacts {
+        routes: routes::list(environment.root(), &addresses)?,
+        links,
+        addresses,
+        networks,
+    })
+}
+
+/// Returns the command lines above this process, nearest first: Podman's, or
+/// netavark's and then Podman's. What cannot be read is left out.
+pub fn callers() -> Vec<CommandLine> {
+    super::command_line::above(nix::unistd::getppid().as_raw())
+}

@@ -1,0 +1,213 @@
+//! Which address a container gets, or why none: a pure decision over what the
+//! store shows. No I/O, no clock.
+//!
+//! The order is Podman's (`ipam.go`, `allocIPs`): one address per subnet, the
+//! static ones where the container asks for them, else the next free one after
+//! the last dynamic lease, wrapping round once. In addition
+//!
+//! - a container that comes back gets the address still held for it;
+//! - held addresses are given to others only when nothing else is free, those of
+//!   dynamic holders first, the one whose hold ends soonest first;
+//! - a subnet may have several static addresses.
+//!
+//! Each dynamic choice costs at most five look-ups in ordered indexes, however
+//! large or full the pool is.
+
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+
+use crate::rules::lease::{ContainerId, ContainerName, Kind, Lease, Reservation, Tenancy, Tenant};
+use crate::rules::options::Order;
+use crate::rules::pool::{Family, Pool, Unleasable, number};
+
+/// What the store shows of one network.
+pub trait Shelf {
+    /// Failure to read.
+    type Error;
+
+    /// Returns the lease of an address.
+    fn lease(&self, address: IpAddr) -> Result<Option<Lease>, Self::Error>;
+
+    /// Returns the hold on an address.
+    fn reservation(&self, address: IpAddr) -> Result<Option<Reservation>, Self::Error>;
+
+    /// Returns the lowest address at or above `from` that the pool offers and
+    /// that is neither leased nor held.
+    fn first_free(&self, pool: &Pool, from: IpAddr) -> Result<Option<IpAddr>, Self::Error>;
+
+    /// Returns the last address leased dynamically from the pool's subnet.
+    fn cursor(&self, pool: &Pool) -> Result<Option<IpAddr>, Self::Error>;
+
+    /// Returns the address of the pool's subnet held for this container: by id,
+    /// else by name, the latest release first.
+    fn held_for(
+        &self,
+        pool: &Pool,
+        container_id: &ContainerId,
+        container_name: &ContainerName,
+    ) -> Result<Option<IpAddr>, Self::Error>;
+
+    /// Returns the held address that the pool gives up next: dynamic former
+    /// holders before static ones, then the hold that ends soonest.
+    fn next_yield(&self, pool: &Pool) -> Result<Option<IpAddr>, Self::Error>;
+}
+
+/// What a container asks for on one network.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Who asks.
+    pub tenancy: &'a Tenancy,
+    /// The container's name.
+    pub container_name: &'a ContainerName,
+    /// The addresses asked for, as the caller sent them.
+    pub static_ips: &'a [IpAddr],
+    /// What the tenancy holds already, if it asks again.
+    pub current: Option<&'a Tenant>,
+    /// How to pick a dynamic address.
+    pub order: Order,
+    /// Any number; decides under [`Order::Random`].
+    pub random: u128,
+}
+
+/// Why a request cannot be met as things stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The address lies in no subnet of the network.
+    Outside(IpAddr),
+    /// The address can never be leased.
+    Unleasable(IpAddr, Unleasable),
+    /// Another tenancy has leased the address.
+    Leased(IpAddr, Tenancy),
+    /// Every address the subnet's pool offers is leased.
+    Full(IpNetwork),
+}
+
+/// The chosen addresses, in the order of the network's subnets.
+pub type Choice = Vec<(IpAddr, Kind)>;
+
+/// Chooses addresses for a request: at least one per pool, in the order of the
+/// pools. Asking again for the same tenancy gives the same answer.
+///
+/// A refusal is the first obstacle met; static addresses come before dynamic
+/// ones, so that a full pool is reported only when nothing else is wrong.
+///
+/// # Errors
+/// Only those of the shelf.
+pub fn choose<S: Shelf>(
+    shelf: &S,
+    pools: &[Pool],
+    request: &Request<'_>,
+) -> Result<Result<Choice, Refusal>, S::Error> {
+    let mut chosen: Vec<Choice> = vec![Vec::new(); pools.len()];
+    for address in request.static_ips.iter().map(IpAddr::to_canonical) {
+        let Some(index) = pools.iter().position(|pool| pool.covers(address)) else {
+            return Ok(Err(Refusal::Outside(address)));
+        };
+        if let Some(reason) = pools[index].unleasable(address) {
+            return Ok(Err(Refusal::Unleasable(address, reason)));
+        }
+        if let Some(lease) = shelf.lease(address)?
+            && lease.tenancy != *request.tenancy
+        {
+            return Ok(Err(Refusal::Leased(address, lease.tenancy)));
+        }
+        if chosen[index].iter().all(|(known, _)| *known != address) {
+            chosen[index].push((address, kind_of(shelf, address, request)?));
+        }
+    }
+    for (pool, chosen) in pools
+        .iter()
+        .zip(&mut chosen)
+        .filter(|(_, chosen)| chosen.is_empty())
+    {
+        match dynamic(shelf, pool, request)? {
+            Some(address) => chosen.push((address, Kind::Dynamic)),
+            None => return Ok(Err(Refusal::Full(pool.subnet()))),
+        }
+    }
+    Ok(Ok(chosen.concat()))
+}
+
+/// Returns how an address asked for by name was come by. `podman network reload`
+/// asks for a container's current addresses, dynamic ones included: those stay
+/// dynamic.
+fn kind_of<S: Shelf>(shelf: &S, address: IpAddr, request: &Request<'_>) -> Result<Kind, S::Error> {
+    let held = request
+        .current
+        .into_iter()
+        .flat_map(|tenant| &tenant.leased);
+    if let Some(holding) = held.into_iter().find(|holding| holding.address == address) {
+        return Ok(holding.kind);
+    }
+    Ok(match shelf.reservation(address)? {
+        Some(hold) if hold.container_id == request.tenancy.container_id => hold.kind,
+        Some(_) | None => Kind::Static,
+    })
+}
+
+/// Returns the dynamic address for one pool, or `None` if all it offers is leased.
+fn dynamic<S: Shelf>(
+    shelf: &S,
+    pool: &Pool,
+    request: &Request<'_>,
+) -> Result<Option<IpAddr>, S::Error> {
+    let current = request
+        .current
+        .into_iter()
+        .flat_map(|tenant| &tenant.leased);
+    for address in current.map(|holding| holding.address) {
+        if pool.covers(address) && pool.unleasable(address).is_none() {
+            return Ok(Some(address));
+        }
+    }
+    let container_id = &request.tenancy.container_id;
+    if let Some(address) = shelf.held_for(pool, container_id, request.container_name)?
+        && pool.offers(address)
+    {
+        return Ok(Some(address));
+    }
+    let Some(start) = start(shelf, pool, request)? else {
+        return Ok(None);
+    };
+    if let Some(address) = shelf.first_free(pool, start)? {
+        return Ok(Some(address));
+    }
+    if let Some(address) = shelf.first_free(pool, pool.subnet().network())? {
+        return Ok(Some(address));
+    }
+    shelf.next_yield(pool)
+}
+
+/// Returns where the search for a free address begins, or `None` for an empty pool.
+fn start<S: Shelf>(
+    shelf: &S,
+    pool: &Pool,
+    request: &Request<'_>,
+) -> Result<Option<IpAddr>, S::Error> {
+    let (Some(first), Some(last)) = (pool.spans().first(), pool.spans().last()) else {
+        return Ok(None);
+    };
+    let (first, last) = (first.first(), last.last());
+    let after = |address: IpAddr| {
+        let next = number(address)
+            .checked_add(1)
+            .map(|next| Family::of(address).address(next));
+        next.filter(|next| first <= *next && *next <= last)
+    };
+    Ok(Some(match request.order {
+        Order::Lowest => first,
+        Order::Next => shelf.cursor(pool)?.and_then(after).unwrap_or(first),
+        Order::Random => {
+            let width = number(last) - number(first);
+            let offset = request
+                .random
+                .checked_rem(width.saturating_add(1))
+                .unwrap_or(0);
+            pool.family().address(number(first) + offset)
+        }
+    }))
+}
+
+#[cfg(test)]
+mod tests;

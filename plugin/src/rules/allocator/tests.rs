@@ -1,0 +1,428 @@
+//! Tables over a plain model of the shelf.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+
+use super::*;
+use crate::protocol::Network;
+use crate::rules::lease::{LeasedAddress, Moment};
+use crate::rules::options::{Options, pools};
+
+/// One network in memory: the obvious implementation, by search.
+#[derive(Default)]
+struct Model {
+    leases: BTreeMap<IpAddr, Tenancy>,
+    holds: BTreeMap<IpAddr, Reservation>,
+    cursor: Option<IpAddr>,
+}
+
+impl Shelf for Model {
+    type Error = Infallible;
+
+    fn lease(&self, address: IpAddr) -> Result<Option<Lease>, Infallible> {
+        Ok(self.leases.get(&address).map(|tenancy| Lease {
+            tenancy: tenancy.clone(),
+            generation: 1,
+            kind: Kind::Dynamic,
+        }))
+    }
+
+    fn reservation(&self, address: IpAddr) -> Result<Option<Reservation>, Infallible> {
+        Ok(self.holds.get(&address).cloned())
+    }
+
+    fn first_free(&self, pool: &Pool, from: IpAddr) -> Result<Option<IpAddr>, Infallible> {
+        let all = pool
+            .spans()
+            .iter()
+            .flat_map(|span| number(span.first())..=number(span.last()));
+        let taken: BTreeSet<_> = self.leases.keys().chain(self.holds.keys()).collect();
+        let addresses = all.map(|n| pool.family().address(n));
+        Ok(addresses
+            .filter(|a| *a >= from)
+            .find(|a| !taken.contains(a)))
+    }
+
+    fn cursor(&self, pool: &Pool) -> Result<Option<IpAddr>, Infallible> {
+        Ok(self.cursor.filter(|address| pool.covers(*address)))
+    }
+
+    fn held_for(
+        &self,
+        pool: &Pool,
+        id: &ContainerId,
+        name: &ContainerName,
+    ) -> Result<Option<IpAddr>, Infallible> {
+        let holds = || {
+            self.holds
+                .iter()
+                .filter(|(address, _)| pool.covers(**address))
+        };
+        let by_id = holds().find(|(_, hold)| hold.container_id == *id);
+        let by_name = || holds().find(|(_, hold)| hold.container_name == *name);
+        Ok(by_id.or_else(by_name).map(|(address, _)| *address))
+    }
+
+    fn next_yield(&self, pool: &Pool) -> Result<Option<IpAddr>, Infallible> {
+        let offered = self
+            .holds
+            .iter()
+            .filter(|(address, _)| pool.offers(**address));
+        Ok(offered
+            .min_by_key(|(_, h)| (h.kind, h.until.boot_ms))
+            .map(|(address, _)| *address))
+    }
+}
+
+fn network(subnets: &str, options: &str) -> Network {
+    let text = format!(
+        r#"{{"name":"n","id":"N","driver":"berth","subnets":[{subnets}],"options":{{{options}}}}}"#
+    );
+    serde_json::from_str(&text).unwrap()
+}
+
+const NET: &str = r#"{"subnet":"10.0.0.0/24","gateway":"10.0.0.1"}"#;
+const SMALL: &str = r#"{"subnet":"10.0.0.0/29","gateway":"10.0.0.1"}"#;
+const DUAL: &str = r#"{"subnet":"10.0.0.0/24","gateway":"10.0.0.1"},
+    {"subnet":"fd00::/64","gateway":"fd00::1"}"#;
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn tenancy(container: &str) -> Tenancy {
+    Tenancy {
+        network_id: "N".into(),
+        container_id: container.into(),
+        interface: "eth0".into(),
+    }
+}
+
+fn hold(container: &str, kind: Kind, until: u64) -> Reservation {
+    let until = Moment {
+        wall_ms: 0,
+        boot_ms: until,
+    };
+    Reservation {
+        container_id: container.into(),
+        container_name: format!("name-of-{container}").as_str().into(),
+        kind,
+        released: Moment::default(),
+        until,
+    }
+}
+
+fn leased(addresses: &[&str]) -> Model {
+    let leases = addresses
+        .iter()
+        .map(|a| (ip(a), tenancy("other")))
+        .collect();
+    Model {
+        leases,
+        ..Model::default()
+    }
+}
+
+fn held(mut model: Model, holds: &[(&str, &str, Kind, u64)]) -> Model {
+    for (address, container, kind, until) in holds {
+        model
+            .holds
+            .insert(ip(address), hold(container, *kind, *until));
+    }
+    model
+}
+
+fn cursor(mut model: Model, address: &str) -> Model {
+    model.cursor = Some(ip(address));
+    model
+}
+
+/// Returns the choice for container `me` as text: addresses, `!` marking static ones.
+fn ask(model: &Model, network: &Network, statics: &[&str]) -> String {
+    let options = Options::parse(network).unwrap();
+    let statics: Vec<_> = statics.iter().map(|text| ip(text)).collect();
+    let request = Request {
+        tenancy: &tenancy("me"),
+        container_name: &"my-name".into(),
+        static_ips: &statics,
+        current: None,
+        order: options.order,
+        random: 7,
+    };
+    let Ok(choice) = choose(model, &pools(network, &options).unwrap(), &request);
+    match choice {
+        Ok(choice) => {
+            let mark = |kind| if kind == Kind::Static { "!" } else { "" };
+            let texts: Vec<_> = choice
+                .iter()
+                .map(|(a, kind)| format!("{a}{}", mark(*kind)))
+                .collect();
+            texts.join(" ")
+        }
+        Err(refusal) => format!("{refusal:?}"),
+    }
+}
+
+#[track_caller]
+fn check(model: &Model, subnets: &str, options: &str, statics: &[&str], expected: &str) {
+    assert_eq!(ask(model, &network(subnets, options), statics), expected);
+}
+
+#[test]
+fn dynamic_addresses_come_in_podmans_order() {
+    let empty = Model::default;
+    check(&empty(), NET, "", &[], "10.0.0.2");
+    check(&cursor(empty(), "10.0.0.2"), NET, "", &[], "10.0.0.3");
+    check(
+        &cursor(leased(&["10.0.0.6", "10.0.0.7"]), "10.0.0.5"),
+        NET,
+        "",
+        &[],
+        "10.0.0.8",
+    );
+    // Wrap round after the last address before the broadcast address.
+    check(&cursor(empty(), "10.0.0.254"), NET, "", &[], "10.0.0.2");
+    check(
+        &cursor(leased(&["10.0.0.2"]), "10.0.0.254"),
+        NET,
+        "",
+        &[],
+        "10.0.0.3",
+    );
+    check(&empty(), DUAL, "", &[], "10.0.0.2 fd00::2");
+}
+
+#[test]
+fn a_cursor_outside_a_narrowed_range_starts_anew() {
+    let range = r#"{"subnet":"10.0.0.0/24","gateway":"10.0.0.1",
+        "lease_range":{"start_ip":"10.0.0.100","end_ip":"10.0.0.110"}}"#;
+    for at in ["10.0.0.5", "10.0.0.200", "10.0.0.110"] {
+        check(&cursor(Model::default(), at), range, "", &[], "10.0.0.100");
+    }
+    check(
+        &cursor(Model::default(), "10.0.0.104"),
+        range,
+        "",
+        &[],
+        "10.0.0.105",
+    );
+}
+
+#[test]
+fn the_last_ipv6_address_is_an_ordinary_one_and_the_broadcast_address_is_not() {
+    let v6 = r#"{"subnet":"fd00::/126","gateway":"fd00::1"}"#;
+    check(&cursor(Model::default(), "fd00::2"), v6, "", &[], "fd00::3");
+    let v4 = r#"{"subnet":"10.0.0.0/30","gateway":"10.0.0.1"}"#;
+    check(
+        &cursor(Model::default(), "10.0.0.2"),
+        v4,
+        "",
+        &[],
+        "10.0.0.2",
+    );
+}
+
+#[test]
+fn subnets_too_small_to_lease_from_are_full() {
+    for subnet in ["10.0.0.0/31", "10.0.0.0/32", "fd00::/128"] {
+        let text = format!(r#"{{"subnet":"{subnet}"}}"#);
+        check(
+            &Model::default(),
+            &text,
+            "",
+            &[],
+            &format!("Full({:?})", subnet.parse::<IpNetwork>().unwrap()),
+        );
+    }
+}
+
+#[test]
+fn static_addresses_are_taken_as_asked_in_subnet_order() {
+    let empty = Model::default();
+    check(&empty, NET, "", &["10.0.0.9"], "10.0.0.9!");
+    check(
+        &empty,
+        DUAL,
+        "",
+        &["fd00::9", "10.0.0.9"],
+        "10.0.0.9! fd00::9!",
+    );
+    check(&empty, DUAL, "", &["fd00::9"], "10.0.0.2 fd00::9!");
+    check(&empty, DUAL, "", &["10.0.0.9"], "10.0.0.9! fd00::2");
+    check(
+        &empty,
+        NET,
+        "",
+        &["10.0.0.9", "10.0.0.8"],
+        "10.0.0.9! 10.0.0.8!",
+    );
+    // What `podman network reload` sends.
+    check(
+        &empty,
+        DUAL,
+        "",
+        &["fd00::9", "10.0.0.9", "fd00::9", "10.0.0.9"],
+        "10.0.0.9! fd00::9!",
+    );
+    check(&empty, NET, "", &["::ffff:10.0.0.9"], "10.0.0.9!");
+}
+
+#[test]
+fn what_can_never_be_leased_is_refused_with_its_reason() {
+    let empty = Model::default();
+    let net = "V4(Ipv4Network { addr: 10.0.0.0, prefix: 24 })";
+    check(&empty, NET, "", &["10.0.1.9"], "Outside(10.0.1.9)");
+    check(
+        &empty,
+        NET,
+        "",
+        &["10.0.0.0"],
+        &format!("Unleasable(10.0.0.0, Network({net}))"),
+    );
+    check(
+        &empty,
+        NET,
+        "",
+        &["10.0.0.1"],
+        &format!("Unleasable(10.0.0.1, Gateway({net}))"),
+    );
+    check(
+        &empty,
+        NET,
+        "",
+        &["10.0.0.255"],
+        &format!("Unleasable(10.0.0.255, Broadcast({net}))"),
+    );
+    check(
+        &empty,
+        r#"{"subnet":"fd00::/64"}"#,
+        "",
+        &["fd00::ffff:ffff:ffff:ffff"],
+        "fd00::ffff:ffff:ffff:ffff!",
+    );
+}
+
+#[test]
+fn lease_range_and_exclusions_bind_dynamic_leases_only() {
+    let excluded = r#""ipam_exclude":"10.0.0.2-10.0.0.9""#;
+    check(&Model::default(), NET, excluded, &[], "10.0.0.10");
+    check(&Model::default(), NET, excluded, &["10.0.0.4"], "10.0.0.4!");
+    let all = r#""ipam_exclude":"10.0.0.0/29""#;
+    let full = "Full(V4(Ipv4Network { addr: 10.0.0.0, prefix: 29 }))";
+    check(&Model::default(), SMALL, all, &[], full);
+}
+
+#[test]
+fn a_leased_address_is_refused_unless_it_is_ones_own() {
+    let model = leased(&["10.0.0.9"]);
+    assert!(ask(&model, &network(NET, ""), &["10.0.0.9"]).starts_with("Leased(10.0.0.9, Tenancy"));
+    let mut own = Model::default();
+    own.leases.insert(ip("10.0.0.9"), tenancy("me"));
+    check(&own, NET, "", &["10.0.0.9"], "10.0.0.9!");
+}
+
+#[test]
+fn held_addresses_are_skipped_while_others_are_free() {
+    let model = held(Model::default(), &[("10.0.0.2", "a", Kind::Dynamic, 5)]);
+    check(&model, NET, "", &[], "10.0.0.3");
+}
+
+#[test]
+fn a_pool_without_free_addresses_gives_up_holds_dynamic_ones_first() {
+    let model = held(
+        leased(&["10.0.0.2"]),
+        &[
+            ("10.0.0.3", "a", Kind::Static, 1),
+            ("10.0.0.4", "b", Kind::Dynamic, 9),
+            ("10.0.0.5", "c", Kind::Dynamic, 5),
+            ("10.0.0.6", "d", Kind::Dynamic, 7),
+        ],
+    );
+    check(&model, SMALL, "", &[], "10.0.0.5");
+    let only_static = held(
+        leased(&["10.0.0.2", "10.0.0.4", "10.0.0.5", "10.0.0.6"]),
+        &[("10.0.0.3", "a", Kind::Static, 1)],
+    );
+    check(&only_static, SMALL, "", &[], "10.0.0.3");
+}
+
+#[test]
+fn a_container_that_comes_back_gets_its_address_by_id_then_by_name() {
+    let both = held(
+        Model::default(),
+        &[
+            ("10.0.0.7", "me", Kind::Dynamic, 1),
+            ("10.0.0.8", "other", Kind::Dynamic, 1),
+        ],
+    );
+    check(&both, NET, "", &[], "10.0.0.7");
+    let mut by_name = held(
+        Model::default(),
+        &[("10.0.0.8", "old-me", Kind::Dynamic, 1)],
+    );
+    by_name
+        .holds
+        .get_mut(&ip("10.0.0.8"))
+        .unwrap()
+        .container_name = "my-name".into();
+    check(&by_name, NET, "", &[], "10.0.0.8");
+    // Not if it has been excluded since.
+    check(
+        &by_name,
+        NET,
+        r#""ipam_exclude":"10.0.0.8""#,
+        &[],
+        "10.0.0.2",
+    );
+}
+
+#[test]
+fn a_static_request_may_take_an_address_held_for_another() {
+    let model = held(Model::default(), &[("10.0.0.7", "a", Kind::Static, 1)]);
+    check(&model, NET, "", &["10.0.0.7"], "10.0.0.7!");
+}
+
+#[test]
+fn reload_keeps_a_dynamic_address_dynamic() {
+    let model = held(Model::default(), &[("10.0.0.7", "me", Kind::Dynamic, 1)]);
+    check(&model, NET, "", &["10.0.0.7"], "10.0.0.7");
+    let model = held(Model::default(), &[("10.0.0.7", "me", Kind::Static, 1)]);
+    check(&model, NET, "", &["10.0.0.7"], "10.0.0.7!");
+}
+
+#[test]
+fn orders_differ_only_in_where_they_begin() {
+    let model = || cursor(leased(&["10.0.0.2"]), "10.0.0.50");
+    check(&model(), NET, r#""ipam_order":"next""#, &[], "10.0.0.51");
+    check(&model(), NET, r#""ipam_order":"lowest""#, &[], "10.0.0.3");
+    // 10.0.0.2 + 7, the number the test gives.
+    check(&model(), NET, r#""ipam_order":"random""#, &[], "10.0.0.9");
+}
+
+#[test]
+fn the_same_tenancy_asking_again_gets_the_same_answer() {
+    let mut model = cursor(Model::default(), "10.0.0.99");
+    model.leases.insert(ip("10.0.0.9"), tenancy("me"));
+    let network = network(NET, "");
+    let options = Options::parse(&network).unwrap();
+    let current = crate::rules::lease::fixture(
+        tenancy("me"),
+        vec![LeasedAddress {
+            address: ip("10.0.0.9"),
+            generation: 1,
+            kind: Kind::Dynamic,
+        }],
+    );
+    let request = Request {
+        tenancy: &current.tenancy,
+        container_name: &"my-name".into(),
+        static_ips: &[],
+        current: Some(&current),
+        order: options.order,
+        random: 0,
+    };
+    let Ok(choice) = choose(&model, &pools(&network, &options).unwrap(), &request);
+    assert_eq!(choice, Ok(vec![(ip("10.0.0.9"), Kind::Dynamic)]));
+}

@@ -1,0 +1,145 @@
+//! What one look at the host has shown: facts, without a verdict. No I/O.
+//!
+//! [`crate::sight`] gathers them; [`super::verdict`] judges by them.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use super::lease::{Moment, Process};
+
+/// Device and inode of a namespace: its identity while it lives.
+pub type NamespaceKey = (u64, u64);
+
+/// What a path shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathFact {
+    /// There is nothing.
+    Missing,
+    /// A file with this device and inode.
+    There(NamespaceKey),
+    /// It could not be examined; the reason.
+    Unreadable(String),
+}
+
+/// One process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessFact {
+    /// Its identity.
+    pub process: Process,
+    /// Its parent's pid.
+    pub parent: i32,
+    /// The kernel's name for it, at most fifteen bytes.
+    pub name: String,
+    /// Its arguments; empty for kernel threads and zombies.
+    pub arguments: Vec<String>,
+    /// The network namespace it lives in; `None` for a zombie, or if unreadable.
+    pub namespace: Option<NamespaceKey>,
+}
+
+impl ProcessFact {
+    /// Returns a path of the network namespace it lives in, good while it lives.
+    pub fn namespace_path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/ns/net", self.process.pid))
+    }
+
+    /// Returns whether one of the arguments is exactly this text.
+    pub fn mentions(&self, text: &str) -> bool {
+        self.arguments.iter().any(|argument| argument == text)
+    }
+}
+
+/// An interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// Its number in its namespace, from 1.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Its kind, such as `veth`; empty for hardware and `lo`.
+    pub kind: String,
+    /// The bridge it is a port of.
+    pub master: Option<u32>,
+    /// The interface it hangs on: a veth's other end, a macvlan's parent.
+    pub peer: Option<Peer>,
+    /// Whether it is up.
+    pub up: bool,
+    /// Its addresses, those included that the kernel gave it by itself.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// Where another interface is, by its number there. Numbers repeat among namespaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// In the same namespace.
+    Here(u32),
+    /// In the namespace of whoever looks.
+    Host(u32),
+    /// In another one, by its id as the kernel tells it from the first.
+    Elsewhere(i32, u32),
+}
+
+/// A network namespace other than our own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceFact {
+    /// Its identity while it lives.
+    pub key: NamespaceKey,
+    /// A path by which it can be opened: its file, or a process that lives in it.
+    pub path: PathBuf,
+    /// Whether that is a file of its own, which keeps it alive without processes.
+    pub named: bool,
+    /// Its interfaces.
+    pub links: Vec<Link>,
+}
+
+/// The facts of one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    /// When the pass began.
+    pub at: Moment,
+    /// The current boot.
+    pub boot_id: String,
+    /// The pid namespace whose processes are seen.
+    pub pid_namespace: u64,
+    /// Every process seen, ourselves excepted.
+    pub processes: Vec<ProcessFact>,
+    /// What could not be read about some process.
+    pub unreadable: Option<String>,
+    /// What could not be read about some process that cannot be in a namespace
+    /// whose file is seen at its path.
+    pub elsewhere: Option<String>,
+    /// What the tenants' namespace paths show.
+    pub paths: HashMap<PathBuf, PathFact>,
+    /// The files beside those paths, by what they show.
+    pub named: HashMap<NamespaceKey, PathBuf>,
+    /// The same files, with what they show.
+    pub files: HashMap<PathBuf, NamespaceKey>,
+    /// What is inside the tenants' namespaces that somebody lives in; nothing is
+    /// said of one that could not be looked into.
+    pub inside: HashMap<NamespaceKey, Vec<Link>>,
+}
+
+impl Evidence {
+    /// Returns whether this very process still runs.
+    pub fn runs(&self, process: Process) -> bool {
+        self.processes.iter().any(|fact| fact.process == process)
+    }
+
+    /// Returns whether a process lives in a namespace.
+    pub fn is_inhabited(&self, key: NamespaceKey) -> bool {
+        self.processes
+            .iter()
+            .any(|fact| fact.namespace == Some(key))
+    }
+}
+
+/// Returns whether a path is one of Podman's namespace files
+/// (containers/common `pkg/netns`: `netns-<uuid>` in a directory `netns`).
+pub fn is_namespace_file(path: &Path) -> bool {
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    let directory = path.parent().and_then(|parent| parent.file_name());
+    name.starts_with("netns-") && directory.is_some_and(|directory| directory == "netns")
+}

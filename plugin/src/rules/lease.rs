@@ -1,0 +1,375 @@
+//! Who holds an address: tenancies, leases and holds. No I/O.
+//!
+//! A *tenancy* is one container's interface on one network: it is the identity
+//! every release is checked against. A *tenant* is the durable record of a
+//! tenancy; it owns one lease per address. A *hold* is what a released address
+//! leaves behind: a cooldown for everyone, a reservation for its former holder.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::PluginExec;
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub String);
+
+        impl $name {
+            /// Returns the text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self(text.to_owned())
+            }
+        }
+    };
+}
+
+name! {
+    /// A network's id. It changes when a network is created again under its old name.
+    NetworkId
+}
+name! {
+    /// A network's name.
+    NetworkName
+}
+name! {
+    /// A container's full id; in a pod, the infra container's.
+    ContainerId
+}
+name! {
+    /// A container's name; in a pod, the pod's.
+    ContainerName
+}
+name! {
+    /// An interface's name inside the container.
+    InterfaceName
+}
+
+impl ContainerId {
+    /// Returns the first twelve characters, as Podman lists containers.
+    pub fn short(&self) -> &str {
+        self.0.get(..12).unwrap_or(&self.0)
+    }
+}
+
+/// Who holds addresses: the identity of every lease.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Tenancy {
+    /// The network.
+    pub network_id: NetworkId,
+    /// The container.
+    pub container_id: ContainerId,
+    /// The interface inside the container.
+    pub interface: InterfaceName,
+}
+
+impl From<&PluginExec> for Tenancy {
+    /// Returns the tenancy a request speaks of.
+    fn from(exec: &PluginExec) -> Self {
+        Self {
+            network_id: exec.network.id.as_str().into(),
+            container_id: exec.container_id.as_str().into(),
+            interface: exec.network_options.interface_name.as_str().into(),
+        }
+    }
+}
+
+/// A moment on two clocks. Stored as `[wall_ms, boot_ms]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u64, u64)", into = "(u64, u64)")]
+pub struct Moment {
+    /// Milliseconds since the Unix epoch. For people: it may jump.
+    pub wall_ms: u64,
+    /// Milliseconds since boot, suspend included (`CLOCK_BOOTTIME`). For
+    /// decisions: within one boot id it never goes back.
+    pub boot_ms: u64,
+}
+
+impl From<(u64, u64)> for Moment {
+    fn from((wall_ms, boot_ms): (u64, u64)) -> Self {
+        Self { wall_ms, boot_ms }
+    }
+}
+
+impl From<Moment> for (u64, u64) {
+    fn from(moment: Moment) -> Self {
+        (moment.wall_ms, moment.boot_ms)
+    }
+}
+
+impl Moment {
+    /// Returns the time since an earlier moment of the same boot, zero if it is
+    /// not earlier.
+    pub const fn since(&self, earlier: &Self) -> Duration {
+        Duration::from_millis(self.boot_ms.saturating_sub(earlier.boot_ms))
+    }
+
+    /// Returns the moment this much later, saturating.
+    #[must_use]
+    pub fn after(&self, wait: Duration) -> Self {
+        let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            wall_ms: self.wall_ms.saturating_add(ms),
+            boot_ms: self.boot_ms.saturating_add(ms),
+        }
+    }
+}
+
+/// How far a tenancy has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Durable, but the interface may not exist yet.
+    Offered,
+    /// netavark has set the interface up.
+    Bound,
+}
+
+/// How an address was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// By us.
+    Dynamic,
+    /// The container asked for it.
+    Static,
+}
+
+/// The durable record that one address belongs to one tenancy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The holder.
+    pub tenancy: Tenancy,
+    /// Unique in the store's life. A release names it, and fails if the address
+    /// has been leased again since.
+    pub generation: u64,
+    /// Static or dynamic.
+    pub kind: Kind,
+}
+
+/// One address of a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeasedAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// As in the [`Lease`].
+    pub generation: u64,
+    /// As in the [`Lease`].
+    pub kind: Kind,
+}
+
+/// A network namespace as it was when the interface was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Namespace {
+    /// The path netavark was given, usually `/run/netns/netns-<uuid>`.
+    pub path: PathBuf,
+    /// Device of the namespace file.
+    pub device: u64,
+    /// Inode of the namespace file. The kernel gives it out again after the
+    /// namespace's end.
+    pub inode: u64,
+}
+
+/// A process: the pid alone would be reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Process {
+    /// Process id, in the pid namespace we run in.
+    pub pid: i32,
+    /// Start time in clock ticks since boot (`proc_pid_stat(5)`, field 22).
+    pub start_time: u64,
+}
+
+/// How netavark was called for a tenancy, so that it can be torn down later
+/// without the caller. Not which netavark: an upgrade may have moved it since.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delegation {
+    /// `--config`: the network run directory.
+    pub config: PathBuf,
+    /// `--rootless`.
+    pub rootless: bool,
+    /// `--aardvark-binary`.
+    pub aardvark_binary: Option<PathBuf>,
+    /// `--firewall-driver`, or `NETAVARK_FW`.
+    pub firewall_driver: Option<String>,
+    /// `NETAVARK_DNS_PORT`.
+    pub dns_port: Option<String>,
+}
+
+/// The durable record of a tenancy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Stored", into = "Stored")]
+pub struct Tenant {
+    /// Who: the request's.
+    pub tenancy: Tenancy,
+    /// The network's name at setup: the request's.
+    pub network_name: NetworkName,
+    /// The container's name at setup: the request's.
+    pub container_name: ContainerName,
+    /// How far setup has come.
+    pub phase: Phase,
+    /// The leased addresses, in the order netavark got them.
+    pub leased: Vec<LeasedAddress>,
+    /// The container's namespace.
+    pub namespace: Namespace,
+    /// The pid namespace (inode) in which `starter` and all evidence have pids.
+    pub pid_namespace: u64,
+    /// The podman process that asked; `None` if it was gone already.
+    pub starter: Option<Process>,
+    /// The boot the tenancy belongs to.
+    pub boot_id: String,
+    /// When the lease was offered.
+    pub created: Moment,
+    /// When the holder was last seen live.
+    pub renewed: Moment,
+    /// Until when an unknown verdict keeps the lease.
+    pub expires: Moment,
+    /// MAC address of the interface, once bound.
+    pub mac_address: Option<String>,
+    /// The setup request as netavark sent it.
+    pub request: PluginExec,
+    /// How to call netavark for this tenancy again.
+    pub delegation: Delegation,
+}
+
+/// A tenant as it is stored: what its request says is there once. The size of
+/// the records is what opening a store with many of them costs.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    phase: Phase,
+    #[serde(rename = "holdings")]
+    leased: Vec<LeasedAddress>,
+    namespace: Namespace,
+    pid_namespace: u64,
+    starter: Option<Process>,
+    boot_id: String,
+    created: Moment,
+    renewed: Moment,
+    expires: Moment,
+    mac_address: Option<String>,
+    request: PluginExec,
+    delegation: Delegation,
+}
+
+impl From<Tenant> for Stored {
+    fn from(tenant: Tenant) -> Self {
+        Self {
+            phase: tenant.phase,
+            leased: tenant.leased,
+            namespace: tenant.namespace,
+            pid_namespace: tenant.pid_namespace,
+            starter: tenant.starter,
+            boot_id: tenant.boot_id,
+            created: tenant.created,
+            renewed: tenant.renewed,
+            expires: tenant.expires,
+            mac_address: tenant.mac_address,
+            request: tenant.request,
+            delegation: tenant.delegation,
+        }
+    }
+}
+
+impl From<Stored> for Tenant {
+    fn from(stored: Stored) -> Self {
+        Self {
+            tenancy: Tenancy::from(&stored.request),
+            network_name: stored.request.network.name.as_str().into(),
+            container_name: stored.request.container_name.as_str().into(),
+            phase: stored.phase,
+            leased: stored.leased,
+            namespace: stored.namespace,
+            pid_namespace: stored.pid_namespace,
+            starter: stored.starter,
+            boot_id: stored.boot_id,
+            created: stored.created,
+            renewed: stored.renewed,
+            expires: stored.expires,
+            mac_address: stored.mac_address,
+            request: stored.request,
+            delegation: stored.delegation,
+        }
+    }
+}
+
+impl Tenant {
+    /// Returns the leased addresses, in the order netavark got them.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.leased.iter().map(|holding| holding.address).collect()
+    }
+
+    /// Returns whether the tenant has leased an address.
+    pub fn has_leased(&self, address: IpAddr) -> bool {
+        self.leased.iter().any(|holding| holding.address == address)
+    }
+}
+
+/// What a released address leaves behind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// The former holder's container.
+    pub container_id: ContainerId,
+    /// The former holder's name. Used to prefer an address, never to free one.
+    pub container_name: ContainerName,
+    /// How the former holder came by the address.
+    pub kind: Kind,
+    /// When it was released.
+    pub released: Moment,
+    /// Until when nobody but the former holder gets it while others are free.
+    pub until: Moment,
+}
+
+/// Returns a tenant for tests: bound, of boot `boot`, in a namespace of its own.
+#[cfg(test)]
+pub(crate) fn fixture(tenancy: Tenancy, leased: Vec<LeasedAddress>) -> Tenant {
+    let request = serde_json::json!({
+        "container_id": tenancy.container_id, "container_name": "web", "port_mappings": null,
+        "network": {"name": "net", "id": tenancy.network_id, "driver": "berth"},
+        "network_options": {"interface_name": tenancy.interface},
+    });
+    let moment = Moment {
+        wall_ms: 1_700_000_000_000,
+        boot_ms: 1_000_000,
+    };
+    Tenant {
+        network_name: "net".into(),
+        container_name: "web".into(),
+        phase: Phase::Bound,
+        leased,
+        namespace: Namespace {
+            path: "/run/netns/netns-1".into(),
+            device: 4,
+            inode: 40,
+        },
+        pid_namespace: 9,
+        starter: Some(Process {
+            pid: 50,
+            start_time: 500,
+        }),
+        boot_id: "boot".into(),
+        created: moment,
+        renewed: moment,
+        expires: moment.after(Duration::from_secs(3600)),
+        mac_address: None,
+        request: serde_json::from_value(request).expect("a request"),
+        delegation: Delegation::default(),
+        tenancy,
+    }
+}

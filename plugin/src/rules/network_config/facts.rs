@@ -1,0 +1,105 @@
+//! What is in use on the host, as far as a new network is concerned.
+
+use std::fmt;
+
+use ipnetwork::IpNetwork;
+
+use crate::rules::pool::overlap;
+
+/// A network that exists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownNetwork {
+    /// Its name.
+    pub name: String,
+    /// Its bridge, if it has one: not the parent of macvlan and ipvlan networks.
+    pub bridge: Option<String>,
+    /// Its subnets, of either family.
+    pub subnets: Vec<IpNetwork>,
+}
+
+/// What is in use on the host when a network is created.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostFacts {
+    /// Names of all network interfaces.
+    pub links: Vec<String>,
+    /// Addresses of all network interfaces with their prefix lengths.
+    pub addresses: Vec<IpNetwork>,
+    /// Destinations of routes, without default routes.
+    pub routes: Vec<IpNetwork>,
+    /// All networks, the default network included.
+    pub networks: Vec<KnownNetwork>,
+}
+
+/// What keeps a subnet from being used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InTheWay {
+    /// An address of the host's, with its prefix length.
+    Address(IpNetwork),
+    /// A route of the host's.
+    Route(IpNetwork),
+    /// A subnet of another network.
+    Network {
+        /// The network's name.
+        name: String,
+        /// Its subnet.
+        subnet: IpNetwork,
+    },
+}
+
+impl fmt::Display for InTheWay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => write!(f, "address {address} of this host"),
+            Self::Route(route) => write!(f, "the route to {route} of this host"),
+            Self::Network { name, subnet } => write!(f, "{subnet} of network {name}"),
+        }
+    }
+}
+
+impl HostFacts {
+    /// Returns what is in the way of using this subnet for a bridge.
+    ///
+    /// Addresses and networks are, if they overlap at all, as in Podman. Routes are
+    /// if they are as narrow as the subnet or narrower: then the host would find
+    /// either the containers or the route's other end, not both. Podman ignores
+    /// routes. A wider one (a VPN's 10.0.0.0/8) is no obstacle, since the kernel
+    /// prefers the bridge's own, narrower route; refusing it would refuse what works.
+    pub fn in_the_way(&self, subnet: IpNetwork) -> Option<InTheWay> {
+        let networks = self.networks.iter().flat_map(|network| {
+            network.subnets.iter().map(|subnet| InTheWay::Network {
+                name: network.name.clone(),
+                subnet: *subnet,
+            })
+        });
+        let addresses = self.addresses.iter().copied().map(InTheWay::Address);
+        let routes = self.routes.iter().copied().map(InTheWay::Route);
+        networks
+            .chain(addresses)
+            .chain(routes)
+            .find(|obstacle| match obstacle {
+                InTheWay::Network { subnet: taken, .. } | InTheWay::Address(taken) => {
+                    overlap(*taken, subnet)
+                }
+                InTheWay::Route(route) => {
+                    route.prefix() >= subnet.prefix() && overlap(*route, subnet)
+                }
+            })
+    }
+
+    /// Returns the subnets of all networks and addresses.
+    pub(super) fn taken(&self) -> Vec<IpNetwork> {
+        self.networks
+            .iter()
+            .flat_map(|network| network.subnets.iter())
+            .chain(&self.addresses)
+            .copied()
+            .collect()
+    }
+
+    /// Returns the network that has this bridge.
+    pub(super) fn network_on(&self, bridge: &str) -> Option<&KnownNetwork> {
+        self.networks
+            .iter()
+            .find(|network| network.bridge.as_deref() == Some(bridge))
+    }
+}

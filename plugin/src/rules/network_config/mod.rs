@@ -1,0 +1,240 @@
+//! The configuration of a new network: what is missing is filled in, what cannot
+//! work is refused. No I/O: the host's facts come in as values.
+//!
+//! The rules are those of `podman network create` (5.4, `networkCreate` and
+//! `createIpvlanOrMacvlan` in `libnetwork/netavark/config.go`), which does all of
+//! this for its own drivers and none of it for a plugin's. Where a message of
+//! Podman's exists, ours begins with it. Where a rule differs, the reason is
+//! beside it.
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | `facts` | what is in use on the host, and what is in a subnet's way |
+//! | `driver_options` | the options of netavark's drivers |
+//! | `interface` | the name of the bridge or of the parent |
+//! | `subnets` | choosing subnets, gateways, overlaps |
+//! | `subnet_pools` | where chosen subnets come from |
+//! | `take_over` | a network of Podman's own allocation as one of ours, and back |
+
+mod driver_options;
+mod facts;
+mod interface;
+mod subnet_pools;
+mod subnets;
+mod take_over;
+
+use thiserror::Error;
+
+use crate::protocol::{Network, Route};
+use crate::rules::options::{self, Options, OptionsError, Plumbing};
+use crate::rules::pool::{Family, PoolError, normalise};
+
+pub use driver_options::DriverOptionError;
+pub use facts::{HostFacts, InTheWay, KnownNetwork};
+pub use interface::{InterfaceError, MAX_INTERFACE_NAME, is_valid_name};
+pub use subnet_pools::{SubnetPool, SubnetPoolError, SubnetPools};
+pub use subnets::SubnetError;
+pub use take_over::{TakeOverError, hand_back, take_over};
+
+/// Name of our ipam driver. Podman leaves ipam.db alone for a network that has it
+/// (`requiresIPAMAlloc`, 5.4).
+pub const IPAM_DRIVER: &str = "berth";
+
+/// Key of the ipam driver in `ipam_options`.
+const DRIVER: &str = "driver";
+
+/// Why a network cannot be created.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum CreateError {
+    /// An option of ours.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
+    /// An option of netavark's driver.
+    #[error(transparent)]
+    DriverOption(#[from] DriverOptionError),
+    /// The bridge or the parent.
+    #[error(transparent)]
+    Interface(#[from] InterfaceError),
+    /// A subnet, or that there is none.
+    #[error(transparent)]
+    Subnet(#[from] SubnetError),
+    /// A gateway or a lease range.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// Somebody else is to hand out the addresses.
+    #[error("ipam driver {driver} is not supported with {with}: {advice}")]
+    IpamDriver {
+        /// The ipam driver asked for.
+        driver: String,
+        /// What does not go with it.
+        with: &'static str,
+        /// What to do.
+        advice: String,
+    },
+    /// DNS servers for a network without DNS.
+    #[error(
+        "cannot set NetworkDNSServers if DNS is not enabled for the network: invalid argument; leave out --dns, {advice}"
+    )]
+    DnsDisabled {
+        /// What to do instead.
+        advice: &'static str,
+    },
+    /// A route's destination is an address.
+    #[error("route destination invalid: {destination} has host bits set, its network is {network}")]
+    RouteDestination {
+        /// What was given.
+        destination: String,
+        /// What was perhaps meant.
+        network: String,
+    },
+    /// A route that no kernel takes from netavark.
+    #[error(
+        "route {destination} via {gateway} is invalid: destination and gateway must both be IPv4 or both IPv6"
+    )]
+    RouteFamily {
+        /// Destination.
+        destination: String,
+        /// Gateway.
+        gateway: String,
+    },
+    /// A subnet whose pool is empty.
+    #[error(
+        "no address of subnet {subnet} can ever be leased: network, broadcast and gateway address, {EXCLUDE} and what is outside the lease range leave none; use a larger subnet or lease range", EXCLUDE = options::EXCLUDE
+    )]
+    NothingToLease {
+        /// The subnet.
+        subnet: String,
+    },
+}
+
+/// Returns the network with everything filled in that Podman would fill in, ready to
+/// be stored, or why it cannot work. Name, id, driver and unknown fields are unchanged.
+///
+/// `random` gives eight random bytes per call, for the prefix of an IPv6 subnet.
+/// A network that comes out goes in again unchanged, as long as the facts hold.
+///
+/// # Errors
+/// [`CreateError`] for the first rule that is broken.
+pub fn complete(
+    mut network: Network,
+    host: &HostFacts,
+    pools: &SubnetPools,
+    random: impl FnMut() -> [u8; 8],
+) -> Result<Network, CreateError> {
+    let plumbing = Plumbing::of(&network.options)?;
+    check_ipam_driver(&network, plumbing)?;
+    if plumbing == Plumbing::Bridge {
+        driver_options::take_docker_names(&mut network);
+    } else {
+        driver_options::take_parent(&mut network);
+    }
+    let sharing = driver_options::normalise(&mut network.options, plumbing)?;
+    for subnet in &mut network.subnets {
+        subnet.subnet = normalise(subnet.subnet);
+    }
+    if plumbing == Plumbing::Bridge {
+        interface::name_bridge(&mut network, host, sharing)?;
+        // `ipv6_enabled` asks for both families going in and tells that there is IPv6
+        // coming out; a network that bears our mark has come out.
+        let completed = ipam_driver(&network) == IPAM_DRIVER && !network.subnets.is_empty();
+        if !completed {
+            subnets::choose(&mut network, host, pools, random)?;
+        }
+        if !sharing {
+            subnets::check_host(&network, host)?;
+        }
+    } else {
+        interface::check_parent(&network, host)?;
+        // aardvark-dns does not serve these: netavark pull request 467.
+        network.dns_enabled = false;
+        if network.subnets.is_empty() {
+            return Err(SubnetError::NoneGiven { plumbing }.into());
+        }
+    }
+    check_dns_servers(&network, plumbing)?;
+    subnets::check_own(&network)?;
+    subnets::add_gateways(&mut network);
+    network.routes.iter().try_for_each(check_route)?;
+    let options = Options::parse(&network)?;
+    if let Some(pool) = options::pools(&network, &options)?
+        .iter()
+        .find(|pool| pool.is_empty())
+    {
+        return Err(CreateError::NothingToLease {
+            subnet: pool.subnet().to_string(),
+        });
+    }
+    network
+        .ipam_options
+        .insert(DRIVER.to_owned(), IPAM_DRIVER.to_owned());
+    Ok(network)
+}
+
+fn ipam_driver(network: &Network) -> &str {
+    network.ipam_options.get(DRIVER).map_or("", String::as_str)
+}
+
+/// Refuses ipam drivers that lease nothing from us.
+fn check_ipam_driver(network: &Network, plumbing: Plumbing) -> Result<(), CreateError> {
+    let driver = ipam_driver(network);
+    let us = "berth, which leases addresses itself";
+    let (with, advice) = match (driver, plumbing) {
+        ("" | "host-local" | IPAM_DRIVER, _) => return Ok(()),
+        ("dhcp", Plumbing::Bridge) => {
+            let advice = "use -d bridge -o mode=unmanaged itself for DHCP";
+            (us, advice.to_owned())
+        }
+        ("dhcp", Plumbing::Macvlan) => (us, "use -d macvlan itself for DHCP".to_owned()),
+        ("dhcp", Plumbing::Ipvlan) => {
+            let advice = "leave out --ipam-driver and give --subnet";
+            ("ipvlan", advice.to_owned())
+        }
+        ("none", _) => {
+            let advice = format!("use -d {plumbing} itself for a network without addresses");
+            (us, advice)
+        }
+        _ => (us, "leave out --ipam-driver".to_owned()),
+    };
+    Err(CreateError::IpamDriver {
+        driver: driver.to_owned(),
+        with,
+        advice,
+    })
+}
+
+/// Refuses DNS servers that nobody would ask.
+fn check_dns_servers(network: &Network, plumbing: Plumbing) -> Result<(), CreateError> {
+    if network.dns_enabled || network.network_dns_servers.is_empty() {
+        return Ok(());
+    }
+    Err(CreateError::DnsDisabled {
+        advice: match plumbing {
+            Plumbing::Bridge => "or --disable-dns",
+            Plumbing::Macvlan | Plumbing::Ipvlan => "only bridge networks have DNS",
+        },
+    })
+}
+
+/// Refuses a route to an address (as Podman does) and one across families (as
+/// netavark does, but only when a container starts: `create_route_list`, v1.14.0).
+fn check_route(route: &Route) -> Result<(), CreateError> {
+    let network = normalise(route.destination);
+    if network.ip() != route.destination.ip() {
+        return Err(CreateError::RouteDestination {
+            destination: route.destination.to_string(),
+            network: network.to_string(),
+        });
+    }
+    if let Some(gateway) = route.gateway
+        && Family::of(network.ip()) != Family::of(gateway)
+    {
+        return Err(CreateError::RouteFamily {
+            destination: network.to_string(),
+            gateway: gateway.to_string(),
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

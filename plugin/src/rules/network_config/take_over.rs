@@ -1,0 +1,204 @@
+//! A network of netavark's own driver as one of ours, and back.
+
+use thiserror::Error;
+
+use super::{
+    CreateError, DRIVER, HostFacts, IPAM_DRIVER, SubnetPools, complete, ipam_driver, options,
+};
+use crate::protocol::Network;
+use crate::rules::options::Plumbing;
+
+/// The ipam driver of networks whose addresses Podman leases itself.
+const PODMANS: &str = "host-local";
+
+/// Why a network cannot become one of ours, or cease to be one.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum TakeOverError {
+    /// Neither netavark nor berth does its plumbing.
+    #[error("it has driver {0}: berth takes over networks of driver bridge, macvlan and ipvlan")]
+    Driver(String),
+    /// Podman does not lease its addresses.
+    #[error(
+        "it has ipam driver {0}: Podman leases none of its addresses, so there is nothing to take over"
+    )]
+    IpamDriver(String),
+    /// Nobody can lease an address.
+    #[error("it has no subnet, so there is nothing to lease")]
+    NoSubnet,
+    /// berth would understand this option, netavark does not.
+    #[error(
+        "it has option {0}, which means something else to berth; remove it from the network's file"
+    )]
+    Option(String),
+    /// It is no network of ours.
+    #[error("berth does not lease its addresses")]
+    NotOurs,
+    /// `berth create` would refuse it.
+    #[error(transparent)]
+    Refused(#[from] CreateError),
+}
+
+impl Network {
+    /// Returns whether Podman itself leases the network's addresses, in its ipam.db
+    /// (`requiresIPAMAlloc`, 5.4), if it has any.
+    pub fn is_podmans(&self) -> bool {
+        ["", PODMANS].contains(&ipam_driver(self))
+    }
+}
+
+/// Returns a network whose addresses Podman leases as one of ours: with our driver,
+/// its own as an option, and whatever `berth create` makes of it. `links` are the
+/// names of the host's interfaces. Name, id and unknown fields are unchanged.
+///
+/// # Errors
+/// [`TakeOverError`] if berth could not serve it.
+pub fn take_over(mut network: Network, links: Vec<String>) -> Result<Network, TakeOverError> {
+    let is_driver = |plumbing: &Plumbing| plumbing.as_str() == network.driver;
+    let Some(plumbing) = Plumbing::ALL.into_iter().find(is_driver) else {
+        return Err(TakeOverError::Driver(network.driver));
+    };
+    if !network.is_podmans() {
+        let driver = ipam_driver(&network).to_owned();
+        return Err(TakeOverError::IpamDriver(driver));
+    }
+    if network.subnets.is_empty() {
+        return Err(TakeOverError::NoSubnet);
+    }
+    if let Some(name) = network.options.keys().find(|name| options::is_ours(name)) {
+        return Err(TakeOverError::Option(name.clone()));
+    }
+    IPAM_DRIVER.clone_into(&mut network.driver);
+    let driver = plumbing.as_str().to_owned();
+    network.options.insert(options::DRIVER.to_owned(), driver);
+    // It has its subnets already: none is chosen.
+    network
+        .ipam_options
+        .insert(DRIVER.to_owned(), IPAM_DRIVER.to_owned());
+    // Of the host only the parent matters: its bridge and subnets are in use, by itself.
+    let host = HostFacts {
+        links,
+        ..HostFacts::default()
+    };
+    Ok(complete(network, &host, &SubnetPools::default(), || {
+        [0; 8]
+    })?)
+}
+
+/// Returns a network of ours as one whose addresses Podman leases, without our options.
+///
+/// # Errors
+/// [`TakeOverError`] if it is none of ours, or names no driver of netavark's.
+pub fn hand_back(mut network: Network) -> Result<Network, TakeOverError> {
+    if ipam_driver(&network) != IPAM_DRIVER {
+        return Err(TakeOverError::NotOurs);
+    }
+    let plumbing = Plumbing::of(&network.options).map_err(CreateError::from)?;
+    plumbing.as_str().clone_into(&mut network.driver);
+    network.options.retain(|name, _| !options::is_ours(name));
+    network
+        .ipam_options
+        .insert(DRIVER.to_owned(), PODMANS.to_owned());
+    Ok(network)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn network(more: &Value) -> Network {
+        let mut all = json!({
+            "name": "n", "id": "i", "driver": "bridge", "network_interface": "podman1",
+            "subnets": [{"subnet": "10.77.0.0/24", "gateway": "10.77.0.1", "future": 1}],
+            "ipv6_enabled": false, "internal": false, "dns_enabled": true, "future": [1],
+            "ipam_options": {"driver": "host-local"},
+        });
+        let fields = all.as_object_mut().expect("an object");
+        fields.extend(more.as_object().expect("an object").clone());
+        serde_json::from_value(all).expect("a network")
+    }
+
+    #[track_caller]
+    fn check(more: &Value, changed: &Value) {
+        let before = network(more);
+        let after = take_over(before.clone(), vec!["eth0".to_owned()]).expect("it can be served");
+        let mut expected = serde_json::to_value(&before).expect("JSON");
+        let fields = expected.as_object_mut().expect("an object");
+        fields.insert("driver".to_owned(), json!("berth"));
+        fields.insert("ipam_options".to_owned(), json!({"driver": "berth"}));
+        fields.extend(changed.as_object().expect("an object").clone());
+        assert_eq!(serde_json::to_value(&after).expect("JSON"), expected);
+        let back = hand_back(after).expect("it is ours");
+        let mut spelled = before;
+        spelled
+            .ipam_options
+            .insert("driver".to_owned(), "host-local".to_owned());
+        assert_eq!(back, spelled);
+    }
+
+    #[test]
+    fn networks_of_podmans_allocation_become_ours_and_back() {
+        check(&json!({}), &json!({"options": {"driver": "bridge"}}));
+        let absent = json!({"ipam_options": null, "options": {"mtu": "1400", "isolate": "true"}});
+        check(
+            &absent,
+            &json!({"options": {"driver": "bridge", "mtu": "1400", "isolate": "true"}}),
+        );
+        let both = json!([
+            {"subnet": "10.77.0.0/24", "gateway": "10.77.0.1",
+                "lease_range": {"start_ip": "10.77.0.9", "end_ip": "10.77.0.20"}},
+            {"subnet": "fd77::/64", "gateway": "fd77::1"}]);
+        check(
+            &json!({"subnets": both, "ipv6_enabled": true}),
+            &json!({"options": {"driver": "bridge"}}),
+        );
+        let macvlan = json!({"driver": "macvlan", "network_interface": "eth0",
+            "dns_enabled": false, "options": {"mode": "bridge"}});
+        check(
+            &macvlan,
+            &json!({"options": {"driver": "macvlan", "mode": "bridge"}}),
+        );
+        let ipvlan = json!({"driver": "ipvlan", "network_interface": null, "dns_enabled": false});
+        check(&ipvlan, &json!({"options": {"driver": "ipvlan"}}));
+    }
+
+    #[track_caller]
+    fn check_refused(more: &Value, expected: &str) {
+        let refused = take_over(network(more), Vec::new()).expect_err("it must be refused");
+        assert_eq!(refused.to_string(), expected);
+    }
+
+    #[test]
+    fn what_berth_cannot_serve_is_refused_with_the_reason() {
+        check_refused(
+            &json!({"driver": "vxlan"}),
+            "it has driver vxlan: berth takes over networks of driver bridge, macvlan and ipvlan",
+        );
+        check_refused(
+            &json!({"ipam_options": {"driver": "dhcp"}}),
+            "it has ipam driver dhcp: Podman leases none of its addresses, so there is nothing to take over",
+        );
+        check_refused(
+            &json!({"subnets": null}),
+            "it has no subnet, so there is nothing to lease",
+        );
+        check_refused(
+            &json!({"options": {"ipam_x": "1"}}),
+            "it has option ipam_x, which means something else to berth; remove it from the network's file",
+        );
+        check_refused(
+            &json!({"subnets": [{"subnet": "10.77.0.0/31", "gateway": "10.77.0.1"}]}),
+            "no address of subnet 10.77.0.0/31 can ever be leased: network, broadcast and gateway address, ipam_exclude and what is outside the lease range leave none; use a larger subnet or lease range",
+        );
+        check_refused(
+            &json!({"subnets": [{"subnet": "10.77.0.0/24"}, {"subnet": "10.77.0.0/25"}]}),
+            "overlapping subnets: 10.77.0.0/24 and 10.77.0.0/25",
+        );
+        check_refused(
+            &json!({"driver": "macvlan", "network_interface": "eth9"}),
+            "parent interface eth9 does not exist; `ip link` lists those that do",
+        );
+        assert_eq!(hand_back(network(&json!({}))), Err(TakeOverError::NotOurs));
+    }
+}

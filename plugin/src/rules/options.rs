@@ -1,0 +1,374 @@
+//! berth's own options of a network. No I/O.
+//!
+//! They live among the driver options (`podman network create -o name=value`),
+//! beside those of netavark's own driver, which [`passed_on`] separates again.
+//! They are read at `create`, to refuse what cannot work, and at every setup.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnetwork::IpNetwork;
+use thiserror::Error;
+
+use crate::protocol::Network;
+use crate::rules::pool::{Pool, PoolError, Span, last_address, normalise};
+
+/// Cooldown when `ipam_cooldown` is absent: a released address rests 30 seconds.
+pub const DEFAULT_COOLDOWN: Duration = Duration::from_secs(30);
+/// Reservation when `ipam_hold` is absent: a former holder finds its address for 24 hours.
+pub const DEFAULT_HOLD: Duration = Duration::from_secs(24 * 60 * 60);
+/// TTL when `ipam_ttl` is absent: an unseen lease of unknown liveness is kept 1 hour.
+pub const DEFAULT_TTL: Duration = Duration::from_secs(60 * 60);
+/// Shortest TTL, itself allowed: anything less outruns the collection that renews it.
+pub const MIN_TTL: Duration = Duration::from_secs(60);
+/// Longest duration of any option, itself allowed: 365 days.
+pub const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// How long a released address rests before anyone may lease it.
+pub const COOLDOWN: &str = "ipam_cooldown";
+/// How long a released address waits for its former holder to come back.
+pub const HOLD: &str = "ipam_hold";
+/// How long a lease of unknown liveness is kept after it was last seen live.
+pub const TTL: &str = "ipam_ttl";
+/// What is never leased dynamically.
+pub const EXCLUDE: &str = "ipam_exclude";
+/// Which free address comes next.
+pub const ORDER: &str = "ipam_order";
+/// Which of netavark's drivers does the plumbing.
+pub const DRIVER: &str = "driver";
+
+/// Every option of ours, in the order of the error messages.
+pub const KNOWN: [&str; 6] = [DRIVER, COOLDOWN, EXCLUDE, HOLD, ORDER, TTL];
+
+/// What all our names but [`DRIVER`] begin with. netavark has no such names.
+const PREFIX: &str = "ipam_";
+
+/// Which free address a dynamic lease gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// The first free one after the last dynamic lease, as Podman does.
+    #[default]
+    Next,
+    /// The lowest free one.
+    Lowest,
+    /// Any free one, each as likely.
+    Random,
+}
+
+impl Order {
+    /// All orders.
+    pub const ALL: [Self; 3] = [Self::Next, Self::Lowest, Self::Random];
+
+    /// Returns the value of [`ORDER`] that selects it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Next => "next",
+            Self::Lowest => "lowest",
+            Self::Random => "random",
+        }
+    }
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The driver of netavark's own that makes the interfaces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Plumbing {
+    /// A veth pair on a bridge.
+    #[default]
+    Bridge,
+    /// A macvlan interface on a parent.
+    Macvlan,
+    /// An ipvlan interface on a parent.
+    Ipvlan,
+}
+
+impl Plumbing {
+    /// All drivers.
+    pub const ALL: [Self; 3] = [Self::Bridge, Self::Macvlan, Self::Ipvlan];
+
+    /// Returns netavark's name of the driver, which is also the value of [`DRIVER`].
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::Macvlan => "macvlan",
+            Self::Ipvlan => "ipvlan",
+        }
+    }
+
+    /// Returns the driver that the options select, the bridge if they name none.
+    ///
+    /// # Errors
+    /// [`OptionsError::Choice`] if they name another one.
+    pub fn of(options: &BTreeMap<String, String>) -> Result<Self, OptionsError> {
+        choice(options, DRIVER, &Self::ALL, Self::as_str)
+    }
+}
+
+impl fmt::Display for Plumbing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why an option of ours is refused.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum OptionsError {
+    /// It begins like ours, but we have none of that name.
+    #[error("unsupported option {name}: berth knows {}", KNOWN.join(", "))]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+    /// It is not a duration.
+    #[error(
+        "invalid option {name}={value}: not a duration; give whole seconds (90) or a number with a unit (90s, 10m, 24h, 7d)"
+    )]
+    NotADuration {
+        /// The option.
+        name: &'static str,
+        /// What was given.
+        value: String,
+    },
+    /// It is a duration that is too long or too short.
+    #[error(
+        "invalid option {name}={value}: it must be between {} and {}",
+        humantime::format_duration(*.shortest), "365days"
+    )]
+    DurationOutside {
+        /// The option.
+        name: &'static str,
+        /// What was given.
+        value: String,
+        /// The shortest duration allowed; the longest is [`MAX_DURATION`].
+        shortest: Duration,
+    },
+    /// It is not one of the words allowed.
+    #[error("invalid option {name}={value}: it must be {known}")]
+    Choice {
+        /// The option.
+        name: &'static str,
+        /// What was given.
+        value: String,
+        /// The words allowed, as a list for people.
+        known: String,
+    },
+    /// Part of the list is not an address, a range or a subnet.
+    #[error(
+        "invalid option {EXCLUDE}: {item:?} is not an address (10.0.0.9), a range (10.0.0.9-10.0.0.20) or a subnet (10.0.0.16/28)"
+    )]
+    Exclusion {
+        /// The part.
+        item: String,
+    },
+    /// An exclusion is not covered by one subnet.
+    #[error(
+        "invalid option {EXCLUDE}: {span} is not within a subnet of the network ({subnets}); exclusions need subnets given with --subnet"
+    )]
+    ExclusionOutside {
+        /// The exclusion.
+        span: Span,
+        /// The network's subnets, as a list for people.
+        subnets: String,
+    },
+}
+
+/// Options of a network, with defaults where it names none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Rest of a released address; zero for none. Default [`DEFAULT_COOLDOWN`].
+    pub cooldown: Duration,
+    /// Reservation for the former holder; zero for none. Default [`DEFAULT_HOLD`].
+    pub hold: Duration,
+    /// Life of a lease of unknown liveness. Default [`DEFAULT_TTL`].
+    pub ttl: Duration,
+    /// What is never leased dynamically; each span lies in one subnet of the
+    /// network. In the order given; spans may overlap.
+    pub exclusions: Vec<Span>,
+    /// Order of dynamic leases.
+    pub order: Order,
+    /// netavark's driver below us.
+    pub plumbing: Plumbing,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cooldown: DEFAULT_COOLDOWN,
+            hold: DEFAULT_HOLD,
+            ttl: DEFAULT_TTL,
+            exclusions: Vec::new(),
+            order: Order::Next,
+            plumbing: Plumbing::Bridge,
+        }
+    }
+}
+
+impl Options {
+    /// Reads our options of a network. Options of netavark's driver are not looked at.
+    ///
+    /// # Errors
+    /// If a name beginning with `ipam_` is none of ours, or a value is not allowed.
+    pub fn parse(network: &Network) -> Result<Self, OptionsError> {
+        let options = &network.options;
+        if let Some(name) = options.keys().find(|name| is_unknown(name)) {
+            return Err(OptionsError::Unknown { name: name.clone() });
+        }
+        let subnets: Vec<IpNetwork> = network
+            .subnets
+            .iter()
+            .map(|subnet| normalise(subnet.subnet))
+            .collect();
+        Ok(Self {
+            cooldown: duration(options, COOLDOWN, Duration::ZERO)?.unwrap_or(DEFAULT_COOLDOWN),
+            hold: duration(options, HOLD, Duration::ZERO)?.unwrap_or(DEFAULT_HOLD),
+            ttl: duration(options, TTL, MIN_TTL)?.unwrap_or(DEFAULT_TTL),
+            exclusions: options
+                .get(EXCLUDE)
+                .map_or_else(|| Ok(Vec::new()), |list| exclusions(list, &subnets))?,
+            order: choice(options, ORDER, &Order::ALL, Order::as_str)?,
+            plumbing: Plumbing::of(options)?,
+        })
+    }
+}
+
+/// Returns whether the option is addressed to us, known or not.
+pub fn is_ours(name: &str) -> bool {
+    name == DRIVER || name.starts_with(PREFIX)
+}
+
+/// Returns the options of netavark's own driver: everything that is not ours.
+pub fn passed_on(options: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    options
+        .iter()
+        .filter(|(name, _)| !is_ours(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+/// Returns the pools of a network, one per subnet and in the order of its subnets.
+///
+/// # Errors
+/// As [`Pool::new`], for the first subnet that cannot be used.
+pub fn pools(network: &Network, options: &Options) -> Result<Vec<Pool>, PoolError> {
+    network
+        .subnets
+        .iter()
+        .map(|subnet| Pool::new(subnet, &options.exclusions))
+        .collect()
+}
+
+/// Returns whether the option is addressed to us and none of ours.
+pub(crate) fn is_unknown(name: &str) -> bool {
+    is_ours(name) && !KNOWN.contains(&name)
+}
+
+/// Reads a duration of whole seconds, from `shortest` to [`MAX_DURATION`], both allowed.
+fn duration(
+    options: &BTreeMap<String, String>,
+    name: &'static str,
+    shortest: Duration,
+) -> Result<Option<Duration>, OptionsError> {
+    let Some(value) = options.get(name) else {
+        return Ok(None);
+    };
+    let text = value.trim();
+    let seconds = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let parsed = if seconds {
+        // Digits alone only fail to parse when they are too many.
+        Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)))
+    } else {
+        humantime::parse_duration(text)
+            .ok()
+            .filter(|duration| duration.subsec_nanos() == 0)
+    };
+    let value = value.clone();
+    match parsed {
+        None => Err(OptionsError::NotADuration { name, value }),
+        Some(duration) if duration < shortest || duration > MAX_DURATION => {
+            Err(OptionsError::DurationOutside {
+                name,
+                value,
+                shortest,
+            })
+        }
+        Some(duration) => Ok(Some(duration)),
+    }
+}
+
+/// Reads one of a few words; the type's default if the option is absent.
+fn choice<T: Copy + Default>(
+    options: &BTreeMap<String, String>,
+    name: &'static str,
+    all: &[T],
+    word: impl Fn(T) -> &'static str,
+) -> Result<T, OptionsError> {
+    let Some(value) = options.get(name) else {
+        return Ok(T::default());
+    };
+    all.iter()
+        .copied()
+        .find(|item| word(*item) == value)
+        .ok_or_else(|| OptionsError::Choice {
+            name,
+            value: value.clone(),
+            known: all
+                .iter()
+                .map(|item| word(*item))
+                .collect::<Vec<_>>()
+                .join(" or "),
+        })
+}
+
+/// Reads a list of exclusions, separated by commas, semicolons or white space.
+fn exclusions(list: &str, subnets: &[IpNetwork]) -> Result<Vec<Span>, OptionsError> {
+    list.split(|c: char| matches!(c, ',' | ';') || c.is_whitespace())
+        .filter(|item| !item.is_empty())
+        .map(|item| {
+            let span = exclusion(item).ok_or_else(|| OptionsError::Exclusion {
+                item: item.to_owned(),
+            })?;
+            let within =
+                |subnet: &IpNetwork| subnet.contains(span.first()) && subnet.contains(span.last());
+            if subnets.iter().any(within) {
+                return Ok(span);
+            }
+            Err(OptionsError::ExclusionOutside {
+                span,
+                subnets: if subnets.is_empty() {
+                    "it has none".to_owned()
+                } else {
+                    subnets
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                },
+            })
+        })
+        .collect()
+}
+
+/// Reads one exclusion: `10.0.0.9`, `10.0.0.9-10.0.0.20` or `10.0.0.16/28`.
+///
+/// Host bits of a subnet are dropped, as Podman drops them from `--subnet`.
+fn exclusion(item: &str) -> Option<Span> {
+    if let Some((address, prefix)) = item.split_once('/') {
+        // `ipnetwork` also reads `/+8` and `/255.0.0.0`.
+        let digits = prefix.bytes().all(|byte| byte.is_ascii_digit());
+        let subnet = IpNetwork::new(address.parse().ok()?, prefix.parse().ok()?).ok()?;
+        return Span::new(subnet.network(), last_address(subnet)).filter(|_| digits);
+    }
+    let (first, last) = item.split_once('-').unwrap_or((item, item));
+    let (first, last): (IpAddr, IpAddr) = (first.parse().ok()?, last.parse().ok()?);
+    Span::new(first, last)
+}
+
+#[cfg(test)]
+mod tests;

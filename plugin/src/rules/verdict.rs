@@ -1,0 +1,262 @@
+//! Is the holder of a lease alive? A pure function of the lease and the evidence.
+//!
+//! The rows are tried in order; see `ARCHITECTURE.md`, "Who is gone". An error
+//! is never read as absence: what could not be read ends in [`Verdict::Unknown`],
+//! which keeps the lease until its TTL has run out.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::evidence::{Evidence, Link, NamespaceKey, PathFact, ProcessFact};
+use super::lease::{Moment, Namespace, Tenant};
+
+/// How long a container may take from its lease to its first process while the
+/// podman that started it runs.
+pub const START_GRACE: Duration = Duration::from_secs(5 * 60);
+
+/// How long a conmon may still be on its way after its podman was killed: a
+/// verdict that rests on the starter's absence is looked at again after this.
+pub const STARTER_GRACE: Duration = Duration::from_secs(2);
+
+/// Whether a tenancy's holder is alive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is, or may be at any moment.
+    Live(Sign),
+    /// It is gone: its addresses can be taken back.
+    Dead(Cause),
+    /// It could not be told; the reason.
+    Unknown(String),
+}
+
+/// What shows that a holder is alive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// A process lives in its namespace.
+    Inhabited {
+        /// The process.
+        pid: i32,
+        /// Its name.
+        name: String,
+    },
+    /// A conmon, podman or netavark is at work for it.
+    AtWork {
+        /// The process.
+        pid: i32,
+        /// Its name.
+        name: String,
+    },
+    /// The podman that asked is still starting it.
+    Starting {
+        /// That podman.
+        pid: i32,
+    },
+}
+
+/// What shows that a holder is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The lease is of an earlier boot.
+    Rebooted,
+    /// Its namespace is gone.
+    NamespaceGone,
+    /// Its namespace's path shows something else.
+    NamespaceReplaced,
+    /// Its namespace is there, nobody is in it, and nobody is starting it.
+    Abandoned,
+    /// Somebody is in its namespace, but its interface is not, nor its addresses.
+    InterfaceGone,
+    /// It could not be told until the lease's TTL ran out, and no namespace of
+    /// this host holds any of its addresses.
+    Expired,
+}
+
+impl Cause {
+    /// Returns whether the verdict rests on nobody being at work at one moment,
+    /// and so is worth a second look after [`STARTER_GRACE`].
+    pub const fn is_hasty(self) -> bool {
+        match self {
+            Self::Abandoned | Self::InterfaceGone | Self::NamespaceReplaced => true,
+            Self::Rebooted | Self::NamespaceGone | Self::Expired => false,
+        }
+    }
+}
+
+/// Judges one tenant by the evidence.
+pub fn judge(tenant: &Tenant, evidence: &Evidence) -> Verdict {
+    if tenant.boot_id != evidence.boot_id {
+        return Verdict::Dead(Cause::Rebooted);
+    }
+    let namespace = &tenant.namespace;
+    let path = evidence
+        .paths
+        .get(&namespace.path)
+        .unwrap_or(&PathFact::Missing);
+    let unchanged = *path == PathFact::There((namespace.device, namespace.inode));
+    let inhabitant = inhabitant(tenant, unchanged, evidence);
+    let holds = may_hold_addresses(tenant, evidence);
+    if let Some(fact) = inhabitant.filter(|_| holds) {
+        let (pid, name) = label(fact);
+        return Verdict::Live(Sign::Inhabited { pid, name });
+    }
+    // Where the container runs without the interface, its conmon is no sign.
+    let at_work = |fact: &&ProcessFact| {
+        plumbs_for(fact, tenant) || inhabitant.is_none() && runs_for(fact, tenant)
+    };
+    if let Some(worker) = evidence.processes.iter().find(at_work) {
+        let (pid, name) = label(worker);
+        return Verdict::Live(Sign::AtWork { pid, name });
+    }
+    if tenant.pid_namespace != evidence.pid_namespace {
+        return Verdict::Unknown("it was set up in another pid namespace".to_owned());
+    }
+    if let Some(starter) = tenant.starter
+        && *path != PathFact::Missing
+        && evidence.at.since(&tenant.created) < START_GRACE
+        && evidence.runs(starter)
+    {
+        return Verdict::Live(Sign::Starting { pid: starter.pid });
+    }
+    if let Some(doubt) = &evidence.unreadable {
+        return Verdict::Unknown(doubt.clone());
+    }
+    if let Some(doubt) = evidence.elsewhere.as_ref().filter(|_| !unchanged) {
+        return Verdict::Unknown(doubt.clone());
+    }
+    match path {
+        PathFact::Unreadable(reason) => Verdict::Unknown(reason.clone()),
+        PathFact::There(_) if unchanged && inhabitant.is_some() => {
+            Verdict::Dead(Cause::InterfaceGone)
+        }
+        PathFact::There(_) if unchanged => Verdict::Dead(Cause::Abandoned),
+        PathFact::There(_) => Verdict::Dead(Cause::NamespaceReplaced),
+        PathFact::Missing => Verdict::Dead(Cause::NamespaceGone),
+    }
+}
+
+/// Returns a process that lives in the tenant's namespace.
+///
+/// The inode alone does not identify a namespace that is gone from its path: the
+/// kernel gives the number out again. Then it is the tenant's only if no other
+/// file shows it and, as far as can be seen, the tenant's addresses are in it.
+fn inhabitant<'a>(
+    tenant: &Tenant,
+    unchanged: bool,
+    evidence: &'a Evidence,
+) -> Option<&'a ProcessFact> {
+    let key = key(&tenant.namespace);
+    if !unchanged && (evidence.named.contains_key(&key) || !may_hold_addresses(tenant, evidence)) {
+        return None;
+    }
+    evidence
+        .processes
+        .iter()
+        .find(|process| process.namespace == Some(key))
+}
+
+/// Returns whether the tenant's interface is in its namespace, or may be.
+fn may_hold_addresses(tenant: &Tenant, evidence: &Evidence) -> bool {
+    let links = evidence.inside.get(&key(&tenant.namespace));
+    links.is_none_or(|links| is_among(tenant, links))
+}
+
+/// Returns whether a tenant's interface is among those of a namespace: one with
+/// an address of its, whatever it is called by now, or one of its name that has
+/// no address yet. One of its name with other addresses is another network's.
+pub fn is_among(tenant: &Tenant, links: &[Link]) -> bool {
+    let name = tenant.tenancy.interface.as_str();
+    let own = |link: &Link| {
+        let addresses = link.addresses.iter().copied();
+        addresses.filter(|a| !is_link_local(*a)).collect::<Vec<_>>()
+    };
+    let holds = |link: &Link| {
+        own(link)
+            .into_iter()
+            .any(|address| tenant.has_leased(address))
+    };
+    let is_bare = |link: &Link| link.name == name && own(link).is_empty();
+    links.iter().any(|link| holds(link) || is_bare(link))
+}
+
+/// Returns whether the kernel gives an interface such an address by itself.
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
+}
+
+/// Returns whether a process runs a tenant's container: its conmon, or a podman
+/// that starts, stops or removes it.
+fn runs_for(process: &ProcessFact, tenant: &Tenant) -> bool {
+    const VERBS: [&str; 10] = [
+        "start",
+        "restart",
+        "run",
+        "init",
+        "restore",
+        "cleanup",
+        "stop",
+        "kill",
+        "rm",
+        "checkpoint",
+    ];
+    let at_work = match process.name.as_str() {
+        "conmon" => true,
+        "podman" => VERBS.iter().any(|verb| process.mentions(verb)),
+        _ => false,
+    };
+    at_work && process.mentions(tenant.tenancy.container_id.as_str())
+}
+
+/// Returns whether a process is at work in a tenant's namespace: a netavark or
+/// berth. A netavark in a stand-in ([`crate::delegate::StandIn`]) whose berth was
+/// killed may be at work for anybody.
+fn plumbs_for(process: &ProcessFact, tenant: &Tenant) -> bool {
+    let path = tenant.namespace.path.to_str();
+    let stand_in = |argument: &String| argument.starts_with("/proc/") && argument.contains("/fd/");
+    path.is_some_and(|path| process.mentions(path))
+        || process.name == "netavark" && process.arguments.iter().any(stand_in)
+}
+
+fn key(namespace: &Namespace) -> NamespaceKey {
+    (namespace.device, namespace.inode)
+}
+
+fn label(fact: &ProcessFact) -> (i32, String) {
+    (fact.process.pid, fact.name.clone())
+}
+
+/// Returns whether the TTL of a lease has run out.
+pub fn has_expired(tenant: &Tenant, now: &Moment) -> bool {
+    now.boot_ms >= tenant.expires.boot_ms
+}
+
+impl fmt::Display for Sign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inhabited { pid, name } => {
+                write!(f, "process {pid} ({name}) lives in its namespace")
+            }
+            Self::AtWork { pid, name } => write!(f, "process {pid} ({name}) is at work for it"),
+            Self::Starting { pid } => write!(f, "process {pid} is starting it"),
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rebooted => "its lease is of an earlier boot",
+            Self::NamespaceGone => "its namespace is gone",
+            Self::NamespaceReplaced => "its namespace's path shows something else",
+            Self::InterfaceGone => "its interface is gone from its namespace",
+            Self::Abandoned => "nobody lives in its namespace and nobody is starting it",
+            Self::Expired => "its TTL ran out and nothing on this host holds its address",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! What the kernel says about who is alive: facts, without a verdict.
+//!
+//! Evidence is taken in one pass over `/proc` and always *after* the leases it
+//! is about were read: a lease made in between is then newer than the evidence
+//! and cannot look orphaned. Nothing here writes, and nothing here decides.
+
+mod addresses;
+mod clock;
+mod links;
+mod namespaces;
+mod process;
+mod reach;
+pub mod survey;
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+pub use crate::rules::evidence::{
+    Evidence, Link, NamespaceFact, NamespaceKey, PathFact, Peer, ProcessFact, is_namespace_file,
+};
+pub use addresses::{Incomplete, hidden, on_this_host};
+pub use clock::{ClockError, boot_id, now, pid_namespace};
+pub use links::{links, links_of, remove_link};
+pub use namespaces::{namespaces, own_namespace};
+pub use process::{parent_of, process};
+
+use crate::rules::lease::{Moment, Tenant};
+
+/// Returns every process that can be seen, ourselves excepted.
+pub fn processes() -> Vec<ProcessFact> {
+    process::Processes::all().facts
+}
+
+impl Evidence {
+    /// Gathers what is needed to judge these tenants.
+    pub fn gather(tenants: &[Tenant], boot_id: &str, at: Moment) -> Self {
+        let seen = process::Processes::all();
+        let (pid_namespace, unreadable) = match pid_namespace() {
+            Ok(inode) => (inode, seen.unreadable),
+            Err(error) => (0, Some(crate::chain(&error))),
+        };
+        let mut evidence = Self {
+            at,
+            boot_id: boot_id.to_owned(),
+            pid_namespace,
+            processes: seen.facts,
+            unreadable,
+            elsewhere: seen.elsewhere,
+            ..Self::default()
+        };
+        let mut directories = HashSet::new();
+        for namespace in tenants.iter().map(|tenant| &tenant.namespace) {
+            let path = &namespace.path;
+            evidence
+                .paths
+                .entry(path.clone())
+                .or_insert_with(|| examine_in_sight(path));
+            if let Some(directory) = path
+                .parent()
+                .filter(|path| directories.insert(path.to_owned()))
+            {
+                evidence.note_files(directory);
+            }
+            evidence.look_inside((namespace.device, namespace.inode));
+        }
+        evidence
+    }
+
+    /// Notes the namespaces with a file in a directory. One that cannot be read
+    /// names none, which keeps leases rather than freeing them.
+    pub fn note_files(&mut self, directory: &Path) {
+        for file in fs::read_dir(directory).into_iter().flatten().flatten() {
+            if let PathFact::There(key) = examine(&file.path()) {
+                self.named.insert(key, file.path());
+                self.files.insert(file.path(), key);
+            }
+        }
+    }
+
+    /// Notes what is inside a namespace that somebody lives in, by the door of
+    /// whoever does: its own file may be gone.
+    fn look_inside(&mut self, key: NamespaceKey) {
+        let inhabitant = self
+            .processes
+            .iter()
+            .find(|fact| fact.namespace == Some(key));
+        if let Some(fact) = inhabitant.filter(|_| !self.inside.contains_key(&key))
+            && let Ok(links) = links_of(&fact.namespace_path())
+        {
+            self.inside.insert(key, links);
+        }
+    }
+}
+
+/// Returns what a namespace path shows. A file is missing only from a directory
+/// that is there: we may be in a mount namespace that does not show it.
+fn examine_in_sight(path: &Path) -> PathFact {
+    match (examine(path), path.parent()) {
+        (PathFact::Missing, Some(directory)) if !directory.is_dir() => PathFact::Unreadable(
+            format!("{}: the directory is not in sight", directory.display()),
+        ),
+        (fact, _) => fact,
+    }
+}
+
+/// Returns what a namespace path shows.
+pub fn examine(path: &Path) -> PathFact {
+    match fs::metadata(path) {
+        Ok(metadata) => PathFact::There((metadata.dev(), metadata.ino())),
+        Err(error) if error.kind() == ErrorKind::NotFound => PathFact::Missing,
+        Err(error) => PathFact::Unreadable(format!("{}: {error}", path.display())),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_missing_only_from_a_directory_that_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("netns/netns-1");
+        assert!(matches!(examine_in_sight(&path), PathFact::Unreadable(_)));
+        fs::create_dir(directory.path().join("netns")).unwrap();
+        assert_eq!(examine_in_sight(&path), PathFact::Missing);
+        fs::write(&path, "").unwrap();
+        assert!(matches!(examine_in_sight(&path), PathFact::There(_)));
+    }
+}

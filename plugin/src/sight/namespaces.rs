@@ -1,0 +1,66 @@
+//! Every network namespace of this host that can be seen, and what is in it.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+
+use super::links::links_of;
+use super::reach::Sight;
+use super::{Evidence, NamespaceFact, NamespaceKey, PathFact, examine};
+
+/// Returns the namespace of the calling thread.
+///
+/// # Errors
+/// If `/proc` is not mounted.
+pub fn own_namespace() -> io::Result<NamespaceKey> {
+    let metadata = fs::metadata("/proc/thread-self/ns/net")?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+/// Returns the namespaces with a process or a file, our `own` excepted, and what could
+/// not be seen of them.
+///
+/// Files are those beside the tenants' ([`Evidence::named`]); one on which nothing
+/// is mounted shows no namespace and is left out. So is, without root, what we may
+/// not join: the host's own namespace, and whatever was made in an earlier user
+/// namespace of ours, whose containers are on bridges out of reach.
+pub fn namespaces(evidence: &Evidence, own: NamespaceKey) -> (Vec<NamespaceFact>, Option<String>) {
+    let mut doubt = evidence.unreadable.clone();
+    let sight = Sight::of_this_process();
+    // All namespaces are on one device; other files are where one was mounted.
+    let files = evidence
+        .named
+        .iter()
+        .filter(|(key, _)| key.0 == own.0)
+        .map(|(key, path)| (*key, path.clone(), true));
+    let processes = evidence
+        .processes
+        .iter()
+        .filter_map(|fact| Some((fact.namespace?, fact.namespace_path(), false)));
+    let mut seen = HashSet::from([own]);
+    let mut found = Vec::new();
+    for (key, path, named) in files.chain(processes) {
+        if !seen.insert(key) {
+            continue;
+        }
+        match links_of(&path) {
+            Ok(links) => found.push(NamespaceFact {
+                key,
+                path,
+                named,
+                links,
+            }),
+            // Gone since, with its last process or file.
+            Err(_) if examine(&path) != PathFact::There(key) => {}
+            Err(error) if is_refusal(&error) && sight.excludes_unjoinable() => {}
+            Err(error) => doubt = Some(format!("namespace {}: {error}", path.display())),
+        }
+    }
+    (found, doubt)
+}
+
+/// Returns whether the kernel lets us not join a namespace (setns(2)).
+fn is_refusal(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(nix::Error::EPERM as i32)
+}

@@ -1,0 +1,146 @@
+//! What this host shows of the networks of ours, whatever the store says: who is on
+//! them, and what the dead have left there.
+//!
+//! [`Survey::take`] only looks; what follows from it is decided without I/O, by
+//! [`Survey::sightings`], [`adoption`] and [`leftover`].
+
+mod adoption;
+mod identity;
+mod leftover;
+mod networks;
+mod records;
+mod sighting;
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+pub use adoption::{Adoption, adoptions};
+pub use identity::container;
+pub use leftover::{Leftover, leftovers};
+pub use networks::{configured, is_ours};
+pub use records::{Record, records};
+pub use sighting::Sighting;
+
+use crate::protocol::Network;
+use crate::rules::lease::{ContainerId, Moment, Tenant};
+use crate::sight::{self, Evidence, Link, NamespaceFact, NamespaceKey};
+
+/// Failure to look at what is there. Nothing may be concluded from the rest.
+#[derive(Debug, Error)]
+pub enum SurveyError {
+    /// A file or directory cannot be read.
+    #[error("failed to read {}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The host's own interfaces cannot be listed.
+    #[error("failed to list the host's interfaces")]
+    Links(#[source] io::Error),
+    /// A namespace cannot be looked into.
+    #[error("failed to look into every network namespace: {0}")]
+    Incomplete(String),
+}
+
+/// Where to look.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The directory of network configurations.
+    pub network_config_dir: &'a Path,
+    /// netavark's run directory.
+    pub run_directory: &'a Path,
+    /// A directory of namespace files, beside those of the tenants.
+    pub namespace_directory: &'a Path,
+    /// A network that is ours whatever the files say, as one that is asked for.
+    pub asked: Option<&'a Network>,
+}
+
+/// Everything seen in one look.
+#[derive(Clone, Debug, Default)]
+pub struct Survey {
+    /// Processes and namespace files.
+    pub evidence: Evidence,
+    /// The networks of ours: those with a configuration, and those of tenants.
+    pub networks: Vec<Network>,
+    /// Ids of those with a configuration.
+    pub configured: BTreeSet<String>,
+    /// What netavark remembers of each network's containers, by network id.
+    pub records: HashMap<String, Vec<Record>>,
+    /// The host's interfaces.
+    pub links: Vec<Link>,
+    /// The host's own namespace. All namespaces are on its device.
+    pub own: NamespaceKey,
+    /// All other namespaces, with their interfaces.
+    pub namespaces: Vec<NamespaceFact>,
+    /// The container of each namespace's first process, as far as it shows.
+    pub containers: HashMap<NamespaceKey, ContainerId>,
+    /// Why there may be namespaces that were not seen.
+    pub doubt: Option<String>,
+}
+
+impl Survey {
+    /// Looks at everything. The tenants must have been read before.
+    ///
+    /// # Errors
+    /// If something is there and cannot be read. A namespace that cannot be
+    /// looked into is no error, but a `doubt`.
+    pub fn take(
+        place: &Place<'_>,
+        tenants: &[Tenant],
+        boot_id: &str,
+        at: Moment,
+    ) -> Result<Self, SurveyError> {
+        let mut evidence = Evidence::gather(tenants, boot_id, at);
+        evidence.note_files(place.namespace_directory);
+        let mut configured = networks::configured(place.network_config_dir)?;
+        if let Some(asked) = place.asked
+            && configured.iter().all(|network| network.id != asked.id)
+        {
+            configured.push(asked.clone());
+        }
+        let ids = configured
+            .iter()
+            .map(|network| network.id.clone())
+            .collect();
+        let networks = networks::with_those_of(tenants, configured);
+        let mut remembered = HashMap::new();
+        for network in &networks {
+            let found = records(place.run_directory, network)?;
+            remembered.insert(network.id.clone(), found);
+        }
+        let own = sight::own_namespace().map_err(|source| SurveyError::Read {
+            path: "/proc/thread-self/ns/net".into(),
+            source,
+        })?;
+        let (namespaces, doubt) = sight::namespaces(&evidence, own);
+        let containers = namespaces
+            .iter()
+            .filter_map(|fact| Some((fact.key, identity::container(&evidence, fact.key)?)))
+            .collect();
+        Ok(Self {
+            evidence,
+            networks,
+            configured: ids,
+            records: remembered,
+            links: sight::links().map_err(SurveyError::Links)?,
+            own,
+            namespaces,
+            containers,
+            doubt,
+        })
+    }
+
+    /// Returns what netavark remembers of a network's containers.
+    fn records_of(&self, network: &Network) -> &[Record] {
+        self.records.get(&network.id).map_or(&[], Vec::as_slice)
+    }
+}
+
+#[cfg(test)]
+mod tests;

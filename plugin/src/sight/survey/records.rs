@@ -1,0 +1,180 @@
+//! What netavark remembers of containers, in files of its run directory:
+//!
+//! ```text
+//! aardvark-dns/<network name>     and <network name>%int for internal networks
+//!     first line: the servers' addresses
+//!     further lines: container id, IPv4 addresses, IPv6 addresses, names [, servers];
+//!     lists are joined by commas, fields by one space
+//! firewall/ports/<network id>_<container id>    JSON, PortForwardConfig
+//! ```
+//!
+//! (netavark 1.14 `dns/aardvark.rs`, `firewall/state.rs`.) After a crash they speak
+//! of containers that are gone.
+
+use std::io::ErrorKind;
+use std::net::IpAddr;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::SurveyError;
+use crate::protocol::Network;
+use crate::rules::lease::ContainerId;
+
+/// What is remembered of a container on a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The container.
+    pub container_id: ContainerId,
+    /// Its names in the DNS; the first is its own, or its pod's.
+    pub names: Vec<String>,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Its published ports, as netavark writes them; null if none.
+    pub port_mappings: Value,
+}
+
+/// Returns what netavark remembers of a network's containers, by container.
+///
+/// # Errors
+/// If a file is there and cannot be read.
+pub fn records(run_directory: &Path, network: &Network) -> Result<Vec<Record>, SurveyError> {
+    let mut records = Vec::new();
+    for suffix in ["", "%int"] {
+        let name = format!("aardvark-dns/{}{suffix}", network.name);
+        if let Some(text) = read(&run_directory.join(name))? {
+            records.extend(text.lines().skip(1).filter_map(dns_record));
+        }
+    }
+    let directory = run_directory.join("firewall/ports");
+    let failed = |source| SurveyError::Read {
+        path: directory.clone(),
+        source,
+    };
+    let entries = match std::fs::read_dir(&directory) {
+        Ok(entries) => Some(entries),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(failed(error)),
+    };
+    for entry in entries.into_iter().flatten() {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let container = name.and_then(|name| name.strip_prefix(&network.id)?.strip_prefix('_'));
+        if let Some(container) = container
+            && let Some(text) = read(&path)?
+        {
+            merge(&mut records, ports_record(container, &text));
+        }
+    }
+    Ok(records)
+}
+
+fn read(path: &Path) -> Result<Option<String>, SurveyError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(SurveyError::Read {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Adds what one file says to what others say of the same container.
+fn merge(records: &mut Vec<Record>, record: Record) {
+    let known = records
+        .iter_mut()
+        .find(|known| known.container_id == record.container_id);
+    match known {
+        Some(known) => known.port_mappings = record.port_mappings,
+        None => records.push(record),
+    }
+}
+
+/// Reads a line of aardvark-dns.
+fn dns_record(line: &str) -> Option<Record> {
+    let fields: Vec<&str> = line.split(' ').collect();
+    let [container, v4, v6, names, ..] = fields[..] else {
+        return None;
+    };
+    let addresses = [v4, v6].into_iter().flat_map(|list| list.split(','));
+    Some(Record {
+        container_id: container.into(),
+        names: names.split(',').map(str::to_owned).collect(),
+        addresses: addresses.filter_map(|text| text.parse().ok()).collect(),
+        port_mappings: Value::Null,
+    })
+}
+
+/// Reads a file of published ports. One that is not JSON still names a container.
+fn ports_record(container: &str, text: &str) -> Record {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Ports {
+        port_mappings: Value,
+        container_ip_v4: Option<IpAddr>,
+        container_ip_v6: Option<IpAddr>,
+    }
+    let ports: Ports = serde_json::from_str(text).unwrap_or_default();
+    let addresses = [ports.container_ip_v4, ports.container_ip_v6];
+    Record {
+        container_id: container.into(),
+        names: Vec::new(),
+        addresses: addresses.into_iter().flatten().collect(),
+        port_mappings: ports.port_mappings,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_containers_names_addresses_and_ports_are_one_record() {
+        let run = tempfile::tempdir().unwrap();
+        let network: Network = serde_json::from_value(json!({
+            "name": "net", "id": "n1", "driver": "berth"
+        }))
+        .unwrap();
+        assert_eq!(records(run.path(), &network).unwrap(), []);
+        let put = |path: &str, text: &str| {
+            let path = run.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        put(
+            "aardvark-dns/net",
+            "10.0.0.1,fd00::1\nc1 10.0.0.5 fd00::5 web,w 9.9.9.9\nbroken\nc2 10.0.0.6  db\n",
+        );
+        put("aardvark-dns/other", "10.1.0.1\nc9 10.1.0.5  far\n");
+        let ports = json!({"container_ip_v4": "10.0.0.5", "port_mappings": [{"host_port": 80}]});
+        put("firewall/ports/n1_c1", &ports.to_string());
+        put("firewall/ports/n1_c3", "half a fi");
+        put("firewall/ports/n2_c1", "{}");
+        let mut found = records(run.path(), &network).unwrap();
+        found.sort_by(|one, other| one.container_id.cmp(&other.container_id));
+        let record = |id: &str, names: &[&str], addresses: &[&str], port_mappings| Record {
+            container_id: id.into(),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
+            port_mappings,
+        };
+        let expected = [
+            record(
+                "c1",
+                &["web", "w"],
+                &["10.0.0.5", "fd00::5"],
+                json!([{"host_port": 80}]),
+            ),
+            record("c2", &["db"], &["10.0.0.6"], Value::Null),
+            record("c3", &[], &[], Value::Null),
+        ];
+        assert_eq!(found, expected);
+    }
+}

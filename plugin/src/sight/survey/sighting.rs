@@ -1,0 +1,81 @@
+//! Who is seen on a network of ours: an interface in some namespace that hangs on
+//! the network's bridge or parent and has addresses of its subnets.
+
+use std::net::IpAddr;
+
+use super::Survey;
+use crate::protocol::Network;
+use crate::rules::options::Plumbing;
+use crate::rules::pool::normalise;
+use crate::sight::{Link, NamespaceFact, Peer};
+
+/// A container's interface on a network of ours.
+#[derive(Clone, Copy, Debug)]
+pub struct Sighting<'s> {
+    /// The network.
+    pub network: &'s Network,
+    /// Where the interface is.
+    pub namespace: &'s NamespaceFact,
+    /// The interface.
+    pub link: &'s Link,
+}
+
+impl Sighting<'_> {
+    /// Returns the interface's addresses that are of the network's subnets.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        let within = |address: &IpAddr| covers(self.network, *address);
+        self.link.addresses.iter().copied().filter(within).collect()
+    }
+}
+
+impl Survey {
+    /// Returns every interface seen on the networks of ours.
+    pub fn sightings(&self) -> Vec<Sighting<'_>> {
+        let mut sightings = Vec::new();
+        for namespace in &self.namespaces {
+            for link in &namespace.links {
+                let on = |network: &&Network| {
+                    link.addresses.iter().any(|a| covers(network, *a))
+                        && hangs_on(link, network, &self.links)
+                };
+                let networks = self.networks.iter().filter(on);
+                sightings.extend(networks.map(|network| Sighting {
+                    network,
+                    namespace,
+                    link,
+                }));
+            }
+        }
+        sightings
+    }
+}
+
+/// Returns whether an address is in one of the network's subnets.
+pub(super) fn covers(network: &Network, address: IpAddr) -> bool {
+    let mut subnets = network.subnets.iter();
+    subnets.any(|subnet| normalise(subnet.subnet).contains(address))
+}
+
+/// Returns whether a container's interface hangs on a network's bridge or parent.
+/// A veth whose other end is on no bridge any more may be, so it does.
+fn hangs_on(link: &Link, network: &Network, host: &[Link]) -> bool {
+    let Some(Peer::Host(index)) = link.peer else {
+        return false;
+    };
+    let Some(outer) = host.iter().find(|outer| outer.index == index) else {
+        return false;
+    };
+    let named = |outer: &Link| network.network_interface.as_ref() == Some(&outer.name);
+    match Plumbing::of(&network.options).unwrap_or_default() {
+        Plumbing::Bridge => {
+            let bridge = host
+                .iter()
+                .find(|bridge| outer.master == Some(bridge.index));
+            link.kind == "veth" && bridge.is_none_or(named)
+        }
+        Plumbing::Macvlan | Plumbing::Ipvlan => {
+            // Without a name, netavark took the interface of the default route.
+            network.network_interface.is_none() || named(outer)
+        }
+    }
+}

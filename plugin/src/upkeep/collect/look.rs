@@ -1,0 +1,119 @@
+//! One look at everything, under both locks.
+
+use super::plan::empty;
+use super::{CollectError, Collector, Findings, Party};
+use crate::lifecycle::reclaim;
+use crate::podman::INTO_USER_NAMESPACE;
+use crate::rules::lease::{Moment, Tenant};
+use crate::rules::verdict::Verdict;
+use crate::sight::survey::{self, Adoption, Survey, SurveyError};
+use crate::sight::{self, Evidence, ProcessFact};
+use crate::store::Store;
+
+/// Returns whether a process may make a namespace before netavark is called: a podman
+/// or buildah, but not the one that keeps a user namespace (without arguments), nor
+/// one that runs a command there, such as this collection.
+fn is_maker(process: &ProcessFact) -> bool {
+    const MAKERS: [&str; 2] = ["podman", "buildah"];
+    let mut arguments = process.arguments.iter().skip(1);
+    MAKERS.contains(&process.name.as_str())
+        && arguments.any(|argument| !argument.is_empty())
+        && !process
+            .arguments
+            .windows(2)
+            .any(|pair| pair == INTO_USER_NAMESPACE)
+}
+
+impl Collector<'_> {
+    /// Adopts, judges and searches. Renews the leases of those seen live.
+    pub(super) fn look(
+        &mut self,
+        store: &Store<'_>,
+        boot_id: &str,
+        now: Moment,
+    ) -> Result<Findings, CollectError> {
+        let tenants = store.begin().all_tenants()?;
+        let survey = Survey::take(&self.podman.place(), &tenants, boot_id, now)?;
+        if let Some(wanted) = &self.wish.network
+            && !survey
+                .networks
+                .iter()
+                .any(|network| network.answers_to(wanted))
+        {
+            return Err(CollectError::NoNetwork(wanted.clone()));
+        }
+        let (tenants, adoptions) = self.adopt(store, &survey, tenants, now)?;
+        let evidence = if adoptions.is_empty() {
+            survey.evidence.clone()
+        } else {
+            Evidence::gather(&tenants, boot_id, sight::now()?)
+        };
+        let adopted = adoptions.iter().map(|adoption| {
+            let tenant = adoption.clone().into_tenant();
+            Party::new(&tenant, "it holds what the store knew nothing of")
+        });
+        if self.wish.dry_run {
+            // They are found at each look.
+            self.report.adopted.clear();
+        }
+        self.report.adopted.extend(adopted);
+
+        let verdicts = reclaim::judge_all(&tenants, &evidence);
+        if !self.wish.dry_run {
+            reclaim::renew(store, &tenants, &verdicts, now)?;
+        }
+        let is_live = |verdict: &&Verdict| matches!(verdict, Verdict::Live(_));
+        self.report.live = verdicts.iter().filter(is_live).count();
+        self.report.unknown = tenants
+            .iter()
+            .zip(&verdicts)
+            .filter_map(|(tenant, verdict)| match verdict {
+                Verdict::Unknown(doubt) => Some(Party::new(tenant, doubt)),
+                Verdict::Live(_) | Verdict::Dead(_) => None,
+            })
+            .collect();
+        let leftovers = survey::leftovers(&survey, &tenants);
+        let known = store
+            .last_collection()
+            .map_or_else(Vec::new, |last| last.empty);
+        let makers = evidence.processes.iter();
+        Ok(Findings {
+            at: evidence.at,
+            empty: empty(&leftovers, &known, evidence.at),
+            leftovers,
+            makers: makers
+                .filter(|fact| is_maker(fact))
+                .map(|fact| fact.process)
+                .collect(),
+            verdicts: tenants.into_iter().zip(verdicts).collect(),
+            configured: survey.configured,
+        })
+    }
+
+    /// Adopts what the store does not know of, or finds out what would be adopted.
+    /// Returns all tenants there are then.
+    fn adopt(
+        &mut self,
+        store: &Store<'_>,
+        survey: &Survey,
+        tenants: Vec<Tenant>,
+        now: Moment,
+    ) -> Result<(Vec<Tenant>, Vec<Adoption>), CollectError> {
+        let delegation = &self.podman.caller.delegation;
+        if let Some(doubt) = &survey.doubt {
+            if !store.is_surveyed() {
+                return Err(SurveyError::Incomplete(doubt.clone()).into());
+            }
+            log::info!("not everything could be seen: {doubt}");
+            return Ok((tenants, Vec::new()));
+        }
+        if self.wish.dry_run {
+            let adoptions = survey::adoptions(survey, &tenants, delegation, now);
+            let mut all = tenants;
+            all.extend(adoptions.iter().cloned().map(Adoption::into_tenant));
+            return Ok((all, adoptions));
+        }
+        let adoptions = crate::lifecycle::adopt::adopt(store, survey, delegation, now)?;
+        Ok((store.begin().all_tenants()?, adoptions))
+    }
+}

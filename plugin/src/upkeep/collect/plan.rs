@@ -1,0 +1,129 @@
+//! What a collection is to do, decided from one or two looks. No I/O.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::rules::lease::{Moment, Process, Tenant};
+use crate::rules::verdict::{Cause, START_GRACE, Verdict};
+use crate::sight::survey::Leftover;
+use crate::store::EmptyNamespace;
+
+/// What one look has found.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    /// When it was taken.
+    pub at: Moment,
+    /// Every tenant with its verdict.
+    pub verdicts: Vec<(Tenant, Verdict)>,
+    /// What no lease speaks of.
+    pub leftovers: Vec<Leftover>,
+    /// The processes that make namespaces for containers.
+    pub makers: BTreeSet<Process>,
+    /// Namespace files with nobody behind them, and when each was first seen.
+    pub empty: Vec<EmptyNamespace>,
+    /// Ids of the networks that have a configuration.
+    pub configured: BTreeSet<String>,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// From whom to take everything back: those first whose interface is gone, so
+    /// that a network's last interface goes after everybody's firewall rules.
+    pub reclaim: Vec<(Tenant, Cause)>,
+    /// What else to clear away.
+    pub clear: Vec<Leftover>,
+}
+
+impl Plan {
+    /// Returns whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.reclaim.is_empty() && self.clear.is_empty()
+    }
+}
+
+impl Findings {
+    /// Returns what is to be done by this look alone.
+    pub fn plan(&self) -> Plan {
+        let dead = self.verdicts.iter().filter_map(|(tenant, verdict)| {
+            let Verdict::Dead(cause) = verdict else {
+                return None;
+            };
+            Some((tenant.clone(), *cause))
+        });
+        let clear = self.leftovers.iter().filter(|leftover| match leftover {
+            Leftover::NamespaceFile { path, .. } => self.is_abandoned(path),
+            Leftover::Veth { .. } | Leftover::Record { .. } | Leftover::Bridge { .. } => true,
+        });
+        let mut reclaim: Vec<_> = dead.collect();
+        reclaim.sort_by_key(|(_, cause)| *cause == Cause::Abandoned);
+        Plan {
+            reclaim,
+            clear: clear.cloned().collect(),
+        }
+    }
+
+    /// Returns what is to be done because an earlier look, a grace ago, found the
+    /// same: of the same leases, by generation, and the same things.
+    pub fn plan_again(&self, earlier: &Self) -> Plan {
+        let before = earlier.suspects();
+        // Whoever might still set a namespace up ran at both looks.
+        let makers = self.makers.intersection(&earlier.makers).copied().collect();
+        let mut plan = Self {
+            makers,
+            ..self.clone()
+        }
+        .plan();
+        plan.reclaim.retain(|(tenant, _)| {
+            let same = |(other, _): &(Tenant, Cause)| {
+                other.tenancy == tenant.tenancy && other.leased == tenant.leased
+            };
+            before.reclaim.iter().any(same)
+        });
+        plan.clear
+            .retain(|leftover| before.clear.contains(leftover));
+        plan
+    }
+
+    /// Returns what a second look might confirm.
+    pub fn suspects(&self) -> Plan {
+        let mut findings = self.clone();
+        findings.makers.clear();
+        findings.plan()
+    }
+
+    /// Returns whether nobody can be about to set up what an empty namespace is
+    /// for: nobody who makes them runs, or its start has had its time.
+    fn is_abandoned(&self, path: &Path) -> bool {
+        let seen = self.empty.iter().find(|empty| empty.path == *path);
+        self.makers.is_empty() || seen.is_some_and(|e| self.at.since(&e.seen) >= START_GRACE)
+    }
+}
+
+/// Returns the namespace files of a look, each with when it was seen first.
+pub(super) fn empty(
+    leftovers: &[Leftover],
+    known: &[EmptyNamespace],
+    at: Moment,
+) -> Vec<EmptyNamespace> {
+    let files = leftovers.iter().filter_map(|leftover| match leftover {
+        Leftover::NamespaceFile { path, key } => Some((path, *key)),
+        Leftover::Veth { .. } | Leftover::Record { .. } | Leftover::Bridge { .. } => None,
+    });
+    files
+        .map(|(path, key)| {
+            let known = known
+                .iter()
+                .find(|empty| empty.path == *path && empty.key == key);
+            let new = || EmptyNamespace {
+                path: path.clone(),
+                key,
+                seen: at,
+            };
+            known.cloned().unwrap_or_else(new)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! What a collection has done, for people and programs.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::rules::lease::Tenant;
+
+/// What a collection has done, or would do.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// Whether this is only what would be done.
+    pub dry_run: bool,
+    /// How many looks it rests on: two a grace apart, or one.
+    pub looks: u8,
+    /// Containers found on a network without a lease, which have one now.
+    pub adopted: Vec<Party>,
+    /// Dead containers from whom everything was taken back.
+    pub reclaimed: Vec<Party>,
+    /// Other things of nobody that were cleared away.
+    pub cleared: Vec<String>,
+    /// Containers of which it cannot be told whether they are live.
+    pub unknown: Vec<Party>,
+    /// How many tenants are live.
+    pub live: usize,
+    /// What could not be done, one line each.
+    pub failures: Vec<String>,
+    /// How long it took in milliseconds, waits included.
+    pub took_ms: u64,
+}
+
+/// A container on a network.
+#[derive(Clone, Debug, Serialize)]
+pub struct Party {
+    /// The network's name.
+    pub network: String,
+    /// The container's full id.
+    pub container_id: String,
+    /// Its name.
+    pub container_name: String,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Why.
+    pub reason: String,
+}
+
+impl Party {
+    /// Returns a tenant as a party, with the reason for what happens to it.
+    pub fn new(tenant: &Tenant, reason: impl fmt::Display) -> Self {
+        Self {
+            network: tenant.network_name.0.clone(),
+            container_id: tenant.tenancy.container_id.0.clone(),
+            container_name: tenant.container_name.0.clone(),
+            addresses: tenant.addresses(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addresses: Vec<String> = self.addresses.iter().map(IpAddr::to_string).collect();
+        write!(
+            f,
+            "{} of container {} ({}) on network {}: {}",
+            addresses.join(", "),
+            self.container_id.get(..12).unwrap_or(&self.container_id),
+            self.container_name,
+            self.network,
+            self.reason
+        )
+    }
+}
+
+impl fmt::Display for Report {
+    /// One line for each thing done, and a last one that sums up.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let done = |past: &'static str, conditional: &'static str| {
+            if self.dry_run { conditional } else { past }
+        };
+        for party in &self.adopted {
+            writeln!(f, "{} {party}", done("adopted", "would adopt"))?;
+        }
+        for party in &self.reclaimed {
+            writeln!(f, "{} {party}", done("reclaimed", "would reclaim"))?;
+        }
+        for thing in &self.cleared {
+            writeln!(f, "{} {thing}", done("cleared away", "would clear away"))?;
+        }
+        for party in &self.unknown {
+            writeln!(f, "kept {party}")?;
+        }
+        for failure in &self.failures {
+            writeln!(f, "failed: {failure}")?;
+        }
+        let would = done("", "would be ");
+        write!(
+            f,
+            "{} live, {} unknown, {} {would}reclaimed, {} {would}cleared away, {} failed",
+            self.live,
+            self.unknown.len(),
+            self.reclaimed.len(),
+            self.cleared.len(),
+            self.failures.len()
+        )?;
+        match self.looks {
+            0 => f.write_str("; there are no networks of berth here"),
+            1 if !(self.reclaimed.is_empty() && self.cleared.is_empty()) => f.write_str(
+                "; by one look, which trusts that no container is just being started or stopped",
+            ),
+            _ => Ok(()),
+        }
+    }
+}

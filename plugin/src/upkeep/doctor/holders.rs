@@ -1,0 +1,182 @@
+//! Who holds the leases: alive, gone, or not to be told.
+
+use std::time::Duration;
+
+use super::finding::Finding;
+use crate::rules::lease::{Moment, Tenant};
+use crate::rules::verdict::Verdict;
+
+/// A dead holder is taken back within one collection, and a live one is noted at
+/// least each quarter of an hour at the default TTL. Not seen alive for longer than
+/// this, a dead one is one that nobody takes back.
+const OVERDUE: Duration = Duration::from_secs(20 * 60);
+
+/// How many holders are named.
+const NAMED: usize = 8;
+
+/// Judges the tenants by their verdicts.
+pub(super) fn judge(tenants: &[(Tenant, Verdict)], now: Moment) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let dead: Vec<_> = tenants
+        .iter()
+        .filter_map(|(tenant, verdict)| match verdict {
+            Verdict::Dead(cause) => Some((tenant, cause)),
+            Verdict::Live(_) | Verdict::Unknown(_) => None,
+        })
+        .collect();
+    let is_overdue = |tenant: &Tenant| unseen(tenant, now) >= OVERDUE;
+    let (overdue, fresh): (Vec<_>, Vec<_>) =
+        dead.into_iter().partition(|(tenant, _)| is_overdue(tenant));
+    for (ghosts, overdue) in [(overdue, true), (fresh, false)] {
+        if ghosts.is_empty() {
+            continue;
+        }
+        let what = format!("{} whose holder is gone: {}", leases(ghosts.len()), {
+            let named = ghosts
+                .iter()
+                .map(|(tenant, cause)| format!("{}, {cause}", name(tenant)));
+            enumerate(named)
+        });
+        let finding = if overdue {
+            Finding::problem("ghosts", what)
+                .because("nobody has collected them")
+                .repair("berth gc")
+        } else {
+            Finding::note("ghosts", what)
+                .because("the container was killed, or its podman or conmon")
+                .repair("the next collection takes them back, or berth gc")
+        };
+        found.push(finding);
+    }
+    let unknown: Vec<_> = tenants
+        .iter()
+        .filter_map(|(tenant, verdict)| match verdict {
+            Verdict::Unknown(doubt) => Some(format!("{}: {doubt}", name(tenant))),
+            Verdict::Live(_) | Verdict::Dead(_) => None,
+        })
+        .collect();
+    if !unknown.is_empty() {
+        let what = format!(
+            "{} of which cannot be told whether the holder lives: {}",
+            leases(unknown.len()),
+            enumerate(unknown.iter().cloned())
+        );
+        found.push(
+            Finding::note("unknown-holders", what)
+                .because(
+                    "they are kept, until their TTL has run out and nothing here holds the address",
+                )
+                .repair("run this where all processes can be seen"),
+        );
+    }
+    found
+}
+
+/// Returns how long a tenant was not seen alive: everything, if in another boot.
+fn unseen(tenant: &Tenant, now: Moment) -> Duration {
+    now.since(&tenant.renewed).max(
+        // A clock of another boot is ahead.
+        if tenant.renewed.boot_ms > now.boot_ms {
+            OVERDUE
+        } else {
+            Duration::ZERO
+        },
+    )
+}
+
+fn leases(count: usize) -> String {
+    match count {
+        1 => "1 container has leases".to_owned(),
+        _ => format!("{count} containers have leases"),
+    }
+}
+
+/// Returns `web (1f2e3d4c5b6a) on network quay, 10.0.0.9`.
+fn name(tenant: &Tenant) -> String {
+    let addresses: Vec<_> = tenant.addresses().iter().map(ToString::to_string).collect();
+    format!(
+        "{} ({}) on network {} with {}",
+        tenant.container_name,
+        tenant.tenancy.container_id.short(),
+        tenant.network_name,
+        addresses.join(" ")
+    )
+}
+
+fn enumerate(texts: impl ExactSizeIterator<Item = String>) -> String {
+    let more = texts.len().saturating_sub(NAMED);
+    let mut texts: Vec<_> = texts.take(NAMED).collect();
+    if more > 0 {
+        texts.push(format!("and {more} more"));
+    }
+    texts.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::lease::{Kind, LeasedAddress, Tenancy, fixture};
+    use crate::rules::verdict::{Cause, Sign};
+
+    fn tenant(container: &str) -> Tenant {
+        let tenancy = Tenancy {
+            network_id: "net".into(),
+            container_id: container.into(),
+            interface: "eth0".into(),
+        };
+        let holding = LeasedAddress {
+            address: "10.0.0.9".parse().expect("an address"),
+            generation: 1,
+            kind: Kind::Dynamic,
+        };
+        fixture(tenancy, vec![holding])
+    }
+
+    fn lines(tenants: &[(Tenant, Verdict)], later: Duration) -> Vec<String> {
+        let now = tenant("a").renewed.after(later);
+        let found = judge(tenants, now);
+        found.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn ghosts_are_notes_until_they_are_overdue() {
+        let ghost = (tenant("a"), Verdict::Dead(Cause::NamespaceGone));
+        let live = (tenant("b"), Verdict::Live(Sign::Starting { pid: 1 }));
+        let tenants = [ghost, live];
+        let named = "web (a) on network net with 10.0.0.9, its namespace is gone";
+        assert_eq!(
+            lines(&tenants, OVERDUE - Duration::from_secs(1)),
+            [format!(
+                "note: 1 container has leases whose holder is gone: {named} (the container was \
+                 killed, or its podman or conmon); the next collection takes them back, or berth gc"
+            )]
+        );
+        assert_eq!(
+            lines(&tenants, OVERDUE),
+            [format!(
+                "problem: 1 container has leases whose holder is gone: {named} (nobody has \
+                 collected them); berth gc"
+            )]
+        );
+        assert_eq!(lines(&tenants[1..], OVERDUE), [""; 0]);
+    }
+
+    #[test]
+    fn doubts_are_told_and_long_lists_cut_short() {
+        let unknown = |name: &str| (tenant(name), Verdict::Unknown("why".into()));
+        let names: Vec<_> = (0..10).map(|number| number.to_string()).collect();
+        let tenants: Vec<_> = names.iter().map(|name| unknown(name)).collect();
+        let lines = lines(&tenants, OVERDUE);
+        assert_eq!(lines.len(), 1);
+        assert!(
+            lines[0].starts_with("note: 10 containers have leases of which cannot be told"),
+            "{}",
+            lines[0]
+        );
+        assert!(
+            lines[0].contains("web (7) on network net with 10.0.0.9: why; and 2 more"),
+            "{}",
+            lines[0]
+        );
+    }
+}

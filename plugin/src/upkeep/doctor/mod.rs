@@ -1,0 +1,96 @@
+//! Is everything as it should be? Every invariant of the store, the installation
+//! around it, and the holders of the leases.
+//!
+//! Each check is a judgement over facts that were gathered before; a check that
+//! cannot be made is a finding, and the others go on. Programs are asked for their
+//! versions before any lock is taken: Podman may wait for the same lock.
+//!
+//! Never: make a store, change anything without being told to repair, or take a
+//! lease from somebody who may hold the address.
+
+mod collection;
+mod directory;
+mod finding;
+mod holders;
+mod lookout;
+mod networks;
+mod programs;
+mod records;
+mod state;
+
+use std::path::{Path, PathBuf};
+
+pub use finding::{Finding, Level, Report};
+
+use crate::podman;
+use crate::podman::Podman;
+use crate::podman::{ContainersConf, Environment};
+use networks::NetworkFacts;
+use programs::PluginFacts;
+
+/// What to examine.
+#[derive(Clone, Copy, Debug)]
+pub struct Visit<'a> {
+    /// As in [`Podman::find`].
+    pub run_directory: Option<&'a Path>,
+    /// As in [`Podman::find`].
+    pub network_config_dir: Option<&'a Path>,
+    /// Whether to repair what can be.
+    pub repair: bool,
+}
+
+/// Examines everything. Waits no longer than ten seconds for each of Podman's
+/// network lock and the store's, in this order, and holds both for the check of the
+/// store; what is repaired is durable on return.
+pub fn examine(visit: &Visit<'_>) -> Report {
+    let mut report = Report::default();
+    let environment = Environment::of_this_process();
+    let rootless = environment.rootless();
+    let conf = ContainersConf::load(&environment).unwrap_or_else(|error| {
+        report.add([unconfigured(&error)]);
+        ContainersConf::default()
+    });
+    report.add(programs::podman(&programs::ask_podman()));
+    let netavark = podman::uncalled(&environment, &conf)
+        .ok()
+        .map(|caller| caller.netavark);
+    report.add(programs::netavark(
+        netavark.as_deref(),
+        &conf.helper_binaries_dir,
+        programs::ask_netavark(netavark.as_deref()).as_ref(),
+    ));
+    let plugin = PluginFacts::gather(&conf.netavark_plugin_dirs);
+    report.add(programs::plugin(&plugin));
+    let systemd = programs::ask_systemd(rootless);
+    report.add(programs::timer(systemd.as_ref(), rootless));
+
+    let netavark = netavark.unwrap_or_else(|| PathBuf::from("netavark"));
+    let caller = podman::with_netavark(netavark, &environment, &conf);
+    let directories = (visit.run_directory, visit.network_config_dir);
+    match Podman::of(caller, &environment, &conf, directories.0, directories.1) {
+        Ok(podman) => {
+            let mut names = Vec::new();
+            match NetworkFacts::gather(&podman.network_config_dir, &conf.default_network) {
+                Ok(facts) => {
+                    names = networks::names(&facts);
+                    report.add(networks::judge(&facts));
+                }
+                Err(unreadable) => report.add([unreadable]),
+            }
+            state::examine(&podman, visit.repair, &mut report);
+            report.name_networks(&names);
+        }
+        Err(error) => report.add([unconfigured(&error)]),
+    }
+    report
+}
+
+/// Returns what keeps Podman from running the plugin, if anything does.
+pub fn plugin(conf: &ContainersConf) -> Option<Finding> {
+    programs::plugin(&PluginFacts::gather(&conf.netavark_plugin_dirs))
+}
+
+fn unconfigured(error: &dyn std::error::Error) -> Finding {
+    Finding::problem("configuration", crate::chain(error))
+        .repair("repair that, and run this again: not everything could be checked")
+}

@@ -1,0 +1,6 @@
+//! What keeps the store and the host in order beside the containers' own starts and
+//! stops: collection, the doctor, and rebuilding a damaged store.
+
+pub mod collect;
+pub mod doctor;
+pub mod rebuild;
