@@ -107,8 +107,8 @@ fn millis(time: Duration) -> f64 {
 fn in_process(count: u32) -> (Duration, Duration) {
     let scratch = Scratch::new(&format!("in-process-{count}"));
     let mut lock = LockFile::open(&scratch.0).unwrap();
-    let guard = lock.acquire(Duration::ZERO, "bench").unwrap();
-    let store = Store::open(&scratch.0, guard, fixture::BOOT, at(1)).unwrap();
+    let guard = lock.acquire(Duration::ZERO, "bench", || true).unwrap();
+    let store = Store::open(&scratch.0, &guard, fixture::BOOT, at(1)).unwrap();
     fill(&store, count);
     let network = NetworkId::from(NETWORK);
     let pool = slash_14();
@@ -177,10 +177,10 @@ fn process_per_call(host_local: &Path, count: u32, rounds: usize) -> (Pair, Pair
     );
     {
         let mut lock = LockFile::open(&ours.0).unwrap();
-        let guard = lock.acquire(Duration::ZERO, "bench").unwrap();
+        let guard = lock.acquire(Duration::ZERO, "bench", || true).unwrap();
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
         fill(
-            &Store::open(&ours.0, guard, boot_id.trim_end(), at(1)).unwrap(),
+            &Store::open(&ours.0, &guard, boot_id.trim_end(), at(1)).unwrap(),
             count,
         );
     }

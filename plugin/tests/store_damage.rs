@@ -80,8 +80,10 @@ fn restore(path: &Path, good: &BTreeMap<PathBuf, Vec<u8>>) {
 /// Returns whether the damage was noticed; fails if the store lies.
 fn open_damaged(dir: &Path, good: &Contents, what: &str) -> bool {
     let mut lock = LockFile::open(dir).unwrap();
-    let guard = lock.acquire(Duration::from_secs(30), "test").unwrap();
-    let result = Store::open(dir, guard, BOOT, at(1)).and_then(|store| {
+    let guard = lock
+        .acquire(Duration::from_secs(30), "test", || true)
+        .unwrap();
+    let result = Store::open(dir, &guard, BOOT, at(1)).and_then(|store| {
         let violations = store.check()?;
         Ok((contents(&store)?, violations))
     });
@@ -189,7 +191,10 @@ fn a_lost_lock_race_is_an_error_and_no_second_store() {
     populate(dir.path());
     with_store(dir.path(), at(1), |store| {
         let mut lock = LockFile::open(dir.path()).unwrap();
-        let error = lock.acquire(Duration::from_millis(20), "gc").err().unwrap();
+        let error = lock
+            .acquire(Duration::from_millis(20), "gc", || true)
+            .err()
+            .unwrap();
         assert!(error.to_string().contains("(test)"), "{error}");
         let address = ip("10.0.0.3");
         assert!(

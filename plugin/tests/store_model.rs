@@ -498,8 +498,8 @@ fn run(steps: &[Step]) {
     let (mut boot, mut now, mut last_ms) = (0, at(1000), 1000);
     let mut steps = steps.iter();
     loop {
-        let guard = lock.acquire(Duration::ZERO, "test").unwrap();
-        let store = Store::open(dir.path(), guard, &format!("boot-{boot}"), now).unwrap();
+        let guard = lock.acquire(Duration::ZERO, "test", || true).unwrap();
+        let store = Store::open(dir.path(), &guard, &format!("boot-{boot}"), now).unwrap();
         compare(&store.begin(), &model);
         assert_eq!(store.check().unwrap(), []);
         let Some(end) = session(&store, &mut model, &mut steps, &mut now, &mut last_ms) else {

@@ -70,7 +70,7 @@ pub struct Look {
 impl Subject<'_> {
     /// Returns the file's path.
     pub fn path(&self) -> PathBuf {
-        self.podman.caller.delegation.config.join("ipam.db")
+        self.podman.delegation.config.join("ipam.db")
     }
 
     /// Looks without any lock but the file's own, for the moment of reading. What a
@@ -96,7 +96,7 @@ impl Subject<'_> {
     pub fn look(&self) -> Result<(NetworkLock, Look), LookError> {
         let before = Look::at(&self.path(), self.salvage)?;
         let evidence = self.ask(&before.content);
-        let lock = NetworkLock::acquire(&self.podman.lock, NETWORKS_WAIT)?;
+        let lock = self.podman.lock_networks(NETWORKS_WAIT)?;
         let mut look = Look::at(&self.path(), self.salvage)?;
         look.evidence = evidence;
         look.networks = Networks::read(self.podman);

@@ -30,7 +30,9 @@ impl Networks {
     /// anything is to be changed.
     pub fn read(podman: &Podman) -> Self {
         let mut networks = Self::default();
-        if let Err(doubt) = networks.add_files(&podman.network_config_dir) {
+        let directory = podman.network_config_dir();
+        let added = directory.map_err(|error| berth::chain(&error));
+        if let Err(doubt) = added.and_then(|directory| networks.add_files(directory)) {
             networks.doubt = Some(doubt);
         }
         match ContainersConf::load(&Environment::of_this_process()) {

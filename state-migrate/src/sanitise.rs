@@ -143,7 +143,7 @@ fn clean_up(subject: &Subject<'_>, wish: &Wish, report: &mut Report) -> Result<(
 /// Tears down what the dead have left, with Podman's lock still held.
 fn clear(found: &[ghosts::Ghost], subject: &Subject<'_>, _lock: &NetworkLock, report: &mut Report) {
     for ghost in found {
-        match ghosts::clear(ghost, &subject.podman.caller) {
+        match ghosts::clear(ghost, subject.podman) {
             Ok(()) => report.cleared.push(ghost.to_string()),
             Err(reason) => {
                 let failure = format!("failed to clear away {ghost}: {reason}");

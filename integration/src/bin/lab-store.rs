@@ -76,7 +76,7 @@ fn damage(
     let prefix = u8::try_from(place.ok_or("no such table")? + 1)?;
     let directory = Podman::find(None, None)?.state_directory;
     let mut lock = LockFile::open(&directory)?;
-    let _guard = lock.acquire(Duration::from_secs(10), "lab-store")?;
+    let _guard = lock.acquire(Duration::from_secs(10), "lab-store", || false)?;
     // As the store itself opens it: sled keeps these with the files.
     let db = sled::Config::new()
         .path(directory.join(STORE))
@@ -104,8 +104,8 @@ fn read(networks: &[String]) -> Result<Value, Failure> {
     let directory = &podman.state_directory;
     let place = json!({
         "store": directory,
-        "networks": podman.network_config_dir,
-        "lock": podman.lock,
+        "networks": podman.network_config_dir()?,
+        "lock": podman.network_lock()?,
     });
     if !directory.exists() {
         return Ok(
@@ -114,8 +114,8 @@ fn read(networks: &[String]) -> Result<Value, Failure> {
         );
     }
     let mut lock = LockFile::open(directory)?;
-    let guard = lock.acquire(Duration::from_secs(10), "lab-store")?;
-    let store = Store::open(directory, guard, &sight::boot_id()?, sight::now()?)?;
+    let guard = lock.acquire(Duration::from_secs(10), "lab-store", || false)?;
+    let store = Store::open(directory, &guard, &sight::boot_id()?, sight::now()?)?;
     let transaction = store.begin();
     let mut holds = Vec::new();
     for network in networks {

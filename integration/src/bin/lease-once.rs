@@ -10,9 +10,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use berth::protocol::PluginExec;
 use berth::rules::allocator::{Request, choose};
-use berth::rules::lease::{Delegation, Moment, Namespace, NetworkId, Phase, Tenancy, Tenant};
+use berth::rules::attachment::Attachment;
+use berth::rules::lease::{Delegation, Moment, Namespace, NetworkId, Phase, Tenant};
 use berth::rules::options::{Options, pools};
 use berth::sight;
 use berth::store::{LockFile, Store, Transaction};
@@ -39,11 +39,11 @@ fn main() -> ExitCode {
 
 /// Does it all and returns what to print. The store is closed then.
 fn run(verb: &str, dir: &Path) -> Result<String, Failure> {
-    let request: PluginExec = serde_json::from_reader(stdin())?;
+    let request: Attachment = serde_json::from_reader(stdin())?;
     let (boot_id, now) = (sight::boot_id()?, sight::now()?);
     let mut lock = LockFile::open(dir)?;
-    let guard = lock.acquire(Duration::from_secs(30), verb)?;
-    let store = Store::open(dir, guard, &boot_id, now)?;
+    let guard = lock.acquire(Duration::from_secs(30), verb, || true)?;
+    let store = Store::open(dir, &guard, &boot_id, now)?;
     let mut transaction = store.begin();
     let tenant = match verb {
         "add" => add(&mut transaction, request, boot_id, now)?,
@@ -58,7 +58,7 @@ fn run(verb: &str, dir: &Path) -> Result<String, Failure> {
 
 fn add(
     transaction: &mut Transaction<'_>,
-    request: PluginExec,
+    request: Attachment,
     boot_id: String,
     now: Moment,
 ) -> Result<Tenant, Failure> {
@@ -67,7 +67,7 @@ fn add(
     let pools = pools(&request.network, &options)?;
     transaction.prepare(&network, &pools, now)?;
     let tenant = Tenant {
-        tenancy: Tenancy::from(&request),
+        tenancy: request.tenancy(),
         network_name: request.network.name.as_str().into(),
         container_name: request.container_name.as_str().into(),
         phase: Phase::Offered,
@@ -90,7 +90,7 @@ fn add(
     let wishes = Request {
         tenancy: &tenant.tenancy,
         container_name: &tenant.container_name,
-        static_ips: &tenant.request.network_options.static_ips,
+        static_ips: &tenant.request.options.static_ips,
         current: None,
         order: options.order,
         random: 0,
@@ -105,8 +105,8 @@ fn add(
     Ok(transaction.lease_to(tenant, &choice)?)
 }
 
-fn del(transaction: &mut Transaction<'_>, request: &PluginExec) -> Result<Tenant, Failure> {
-    let tenancy = Tenancy::from(request);
+fn del(transaction: &mut Transaction<'_>, request: &Attachment) -> Result<Tenant, Failure> {
+    let tenancy = request.tenancy();
     let tenant = transaction.tenant(&tenancy)?;
     let tenant = tenant.ok_or("the container has no lease")?;
     for holding in &tenant.leased {

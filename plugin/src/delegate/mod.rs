@@ -4,6 +4,7 @@
 //! entry; this module only calls it. It never changes a lease.
 
 mod dns;
+mod links;
 mod orphan;
 mod request;
 mod standin;
@@ -23,8 +24,9 @@ use thiserror::Error;
 use wait_timeout::ChildExt;
 
 pub use dns::end_stray;
+pub use links::remove_link;
 pub use orphan::await_orphans;
-pub use request::{Plan, SeveralPerSubnet};
+pub use request::{Connection, SeveralPerSubnet};
 pub use standin::{StandIn, StandInError};
 
 use crate::rules::lease::Delegation;
@@ -105,10 +107,10 @@ impl DelegateError {
 pub fn setup(
     netavark: &Path,
     delegation: &Delegation,
-    plan: &Plan<'_>,
+    connection: &Connection<'_>,
     namespace: &Path,
 ) -> Result<Value, DelegateError> {
-    let several = if plan.has_several_per_subnet() {
+    let several = if connection.has_several_per_subnet() {
         version(netavark)?
     } else {
         SeveralPerSubnet::AsTheyAre
@@ -118,9 +120,9 @@ pub fn setup(
         delegation,
         "setup",
         namespace,
-        &plan.setup_request(several),
+        &connection.setup_request(several),
     )?;
-    Ok(plan.status_block(answer))
+    Ok(connection.status_block(answer))
 }
 
 /// Takes the plumbing down. What is gone already is no failure.
@@ -131,10 +133,10 @@ pub fn setup(
 pub fn teardown(
     netavark: &Path,
     delegation: &Delegation,
-    plan: &Plan<'_>,
+    connection: &Connection<'_>,
     namespace: &Path,
 ) -> Result<(), String> {
-    let request = plan.teardown_request();
+    let request = connection.teardown_request();
     match run(netavark, delegation, "teardown", namespace, &request) {
         Ok(_) => Ok(()),
         Err(error) => error.serious().map_or(Ok(()), Err),
@@ -159,14 +161,14 @@ const ATTEMPTS: u32 = 3;
 pub fn teardown_in_stand_in(
     netavark: &Path,
     delegation: &Delegation,
-    plan: &Plan<'_>,
+    connection: &Connection<'_>,
 ) -> Result<(), String> {
     let gone = |bridge: &&str| if_nametoindex(*bridge).is_err();
-    let bridge = plan.managed_bridge().filter(gone);
-    let interface = &plan.exec.network_options.interface_name;
+    let bridge = connection.managed_bridge().filter(gone);
+    let interface = connection.attachment.options.interface.as_str();
     let run = || {
         let stand_in = StandIn::new(interface).map_err(|error| crate::chain(&error))?;
-        teardown(netavark, delegation, plan, &stand_in.path())
+        teardown(netavark, delegation, connection, &stand_in.path())
     };
     let mut done = run();
     for _ in 1..ATTEMPTS {
@@ -179,7 +181,7 @@ pub fn teardown_in_stand_in(
     let Some(bridge) = bridge else {
         return Ok(());
     };
-    let made = standin::make_bridge(bridge).map_err(|error| error.to_string());
+    let made = links::make_bridge(bridge).map_err(|error| error.to_string());
     if let Err(reason) = made.and_then(|()| run()) {
         log::debug!("rules of the network with bridge {bridge} stay: {reason}");
     }

@@ -23,14 +23,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Waits until nothing is at work that a killed berth has left. The caller has the
-/// store's lock, so that no living berth runs a netavark with these directories.
-pub fn await_orphans(delegation: &Delegation) {
+/// Waits until nothing is at work that a killed berth has left, and returns whether
+/// that came true within ten seconds. The caller has the store's lock, so that no living
+/// berth runs a netavark with these directories.
+pub fn await_orphans(delegation: &Delegation) -> bool {
     let own = sight::own_namespace().ok();
     await_end("a netavark whose berth was killed", || {
         let is_one = |fact: &ProcessFact| is_orphan(fact, &delegation.config, own);
         !sight::processes().iter().any(is_one)
-    });
+    })
 }
 
 /// Waits until nothing is left of the process group of a netavark that was killed.
@@ -41,15 +42,16 @@ pub(super) fn await_group(leader: u32) {
     });
 }
 
-fn await_end(what: &str, mut is_over: impl FnMut() -> bool) {
+fn await_end(what: &str, mut is_over: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     while !is_over() {
         if start.elapsed() >= PATIENCE {
             log::warn!("{what} is still at work after {}s", PATIENCE.as_secs());
-            return;
+            return false;
         }
         thread::sleep(PAUSE);
     }
+    true
 }
 
 /// Returns whether a process is a netavark that some berth has run with this

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
 
-use crate::protocol::{PluginExec, Subnet};
+use crate::protocol::Subnet;
+use crate::rules::attachment::Attachment;
 use crate::rules::options::{Plumbing, passed_on};
 use crate::rules::pool::normalise;
 
@@ -20,32 +21,33 @@ pub enum SeveralPerSubnet {
     RepeatedSubnets,
 }
 
-/// The plumbing of one tenancy.
+/// A container on one network, as netavark is to make it or take it down.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan<'a> {
-    /// The request as netavark sent it to us.
-    pub exec: &'a PluginExec,
-    /// The driver that does the work.
-    pub plumbing: Plumbing,
-    /// The leased addresses.
+pub struct Connection<'a> {
+    pub attachment: &'a Attachment,
     pub addresses: &'a [IpAddr],
 }
 
-impl Plan<'_> {
+impl Connection<'_> {
     /// Returns whether a subnet has more than one of the addresses.
     pub fn has_several_per_subnet(&self) -> bool {
-        self.exec
+        self.attachment
             .network
             .subnets
             .iter()
             .any(|subnet| self.within(subnet).count() > 1)
     }
 
+    /// Returns the driver that does the work.
+    fn plumbing(&self) -> Plumbing {
+        Plumbing::of(&self.attachment.network).unwrap_or_default()
+    }
+
     /// Returns the bridge that netavark makes and removes for the network, if any.
     pub fn managed_bridge(&self) -> Option<&str> {
-        let network = &self.exec.network;
+        let network = &self.attachment.network;
         let mode = network.options.get("mode").map(String::as_str);
-        let is_managed = self.plumbing == Plumbing::Bridge && mode != Some("unmanaged");
+        let is_managed = self.plumbing() == Plumbing::Bridge && mode != Some("unmanaged");
         network.network_interface.as_deref().filter(|_| is_managed)
     }
 
@@ -62,7 +64,7 @@ impl Plan<'_> {
     pub fn setup_request(&self, several: SeveralPerSubnet) -> Value {
         let mut subnets = Vec::new();
         let mut addresses = Vec::new();
-        for subnet in &self.exec.network.subnets {
+        for subnet in &self.attachment.network.subnets {
             subnets.push(subnet.clone());
             addresses.extend(self.within(subnet));
             if several == SeveralPerSubnet::RepeatedSubnets {
@@ -83,7 +85,7 @@ impl Plan<'_> {
     /// subnet whose address is not known gets its network address, which no
     /// container has.
     pub fn teardown_request(&self) -> Value {
-        let subnets = self.exec.network.subnets.clone();
+        let subnets = self.attachment.network.subnets.clone();
         let first = |subnet| {
             self.within(subnet)
                 .next()
@@ -94,19 +96,28 @@ impl Plan<'_> {
     }
 
     fn request(&self, subnets: Vec<Subnet>, addresses: Vec<IpAddr>) -> Value {
-        let name = &self.exec.network.name;
-        let mut network = self.exec.network.clone();
-        network.driver = self.plumbing.as_str().to_owned();
+        let name = &self.attachment.network.name;
+        let mut network = self.attachment.network.clone();
+        network.driver = self.plumbing().as_str().to_owned();
         network.options = passed_on(&network.options);
         network.ipam_options = BTreeMap::from([("driver".to_owned(), "host-local".to_owned())]);
         network.subnets = subnets;
-        let mut options = self.exec.network_options.clone();
+        let mut options = self.attachment.options.clone();
         options.static_ips = addresses;
-        let mut request = self.exec.rest.clone();
+        let mut request = self.attachment.rest.clone();
         request.extend(Map::from_iter([
-            ("container_id".to_owned(), json!(self.exec.container_id)),
-            ("container_name".to_owned(), json!(self.exec.container_name)),
-            ("port_mappings".to_owned(), self.exec.port_mappings.clone()),
+            (
+                "container_id".to_owned(),
+                json!(self.attachment.container_id),
+            ),
+            (
+                "container_name".to_owned(),
+                json!(self.attachment.container_name),
+            ),
+            (
+                "port_mappings".to_owned(),
+                self.attachment.port_mappings.clone(),
+            ),
             ("networks".to_owned(), json!({ name: options })),
             ("network_info".to_owned(), json!({ name: network })),
         ]));
@@ -116,7 +127,7 @@ impl Plan<'_> {
     /// Returns the network's status block out of netavark's answer. An address
     /// that went with a repeated subnet gets its subnet's gateway back.
     pub fn status_block(&self, mut answer: Value) -> Value {
-        let mut status = answer[&self.exec.network.name].take();
+        let mut status = answer[&self.attachment.network.name].take();
         let interfaces = status.get_mut("interfaces").and_then(Value::as_object_mut);
         let listed = interfaces.into_iter().flat_map(|map| map.values_mut());
         let subnets = listed.filter_map(|interface| interface.get_mut("subnets")?.as_array_mut());
@@ -135,7 +146,7 @@ impl Plan<'_> {
     }
 
     fn gateway_of(&self, address: IpAddr) -> Option<IpAddr> {
-        let subnets = &self.exec.network.subnets;
+        let subnets = &self.attachment.network.subnets;
         subnets
             .iter()
             .find(|subnet| normalise(subnet.subnet).contains(address))?

@@ -14,15 +14,10 @@ use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::thread;
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkInfo, LinkMessage,
-};
 use nix::sched::{CloneFlags, unshare};
 use thiserror::Error;
 
-use crate::netlink::request;
+use super::links::add_veth;
 
 /// Failure to make a stand-in.
 #[derive(Debug, Error)]
@@ -80,24 +75,4 @@ impl StandIn {
             self.0.as_raw_fd()
         ))
     }
-}
-
-/// Makes a bridge in the current namespace, for netavark to remove.
-pub(super) fn make_bridge(name: &str) -> io::Result<()> {
-    add(name, vec![LinkInfo::Kind(InfoKind::Bridge)])
-}
-
-/// Makes a veth pair in the current namespace; the kernel names the other end.
-fn add_veth(name: &str) -> io::Result<()> {
-    let peer = InfoVeth::Peer(LinkMessage::default());
-    let data = LinkInfo::Data(InfoData::Veth(peer));
-    add(name, vec![LinkInfo::Kind(InfoKind::Veth), data])
-}
-
-fn add(name: &str, info: Vec<LinkInfo>) -> io::Result<()> {
-    let mut link = LinkMessage::default();
-    link.attributes.push(LinkAttribute::IfName(name.to_owned()));
-    link.attributes.push(LinkAttribute::LinkInfo(info));
-    let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
-    request(RouteNetlinkMessage::NewLink(link), flags).map(drop)
 }

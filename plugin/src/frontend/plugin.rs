@@ -14,10 +14,12 @@ use serde::Serialize;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use thiserror::Error;
 
-use crate::lifecycle::create;
-use crate::lifecycle::{self, LifecycleError};
-use crate::podman::{self, Caller, PodmanError};
+use crate::delegate::{self, Connection};
+use crate::lifecycle::{self, LifecycleError, create};
+use crate::podman::{Podman, PodmanError};
 use crate::protocol::{Info, PluginExec, error_envelope};
+use crate::rules::attachment::Attachment;
+use crate::rules::lease::Tenant;
 use crate::upkeep::collect;
 
 /// Failure of a verb.
@@ -86,28 +88,40 @@ pub fn create() -> Result<(), PluginError> {
 /// # Errors
 /// See [`lifecycle::setup`]; nothing is left behind then.
 pub fn setup(netns: &Path) -> Result<(), PluginError> {
-    let exec = request("setup")?;
+    let attachment = request("setup")?;
     hold_back_signals()?;
-    let caller = podman::caller()?;
-    let done = lifecycle::setup(&exec, netns, &caller)?;
-    if let Err(error) = answer(&done.status) {
-        let undone = lifecycle::teardown(&exec, netns, &caller);
+    let podman = Podman::calling()?;
+    let plumb = |tenants: &[Tenant]| {
+        let status = tenants.iter().map(|tenant| {
+            let connection = Connection {
+                attachment: &tenant.request,
+                addresses: &tenant.addresses(),
+            };
+            delegate::setup(&podman.netavark, &tenant.delegation, &connection, netns)
+        });
+        status.collect()
+    };
+    let done = lifecycle::setup(&podman, vec![attachment.clone()], netns, plumb)?;
+    // C7
+    if let Err(error) = answer(&done.status[0]) {
+        let undone = lifecycle::teardown(&podman, &attachment, netns);
         return Err(undone.map_or_else(PluginError::from, |()| {
             LifecycleError::Unheard(error).into()
         }));
     }
     if done.collection_due {
-        start_collection(&caller);
+        start_collection(&podman);
     }
     Ok(())
 }
 
 /// Starts a collection beside us. The container has its network, come what may.
-fn start_collection(caller: &Caller) {
-    let started = lifecycle::network_config_dir()
+fn start_collection(podman: &Podman) {
+    let directory = podman.network_config_dir();
+    let started = directory
         .map_err(|error| crate::chain(&error))
         .and_then(|directory| {
-            let started = collect::start(&caller.delegation.config, &directory);
+            let started = collect::start(&podman.delegation.config, directory);
             started.map_err(|error| error.to_string())
         });
     if let Err(reason) = started {
@@ -120,9 +134,13 @@ fn start_collection(caller: &Caller) {
 /// # Errors
 /// See [`lifecycle::teardown`].
 pub fn teardown(netns: &Path) -> Result<(), PluginError> {
-    let exec = request("teardown")?;
+    let attachment = request("teardown")?;
     hold_back_signals()?;
-    Ok(lifecycle::teardown(&exec, netns, &podman::caller()?)?)
+    Ok(lifecycle::teardown(
+        &Podman::calling()?,
+        &attachment,
+        netns,
+    )?)
 }
 
 /// Prints an error the way netavark and Podman expect it.
@@ -139,11 +157,11 @@ fn read() -> Result<String, PluginError> {
 }
 
 /// Reads what netavark sends with setup and teardown.
-fn request(verb: &'static str) -> Result<PluginExec, PluginError> {
+fn request(verb: &'static str) -> Result<Attachment, PluginError> {
     let exec = serde_json::from_str(&read()?);
     let exec = exec.map_err(|cause| PluginError::Parse { verb, cause })?;
     check(&exec, verb)?;
-    Ok(exec)
+    Ok(exec.into())
 }
 
 /// Refuses a request whose names cannot identify a tenancy.

@@ -13,13 +13,11 @@ use std::time::Duration;
 use ipnetwork::IpNetwork;
 use thiserror::Error;
 
-use super::Context;
-use crate::lifecycle::reclaim::{self, ReclaimError};
+use super::LifecycleError;
+use super::session::Session;
 use crate::rules::lease::{ContainerId, ContainerName, Tenant};
 use crate::rules::pool::{Pool, number};
 use crate::rules::verdict::{STARTER_GRACE, Sign, Verdict};
-use crate::sight::{self, Evidence};
-use crate::store::{Store, StoreError};
 
 /// What a container asks for is held by others who do not give way.
 #[derive(Debug, Error)]
@@ -170,32 +168,20 @@ impl fmt::Display for Census {
     }
 }
 
-/// Failure while settling a contest.
-#[derive(Debug, Error)]
-pub(super) enum ContestError {
-    #[error(transparent)]
-    Contest(#[from] Contest),
-    #[error(transparent)]
-    Reclaim(#[from] ReclaimError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 /// Settles who gets a leased address: returns once its holder, being dead, has
 /// been removed, else refuses.
 pub(super) fn for_address(
-    store: &Store<'_>,
+    session: &Session<'_>,
     address: IpAddr,
     holder: Tenant,
-    context: &Context<'_>,
-) -> Result<(), ContestError> {
-    let since = context.now.since(&holder.created);
-    let left = holder.expires.since(&context.now);
+) -> Result<(), LifecycleError> {
+    let since = session.now.since(&holder.created);
+    let left = holder.expires.since(&session.now);
     let (container_id, container_name) = (
         holder.tenancy.container_id.clone(),
         holder.container_name.clone(),
     );
-    match remove_one_dead(store, vec![holder], context)? {
+    match remove_one_dead(session, vec![holder])? {
         None => Ok(()),
         Some(mut verdicts) => {
             let verdict = verdicts
@@ -216,16 +202,15 @@ pub(super) fn for_address(
 /// Makes room in a full pool: returns once one dead holder has been removed,
 /// else refuses.
 pub(super) fn for_pool(
-    store: &Store<'_>,
+    session: &Session<'_>,
     pool: &Pool,
     tenants: Vec<Tenant>,
-    held: usize,
-    context: &Context<'_>,
-) -> Result<(), ContestError> {
-    let census = Census::take(pool, &tenants, held);
+    reserved: usize,
+) -> Result<(), LifecycleError> {
+    let census = Census::take(pool, &tenants, reserved);
     let offered = |tenant: &Tenant| tenant.leased.iter().any(|held| pool.offers(held.address));
     let candidates = tenants.into_iter().filter(offered).collect();
-    match remove_one_dead(store, candidates, context)? {
+    match remove_one_dead(session, candidates)? {
         None => Ok(()),
         Some(_) => Err(Contest::Full {
             subnet: pool.subnet(),
@@ -238,17 +223,16 @@ pub(super) fn for_pool(
 /// Reclaims from the first candidate found dead. Returns the verdicts if there
 /// is none, and renews the leases of those seen live.
 fn remove_one_dead(
-    store: &Store<'_>,
+    session: &Session<'_>,
     mut candidates: Vec<Tenant>,
-    context: &Context<'_>,
-) -> Result<Option<Vec<Verdict>>, ContestError> {
+) -> Result<Option<Vec<Verdict>>, LifecycleError> {
     candidates.sort_by_key(|tenant| tenant.renewed.boot_ms);
-    let mut verdicts = judge_all(&candidates, context);
+    let mut verdicts = session.judge(&candidates);
     let mut dead = certainly_dead(&verdicts);
     if dead.is_none() && verdicts.iter().any(is_dead) {
         // A podman killed a moment ago may have a conmon on its way.
         thread::sleep(STARTER_GRACE);
-        let earlier = std::mem::replace(&mut verdicts, judge_all(&candidates, context));
+        let earlier = std::mem::replace(&mut verdicts, session.judge(&candidates));
         dead = certainly_dead(&verdicts).or_else(|| dead_twice(&earlier, &verdicts));
     }
     if let Some(index) = dead {
@@ -260,10 +244,10 @@ fn remove_one_dead(
                 tenant.network_name
             );
         }
-        reclaim::reclaim(store, context.netavark, tenant, context.now)?;
+        session.reclaim(tenant)?;
         return Ok(None);
     }
-    reclaim::renew(store, &candidates, &verdicts, context.now)?;
+    session.renew(&candidates, &verdicts)?;
     Ok(Some(verdicts))
 }
 
@@ -282,12 +266,6 @@ fn certainly_dead(verdicts: &[Verdict]) -> Option<usize> {
 fn dead_twice(earlier: &[Verdict], later: &[Verdict]) -> Option<usize> {
     let mut looks = earlier.iter().zip(later);
     looks.position(|(earlier, later)| is_dead(earlier) && is_dead(later))
-}
-
-/// Judges tenants by evidence taken now, after they were read from the store.
-fn judge_all(tenants: &[Tenant], context: &Context<'_>) -> Vec<Verdict> {
-    let at = sight::now().unwrap_or(context.now);
-    reclaim::judge_all(tenants, &Evidence::gather(tenants, &context.boot_id, at))
 }
 
 #[cfg(test)]

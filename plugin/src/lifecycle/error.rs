@@ -7,12 +7,9 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::contest::Contest;
+use super::reclaim::ReclaimError;
+use super::session::SessionError;
 use crate::delegate::DelegateError;
-use crate::lifecycle::adopt::AdoptError;
-use crate::lifecycle::reclaim::ReclaimError;
-use crate::podman::ConfError;
-use crate::podman::HostError;
-use crate::podman::PodmanError;
 use crate::rules::lease::NetworkName;
 use crate::rules::options::OptionsError;
 use crate::rules::pool::{PoolError, Unleasable};
@@ -43,21 +40,14 @@ pub enum LifecycleError {
     /// The network has no subnet.
     #[error("network {0} has no subnet to lease an address from; create it again with --subnet")]
     NoSubnet(NetworkName),
-    /// The state directory cannot be told.
     #[error(transparent)]
-    Podman(#[from] PodmanError),
-    /// The lease store is new, and what containers hold cannot be told.
+    Session(#[from] SessionError),
+    /// The store is new, and not everything can be seen.
     #[error(
-        "the lease store is new, and what running containers hold must be known before an \
-         address is leased"
+        "the lease store is new, and berth must know what running containers hold before it \
+         leases an address"
     )]
-    Recover(#[from] AdoptError),
-    /// The network configurations cannot be found.
-    #[error(transparent)]
-    Conf(#[from] ConfError),
-    /// The network configurations cannot be found.
-    #[error(transparent)]
-    Host(#[from] HostError),
+    Recover(#[source] SessionError),
     /// The namespace is missing or unreadable.
     #[error("failed to examine the container's namespace {}: {reason}", path.display())]
     Namespace {
@@ -114,7 +104,6 @@ pub enum LifecycleError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The time or boot could not be told.
     #[error(transparent)]
     Clock(#[from] ClockError),
     /// The answer could not be handed over, so everything was undone.

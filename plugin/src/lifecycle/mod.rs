@@ -1,62 +1,49 @@
-//! The life of a lease, step by step: `offered` durably before anything is
-//! plumbed, `bound` once netavark has succeeded, released with a hold.
+//! The life of a lease, step by step: `offered` durably before anything is plumbed,
+//! `bound` once netavark has succeeded, released with a reservation.
 //!
-//! Front ends parse and print; this is what they all do in between. The steps
-//! and what a kill at each of them leaves are in `ARCHITECTURE.md`.
+//! Front ends parse and print; this is what they all do in between. The steps (C1, T1,
+//! R1, …) and what a kill at each of them leaves are in `ARCHITECTURE.md`.
 
 pub mod adopt;
 mod contest;
 pub mod create;
 mod error;
+mod lease;
+pub mod namespace_file;
 pub mod reclaim;
-mod recover;
+pub mod session;
 mod setup;
+pub mod takedown;
 mod teardown;
 
-use std::path::Path;
 use std::time::Duration;
 
 pub use error::LifecycleError;
-pub use recover::network_config_dir;
 pub use setup::{Done, setup};
 pub use teardown::teardown;
 
-use crate::podman::Caller;
-use crate::protocol::PluginExec;
-use crate::rules::lease::{Moment, Tenancy};
-use crate::sight::{self, ClockError};
+use crate::rules::attachment::Attachment;
+use session::Session;
 
-/// How long a command waits for another one to let go of the store. Podman
-/// serialises its own calls, so only an operator's command can be in the way.
-pub const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+/// How old the last collection may be before a setup starts one. The timer does it every
+/// minute; then none is ever started here.
+const COLLECTION_DUE: Duration = Duration::from_secs(150);
 
-/// What a command runs with.
-#[derive(Clone, Debug)]
-struct Context<'a> {
-    /// The current boot.
-    boot_id: String,
-    /// When the command began.
-    now: Moment,
-    /// The netavark to run.
-    netavark: &'a Path,
-}
-
-impl<'a> Context<'a> {
-    fn of(caller: &'a Caller) -> Result<Self, ClockError> {
-        Ok(Self {
-            boot_id: sight::boot_id()?,
-            now: sight::now()?,
-            netavark: &caller.netavark,
-        })
-    }
+/// Returns whether nobody has collected for long, in the life of this store.
+fn is_collection_due(session: &Session<'_>) -> bool {
+    let store = &session.store;
+    let last = store.last_collection().map(|last| last.at);
+    session.now.since(&last.unwrap_or(store.since())) >= COLLECTION_DUE
 }
 
 /// Returns how a command introduces itself to others that wait for the store.
-fn introduction(verb: &str, exec: &PluginExec) -> String {
-    let container = Tenancy::from(exec).container_id;
+fn introduction(verb: &str, attachments: &[Attachment]) -> String {
+    let container = attachments
+        .first()
+        .map_or("", |one| one.container_id.short());
+    let networks: Vec<_> = attachments.iter().map(|one| &*one.network.name).collect();
     format!(
-        "{verb} of container {} on network {}",
-        container.short(),
-        exec.network.name
+        "{verb} of container {container} on network {}",
+        networks.join(", ")
     )
 }

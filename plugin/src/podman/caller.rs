@@ -18,17 +18,6 @@ use crate::sight::{self, ProcessFact};
 /// Names the netavark executable to run, whatever called us.
 pub const NETAVARK_VARIABLE: &str = "BERTH_NETAVARK";
 
-/// The processes above us.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    /// The netavark to run.
-    pub netavark: PathBuf,
-    /// How to call netavark the way it was called.
-    pub delegation: Delegation,
-    /// The podman that asked, if it still runs.
-    pub starter: Option<Process>,
-}
-
 /// netavark's own command line, as far as it concerns a nested call
 /// (netavark `main.rs`, `Opts`, 1.6 to 2.1).
 #[derive(Debug, Parser)]
@@ -50,27 +39,14 @@ struct CommandLine {
     _verb: Vec<String>,
 }
 
-/// Finds out who called us. Without a netavark above, as when a person calls the
-/// plugin by hand, what Podman would pass by default.
-///
-/// # Errors
-/// If no netavark executable can be found.
-pub fn caller() -> Result<Caller, PodmanError> {
-    let parent = sight::process(nix::unistd::getppid().as_raw());
-    let called = parent.and_then(|parent| Some((command_line(&parent)?, parent)));
-    let Some((delegation, parent)) = called else {
-        let environment = Environment::of_this_process();
-        let conf = ContainersConf::load(&environment).unwrap_or_else(|error| {
-            log::warn!("using Podman's default directories: {error}");
-            ContainersConf::default()
-        });
-        return uncalled(&environment, &conf);
-    };
-    Ok(Caller {
-        netavark: named().unwrap_or_else(|| executable(&parent)),
-        delegation,
-        starter: sight::parent_of(&parent).map(|fact| fact.process),
-    })
+/// Returns the netavark that called this process, how it was called, and the podman
+/// above it, if that still runs; `None` without a netavark above.
+pub(super) fn above() -> Option<(PathBuf, Delegation, Option<Process>)> {
+    let parent = sight::process(nix::unistd::getppid().as_raw())?;
+    let delegation = command_line(&parent)?;
+    let netavark = named().unwrap_or_else(|| executable(&parent));
+    let starter = sight::parent_of(&parent).map(|fact| fact.process);
+    Some((netavark, delegation, starter))
 }
 
 /// Returns the netavark that the environment names.
@@ -93,43 +69,31 @@ fn command_line(parent: &ProcessFact) -> Option<Delegation> {
     })
 }
 
-/// Returns a caller for whoever was not called by netavark: what Podman passes by
-/// default, as root the fixed run directory, else the one below `XDG_RUNTIME_DIR`
-/// (Podman's `networkRunDir`).
+/// Returns the netavark that Podman would run.
 ///
 /// # Errors
-/// If no netavark executable can be found.
-pub fn uncalled(environment: &Environment, conf: &ContainersConf) -> Result<Caller, PodmanError> {
-    let netavark = named().or_else(|| helper(conf, "netavark"));
-    let netavark = netavark.ok_or_else(|| PodmanError::NoNetavark {
+/// [`PodmanError::NoNetavark`] if there is none.
+pub fn netavark(conf: &ContainersConf) -> Result<PathBuf, PodmanError> {
+    let found = named().or_else(|| helper(conf, "netavark"));
+    found.ok_or_else(|| PodmanError::NoNetavark {
         directories: conf.helper_binaries_dir.clone(),
-    })?;
-    Ok(with_netavark(netavark, environment, conf))
+    })
 }
 
-/// As [`uncalled`], with this netavark, whether it is there or not.
-pub fn with_netavark(
-    netavark: PathBuf,
-    environment: &Environment,
-    conf: &ContainersConf,
-) -> Caller {
+/// Returns how Podman calls netavark by default: as root with the fixed run directory,
+/// else with the one below `XDG_RUNTIME_DIR` (Podman's `networkRunDir`).
+pub(super) fn default_delegation(environment: &Environment, conf: &ContainersConf) -> Delegation {
     let rootless = environment.rootless();
     let runtime = environment.path("XDG_RUNTIME_DIR").filter(|_| rootless);
-    let delegation = Delegation {
+    let firewall = env::var("NETAVARK_FW").ok();
+    Delegation {
         config: runtime
             .unwrap_or_else(|| "/run".into())
             .join("containers/networks"),
         rootless,
         aardvark_binary: helper(conf, "aardvark-dns"),
-        firewall_driver: env::var("NETAVARK_FW")
-            .ok()
-            .or_else(|| conf.firewall_driver.clone()),
+        firewall_driver: firewall.or_else(|| conf.firewall_driver.clone()),
         dns_port: env::var("NETAVARK_DNS_PORT").ok(),
-    };
-    Caller {
-        netavark,
-        delegation,
-        starter: None,
     }
 }
 

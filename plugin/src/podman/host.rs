@@ -12,9 +12,9 @@ use nix::errno::Errno;
 use thiserror::Error;
 
 use crate::podman::{ContainersConf, Environment};
-use crate::rules::network_config::HostFacts;
+use crate::rules::network_config::{HostFacts, KnownNetwork};
 
-use super::{CommandLine, network_config_dir, networks};
+use super::{CommandLine, default_network, known_networks, network_config_dir};
 
 /// Why the host's facts are not to be had.
 #[derive(Debug, Error)]
@@ -66,13 +66,18 @@ pub fn gather(
     callers: &[CommandLine],
 ) -> Result<HostFacts, HostError> {
     let (links, addresses) = links::list()?;
-    let mut networks = networks::read(&network_config_dir(environment, conf, callers)?)?;
-    networks::add_default(&mut networks, conf)?;
+    let mut networks = known_networks(&network_config_dir(environment, conf, callers)?)?;
+    if networks
+        .iter()
+        .all(|known| known.name != conf.default_network)
+    {
+        networks.push(default_network(conf)?);
+    }
     Ok(HostFacts {
         routes: routes::list(environment.root(), &addresses)?,
         links,
         addresses,
-        networks,
+        networks: networks.iter().map(KnownNetwork::of).collect(),
     })
 }
 

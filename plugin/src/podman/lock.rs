@@ -16,6 +16,8 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use thiserror::Error;
 
+use super::PodmanError;
+
 /// Pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -33,6 +35,9 @@ pub enum NetworkLockError {
         #[source]
         source: io::Error,
     },
+    /// Where it is cannot be found out.
+    #[error(transparent)]
+    Podman(#[from] PodmanError),
     /// Podman kept it.
     #[error(
         "timed out after {} waiting for Podman's network lock {}, held by {holder}; try again, \

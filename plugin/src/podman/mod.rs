@@ -7,6 +7,7 @@
 mod caller;
 mod command_line;
 mod conf;
+mod default_network;
 mod environment;
 mod host;
 mod lock;
@@ -14,23 +15,27 @@ mod network_dir;
 mod networks;
 mod rootless;
 
+use std::cell::OnceCell;
 use std::env;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use thiserror::Error;
 
-pub use caller::{Caller, NETAVARK_VARIABLE, caller, uncalled, with_netavark};
+pub use caller::{NETAVARK_VARIABLE, netavark};
 pub use command_line::CommandLine;
 pub use conf::{ConfError, ContainersConf};
+pub use default_network::default_network;
 pub use environment::Environment;
 pub use host::{HostError, callers, gather};
 pub use lock::{NetworkLock, NetworkLockError};
 pub use network_dir::network_config_dir;
-pub use networks::default_network;
+pub use networks::{Fault, NetworkFile, known_networks, read_networks};
 pub use rootless::{EnterError, INTO_USER_NAMESPACE, enter_if_needed, storage_options};
 
-use crate::sight::survey::Place;
+use crate::protocol::Network;
+use crate::rules::lease::{Delegation, Process};
 
 /// Overrides where the store lives.
 pub const STATE_VARIABLE: &str = "BERTH_STATE_DIR";
@@ -76,26 +81,27 @@ pub enum PodmanError {
     NoDirectory(PathBuf, #[source] io::Error),
 }
 
-/// A Podman installation, of root or of one user.
+/// A Podman, of root or of one user, and how to call its netavark.
 #[derive(Clone, Debug)]
 pub struct Podman {
-    /// The netavark to run, and how; its `config` is the network run directory.
-    pub caller: Caller,
+    pub netavark: PathBuf,
+    /// How netavark is called; its `config` is the network run directory.
+    pub delegation: Delegation,
+    /// The podman process that asked, if one did and still runs.
+    pub starter: Option<Process>,
     /// The lease store's directory.
     pub state_directory: PathBuf,
-    /// The directory with one JSON file per network; it need not exist.
-    pub network_config_dir: PathBuf,
-    /// Its network lock.
-    pub lock: PathBuf,
     /// Where it keeps the files of containers' network namespaces
     /// (containers/common `pkg/netns`, `GetNSRunDir`).
     pub namespace_directory: PathBuf,
+    /// See [`Podman::network_config_dir`].
+    network_config_dir: OnceCell<PathBuf>,
 }
 
 impl Podman {
-    /// Finds the Podman of this user: by default the one without options, else
-    /// the one with this network run directory (netavark's `--config`) or
-    /// network configuration directory (Podman's `--network-config-dir`).
+    /// Finds the Podman of this user: by default the one without options, else the one
+    /// with this network run directory (netavark's `--config`) or network configuration
+    /// directory (Podman's `--network-config-dir`).
     ///
     /// # Errors
     /// If containers.conf cannot be read, or there is no netavark.
@@ -105,60 +111,119 @@ impl Podman {
     ) -> Result<Self, PodmanError> {
         let environment = Environment::of_this_process();
         let conf = ContainersConf::load(&environment)?;
-        let caller = uncalled(&environment, &conf)?;
-        Self::of(
-            caller,
-            &environment,
-            &conf,
-            run_directory,
-            network_config_dir,
-        )
+        let netavark = caller::netavark(&conf)?;
+        let directories = (run_directory, network_config_dir);
+        Self::of(netavark, &environment, &conf, directories)
     }
 
-    /// As [`Podman::find`], with what is known already.
+    /// As [`Podman::find`], with this netavark, whether it is there or not. The
+    /// directories are the network run and the network configuration directory.
     ///
     /// # Errors
-    /// If its directories cannot be told.
+    /// If its directories cannot be found out.
     pub fn of(
-        mut caller: Caller,
+        netavark: PathBuf,
         environment: &Environment,
         conf: &ContainersConf,
-        run_directory: Option<&Path>,
-        network_config_dir: Option<&Path>,
+        (run_directory, network_config_dir): (Option<&Path>, Option<&Path>),
     ) -> Result<Self, PodmanError> {
+        let mut delegation = caller::default_delegation(environment, conf);
         let told = || rootless::run_directory_of(environment);
-        let told = told().filter(|_| caller.delegation.rootless);
+        let told = told().filter(|_| delegation.rootless);
         if let Some(directory) = run_directory.map(Path::to_owned).or(told) {
-            caller.delegation.config = directory;
+            delegation.config = directory;
         }
         let network_config_dir = match network_config_dir {
             Some(directory) => directory.to_owned(),
             None => network_dir::network_config_dir(environment, conf, &[])?,
         };
-        let lock = if caller.delegation.rootless {
-            network_config_dir.join("netavark.lock")
-        } else {
-            ROOT_LOCK.into()
-        };
-        let runtime = environment.path("XDG_RUNTIME_DIR");
-        let runtime = runtime.filter(|_| caller.delegation.rootless);
         Ok(Self {
-            namespace_directory: runtime.unwrap_or_else(|| "/run".into()).join("netns"),
-            state_directory: state_directory(&caller.delegation.config)?,
-            caller,
-            network_config_dir,
-            lock,
+            network_config_dir: network_config_dir.into(),
+            ..Self::with(netavark, delegation, environment)?
         })
     }
 
-    /// Returns where to look for what is on its networks.
-    pub fn place(&self) -> Place<'_> {
-        Place {
-            network_config_dir: &self.network_config_dir,
-            run_directory: &self.caller.delegation.config,
-            namespace_directory: &self.namespace_directory,
-            asked: None,
+    /// Returns the Podman whose netavark has called this process. Without a netavark
+    /// above, as when a person calls the plugin by hand, the one without options.
+    ///
+    /// # Errors
+    /// If no netavark executable can be found.
+    pub fn calling() -> Result<Self, PodmanError> {
+        let environment = Environment::of_this_process();
+        if let Some((netavark, delegation, starter)) = caller::above() {
+            return Ok(Self {
+                starter,
+                ..Self::with(netavark, delegation, &environment)?
+            });
         }
+        let conf = ContainersConf::load(&environment).unwrap_or_else(|error| {
+            log::warn!("using Podman's default directories: {error}");
+            ContainersConf::default()
+        });
+        let delegation = caller::default_delegation(&environment, &conf);
+        Self::with(caller::netavark(&conf)?, delegation, &environment)
+    }
+
+    fn with(
+        netavark: PathBuf,
+        delegation: Delegation,
+        environment: &Environment,
+    ) -> Result<Self, PodmanError> {
+        let runtime = environment.path("XDG_RUNTIME_DIR");
+        let runtime = runtime.filter(|_| delegation.rootless);
+        Ok(Self {
+            netavark,
+            starter: None,
+            state_directory: state_directory(&delegation.config)?,
+            namespace_directory: runtime.unwrap_or_else(|| "/run".into()).join("netns"),
+            network_config_dir: OnceCell::new(),
+            delegation,
+        })
+    }
+
+    /// Returns the directory with one JSON file per network; it need not exist. For a
+    /// plugin call it is found out when it is first asked for: most calls never do.
+    ///
+    /// # Errors
+    /// If containers.conf or storage.conf cannot be read.
+    pub fn network_config_dir(&self) -> Result<&Path, PodmanError> {
+        if let Some(known) = self.network_config_dir.get() {
+            return Ok(known);
+        }
+        let environment = Environment::of_this_process();
+        let conf = ContainersConf::load(&environment)?;
+        let found = network_dir::network_config_dir(&environment, &conf, &callers())?;
+        Ok(self.network_config_dir.get_or_init(|| found))
+    }
+
+    /// Returns the path of Podman's network lock (containers/common `network.go`).
+    ///
+    /// # Errors
+    /// As [`Podman::network_config_dir`].
+    pub fn network_lock(&self) -> Result<PathBuf, PodmanError> {
+        if self.delegation.rootless {
+            return Ok(self.network_config_dir()?.join("netavark.lock"));
+        }
+        Ok(ROOT_LOCK.into())
+    }
+
+    /// Takes Podman's network lock, which it holds whenever it calls netavark, waiting no
+    /// longer than `wait`. Whoever wants the store's lock as well takes this one first.
+    ///
+    /// # Errors
+    /// With the holder's name, if it is known.
+    pub fn lock_networks(&self, wait: Duration) -> Result<NetworkLock, NetworkLockError> {
+        NetworkLock::acquire(&self.network_lock()?, wait)
+    }
+
+    /// Returns the networks whose addresses berth leases, sorted by name.
+    ///
+    /// # Errors
+    /// If a network file is there and cannot be read.
+    pub fn networks(&self) -> Result<Vec<Network>, PodmanError> {
+        let mut networks = known_networks(self.network_config_dir()?)?;
+        networks.retain(Network::is_ours);
+        Ok(networks)
     }
 }
 

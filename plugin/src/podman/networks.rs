@@ -1,265 +1,208 @@
-//! The networks that exist: the configuration files, and the default network.
+//! The one reader of Podman's network files: `NAME.json` in the network configuration
+//! directory.
+//!
+//! Podman skips a file that it cannot read or understand (`loadNetworks`, 5.4). What
+//! that means differs from caller to caller, so every file is returned, with its network
+//! or with what is wrong with it.
 
-use std::collections::BTreeMap;
-use std::io::ErrorKind;
-use std::path::Path;
+use std::fs::{self, File, Metadata};
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
 
-use ipnetwork::IpNetwork;
-use serde::Deserialize;
-use serde_json::Map;
+use thiserror::Error;
 
 use super::HostError;
-use crate::podman::ContainersConf;
-use crate::protocol::{Network, Subnet};
-use crate::rules::network_config::{KnownNetwork, is_valid_name};
-use crate::rules::options::Plumbing;
-use crate::rules::pool::{Family, normalise, number};
+use crate::protocol::Network;
+use crate::rules::network_config::is_valid_name;
 
-/// The bridge of a default network that is not stored (`createDefaultNetwork`, 5.4).
-const DEFAULT_BRIDGE: &str = "podman0";
-
-/// Its id: "Important do not change this ID", they say there.
-const DEFAULT_ID: &str = "2f259bab93aaaaa2542ba43ef33eb990d0999ee1b9924b557b7be53c0b7a1bb9";
-
-/// A network configuration, as far as it concerns others. Less strict than
-/// [`crate::protocol::Network`], so that the networks of another version or plugin
-/// still count.
-#[derive(Deserialize)]
-struct Stored {
-    name: String,
-    id: String,
-    driver: String,
-    #[serde(default)]
-    network_interface: Option<String>,
-    #[serde(default)]
-    subnets: Option<Vec<StoredSubnet>>,
-    #[serde(default)]
-    options: Option<BTreeMap<String, String>>,
+/// A file that is, or should be, a network.
+#[derive(Debug)]
+pub struct NetworkFile {
+    pub path: PathBuf,
+    /// What it says; empty if it cannot be read.
+    pub bytes: Vec<u8>,
+    /// Its owner and mode; `None` if it cannot be opened.
+    pub metadata: Option<Metadata>,
+    pub network: Result<Network, Fault>,
 }
 
-#[derive(Deserialize)]
-struct StoredSubnet {
-    subnet: IpNetwork,
+/// What is wrong with a file.
+#[derive(Debug, Error)]
+pub enum Fault {
+    /// Podman may be able to read it: nothing is known of this network.
+    #[error("{0}")]
+    Unreadable(#[source] io::Error),
+    /// Podman does not take it for a network either.
+    #[error("{0}")]
+    Malformed(String),
 }
 
-impl Stored {
-    fn into_known(self) -> KnownNetwork {
-        let plumbing = self
-            .options
-            .as_ref()
-            .and_then(|options| options.get(crate::rules::options::DRIVER))
-            .unwrap_or(&self.driver);
-        let on_parent = [Plumbing::Macvlan, Plumbing::Ipvlan]
-            .map(Plumbing::as_str)
-            .contains(&plumbing.as_str());
-        KnownNetwork {
-            bridge: self
-                .network_interface
-                .filter(|name| !name.is_empty() && !on_parent),
-            name: self.name,
-            subnets: self
-                .subnets
-                .unwrap_or_default()
-                .into_iter()
-                .map(|subnet| subnet.subnet)
-                .collect(),
-        }
-    }
-}
-
-/// Reads all network configurations of a directory, which need not exist. What
-/// Podman would skip is skipped with a warning: it is no network to Podman either.
-pub(super) fn read(dir: &Path) -> Result<Vec<KnownNetwork>, HostError> {
+/// Reads every network file of a directory, sorted by path. The directory need not
+/// exist. A file that is removed while this runs is left out.
+///
+/// # Errors
+/// [`HostError::Read`] if the directory is there and cannot be listed.
+pub fn read_networks(directory: &Path) -> Result<Vec<NetworkFile>, HostError> {
     let failed = |source| HostError::Read {
-        path: dir.to_owned(),
+        path: directory.to_owned(),
         source,
     };
-    let entries = match std::fs::read_dir(dir) {
+    let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(failed(error)),
     };
-    let mut networks = Vec::new();
+    let mut files = Vec::new();
     for entry in entries {
         let path = entry.map_err(failed)?.path();
-        if path.extension().is_none_or(|end| end != "json") || path.is_dir() {
-            continue;
-        }
-        match read_one(&path) {
-            Ok(network) => networks.push(network),
-            Err(why) => log::warn!(
-                "network config {} is skipped, its bridge and subnets count as free: {why}",
-                path.display()
-            ),
+        if path.extension().is_some_and(|end| end == "json") {
+            files.extend(NetworkFile::read(path));
         }
     }
-    networks.sort_by(|one, other| one.name.cmp(&other.name));
+    files.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(files)
+}
+
+/// As [`read_networks`], without the files that Podman does not take for networks.
+///
+/// # Errors
+/// As [`read_networks`]; also if a file is there and cannot be read.
+pub fn known_networks(directory: &Path) -> Result<Vec<Network>, HostError> {
+    let mut networks = Vec::new();
+    for file in read_networks(directory)? {
+        match file.network {
+            Ok(network) => networks.push(network),
+            Err(Fault::Malformed(why)) => {
+                log::warn!("Podman ignores {}: {why}", file.path.display());
+            }
+            Err(Fault::Unreadable(source)) => {
+                let path = file.path;
+                return Err(HostError::Read { path, source });
+            }
+        }
+    }
     Ok(networks)
 }
 
-fn read_one(path: &Path) -> Result<KnownNetwork, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-    let stored: Stored = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-    if path.file_stem().is_none_or(|stem| *stem != *stored.name) {
+impl NetworkFile {
+    /// Reads one file; `None` if there is none.
+    pub fn read(path: PathBuf) -> Option<Self> {
+        let mut bytes = Vec::new();
+        let opened = File::open(&path).and_then(|mut file| {
+            let metadata = file.metadata()?;
+            if metadata.is_file() {
+                file.read_to_end(&mut bytes)?;
+            }
+            Ok(metadata)
+        });
+        let metadata = match opened {
+            Ok(metadata) if metadata.is_file() => metadata,
+            Ok(_) => return None,
+            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            Err(error) => {
+                return Some(Self {
+                    path,
+                    bytes: Vec::new(),
+                    metadata: None,
+                    network: Err(Fault::Unreadable(error)),
+                });
+            }
+        };
+        Some(Self {
+            network: parse(&path, &bytes).map_err(Fault::Malformed),
+            metadata: Some(metadata),
+            path,
+            bytes,
+        })
+    }
+}
+
+/// Parses a file as strictly as Podman does; returns why it is no network.
+fn parse(path: &Path, bytes: &[u8]) -> Result<Network, String> {
+    let network: Network = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if path.file_stem().is_none_or(|stem| *stem != *network.name) {
         return Err(format!(
-            "network config name {:?} does not match the file name",
-            stored.name
+            "its name {:?} does not match the file name",
+            network.name
         ));
     }
-    if !is_valid_name(&stored.name) {
-        return Err(format!("invalid name: {:?}", stored.name));
+    if !is_valid_name(&network.name) {
+        return Err(format!("invalid name {:?}", network.name));
     }
-    if stored.id.len() != 64 {
-        return Err(format!("invalid network ID {:?}", stored.id));
+    if network.id.len() != 64 {
+        return Err(format!("invalid network ID {:?}", network.id));
     }
-    Ok(stored.into_known())
-}
-
-/// Adds the default network, unless it is stored: then Podman has it in memory only.
-pub(super) fn add_default(
-    networks: &mut Vec<KnownNetwork>,
-    conf: &ContainersConf,
-) -> Result<(), HostError> {
-    if networks
-        .iter()
-        .any(|network| network.name == conf.default_network)
-    {
-        return Ok(());
-    }
-    networks.push(KnownNetwork {
-        name: conf.default_network.clone(),
-        bridge: Some(DEFAULT_BRIDGE.to_owned()),
-        subnets: vec![default_subnet(conf)?],
-    });
-    Ok(())
-}
-
-fn default_subnet(conf: &ContainersConf) -> Result<IpNetwork, HostError> {
-    conf.default_subnet
-        .parse()
-        .map_err(|_| HostError::DefaultSubnet {
-            value: conf.default_subnet.clone(),
-        })
-}
-
-/// Returns the default network as Podman makes it in memory when no file says
-/// otherwise (`createDefaultNetwork`, 5.4), but for the time of its creation, which
-/// is that of each podman's start.
-///
-/// # Errors
-/// [`HostError::DefaultSubnet`] if containers.conf names none.
-pub fn default_network(conf: &ContainersConf) -> Result<Network, HostError> {
-    let subnet = normalise(default_subnet(conf)?);
-    let gateway = Family::of(subnet.ip()).address(number(subnet.network()).saturating_add(1));
-    Ok(Network {
-        name: conf.default_network.clone(),
-        id: DEFAULT_ID.to_owned(),
-        driver: Plumbing::Bridge.as_str().to_owned(),
-        network_interface: Some(DEFAULT_BRIDGE.to_owned()),
-        subnets: vec![Subnet {
-            subnet,
-            gateway: Some(gateway),
-            lease_range: None,
-            rest: Map::new(),
-        }],
-        routes: Vec::new(),
-        ipv6_enabled: subnet.is_ipv6(),
-        internal: false,
-        dns_enabled: false,
-        network_dns_servers: Vec::new(),
-        options: BTreeMap::new(),
-        ipam_options: [("driver".to_owned(), "host-local".to_owned())].into(),
-        rest: Map::new(),
-    })
+    Ok(network)
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::podman::Environment;
 
-    fn stored(name: &str, driver: &str, more: &str) -> String {
+    fn text(name: &str) -> String {
         let id = "a".repeat(64);
-        format!(
-            r#"{{"name":"{name}","id":"{id}","driver":"{driver}","network_interface":"{name}-if","future":1{more}}}"#
-        )
+        format!(r#"{{"name":"{name}","id":"{id}","driver":"bridge","future":1}}"#)
     }
 
-    fn known(name: &str, bridge: Option<&str>, subnets: &[&str]) -> KnownNetwork {
-        KnownNetwork {
-            name: name.to_owned(),
-            bridge: bridge.map(str::to_owned),
-            subnets: subnets.iter().map(|net| net.parse().unwrap()).collect(),
-        }
-    }
-
-    fn check(files: &[(&str, &str)], expected: &[KnownNetwork]) {
+    #[test]
+    fn every_file_is_returned_with_its_network_or_what_is_wrong_with_it() {
         let dir = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            std::fs::write(dir.path().join(name), text).unwrap();
-        }
-        assert_eq!(read(dir.path()).unwrap(), expected);
-    }
-
-    #[test]
-    fn networks_of_all_drivers_count_and_parents_are_no_bridges() {
-        let subnets =
-            r#","subnets":[{"subnet":"10.1.0.0/24","gateway":"10.1.0.1"},{"subnet":"fd00::/64"}]"#;
-        let blackhole = r#","routes":[{"destination":"10.9.0.0/24","route_type":"blackhole"}]"#;
-        let macvlan = r#","options":{"driver":"macvlan"}"#;
-        check(
-            &[
-                ("a.json", &stored("a", "bridge", subnets)),
-                ("b.json", &stored("b", "berth", blackhole)),
-                ("c.json", &stored("c", "macvlan", r#","subnets":null"#)),
-                ("d.json", &stored("d", "berth", macvlan)),
-            ],
-            &[
-                known("a", Some("a-if"), &["10.1.0.0/24", "fd00::/64"]),
-                known("b", Some("b-if"), &[]),
-                known("c", None, &[]),
-                known("d", None, &[]),
-            ],
+        let put = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+        put("a.json", &text("a"));
+        put("b.json", &text("other"));
+        put("broken.json", "{");
+        put(
+            "short.json",
+            r#"{"name":"short","id":"1","driver":"bridge"}"#,
         );
-    }
-
-    #[test]
-    fn what_podman_skips_is_skipped() {
-        check(
-            &[
-                ("a.json", &stored("b", "bridge", "")),
-                ("broken.json", "{"),
-                (
-                    "short.json",
-                    r#"{"name":"short","id":"1","driver":"bridge"}"#,
-                ),
-                ("-bad.json", &stored("-bad", "bridge", "")),
-                ("not.conf", &stored("not", "bridge", "")),
-            ],
-            &[],
-        );
-        assert_eq!(read(Path::new("/nowhere/at/all")).unwrap(), []);
-    }
-
-    #[test]
-    fn the_default_network_exists_even_when_no_file_says_so() {
-        let root = tempfile::tempdir().unwrap();
-        let environment = Environment::imagined(root.path(), 0, [("HOME", "/nowhere")]);
-        let mut conf = ContainersConf::load(&environment).unwrap();
-        let default = known("podman", Some("podman0"), &["10.88.0.0/16"]);
-        let mut networks = Vec::new();
-        add_default(&mut networks, &conf).unwrap();
-        assert_eq!(networks, [default]);
-        let mut networks = vec![known("podman", Some("br0"), &["10.1.0.0/16"])];
-        add_default(&mut networks, &conf).unwrap();
-        assert_eq!(networks.len(), 1);
-        conf.default_subnet = "all".to_owned();
-        let error = add_default(&mut Vec::new(), &conf).unwrap_err();
+        put("-bad.json", &text("-bad"));
+        put("not.conf", &text("not"));
+        fs::create_dir(dir.path().join("directory.json")).unwrap();
+        symlink("loop.json", dir.path().join("loop.json")).unwrap();
+        let found = read_networks(dir.path()).unwrap();
+        let found: Vec<_> = found
+            .iter()
+            .map(|file| {
+                let stem = file.path.file_stem().unwrap().to_str().unwrap();
+                let what = match &file.network {
+                    Ok(_) => "a network",
+                    Err(Fault::Malformed(_)) => "malformed",
+                    Err(Fault::Unreadable(_)) => "unreadable",
+                };
+                (stem, what)
+            })
+            .collect();
         assert_eq!(
-            error.to_string(),
-            "invalid default_subnet \"all\" in containers.conf: give an IPv4 subnet like 10.88.0.0/16"
+            found,
+            [
+                ("-bad", "malformed"),
+                ("a", "a network"),
+                ("b", "malformed"),
+                ("broken", "malformed"),
+                ("loop", "unreadable"),
+                ("short", "malformed"),
+            ]
         );
+        assert!(
+            read_networks(Path::new("/nowhere/at/all"))
+                .unwrap()
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_hides_a_network_and_one_that_podman_ignores_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a.json"), text("a")).unwrap();
+        fs::write(dir.path().join("broken.json"), "{").unwrap();
+        let names = known_networks(dir.path()).unwrap();
+        let names: Vec<_> = names.iter().map(|network| &*network.name).collect();
+        assert_eq!(names, ["a"]);
+        symlink("loop.json", dir.path().join("loop.json")).unwrap();
+        let error = known_networks(dir.path()).unwrap_err();
+        assert!(error.to_string().ends_with("loop.json"), "{error}");
     }
 }

@@ -10,4 +10,5 @@ mod network;
 
 pub use envelope::{API_VERSION, Info, error_envelope};
 pub use exec::{PerNetworkOptions, PluginExec};
+pub(crate) use network::null_as_empty;
 pub use network::{LeaseRange, Network, Route, Subnet};

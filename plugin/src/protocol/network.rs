@@ -135,7 +135,7 @@ pub struct Route {
 }
 
 /// Reads `null` as the type's empty value: Go writes nil maps and slices so.
-pub(super) fn null_as_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(crate) fn null_as_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Default + Deserialize<'de>,

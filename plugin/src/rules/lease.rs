@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::PluginExec;
+use super::attachment::Attachment;
 
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
@@ -79,17 +79,6 @@ pub struct Tenancy {
     pub container_id: ContainerId,
     /// The interface inside the container.
     pub interface: InterfaceName,
-}
-
-impl From<&PluginExec> for Tenancy {
-    /// Returns the tenancy a request speaks of.
-    fn from(exec: &PluginExec) -> Self {
-        Self {
-            network_id: exec.network.id.as_str().into(),
-            container_id: exec.container_id.as_str().into(),
-            interface: exec.network_options.interface_name.as_str().into(),
-        }
-    }
 }
 
 /// A moment on two clocks. Stored as `[wall_ms, boot_ms]`.
@@ -244,7 +233,7 @@ pub struct Tenant {
     /// MAC address of the interface, once bound.
     pub mac_address: Option<String>,
     /// The setup request as netavark sent it.
-    pub request: PluginExec,
+    pub request: Attachment,
     /// How to call netavark for this tenancy again.
     pub delegation: Delegation,
 }
@@ -264,7 +253,7 @@ struct Stored {
     renewed: Moment,
     expires: Moment,
     mac_address: Option<String>,
-    request: PluginExec,
+    request: Attachment,
     delegation: Delegation,
 }
 
@@ -290,9 +279,9 @@ impl From<Tenant> for Stored {
 impl From<Stored> for Tenant {
     fn from(stored: Stored) -> Self {
         Self {
-            tenancy: Tenancy::from(&stored.request),
+            tenancy: stored.request.tenancy(),
             network_name: stored.request.network.name.as_str().into(),
-            container_name: stored.request.container_name.as_str().into(),
+            container_name: stored.request.container_name.clone(),
             phase: stored.phase,
             leased: stored.leased,
             namespace: stored.namespace,

@@ -2,6 +2,7 @@
 //! reads a file, a clock or the kernel (checked by `tests/rooms.rs`).
 
 pub mod allocator;
+pub mod attachment;
 pub mod evidence;
 pub mod lease;
 pub mod network_config;

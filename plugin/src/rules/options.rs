@@ -102,12 +102,22 @@ impl Plumbing {
         }
     }
 
-    /// Returns the driver that the options select, the bridge if they name none.
+    /// Returns whether a driver is netavark's own.
+    pub fn is_netavarks(driver: &str) -> bool {
+        Self::ALL.into_iter().any(|own| own.as_str() == driver)
+    }
+
+    /// Returns the driver that makes a network's interfaces: the network's own if it is
+    /// netavark's, else the one that its options select, by default the bridge.
     ///
     /// # Errors
-    /// [`OptionsError::Choice`] if they name another one.
-    pub fn of(options: &BTreeMap<String, String>) -> Result<Self, OptionsError> {
-        choice(options, DRIVER, &Self::ALL, Self::as_str)
+    /// [`OptionsError::Choice`] if the options name another one.
+    pub fn of(network: &Network) -> Result<Self, OptionsError> {
+        let mut all = Self::ALL.into_iter();
+        match all.find(|driver| driver.as_str() == network.driver) {
+            Some(own) => Ok(own),
+            None => choice(&network.options, DRIVER, &Self::ALL, Self::as_str),
+        }
     }
 }
 
@@ -233,7 +243,7 @@ impl Options {
                 .get(EXCLUDE)
                 .map_or_else(|| Ok(Vec::new()), |list| exclusions(list, &subnets))?,
             order: choice(options, ORDER, &Order::ALL, Order::as_str)?,
-            plumbing: Plumbing::of(options)?,
+            plumbing: Plumbing::of(network)?,
         })
     }
 }

@@ -88,17 +88,6 @@ fn id_of(namespace: &File) -> io::Result<Option<i32>> {
     Ok(ids.into_iter().find(|id| *id >= 0))
 }
 
-/// Removes an interface from the calling thread's namespace; a veth's other end
-/// goes with it.
-///
-/// # Errors
-/// The kernel's refusal.
-pub fn remove_link(index: u32) -> io::Result<()> {
-    let mut message = LinkMessage::default();
-    message.header.index = index;
-    request(Message::DelLink(message), NLM_F_ACK).map(drop)
-}
-
 fn link(message: LinkMessage) -> Link {
     let mut link = Link {
         index: message.header.index,
@@ -153,7 +142,5 @@ mod tests {
         let lo = links.iter().find(|link| link.name == "lo").unwrap();
         assert_eq!((lo.index, lo.kind.as_str(), lo.peer), (1, "", None));
         assert!(!lo.up || lo.addresses.contains(&IpAddr::from([127, 0, 0, 1])));
-        let gone = remove_link(u32::from(u16::MAX)).unwrap_err();
-        assert_eq!(gone.raw_os_error(), Some(nix::libc::ENODEV));
     }
 }

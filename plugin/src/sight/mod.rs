@@ -6,6 +6,7 @@
 
 mod addresses;
 mod clock;
+mod judge;
 mod links;
 mod namespaces;
 mod process;
@@ -23,7 +24,8 @@ pub use crate::rules::evidence::{
 };
 pub use addresses::{Incomplete, hidden, on_this_host};
 pub use clock::{ClockError, boot_id, now, pid_namespace};
-pub use links::{links, links_of, remove_link};
+pub use judge::judge_all;
+pub use links::{links, links_of};
 pub use namespaces::{namespaces, own_namespace};
 pub use process::{parent_of, process};
 

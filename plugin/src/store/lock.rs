@@ -33,15 +33,8 @@ pub struct LockFile {
 /// directory until it is dropped.
 pub struct LockGuard<'a> {
     guard: RwLockWriteGuard<'a, File>,
-    follows_a_kill: bool,
-}
-
-impl LockGuard<'_> {
-    /// Returns whether the holder before was killed: what it has started may still be
-    /// at work.
-    pub fn follows_a_kill(&self) -> bool {
-        self.follows_a_kill
-    }
+    /// Whether nothing is at work any more that a killed holder started.
+    settled: bool,
 }
 
 impl LockFile {
@@ -83,10 +76,20 @@ impl LockFile {
     /// `who` tells others what the holder does, as in `setup of container
     /// 1f2e3d4c5b6a on network web`.
     ///
+    /// If the last holder was killed, what it started may still be at work: then
+    /// `settle` is called with the lock held. It waits for that to end, within bounds,
+    /// and returns whether it has. If it has not, the mark of the kill stays for whoever
+    /// takes the lock next.
+    ///
     /// # Errors
     /// [`StoreError::LockTimeout`] with the holder's name; [`StoreError::Io`] if
     /// the file system refuses.
-    pub fn acquire(&mut self, wait: Duration, who: &str) -> Result<LockGuard<'_>, StoreError> {
+    pub fn acquire(
+        &mut self,
+        wait: Duration,
+        who: &str,
+        settle: impl FnOnce() -> bool,
+    ) -> Result<LockGuard<'_>, StoreError> {
         let deadline = Instant::now() + wait;
         loop {
             match self.lock.try_write() {
@@ -132,13 +135,16 @@ impl LockFile {
         }
         Ok(LockGuard {
             guard,
-            follows_a_kill,
+            settled: !follows_a_kill || settle(),
         })
     }
 }
 
 impl Drop for LockGuard<'_> {
     fn drop(&mut self) {
+        if !self.settled {
+            return;
+        }
         if let Err(error) = self.guard.deref_mut().set_len(0) {
             log::debug!("cannot clear the lock file: {error}");
         }
@@ -189,10 +195,10 @@ mod tests {
             LockFile::open(&state).unwrap(),
         );
         let guard = first
-            .acquire(Duration::ZERO, "setup of\ncontainer 1f2e3d4c5b6a")
+            .acquire(Duration::ZERO, "setup of\ncontainer 1f2e3d4c5b6a", || true)
             .unwrap();
         let start = Instant::now();
-        let error = second.acquire(SHORT, "gc").err().unwrap();
+        let error = second.acquire(SHORT, "gc", || true).err().unwrap();
         assert!(start.elapsed() >= SHORT);
         assert_eq!(
             error.to_string(),
@@ -203,19 +209,21 @@ mod tests {
             )
         );
         drop(guard);
-        drop(second.acquire(Duration::ZERO, "gc").unwrap());
-        drop(first.acquire(Duration::ZERO, "again").unwrap());
+        drop(second.acquire(Duration::ZERO, "gc", || true).unwrap());
+        drop(first.acquire(Duration::ZERO, "again", || true).unwrap());
     }
 
     #[test]
     fn a_waiting_contender_gets_the_lock_when_it_is_released() {
         let dir = tempfile::tempdir().unwrap();
         let mut first = LockFile::open(dir.path()).unwrap();
-        let guard = first.acquire(Duration::ZERO, "setup").unwrap();
+        let guard = first.acquire(Duration::ZERO, "setup", || true).unwrap();
         thread::scope(|scope| {
             let waiter = scope.spawn(|| {
                 let mut second = LockFile::open(dir.path()).unwrap();
-                second.acquire(Duration::from_secs(20), "gc").is_ok()
+                second
+                    .acquire(Duration::from_secs(20), "gc", || true)
+                    .is_ok()
             });
             thread::sleep(SHORT);
             assert!(!waiter.is_finished());
@@ -228,11 +236,11 @@ mod tests {
     fn the_text_of_a_dead_holder_does_not_mislead() {
         let dir = tempfile::tempdir().unwrap();
         let mut first = LockFile::open(dir.path()).unwrap();
-        let _guard = first.acquire(Duration::ZERO, "setup").unwrap();
+        let _guard = first.acquire(Duration::ZERO, "setup", || true).unwrap();
         for text in ["", "pid", "pid x gc", "pid 4194999 a long dead command\n"] {
             std::fs::write(dir.path().join(LOCK), text).unwrap();
             let mut second = LockFile::open(dir.path()).unwrap();
-            let error = second.acquire(Duration::ZERO, "gc").err().unwrap();
+            let error = second.acquire(Duration::ZERO, "gc", || true).err().unwrap();
             assert!(
                 error.to_string().contains("held by an unknown process;"),
                 "{text}: {error}"

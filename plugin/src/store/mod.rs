@@ -69,13 +69,12 @@ pub struct Store<'lock> {
     // In the order they are dropped: the store is closed before it is unlocked.
     engine: Engine,
     meta: RefCell<Meta>,
-    _guard: LockGuard<'lock>,
+    _guard: &'lock LockGuard<'lock>,
 }
 
 impl<'lock> Store<'lock> {
     /// Opens the store in the state directory `dir`, making it if there is none.
-    /// `guard` must be of the lock in the same directory; the store keeps it
-    /// until it is dropped.
+    /// `guard` must be of the lock in the same directory.
     ///
     /// If `boot_id` is not that of the last commit, the holds move to the new
     /// boot's clock, on which `now` is: what was left of each at the last commit
@@ -88,7 +87,7 @@ impl<'lock> Store<'lock> {
     /// [`StoreError::Panicked`] mostly where processes or memory are short.
     pub fn open(
         dir: &Path,
-        guard: LockGuard<'lock>,
+        guard: &'lock LockGuard<'_>,
         boot_id: &str,
         now: Moment,
     ) -> Result<Self, StoreError> {

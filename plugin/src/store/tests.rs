@@ -85,14 +85,18 @@ fn pool() -> Pool {
 
 fn open<T>(dir: &Path, boot_id: &str, now: u64, run: impl FnOnce(Store<'_>) -> T) -> T {
     let mut lock = LockFile::open(dir).unwrap();
-    let guard = lock.acquire(Duration::from_secs(20), "test").unwrap();
-    run(Store::open(dir, guard, boot_id, at(now)).unwrap())
+    let guard = lock
+        .acquire(Duration::from_secs(20), "test", || true)
+        .unwrap();
+    run(Store::open(dir, &guard, boot_id, at(now)).unwrap())
 }
 
 fn refusal(dir: &Path) -> StoreError {
     let mut lock = LockFile::open(dir).unwrap();
-    let guard = lock.acquire(Duration::from_secs(20), "test").unwrap();
-    Store::open(dir, guard, BOOT, at(1)).err().unwrap()
+    let guard = lock
+        .acquire(Duration::from_secs(20), "test", || true)
+        .unwrap();
+    Store::open(dir, &guard, BOOT, at(1)).err().unwrap()
 }
 
 /// Leases .2 and .3 to `a` and .4 to `b`; holds .6 and .7 for `c` and `d`.

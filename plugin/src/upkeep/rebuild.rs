@@ -5,13 +5,11 @@ use std::path::PathBuf;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::lifecycle::LOCK_PATIENCE;
-use crate::lifecycle::adopt::{AdoptError, adopt};
-use crate::podman::{NetworkLock, NetworkLockError, Podman};
-use crate::sight::survey::{Survey, SurveyError};
-use crate::sight::{self, ClockError};
-use crate::store::{LockFile, Store, StoreError};
-use crate::upkeep::collect::Party;
+use super::collect::Party;
+use crate::lifecycle::session::{LOCK_PATIENCE, Locked, SessionError, with_lock};
+use crate::podman::{NetworkLockError, Podman};
+use crate::sight::survey::SurveyError;
+use crate::store::{Store, StoreError};
 
 /// Failure to rebuild.
 #[derive(Debug, Error)]
@@ -23,22 +21,19 @@ pub enum RebuildError {
         .0.display()
     )]
     Sound(PathBuf),
-    /// Podman's lock.
     #[error(transparent)]
-    Networks(#[from] NetworkLockError),
-    /// The store.
+    NetworkLock(#[from] NetworkLockError),
     #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The host cannot be looked at.
-    #[error(transparent)]
-    Survey(#[from] SurveyError),
-    /// What runs cannot be adopted; the new store is there and will be, at the next
-    /// command.
+    Session(#[from] SessionError),
+    /// The new store is there, and the next command adopts.
     #[error("the new lease store cannot adopt what runs yet; until then it leases nothing")]
-    Adopt(#[from] AdoptError),
-    /// The time or boot could not be told.
-    #[error(transparent)]
-    Clock(#[from] ClockError),
+    Adopt(#[source] SessionError),
+}
+
+impl From<StoreError> for RebuildError {
+    fn from(error: StoreError) -> Self {
+        SessionError::from(error).into()
+    }
 }
 
 /// What a rebuilding has done.
@@ -60,45 +55,50 @@ pub struct Rebuilt {
 /// [`RebuildError::Sound`] if the store is not damaged, unless `force`d. Before
 /// anything is moved, if the host cannot be looked at.
 pub fn rebuild(podman: &Podman, force: bool) -> Result<Rebuilt, RebuildError> {
-    let directory = &podman.state_directory;
-    let _networks = NetworkLock::acquire(&podman.lock, LOCK_PATIENCE)?;
-    let (boot_id, now) = (sight::boot_id()?, sight::now()?);
-    let mut lock = LockFile::open(directory)?;
-    let introduction = "rebuilding the lease store";
-
-    let damage = if Store::exists(directory) {
-        let guard = lock.acquire(LOCK_PATIENCE, introduction)?;
-        let checked = Store::open(directory, guard, &boot_id, now).and_then(|store| store.check());
-        let damage = match checked {
-            Ok(violations) => violations.first().map(ToString::to_string),
-            Err(error @ (StoreError::Damaged { .. } | StoreError::Panicked { .. })) => {
-                Some(crate::chain(&error))
+    let _networks = podman.lock_networks(LOCK_PATIENCE)?;
+    with_lock(
+        podman,
+        "rebuilding the lease store",
+        LOCK_PATIENCE,
+        |locked| {
+            let damage = if Store::exists(&podman.state_directory) {
+                damage(locked)?
+            } else {
+                None
+            };
+            if damage.is_none() && !force && Store::exists(&podman.state_directory) {
+                return Err(RebuildError::Sound(podman.state_directory.clone()));
             }
-            Err(error) => return Err(error.into()),
-        };
-        if damage.is_none() && !force {
-            return Err(RebuildError::Sound(directory.clone()));
-        }
-        damage
-    } else {
-        None
-    };
-    let survey = Survey::take(&podman.place(), &[], &boot_id, now)?;
-    if let Some(doubt) = survey.doubt {
-        return Err(SurveyError::Incomplete(doubt).into());
+            let survey = locked.survey(&[], None)?;
+            if let Some(doubt) = survey.doubt {
+                return Err(SessionError::from(SurveyError::Incomplete(doubt)).into());
+            }
+            // B1
+            let kept = locked.set_aside()?;
+            // B2
+            let session = locked.open()?;
+            session.adopt(&survey).map_err(RebuildError::Adopt)?;
+            let tenants = session.store.begin().all_tenants()?;
+            let adopted = tenants.iter();
+            Ok(Rebuilt {
+                damage,
+                kept,
+                adopted: adopted
+                    .map(|tenant| Party::new(tenant, "its namespace holds it"))
+                    .collect(),
+            })
+        },
+    )
+}
+
+/// Returns what is wrong with the store, if anything is.
+fn damage(locked: &Locked<'_>) -> Result<Option<String>, RebuildError> {
+    let checked = locked.open().and_then(|session| Ok(session.store.check()?));
+    match checked {
+        Ok(violations) => Ok(violations.first().map(ToString::to_string)),
+        Err(SessionError::Store(
+            error @ (StoreError::Damaged { .. } | StoreError::Panicked { .. }),
+        )) => Ok(Some(crate::chain(&error))),
+        Err(error) => Err(error.into()),
     }
-    let guard = lock.acquire(LOCK_PATIENCE, introduction)?;
-    let kept = Store::set_aside(directory, &guard, now)?;
-    let store = Store::open(directory, guard, &boot_id, now)?;
-    let adoptions = adopt(&store, &survey, &podman.caller.delegation, now)?;
-    let tenants = store.begin().all_tenants()?;
-    debug_assert_eq!(adoptions.len(), tenants.len());
-    let adopted = tenants.iter();
-    Ok(Rebuilt {
-        damage,
-        kept,
-        adopted: adopted
-            .map(|tenant| Party::new(tenant, "its namespace holds it"))
-            .collect(),
-    })
 }

@@ -14,7 +14,7 @@
 
 pub mod plan;
 
-use berth::lifecycle::LOCK_PATIENCE;
+use berth::lifecycle::session::{LOCK_PATIENCE, SessionError};
 use berth::rules::allocator::Shelf;
 use berth::rules::lease::{Kind, Tenancy};
 use berth::rules::network_config::{CreateError, TakeOverError};
@@ -83,7 +83,7 @@ pub fn adopt(
     all: bool,
 ) -> Result<NetworkReport, MigrationError> {
     let networks = site.lock()?;
-    sweep(site.directory());
+    sweep(site.directory()?);
     let file = site.network(name)?;
     let ipam = IpamFile::open(&site.ipam_db(), LOCK_PATIENCE)?;
     let root = ipam.as_ref().map(IpamFile::content).transpose()?;
@@ -181,7 +181,7 @@ fn look(
         let report = NetworkReport::of(&file.network, outcome);
         Ok(Looked::Not(report.because(reason)))
     };
-    let links = links().map_err(SurveyError::Links)?;
+    let links = links().map_err(|error| SessionError::from(SurveyError::Links(error)))?;
     let names = links.into_iter().map(|link| link.name).collect();
     let target = match Target::of(file, names) {
         Ok(target) => target,
@@ -203,9 +203,9 @@ fn look(
         return not(Outcome::Already, "it is berth's".to_owned());
     }
     let survey = locked.survey(&target.network)?;
-    let tenants = locked.store.begin().all_tenants()?;
-    let delegation = &locked.site.podman.caller.delegation;
-    let adoptions = survey::adoptions(&survey, &tenants, delegation, locked.now);
+    let tenants = locked.session.store.begin().all_tenants()?;
+    let delegation = &locked.site.podman.delegation;
+    let adoptions = survey::adoptions(&survey, &tenants, delegation, locked.session.now);
     let facts = Facts {
         network: &target.network,
         record,
@@ -251,7 +251,6 @@ impl Found {
         let id = network.id.as_str().into();
         let options = Options::parse(network).map_err(refused)?;
         let pools = options::pools(network, &options).map_err(refused)?;
-        let delegation = &locked.site.podman.caller.delegation;
         let kind = |tenancy: &Tenancy, address| {
             if tenancy.network_id == id {
                 plan::kind(&asked.statics, &network.name, tenancy, address)
@@ -259,14 +258,9 @@ impl Found {
                 Kind::Dynamic
             }
         };
-        let mut transaction = locked.store.begin();
-        berth::lifecycle::adopt::stage(
-            &mut transaction,
-            &self.survey,
-            delegation,
-            locked.now,
-            &kind,
-        )?;
+        let mut transaction = locked.session.store.begin();
+        let session = locked.session;
+        session.stage_adoption(&mut transaction, &self.survey, &kind)?;
         // Adopted by a collection after a kill, they were taken for dynamic ones.
         for tenant in transaction.tenants(&id)? {
             let leased = tenant.leased.iter();
@@ -283,7 +277,7 @@ impl Found {
                 transaction.lease_to(tenant.clone(), &wanted)?;
             }
         }
-        transaction.prepare(&id, &pools, locked.now)?;
+        transaction.prepare(&id, &pools, locked.session.now)?;
         for pool in &pools {
             let mut cursors = self.plan.cursors.iter();
             let cursor = cursors.find(|(subnet, _)| *subnet == pool.subnet());
@@ -293,14 +287,14 @@ impl Found {
                 transaction.set_cursor(&id, *subnet, *address)?;
             }
         }
-        transaction.commit(locked.now)?;
+        transaction.commit(locked.session.now)?;
         Ok(())
     }
 
     /// Returns whether the store knows the network.
     fn is_known(&self, locked: &Locked<'_, '_>) -> Result<bool, MigrationError> {
         let id = self.target.network.id.as_str().into();
-        Ok(locked.store.begin().networks()?.contains(&id))
+        Ok(locked.session.store.begin().networks()?.contains(&id))
     }
 
     fn report(&self, file: &NetworkFile, outcome: Outcome) -> NetworkReport {

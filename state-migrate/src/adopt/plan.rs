@@ -10,7 +10,7 @@ use berth::protocol::Network;
 use berth::rules::lease::{ContainerId, Kind, Tenancy, Tenant};
 use berth::rules::network_config::{TakeOverError, hand_back, take_over};
 use berth::rules::pool::normalise;
-use berth::sight::survey::{self, Adoption, Survey};
+use berth::sight::survey::{Adoption, Survey};
 use ipnetwork::IpNetwork;
 
 use crate::evidence::{Evidence, Statics};
@@ -37,7 +37,7 @@ impl Target {
     /// # Errors
     /// If berth cannot serve it.
     pub fn of(file: &NetworkFile, links: Vec<String>) -> Result<Self, TakeOverError> {
-        if survey::is_ours(&file.network) {
+        if file.network.is_ours() {
             return Ok(Self {
                 network: file.network.clone(),
                 rewrite: None,

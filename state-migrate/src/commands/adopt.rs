@@ -51,7 +51,7 @@ impl Direction for Adoption {
     }
 
     fn farewell(&self, site: &Site) -> Option<String> {
-        let user = if site.podman.caller.delegation.rootless {
+        let user = if site.podman.delegation.rootless {
             "--user "
         } else {
             ""

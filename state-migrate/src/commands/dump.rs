@@ -57,7 +57,7 @@ pub struct Dump {
 pub(super) fn run(dump: &Dump) -> Result<(), Failure> {
     let path = match &dump.file {
         Some(path) => path.clone(),
-        None => dump.place.podman()?.place().run_directory.join("ipam.db"),
+        None => dump.place.podman()?.delegation.config.join("ipam.db"),
     };
     let message = format!("reading {}", path.display());
     let Salvaged { root, skipped } = progress::watched(&message, || content(dump, &path))?;

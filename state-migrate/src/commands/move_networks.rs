@@ -72,8 +72,8 @@ impl Choice {
         } else {
             Wanted::Named(self.networks.clone())
         };
-        let files = site.networks().map_err(MigrationError::from)?;
-        let names = select(&files, &wanted, site.directory());
+        let files = site.networks()?;
+        let names = select(&files, &wanted, site.directory()?);
         Ok(names.map_err(MigrationError::from)?)
     }
 

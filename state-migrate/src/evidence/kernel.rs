@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use berth::lifecycle::reclaim;
+use berth::lifecycle::namespace_file;
 use berth::podman::{INTO_USER_NAMESPACE, Podman};
 use berth::sight::survey;
 use berth::sight::{self, Evidence, Link, NamespaceKey, ProcessFact};
@@ -78,7 +78,7 @@ pub enum Inhabitant {
 impl Kernel {
     /// Takes the evidence. To be called when the claims have been read.
     pub fn observe(podman: &Podman) -> Self {
-        await_netavark(&podman.caller.delegation.config);
+        await_netavark(&podman.delegation.config);
         let now = sight::now().unwrap_or_default();
         let boot_id = sight::boot_id().unwrap_or_default();
         let mut seen = Evidence::gather(&[], &boot_id, now);
@@ -90,7 +90,7 @@ impl Kernel {
         if let Err(doubt) = kernel.look(&seen) {
             kernel.doubt = Some(doubt);
         }
-        if let Some(netavark) = at_work(&seen.processes, &podman.caller.delegation.config) {
+        if let Some(netavark) = at_work(&seen.processes, &podman.delegation.config) {
             kernel.doubt = Some(format!("{} is still at work", label(netavark)));
         }
         kernel.processes = seen.processes;
@@ -186,7 +186,7 @@ fn inhabitant(seen: &Evidence, key: NamespaceKey, path: &Path) -> Inhabitant {
 
 /// Returns how long a namespace file has been there.
 fn age(path: &Path) -> Option<Duration> {
-    let made = reclaim::file_made(path).ok()?;
+    let made = namespace_file::file_made(path).ok()?;
     SystemTime::now().duration_since(made).ok()
 }
 

@@ -10,16 +10,13 @@ pub mod report;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use berth::lifecycle::LOCK_PATIENCE;
-use berth::lifecycle::adopt::AdoptError;
+use berth::lifecycle::session::{LOCK_PATIENCE, Session, SessionError, with_session};
 use berth::podman::ContainersConf;
-use berth::podman::{NetworkLock, NetworkLockError, Podman};
+use berth::podman::{NetworkLock, NetworkLockError, Podman, PodmanError};
 use berth::protocol::Network;
-use berth::rules::lease::Moment;
 use berth::rules::network_config::TakeOverError;
-use berth::sight::survey::{Place, Survey, SurveyError};
-use berth::sight::{self, ClockError};
-use berth::store::{LockFile, Store, StoreError};
+use berth::sight::survey::Survey;
+use berth::store::StoreError;
 use berth::upkeep::doctor::Finding;
 use thiserror::Error;
 
@@ -45,15 +42,8 @@ pub enum MigrationError {
     /// ipam.db.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The lease store.
     #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The host cannot be looked at.
-    #[error(transparent)]
-    Survey(#[from] SurveyError),
-    /// The time or boot could not be told.
-    #[error(transparent)]
-    Clock(#[from] ClockError),
+    Session(#[from] SessionError),
     /// It is no network that can be moved.
     #[error(transparent)]
     TakeOver(#[from] TakeOverError),
@@ -78,12 +68,15 @@ fn because(finding: &Finding) -> String {
     }
 }
 
-impl From<AdoptError> for MigrationError {
-    fn from(error: AdoptError) -> Self {
-        match error {
-            AdoptError::Survey(error) => error.into(),
-            AdoptError::Store(error) => error.into(),
-        }
+impl From<StoreError> for MigrationError {
+    fn from(error: StoreError) -> Self {
+        SessionError::from(error).into()
+    }
+}
+
+impl From<PodmanError> for MigrationError {
+    fn from(error: PodmanError) -> Self {
+        SessionError::from(error).into()
     }
 }
 
@@ -110,20 +103,21 @@ pub struct Site {
 /// The open store, together with what it serves.
 pub(crate) struct Locked<'a, 's> {
     pub(crate) site: &'a Site,
-    pub(crate) store: &'a Store<'s>,
-    pub(crate) boot_id: String,
-    pub(crate) now: Moment,
+    pub(crate) session: &'a Session<'s>,
 }
 
 impl Site {
     /// Returns the path of ipam.db.
     pub fn ipam_db(&self) -> PathBuf {
-        self.podman.caller.delegation.config.join("ipam.db")
+        self.podman.delegation.config.join("ipam.db")
     }
 
     /// Returns the directory of network configurations.
-    pub fn directory(&self) -> &Path {
-        &self.podman.network_config_dir
+    ///
+    /// # Errors
+    /// If Podman's configuration cannot be read.
+    pub fn directory(&self) -> Result<&Path, PodmanError> {
+        self.podman.network_config_dir()
     }
 
     /// Reads what ipam.db says, waiting for nobody but its own lock.
@@ -171,7 +165,7 @@ impl Site {
     /// # Errors
     /// With the holder's name.
     pub(crate) fn lock(&self) -> Result<NetworkLock, MigrationError> {
-        Ok(NetworkLock::acquire(&self.podman.lock, LOCK_PATIENCE)?)
+        Ok(self.podman.lock_networks(LOCK_PATIENCE)?)
     }
 
     /// Opens the store, waiting 30 seconds for its lock, calls `act` with it, and closes
@@ -185,19 +179,11 @@ impl Site {
         introduction: &str,
         act: impl FnOnce(&Locked<'_, '_>) -> Result<T, MigrationError>,
     ) -> Result<T, MigrationError> {
-        let (boot_id, now) = (sight::boot_id()?, sight::now()?);
-        let directory = &self.podman.state_directory;
-        let mut lock = LockFile::open(directory)?;
-        let guard = lock.acquire(LOCK_PATIENCE, introduction)?;
-        if guard.follows_a_kill() {
-            berth::delegate::await_orphans(&self.podman.caller.delegation);
-        }
-        let store = Store::open(directory, guard, &boot_id, now)?;
-        act(&Locked {
-            site: self,
-            store: &store,
-            boot_id,
-            now,
+        with_session(&self.podman, introduction, |session| {
+            act(&Locked {
+                site: self,
+                session,
+            })
         })
     }
 
@@ -205,32 +191,31 @@ impl Site {
     ///
     /// # Errors
     /// If a file is there and cannot be read.
-    pub fn networks(&self) -> Result<Vec<NetworkFile>, SelectionError> {
-        selection::all(self.directory(), &self.conf)
+    pub fn networks(&self) -> Result<Vec<NetworkFile>, MigrationError> {
+        Ok(selection::all(self.directory()?, &self.conf)?)
     }
 
     /// Returns one network.
     ///
     /// # Errors
     /// If it is gone.
-    pub(crate) fn network(&self, name: &str) -> Result<NetworkFile, SelectionError> {
+    pub(crate) fn network(&self, name: &str) -> Result<NetworkFile, MigrationError> {
         let mut files = self.networks()?.into_iter();
         let own = files.find(|file| file.network.name == name);
-        own.ok_or_else(|| SelectionError::NotFound {
-            name: name.to_owned(),
-            directory: self.directory().display().to_string(),
-        })
+        match own {
+            Some(own) => Ok(own),
+            None => Err(SelectionError::NotFound {
+                name: name.to_owned(),
+                directory: self.directory()?.display().to_string(),
+            }
+            .into()),
+        }
     }
 }
 
 impl Locked<'_, '_> {
     /// Looks at everything, with a network that is ours whatever its file says.
     pub(crate) fn survey(&self, asked: &Network) -> Result<Survey, MigrationError> {
-        let tenants = self.store.begin().all_tenants()?;
-        let place = Place {
-            asked: Some(asked),
-            ..self.site.podman.place()
-        };
-        Ok(Survey::take(&place, &tenants, &self.boot_id, self.now)?)
+        Ok(self.session.survey(Some(asked))?)
     }
 }

@@ -89,8 +89,8 @@ pub struct LeftBehind {
 impl NetworkReport {
     /// Returns a report of a network of which there is nothing to tell yet.
     pub fn of(network: &berth::protocol::Network, outcome: Outcome) -> Self {
-        let ours = berth::sight::survey::is_ours(network);
-        let plumbing = Plumbing::of(&network.options).ok().filter(|_| ours);
+        let ours = network.is_ours();
+        let plumbing = Plumbing::of(network).ok().filter(|_| ours);
         let driver = plumbing.map_or(network.driver.as_str(), |own| own.as_str());
         Self {
             network: network.name.clone(),

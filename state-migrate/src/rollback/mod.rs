@@ -15,7 +15,7 @@ pub mod bucket;
 
 use std::net::IpAddr;
 
-use berth::lifecycle::LOCK_PATIENCE;
+use berth::lifecycle::session::{LOCK_PATIENCE, SessionError};
 use berth::protocol::Network;
 use berth::rules::allocator::Shelf;
 use berth::rules::lease::{NetworkId, Tenant};
@@ -68,7 +68,7 @@ pub fn examine(
 /// the error says otherwise.
 pub fn roll_back(site: &Site, name: &str, all: bool) -> Result<NetworkReport, MigrationError> {
     let networks = site.lock()?;
-    sweep(site.directory());
+    sweep(site.directory()?);
     let file = site.network(name)?;
     let target = match Target::of(site, &file, all)? {
         Ok(target) => target,
@@ -83,9 +83,9 @@ pub fn roll_back(site: &Site, name: &str, all: bool) -> Result<NetworkReport, Mi
             name,
             bucket(&target.network, &leases.tenants, &leases.cursors),
         )?;
-        let mut transaction = locked.store.begin();
+        let mut transaction = locked.session.store.begin();
         transaction.hand_over_network(&leases.network)?;
-        transaction.commit(locked.now)?;
+        transaction.commit(locked.session.now)?;
         Ok(leases)
     })?;
     let done = report(&file, &target, &leases, Outcome::Done);
@@ -157,7 +157,7 @@ impl Target {
                 NetworkReport::of(&file.network, outcome).because(reason)
             ))
         };
-        if !survey::is_ours(&file.network) {
+        if !file.network.is_ours() {
             let outcome = match (all, file.network.is_podmans()) {
                 (false, true) => Outcome::Already,
                 (true, _) => Outcome::Skipped,
@@ -213,12 +213,12 @@ impl Leases {
     fn look(locked: &Locked<'_, '_>, network: &Network) -> Result<Self, MigrationError> {
         let survey = locked.survey(network)?;
         if let Some(doubt) = survey.doubt {
-            return Err(SurveyError::Incomplete(doubt).into());
+            return Err(SessionError::from(SurveyError::Incomplete(doubt)).into());
         }
         let mut own = Self::known(locked, network)?;
-        let all = locked.store.begin().all_tenants()?;
-        let delegation = &locked.site.podman.caller.delegation;
-        for adoption in survey::adoptions(&survey, &all, delegation, locked.now) {
+        let all = locked.session.store.begin().all_tenants()?;
+        let delegation = &locked.site.podman.delegation;
+        for adoption in survey::adoptions(&survey, &all, delegation, locked.session.now) {
             if adoption.tenant.tenancy.network_id == own.network {
                 own.tenants
                     .retain(|tenant| tenant.tenancy != adoption.tenant.tenancy);
@@ -231,14 +231,13 @@ impl Leases {
     /// Adopts first what the store does not know of, and returns what it knows then.
     fn take(locked: &Locked<'_, '_>, network: &Network) -> Result<Self, MigrationError> {
         let survey = locked.survey(network)?;
-        let delegation = &locked.site.podman.caller.delegation;
-        berth::lifecycle::adopt::adopt(locked.store, &survey, delegation, locked.now)?;
+        locked.session.adopt(&survey)?;
         Self::known(locked, network)
     }
 
     fn known(locked: &Locked<'_, '_>, network: &Network) -> Result<Self, MigrationError> {
         let id: NetworkId = network.id.as_str().into();
-        let transaction = locked.store.begin();
+        let transaction = locked.session.store.begin();
         let options = Options::parse(network).unwrap_or_default();
         let mut cursors = Vec::new();
         for pool in options::pools(network, &options).unwrap_or_default() {
@@ -249,7 +248,7 @@ impl Leases {
         let holds = transaction.reservations(&id)?;
         let lasts = holds
             .iter()
-            .filter(|(_, hold)| hold.until.boot_ms > locked.now.boot_ms);
+            .filter(|(_, hold)| hold.until.boot_ms > locked.session.now.boot_ms);
         Ok(Self {
             holds: lasts.count(),
             tenants: transaction.tenants(&id)?,

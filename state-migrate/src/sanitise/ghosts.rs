@@ -11,17 +11,17 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use berth::chain;
-use berth::delegate::{self, Plan};
-use berth::lifecycle::reclaim;
-use berth::podman::Caller;
+use berth::delegate;
+use berth::lifecycle::namespace_file;
+use berth::lifecycle::takedown::{Left, Remains, take_down_record};
 use berth::podman::Podman;
-use berth::protocol::{Network, PerNetworkOptions, PluginExec};
+use berth::protocol::Network;
+use berth::rules::attachment::Attachment;
 use berth::rules::lease::ContainerId;
-use berth::rules::options::Plumbing;
 use berth::rules::verdict::START_GRACE;
 use berth::sight::survey::{self, Record};
 use berth::sight::{self, Link, NamespaceKey, PathFact};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::evidence::{Evidence, State, Word};
 use crate::ipam::claim::{Claim, ClaimKey};
@@ -95,7 +95,7 @@ pub(super) fn find(podman: &Podman, look: &Look, only: Option<&str>) -> Vec<Ghos
     let of_podmans =
         |network: &&Network| is_allocated(network) && only.is_none_or(|only| network.name == only);
     let networks: Vec<&Network> = look.networks.all.values().filter(of_podmans).collect();
-    let run_directory = &podman.caller.delegation.config;
+    let run_directory = &podman.delegation.config;
     let mut records = Vec::new();
     for network in networks {
         // What cannot be read is left alone.
@@ -282,16 +282,9 @@ fn key(network: &Network, address: IpAddr, container: &ContainerId) -> ClaimKey 
 ///
 /// # Errors
 /// Why it is still there, or part of it.
-pub(super) fn clear(ghost: &Ghost, caller: &Caller) -> Result<(), String> {
+pub(super) fn clear(ghost: &Ghost, podman: &Podman) -> Result<(), String> {
     match ghost {
-        Ghost::Record { network, record } => {
-            let exec = request(network, record, "eth0");
-            delegate::teardown_in_stand_in(
-                &caller.netavark,
-                &caller.delegation,
-                &plan(&exec, network, record)?,
-            )
-        }
+        Ghost::Record { network, record } => take_down_record(podman, network, record),
         Ghost::Namespace {
             path,
             key,
@@ -300,52 +293,29 @@ pub(super) fn clear(ghost: &Ghost, caller: &Caller) -> Result<(), String> {
             if sight::examine(path) != PathFact::There(*key) {
                 return Ok(());
             }
-            for Interface {
-                name,
-                network,
-                record,
-            } in interfaces
-            {
-                let exec = request(network, record, name);
-                let plan = plan(&exec, network, record)?;
-                let done = delegate::teardown(&caller.netavark, &caller.delegation, &plan, path);
-                if let Err(reason) = done {
-                    log::debug!("trying again without the interface: {reason}");
-                    delegate::teardown_in_stand_in(&caller.netavark, &caller.delegation, &plan)?;
-                }
+            for interface in interfaces {
+                interface.take_down(podman, path)?;
             }
-            delegate::end_stray(&caller.delegation.config);
-            reclaim::remove_file(path).map_err(|error| chain(&error))
+            delegate::end_stray(&podman.delegation.config);
+            namespace_file::remove_file(path).map_err(|error| chain(&error))
         }
     }
 }
 
-/// Returns what netavark was asked for, as far as it matters to a teardown.
-fn request(network: &Network, record: &Record, interface: &str) -> PluginExec {
-    PluginExec {
-        container_id: record.container_id.0.clone(),
-        container_name: record.names.first().cloned().unwrap_or_default(),
-        port_mappings: record.port_mappings.clone(),
-        network: network.clone(),
-        network_options: PerNetworkOptions {
-            interface_name: interface.to_owned(),
-            static_ips: Vec::new(),
-            rest: Map::new(),
-        },
-        rest: Map::new(),
+impl Interface {
+    fn take_down(&self, podman: &Podman, path: &Path) -> Result<(), String> {
+        let name = self.name.as_str();
+        let attachment: Attachment = self.record.attachment(&self.network, name.into());
+        let remains = Remains {
+            attachment: &attachment,
+            addresses: &self.record.addresses,
+            delegation: &podman.delegation,
+        };
+        let is_there = || {
+            let links = sight::links_of(path).unwrap_or_default();
+            links.iter().any(|link| link.name == name)
+        };
+        let done = remains.take_down(&podman.netavark, path, is_there);
+        done.map_err(Left::into_reason)
     }
-}
-
-fn plan<'a>(
-    exec: &'a PluginExec,
-    network: &Network,
-    record: &'a Record,
-) -> Result<Plan<'a>, String> {
-    let is_driver = |plumbing: &Plumbing| plumbing.as_str() == network.driver;
-    let plumbing = Plumbing::ALL.into_iter().find(is_driver);
-    Ok(Plan {
-        exec,
-        plumbing: plumbing.ok_or_else(|| format!("driver {} is not netavark's", network.driver))?,
-        addresses: &record.addresses,
-    })
 }

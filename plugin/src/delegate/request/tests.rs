@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::protocol::PluginExec;
 
-fn exec(options: Value) -> PluginExec {
-    serde_json::from_value(json!({
+fn attachment(options: Value) -> Attachment {
+    let exec: PluginExec = serde_json::from_value(json!({
         "container_id": "cafe", "container_name": "web",
         "port_mappings": [{"container_port": 80, "host_ip": "", "host_port": 8080, "protocol": "tcp", "range": 1}],
         "network": {
@@ -17,7 +18,8 @@ fn exec(options: Value) -> PluginExec {
             "options": options, "ipam_options": {"driver": "berth"}, "future": 1},
         "network_options": {"interface_name": "eth0", "static_ips": null, "aliases": ["cafe"], "static_mac": null}
     }))
-    .unwrap()
+    .unwrap();
+    exec.into()
 }
 
 fn addresses(texts: &[&str]) -> Vec<IpAddr> {
@@ -26,12 +28,12 @@ fn addresses(texts: &[&str]) -> Vec<IpAddr> {
 
 #[test]
 fn netavark_gets_the_whole_request_with_its_own_driver_and_our_addresses() {
-    let exec =
-        exec(json!({"driver": "macvlan", "mode": "private", "ipam_hold": "1h", "mtu": "1400"}));
+    let attachment = attachment(
+        json!({"driver": "macvlan", "mode": "private", "ipam_hold": "1h", "mtu": "1400"}),
+    );
     let addresses = addresses(&["10.0.0.5", "fd00::5"]);
-    let plan = Plan {
-        exec: &exec,
-        plumbing: Plumbing::Macvlan,
+    let connection = Connection {
+        attachment: &attachment,
         addresses: &addresses,
     };
     let expected = json!({
@@ -48,22 +50,24 @@ fn netavark_gets_the_whole_request_with_its_own_driver_and_our_addresses() {
             "options": {"mode": "private", "mtu": "1400"},
             "ipam_options": {"driver": "host-local"}, "future": 1}}
     });
-    assert!(!plan.has_several_per_subnet());
-    assert_eq!(plan.setup_request(SeveralPerSubnet::AsTheyAre), expected);
-    assert_eq!(plan.teardown_request(), expected);
+    assert!(!connection.has_several_per_subnet());
+    assert_eq!(
+        connection.setup_request(SeveralPerSubnet::AsTheyAre),
+        expected
+    );
+    assert_eq!(connection.teardown_request(), expected);
 }
 
 #[test]
 fn netavark_1_gets_a_subnet_for_each_address_but_one_gateway() {
-    let exec = exec(json!({}));
+    let attachment = attachment(json!({}));
     let addresses = addresses(&["10.0.0.5", "10.0.0.9", "fd00::5"]);
-    let plan = Plan {
-        exec: &exec,
-        plumbing: Plumbing::Bridge,
+    let connection = Connection {
+        attachment: &attachment,
         addresses: &addresses,
     };
-    assert!(plan.has_several_per_subnet());
-    let request = plan.setup_request(SeveralPerSubnet::RepeatedSubnets);
+    assert!(connection.has_several_per_subnet());
+    let request = connection.setup_request(SeveralPerSubnet::RepeatedSubnets);
     assert_eq!(
         request["network_info"]["net"]["subnets"],
         json!([
@@ -73,7 +77,7 @@ fn netavark_1_gets_a_subnet_for_each_address_but_one_gateway() {
     );
     let all = json!(["10.0.0.5", "10.0.0.9", "fd00::5"]);
     assert_eq!(request["networks"]["net"]["static_ips"], all);
-    let request = plan.setup_request(SeveralPerSubnet::AsTheyAre);
+    let request = connection.setup_request(SeveralPerSubnet::AsTheyAre);
     assert_eq!(
         request["network_info"]["net"]["subnets"]
             .as_array()
@@ -83,7 +87,7 @@ fn netavark_1_gets_a_subnet_for_each_address_but_one_gateway() {
     );
     assert_eq!(request["networks"]["net"]["static_ips"], all);
     // The teardown wants exactly one for each subnet.
-    let request = plan.teardown_request();
+    let request = connection.teardown_request();
     assert_eq!(
         request["networks"]["net"]["static_ips"],
         json!(["10.0.0.5", "fd00::5"])
@@ -92,13 +96,12 @@ fn netavark_1_gets_a_subnet_for_each_address_but_one_gateway() {
 
 #[test]
 fn a_teardown_without_known_addresses_names_none_that_a_container_could_have() {
-    let exec = exec(json!({}));
-    let plan = Plan {
-        exec: &exec,
-        plumbing: Plumbing::Bridge,
+    let attachment = attachment(json!({}));
+    let connection = Connection {
+        attachment: &attachment,
         addresses: &[],
     };
-    let request = plan.teardown_request();
+    let request = connection.teardown_request();
     assert_eq!(
         request["networks"]["net"]["static_ips"],
         json!(["10.0.0.0", "fd00::"])
@@ -107,14 +110,13 @@ fn a_teardown_without_known_addresses_names_none_that_a_container_could_have() {
 
 #[test]
 fn the_status_block_shows_every_address_with_its_gateway() {
-    let exec = exec(json!({}));
+    let attachment = attachment(json!({}));
     let addresses = addresses(&["10.0.0.5", "10.0.0.9"]);
-    let plan = Plan {
-        exec: &exec,
-        plumbing: Plumbing::Bridge,
+    let connection = Connection {
+        attachment: &attachment,
         addresses: &addresses,
     };
-    let status = plan.status_block(
+    let status = connection.status_block(
         json!({"net": {"dns_server_ips": ["10.0.0.1"], "interfaces": {"eth0": {
         "mac_address": "aa:bb:cc:dd:ee:ff", "subnets": [
             {"gateway": "10.0.0.1", "ipnet": "10.0.0.5/24"},

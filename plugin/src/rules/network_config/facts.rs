@@ -4,6 +4,8 @@ use std::fmt;
 
 use ipnetwork::IpNetwork;
 
+use crate::protocol::Network;
+use crate::rules::options::Plumbing;
 use crate::rules::pool::overlap;
 
 /// A network that exists.
@@ -15,6 +17,20 @@ pub struct KnownNetwork {
     pub bridge: Option<String>,
     /// Its subnets, of either family.
     pub subnets: Vec<IpNetwork>,
+}
+
+impl KnownNetwork {
+    /// Returns what of a network concerns others.
+    pub fn of(network: &Network) -> Self {
+        let plumbing = Plumbing::of(network);
+        let on_parent = matches!(plumbing, Ok(Plumbing::Macvlan | Plumbing::Ipvlan));
+        let bridge = network.network_interface.clone();
+        Self {
+            name: network.name.clone(),
+            bridge: bridge.filter(|name| !on_parent && !name.is_empty()),
+            subnets: network.subnets.iter().map(|net| net.subnet).collect(),
+        }
+    }
 }
 
 /// What is in use on the host when a network is created.
@@ -101,5 +117,39 @@ impl HostFacts {
         self.networks
             .iter()
             .find(|network| network.bridge.as_deref() == Some(bridge))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn networks_of_all_drivers_count_and_parents_are_no_bridges() {
+        let check =
+            |driver: &str, more: serde_json::Value, bridge: Option<&str>, subnets: &[&str]| {
+                let mut all =
+                    json!({"name": "n", "id": "i", "driver": driver, "network_interface": "x"});
+                let fields = all.as_object_mut().expect("an object");
+                fields.extend(more.as_object().expect("an object").clone());
+                let known = KnownNetwork::of(&serde_json::from_value(all).expect("a network"));
+                assert_eq!(known.bridge.as_deref(), bridge, "{driver}");
+                let subnets = subnets.iter().map(|text| text.parse().expect("a subnet"));
+                assert_eq!(known.subnets, subnets.collect::<Vec<_>>(), "{driver}");
+            };
+        let both = json!({"subnets": [{"subnet": "10.1.0.0/24"}, {"subnet": "fd00::/64"}]});
+        check("bridge", both, Some("x"), &["10.1.0.0/24", "fd00::/64"]);
+        check("berth", json!({"subnets": null}), Some("x"), &[]);
+        check("another", json!({}), Some("x"), &[]);
+        check("macvlan", json!({}), None, &[]);
+        check(
+            "berth",
+            json!({"options": {"driver": "macvlan"}}),
+            None,
+            &[],
+        );
+        check("bridge", json!({"network_interface": ""}), None, &[]);
     }
 }

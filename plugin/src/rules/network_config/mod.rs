@@ -121,7 +121,7 @@ pub fn complete(
     pools: &SubnetPools,
     random: impl FnMut() -> [u8; 8],
 ) -> Result<Network, CreateError> {
-    let plumbing = Plumbing::of(&network.options)?;
+    let plumbing = Plumbing::of(&network)?;
     check_ipam_driver(&network, plumbing)?;
     if plumbing == Plumbing::Bridge {
         driver_options::take_docker_names(&mut network);

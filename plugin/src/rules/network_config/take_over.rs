@@ -39,6 +39,12 @@ pub enum TakeOverError {
 }
 
 impl Network {
+    /// Returns whether berth leases the network's addresses, whatever makes its
+    /// interfaces.
+    pub fn is_ours(&self) -> bool {
+        ipam_driver(self) == IPAM_DRIVER
+    }
+
     /// Returns whether Podman itself leases the network's addresses, in its ipam.db
     /// (`requiresIPAMAlloc`, 5.4), if it has any.
     pub fn is_podmans(&self) -> bool {
@@ -92,7 +98,7 @@ pub fn hand_back(mut network: Network) -> Result<Network, TakeOverError> {
     if ipam_driver(&network) != IPAM_DRIVER {
         return Err(TakeOverError::NotOurs);
     }
-    let plumbing = Plumbing::of(&network.options).map_err(CreateError::from)?;
+    let plumbing = Plumbing::of(&network).map_err(CreateError::from)?;
     plumbing.as_str().clone_into(&mut network.driver);
     network.options.retain(|name, _| !options::is_ours(name));
     network

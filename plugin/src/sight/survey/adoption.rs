@@ -9,7 +9,6 @@ use serde_json::json;
 
 use super::sighting::Sighting;
 use super::{Record, Survey, identity};
-use crate::protocol::{PerNetworkOptions, PluginExec};
 use crate::rules::lease::{
     Delegation, Kind, LeasedAddress, Moment, Namespace, Phase, Tenancy, Tenant,
 };
@@ -122,23 +121,17 @@ fn tenant(
         .cloned()
         .or_else(|| identity::name(&survey.evidence, &container_id))
         .unwrap_or_default();
-    let request = PluginExec {
-        container_id: container_id.0.clone(),
-        container_name,
-        port_mappings: record.map_or(serde_json::Value::Null, |r| r.port_mappings.clone()),
-        network: network.clone(),
-        network_options: PerNetworkOptions {
-            interface_name: sighting.link.name.clone(),
-            static_ips: Vec::new(),
-            rest: [("aliases".to_owned(), json!(names))].into_iter().collect(),
-        },
-        rest: serde_json::Map::new(),
-    };
+    let nothing = Record::nothing(container_id);
+    let interface = sighting.link.name.as_str().into();
+    let mut request = record.unwrap_or(&nothing).attachment(network, interface);
+    request.container_name = container_name.as_str().into();
+    let aliases = ("aliases".to_owned(), json!(names));
+    request.options.rest.extend([aliases]);
     let options = Options::parse(network).unwrap_or_default();
     Some(Tenant {
-        tenancy: Tenancy::from(&request),
+        tenancy: request.tenancy(),
         network_name: network.name.as_str().into(),
-        container_name: request.container_name.as_str().into(),
+        container_name: request.container_name.clone(),
         phase: Phase::Bound,
         leased: Vec::new(),
         namespace: Namespace {

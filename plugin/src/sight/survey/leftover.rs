@@ -209,7 +209,7 @@ fn idle_bridge(survey: &Survey, network: &Network, tenants: &[Tenant]) -> Option
 
 /// Returns a network's bridge, if it has one now.
 fn bridge<'s>(survey: &'s Survey, network: &Network) -> Option<&'s Link> {
-    let plumbing = Plumbing::of(&network.options).unwrap_or_default();
+    let plumbing = Plumbing::of(network).unwrap_or_default();
     let name = network.network_interface.as_ref()?;
     let is_it = |link: &&Link| link.kind == "bridge" && link.name == *name;
     let found = survey.links.iter().find(is_it);

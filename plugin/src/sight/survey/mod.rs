@@ -7,7 +7,6 @@
 mod adoption;
 mod identity;
 mod leftover;
-mod networks;
 mod records;
 mod sighting;
 
@@ -20,7 +19,6 @@ use thiserror::Error;
 pub use adoption::{Adoption, adoptions};
 pub use identity::container;
 pub use leftover::{Leftover, leftovers};
-pub use networks::{configured, is_ours};
 pub use records::{Record, records};
 pub use sighting::Sighting;
 
@@ -51,14 +49,12 @@ pub enum SurveyError {
 /// Where to look.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
-    /// The directory of network configurations.
-    pub network_config_dir: &'a Path,
+    /// The networks of ours that have a configuration file, or are about to.
+    pub networks: &'a [Network],
     /// netavark's run directory.
     pub run_directory: &'a Path,
     /// A directory of namespace files, beside those of the tenants.
     pub namespace_directory: &'a Path,
-    /// A network that is ours whatever the files say, as one that is asked for.
-    pub asked: Option<&'a Network>,
 }
 
 /// Everything seen in one look.
@@ -98,17 +94,9 @@ impl Survey {
     ) -> Result<Self, SurveyError> {
         let mut evidence = Evidence::gather(tenants, boot_id, at);
         evidence.note_files(place.namespace_directory);
-        let mut configured = networks::configured(place.network_config_dir)?;
-        if let Some(asked) = place.asked
-            && configured.iter().all(|network| network.id != asked.id)
-        {
-            configured.push(asked.clone());
-        }
-        let ids = configured
-            .iter()
-            .map(|network| network.id.clone())
-            .collect();
-        let networks = networks::with_those_of(tenants, configured);
+        let configured = place.networks.iter();
+        let configured = configured.map(|network| network.id.clone()).collect();
+        let networks = with_those_of(tenants, place.networks);
         let mut remembered = HashMap::new();
         for network in &networks {
             let found = records(place.run_directory, network)?;
@@ -126,7 +114,7 @@ impl Survey {
         Ok(Self {
             evidence,
             networks,
-            configured: ids,
+            configured,
             records: remembered,
             links: sight::links().map_err(SurveyError::Links)?,
             own,
@@ -140,6 +128,19 @@ impl Survey {
     fn records_of(&self, network: &Network) -> &[Record] {
         self.records.get(&network.id).map_or(&[], Vec::as_slice)
     }
+}
+
+/// Adds the networks of tenants that have no configuration any more, as they were at
+/// the tenant's setup.
+fn with_those_of(tenants: &[Tenant], configured: &[Network]) -> Vec<Network> {
+    let mut networks = configured.to_vec();
+    for tenant in tenants {
+        let network = &tenant.request.network;
+        if !networks.iter().any(|known| known.id == network.id) {
+            networks.push(network.clone());
+        }
+    }
+    networks
 }
 
 #[cfg(test)]

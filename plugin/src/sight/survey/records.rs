@@ -20,7 +20,8 @@ use serde_json::Value;
 
 use super::SurveyError;
 use crate::protocol::Network;
-use crate::rules::lease::ContainerId;
+use crate::rules::attachment::Attachment;
+use crate::rules::lease::{ContainerId, InterfaceName};
 
 /// What is remembered of a container on a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,28 @@ pub struct Record {
     pub addresses: Vec<IpAddr>,
     /// Its published ports, as netavark writes them; null if none.
     pub port_mappings: Value,
+}
+
+impl Record {
+    /// Returns what the container asked for on a network, as far as it is remembered.
+    pub fn attachment(&self, network: &Network, interface: InterfaceName) -> Attachment {
+        let container_id = self.container_id.clone();
+        Attachment {
+            container_name: self.names.first().map_or("", String::as_str).into(),
+            port_mappings: self.port_mappings.clone(),
+            ..Attachment::new(container_id, network.clone(), interface)
+        }
+    }
+
+    /// Returns that nothing is remembered of a container.
+    pub fn nothing(container_id: ContainerId) -> Self {
+        Self {
+            container_id,
+            names: Vec::new(),
+            addresses: Vec::new(),
+            port_mappings: Value::Null,
+        }
+    }
 }
 
 /// Returns what netavark remembers of a network's containers, by container.

@@ -66,7 +66,7 @@ fn hangs_on(link: &Link, network: &Network, host: &[Link]) -> bool {
         return false;
     };
     let named = |outer: &Link| network.network_interface.as_ref() == Some(&outer.name);
-    match Plumbing::of(&network.options).unwrap_or_default() {
+    match Plumbing::of(network).unwrap_or_default() {
         Plumbing::Bridge => {
             let bridge = host
                 .iter()

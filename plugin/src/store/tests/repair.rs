@@ -161,7 +161,7 @@ impl Damage {
                 edit_tenant(store, container, |tenant| tenant.leased.clear());
             }
             Self::FiledElsewhere(container, own) => edit_tenant(store, container, |tenant| {
-                tenant.request.container_id = (*own).to_owned();
+                tenant.request.container_id = (*own).into();
             }),
             Self::Held(address) => {
                 let mut transaction = store.begin();

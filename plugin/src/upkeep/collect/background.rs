@@ -4,20 +4,6 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
-
-use crate::rules::lease::Moment;
-use crate::store::Store;
-
-/// How old the last collection may be before a setup starts one. The timer does
-/// it every minute; then none is ever started here.
-const DUE: Duration = Duration::from_secs(150);
-
-/// Returns whether nobody has collected for long, in the life of this store.
-pub fn is_due(store: &Store<'_>, now: Moment) -> bool {
-    let last = store.last_collection().map(|last| last.at);
-    now.since(&last.unwrap_or(store.since())) >= DUE
-}
 
 /// Starts a collection as a process of its own and returns at once. It waits for
 /// the locks, outlives the caller, and says nothing: the store remembers what it

@@ -2,13 +2,12 @@
 
 use super::plan::empty;
 use super::{CollectError, Collector, Findings, Party};
-use crate::lifecycle::reclaim;
+use crate::lifecycle::session::{Session, SessionError};
 use crate::podman::INTO_USER_NAMESPACE;
-use crate::rules::lease::{Moment, Tenant};
+use crate::rules::lease::Tenant;
 use crate::rules::verdict::Verdict;
 use crate::sight::survey::{self, Adoption, Survey, SurveyError};
 use crate::sight::{self, Evidence, ProcessFact};
-use crate::store::Store;
 
 /// Returns whether a process may make a namespace before netavark is called: a podman
 /// or buildah, but not the one that keeps a user namespace (without arguments), nor
@@ -26,14 +25,9 @@ fn is_maker(process: &ProcessFact) -> bool {
 
 impl Collector<'_> {
     /// Adopts, judges and searches. Renews the leases of those seen live.
-    pub(super) fn look(
-        &mut self,
-        store: &Store<'_>,
-        boot_id: &str,
-        now: Moment,
-    ) -> Result<Findings, CollectError> {
-        let tenants = store.begin().all_tenants()?;
-        let survey = Survey::take(&self.podman.place(), &tenants, boot_id, now)?;
+    pub(super) fn look(&mut self, session: &Session<'_>) -> Result<Findings, CollectError> {
+        let survey = session.survey(None)?;
+        let tenants = session.store.begin().all_tenants()?;
         if let Some(wanted) = &self.wish.network
             && !survey
                 .networks
@@ -42,11 +36,12 @@ impl Collector<'_> {
         {
             return Err(CollectError::NoNetwork(wanted.clone()));
         }
-        let (tenants, adoptions) = self.adopt(store, &survey, tenants, now)?;
+        let (tenants, adoptions) = self.adopt(session, &survey, tenants)?;
         let evidence = if adoptions.is_empty() {
             survey.evidence.clone()
         } else {
-            Evidence::gather(&tenants, boot_id, sight::now()?)
+            let now = sight::now().map_err(SessionError::from)?;
+            Evidence::gather(&tenants, &session.boot_id, now)
         };
         let adopted = adoptions.iter().map(|adoption| {
             let tenant = adoption.clone().into_tenant();
@@ -58,9 +53,10 @@ impl Collector<'_> {
         }
         self.report.adopted.extend(adopted);
 
-        let verdicts = reclaim::judge_all(&tenants, &evidence);
+        let verdicts = sight::judge_all(&tenants, &evidence);
         if !self.wish.dry_run {
-            reclaim::renew(store, &tenants, &verdicts, now)?;
+            // G1
+            session.renew(&tenants, &verdicts)?;
         }
         let is_live = |verdict: &&Verdict| matches!(verdict, Verdict::Live(_));
         self.report.live = verdicts.iter().filter(is_live).count();
@@ -73,7 +69,8 @@ impl Collector<'_> {
             })
             .collect();
         let leftovers = survey::leftovers(&survey, &tenants);
-        let known = store
+        let known = session
+            .store
             .last_collection()
             .map_or_else(Vec::new, |last| last.empty);
         let makers = evidence.processes.iter();
@@ -94,26 +91,26 @@ impl Collector<'_> {
     /// Returns all tenants there are then.
     fn adopt(
         &mut self,
-        store: &Store<'_>,
+        session: &Session<'_>,
         survey: &Survey,
         tenants: Vec<Tenant>,
-        now: Moment,
     ) -> Result<(Vec<Tenant>, Vec<Adoption>), CollectError> {
-        let delegation = &self.podman.caller.delegation;
         if let Some(doubt) = &survey.doubt {
-            if !store.is_surveyed() {
-                return Err(SurveyError::Incomplete(doubt.clone()).into());
+            if !session.store.is_surveyed() {
+                let incomplete = SurveyError::Incomplete(doubt.clone());
+                return Err(SessionError::from(incomplete).into());
             }
             log::info!("not everything could be seen: {doubt}");
             return Ok((tenants, Vec::new()));
         }
         if self.wish.dry_run {
-            let adoptions = survey::adoptions(survey, &tenants, delegation, now);
+            let delegation = &session.podman.delegation;
+            let adoptions = survey::adoptions(survey, &tenants, delegation, session.now);
             let mut all = tenants;
             all.extend(adoptions.iter().cloned().map(Adoption::into_tenant));
             return Ok((all, adoptions));
         }
-        let adoptions = crate::lifecycle::adopt::adopt(store, survey, delegation, now)?;
-        Ok((store.begin().all_tenants()?, adoptions))
+        let adoptions = session.adopt(survey)?;
+        Ok((session.store.begin().all_tenants()?, adoptions))
     }
 }

@@ -19,20 +19,17 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-pub use background::{is_due, start};
+pub use background::start;
 pub use plan::{Findings, Plan};
 pub use report::{Party, Report};
 
-use crate::delegate;
-use crate::lifecycle::LOCK_PATIENCE;
-use crate::lifecycle::adopt::AdoptError;
-use crate::lifecycle::reclaim;
-use crate::podman::{NetworkLock, NetworkLockError, Podman};
-use crate::rules::lease::{Moment, Tenancy};
+use crate::lifecycle::session::{LOCK_PATIENCE, Session, SessionError, with_session};
+use crate::podman::{NetworkLockError, Podman};
+use crate::rules::lease::Tenancy;
 use crate::rules::verdict::STARTER_GRACE;
-use crate::sight::survey::{self, Leftover, SurveyError};
-use crate::sight::{self, ClockError};
-use crate::store::{Collection, LockFile, Store, StoreError};
+use crate::sight;
+use crate::sight::survey::Leftover;
+use crate::store::{Collection, Store, StoreError};
 
 /// How long the locks are kept for clearing away before others get their turn.
 const TURN: Duration = Duration::from_secs(5);
@@ -43,29 +40,20 @@ const REMEMBERED: usize = 20;
 /// Failure of a collection as a whole. What was done before is done.
 #[derive(Debug, Error)]
 pub enum CollectError {
-    /// Podman's lock.
     #[error(transparent)]
-    Networks(#[from] NetworkLockError),
-    /// The store.
+    NetworkLock(#[from] NetworkLockError),
     #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The host.
-    #[error(transparent)]
-    Survey(#[from] SurveyError),
-    /// The time or boot could not be told.
-    #[error(transparent)]
-    Clock(#[from] ClockError),
+    Session(#[from] SessionError),
     /// There is no network of that name or id.
-    #[error("berth knows no network {0:?}; `podman network ls` lists those of driver berth")]
+    #[error(
+        "berth leases no addresses for a network {0:?}; `podman network ls` lists the networks"
+    )]
     NoNetwork(String),
 }
 
-impl From<AdoptError> for CollectError {
-    fn from(error: AdoptError) -> Self {
-        match error {
-            AdoptError::Survey(error) => error.into(),
-            AdoptError::Store(error) => error.into(),
-        }
+impl From<StoreError> for CollectError {
+    fn from(error: StoreError) -> Self {
+        SessionError::from(error).into()
     }
 }
 
@@ -100,8 +88,8 @@ pub fn collect(podman: &Podman, wish: &Wish) -> Result<Report, CollectError> {
         tried: HashSet::new(),
         tried_leftovers: Vec::new(),
     };
-    let configured = survey::configured(&podman.network_config_dir)?;
-    if !configured.is_empty() || Store::exists(&podman.state_directory) {
+    let networks = podman.networks().map_err(SessionError::from)?;
+    if !networks.is_empty() || Store::exists(&podman.state_directory) {
         loop {
             match collector.turn()? {
                 Next::Done => break,
@@ -145,18 +133,17 @@ impl Collector<'_> {
     /// Takes the locks, looks, and does what two looks agree on.
     fn turn(&mut self) -> Result<Next, CollectError> {
         let podman = self.podman;
-        let _networks = NetworkLock::acquire(&podman.lock, LOCK_PATIENCE)?;
-        let boot_id = sight::boot_id()?;
-        let now = sight::now()?;
-        let mut lock = LockFile::open(&podman.state_directory)?;
-        let guard = lock.acquire(LOCK_PATIENCE, "collection of what dead containers hold")?;
-        if guard.follows_a_kill() {
-            delegate::await_orphans(&podman.caller.delegation);
-        }
-        let store = Store::open(&podman.state_directory, guard, &boot_id, now)?;
+        let _networks = podman.lock_networks(LOCK_PATIENCE)?;
+        with_session(
+            podman,
+            "collection of what dead containers hold",
+            |session| self.work(session),
+        )
+    }
 
+    fn work(&mut self, session: &Session<'_>) -> Result<Next, CollectError> {
         self.report.looks = self.report.looks.max(1);
-        let findings = self.look(&store, &boot_id, now)?;
+        let findings = self.look(session)?;
         let plan = match &self.earlier {
             None if self.wish.now || findings.suspects().is_empty() => findings.plan(),
             None => {
@@ -173,10 +160,10 @@ impl Collector<'_> {
             self.announce(&plan);
             return Ok(Next::Done);
         }
-        if !self.execute(&store, &plan, now)? {
+        if !self.execute(session, &plan) {
             return Ok(Next::Turn);
         }
-        self.record(&store, findings, now)?;
+        self.record(session, findings)?;
         Ok(Next::Done)
     }
 
@@ -207,15 +194,9 @@ impl Collector<'_> {
         self.report.cleared = plan.clear.iter().map(ToString::to_string).collect();
     }
 
-    /// Does what is planned. Returns whether that was all: after a while it stops,
-    /// with the rest still to be found by the next look.
-    fn execute(
-        &mut self,
-        store: &Store<'_>,
-        plan: &Plan,
-        now: Moment,
-    ) -> Result<bool, CollectError> {
-        let caller = &self.podman.caller;
+    /// Does what is planned. Returns whether that was all: after a while it stops, with
+    /// the rest still to be found by the next look.
+    fn execute(&mut self, session: &Session<'_>, plan: &Plan) -> bool {
         let until = Instant::now() + TURN;
         // netavark removes a network's chains together with its last interface, and
         // cannot while another container's rules are in them: those go first.
@@ -224,19 +205,20 @@ impl Collector<'_> {
             .iter()
             .partition(|leftover| matches!(leftover, Leftover::Record { .. }));
         if !self.clear(&records, until) {
-            return Ok(false);
+            return false;
         }
         for (tenant, cause) in &plan.reclaim {
             if Instant::now() >= until {
-                return Ok(false);
+                return false;
             }
             self.tried.insert(tenant.tenancy.clone());
-            match reclaim::reclaim(store, &caller.netavark, tenant, now) {
+            // G2
+            match session.reclaim(tenant) {
                 Ok(()) => self.report.reclaimed.push(Party::new(tenant, cause)),
                 Err(error) => self.report.failures.push(crate::chain(&error)),
             }
         }
-        Ok(self.clear(&others, until))
+        self.clear(&others, until)
     }
 
     /// Clears away what no lease speaks of, and returns whether that was all.
@@ -246,7 +228,7 @@ impl Collector<'_> {
                 return false;
             }
             self.tried_leftovers.push((*leftover).clone());
-            match clear::clear(leftover, &self.podman.caller) {
+            match clear::clear(leftover, self.podman) {
                 Ok(()) => self.report.cleared.push(leftover.to_string()),
                 Err(reason) => {
                     let failure = format!("failed to clear away {leftover}: {reason}");
@@ -258,29 +240,25 @@ impl Collector<'_> {
     }
 
     /// Notes in the store what was done, and forgets networks that are gone.
-    fn record(
-        &self,
-        store: &Store<'_>,
-        findings: Findings,
-        now: Moment,
-    ) -> Result<(), CollectError> {
+    fn record(&self, session: &Session<'_>, findings: Findings) -> Result<(), CollectError> {
         let report = &self.report;
         let failures = report.failures.iter().take(REMEMBERED);
-        let mut transaction = store.begin();
+        let mut transaction = session.store.begin();
         for network in transaction.networks()? {
             let is_known = findings.configured.contains(network.as_str());
-            if !is_known && transaction.is_idle(&network, now)? {
+            if !is_known && transaction.is_idle(&network, session.now)? {
                 transaction.forget_network(&network)?;
             }
         }
         transaction.set_collection(Collection {
-            at: sight::now()?,
+            at: sight::now().map_err(SessionError::from)?,
             took_ms: milliseconds(self.began.elapsed()),
             reclaimed: report.reclaimed.len(),
             cleared: report.cleared.len(),
             failures: failures.cloned().collect(),
             empty: findings.empty,
         });
-        Ok(transaction.commit(now)?)
+        // G3
+        Ok(transaction.commit(session.now)?)
     }
 }

@@ -6,7 +6,6 @@ use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use crate::lifecycle::reclaim;
 use crate::rules::lease::{ContainerId, Moment, Tenant};
 use crate::rules::verdict::{self, Verdict};
 use crate::sight::{self, Evidence, PathFact};
@@ -48,7 +47,7 @@ impl Watch {
 
     /// Judges tenants, in order.
     pub(super) fn verdicts(&self, tenants: &[Tenant]) -> Vec<Verdict> {
-        reclaim::judge_all(tenants, &self.evidence)
+        sight::judge_all(tenants, &self.evidence)
     }
 }
 

@@ -25,7 +25,6 @@ pub use finding::{Finding, Level, Report};
 use crate::podman;
 use crate::podman::Podman;
 use crate::podman::{ContainersConf, Environment};
-use networks::NetworkFacts;
 use programs::PluginFacts;
 
 /// What to examine.
@@ -51,9 +50,7 @@ pub fn examine(visit: &Visit<'_>) -> Report {
         ContainersConf::default()
     });
     report.add(programs::podman(&programs::ask_podman()));
-    let netavark = podman::uncalled(&environment, &conf)
-        .ok()
-        .map(|caller| caller.netavark);
+    let netavark = podman::netavark(&conf).ok();
     report.add(programs::netavark(
         netavark.as_deref(),
         &conf.helper_binaries_dir,
@@ -65,23 +62,24 @@ pub fn examine(visit: &Visit<'_>) -> Report {
     report.add(programs::timer(systemd.as_ref(), rootless));
 
     let netavark = netavark.unwrap_or_else(|| PathBuf::from("netavark"));
-    let caller = podman::with_netavark(netavark, &environment, &conf);
     let directories = (visit.run_directory, visit.network_config_dir);
-    match Podman::of(caller, &environment, &conf, directories.0, directories.1) {
-        Ok(podman) => {
-            let mut names = Vec::new();
-            match NetworkFacts::gather(&podman.network_config_dir, &conf.default_network) {
-                Ok(facts) => {
-                    names = networks::names(&facts);
-                    report.add(networks::judge(&facts));
-                }
-                Err(unreadable) => report.add([unreadable]),
-            }
-            state::examine(&podman, visit.repair, &mut report);
-            report.name_networks(&names);
+    let podman = match Podman::of(netavark, &environment, &conf, directories) {
+        Ok(podman) => podman,
+        Err(error) => {
+            report.add([unconfigured(&error)]);
+            return report;
         }
-        Err(error) => report.add([unconfigured(&error)]),
+    };
+    let files = podman
+        .network_config_dir()
+        .map_err(|error| unconfigured(&error))
+        .and_then(networks::read);
+    match &files {
+        Ok(files) => report.add(networks::judge(files, &conf.default_network)),
+        Err(unreadable) => report.add([unreadable.clone()]),
     }
+    state::examine(&podman, visit.repair, &mut report);
+    report.name_networks(&networks::names(files.as_deref().unwrap_or_default()));
     report
 }
 

@@ -1,136 +1,84 @@
 //! The networks: which of them lease from berth, and whether it understands those.
 
-use std::fs;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
-
-use serde_json::Value;
+use std::path::Path;
 
 use super::finding::Finding;
 use super::programs::PLUGIN;
+use crate::podman::{Fault, NetworkFile, read_networks};
 use crate::protocol::Network;
-use crate::rules::options::{self, Options};
+use crate::rules::options::{self, Options, Plumbing};
 
 const CHECK: &str = "network-file";
 
-/// The ipam driver of Podman's own allocator.
-const HOST_LOCAL: &str = "host-local";
-
-/// The network files, each with its text or why it cannot be read.
-#[derive(Clone, Debug)]
-pub(super) struct NetworkFacts {
-    /// The default network, which Podman may have in memory only.
-    default_network: String,
-    files: Vec<(PathBuf, Result<String, String>)>,
-}
-
-impl NetworkFacts {
-    /// Reads a directory, which need not exist.
-    ///
-    /// # Errors
-    /// If it is there and cannot be read.
-    pub(super) fn gather(directory: &Path, default_network: &str) -> Result<Self, Finding> {
-        let failed = |error: std::io::Error| {
-            Finding::problem("networks", format!("cannot read {}", directory.display()))
-                .because(error.to_string())
-                .repair("run this as the user who runs podman")
-        };
-        let mut files = Vec::new();
-        match fs::read_dir(directory) {
-            Ok(entries) => {
-                for entry in entries {
-                    let path = entry.map_err(failed)?.path();
-                    if path.extension().is_some_and(|end| end == "json") && !path.is_dir() {
-                        let text = fs::read_to_string(&path).map_err(|error| error.to_string());
-                        files.push((path, text));
-                    }
-                }
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(failed(error)),
-        }
-        files.sort();
-        Ok(Self {
-            default_network: default_network.to_owned(),
-            files,
-        })
-    }
+/// Reads the network files of a directory, which need not exist.
+///
+/// # Errors
+/// If it is there and cannot be read.
+pub(super) fn read(directory: &Path) -> Result<Vec<NetworkFile>, Finding> {
+    read_networks(directory).map_err(|error| {
+        Finding::problem("networks", crate::chain(&error))
+            .repair("run this as the user who runs podman")
+    })
 }
 
 /// Returns the networks' names by their ids.
-pub(super) fn names(facts: &NetworkFacts) -> Vec<(String, String)> {
-    let texts = facts
-        .files
-        .iter()
-        .filter_map(|(_, text)| text.as_ref().ok());
-    let networks = texts.filter_map(|text| serde_json::from_str::<Value>(text).ok());
-    let text = |network: &Value, key: &str| network[key].as_str().map(str::to_owned);
+pub(super) fn names(files: &[NetworkFile]) -> Vec<(String, String)> {
+    let networks = files.iter().filter_map(|file| file.network.as_ref().ok());
     networks
-        .filter_map(|network| Some((text(&network, "id")?, text(&network, "name")?)))
-        // As Podman makes them: nothing else is replaced by mistake.
-        .filter(|(id, _)| id.len() == 64)
+        .map(|network| (network.id.clone(), network.name.clone()))
         .collect()
 }
 
-/// Judges the network files.
-pub(super) fn judge(facts: &NetworkFacts) -> Vec<Finding> {
+/// Judges the network files. The default network may exist in Podman's memory only.
+pub(super) fn judge(files: &[NetworkFile], default_network: &str) -> Vec<Finding> {
     let mut found = Vec::new();
-    let (mut ours, mut host_local) = (Vec::new(), Vec::new());
-    let mut default_is_stored = false;
-    for (path, text) in &facts.files {
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        default_is_stored |= stem == facts.default_network.as_str();
-        let network = text.clone().and_then(|text| {
-            serde_json::from_str::<Value>(&text).map_err(|error| error.to_string())
-        });
-        let network = match network {
-            Ok(network) => network,
-            Err(reason) => {
-                found.push(
-                    Finding::problem(CHECK, format!("{} cannot be read", path.display()))
-                        .because(reason)
-                        .repair("Podman ignores this network: repair the file, or remove it"),
-                );
-                continue;
+    let (mut ours, mut podmans) = (Vec::new(), Vec::new());
+    for file in files {
+        match &file.network {
+            Ok(network) if network.driver == PLUGIN || network.is_ours() => {
+                ours.push(network.name.as_str());
+                found.extend(judge_ours(&file.path, network));
             }
-        };
-        let ipam = network["ipam_options"]["driver"]
-            .as_str()
-            .unwrap_or_default();
-        match network["driver"].as_str() {
-            Some(PLUGIN) => {
-                ours.push(stem.into_owned());
-                found.extend(judge_ours(path, network));
+            Ok(network) if network.is_podmans() && Plumbing::is_netavarks(&network.driver) => {
+                podmans.push(network.name.as_str());
             }
-            Some("bridge" | "macvlan" | "ipvlan") if ipam.is_empty() || ipam == HOST_LOCAL => {
-                host_local.push(stem.into_owned());
-            }
-            Some(_) | None => {}
+            Ok(_) => {}
+            Err(fault) => found.push(faulty(&file.path, fault)),
         }
     }
-    if !default_is_stored {
-        host_local.push(facts.default_network.clone());
+    let is_default = |file: &NetworkFile| {
+        let stem = file.path.file_stem();
+        stem.is_some_and(|stem| stem == default_network)
+    };
+    if !files.iter().any(is_default) {
+        podmans.push(default_network);
     }
-    found.extend(mixed(&ours, &host_local));
+    found.extend(mixed(&ours, &podmans));
     found
 }
 
-/// Judges the file of a network of ours.
-fn judge_ours(path: &Path, network: Value) -> Option<Finding> {
-    let fault = match serde_json::from_value::<Network>(network) {
-        Err(error) => error.to_string(),
-        Ok(network) => fault_of(&network)?,
+fn faulty(path: &Path, fault: &Fault) -> Finding {
+    let repair = match fault {
+        Fault::Malformed(_) => "Podman ignores this network: repair the file, or remove it",
+        Fault::Unreadable(_) => "no network can be created meanwhile: make the file readable",
     };
+    Finding::problem(CHECK, format!("{} cannot be read", path.display()))
+        .because(fault.to_string())
+        .repair(repair)
+}
+
+/// Judges the file of a network of ours.
+fn judge_ours(path: &Path, network: &Network) -> Option<Finding> {
     let what = format!("berth cannot use {}", path.display());
-    Some(Finding::problem(CHECK, what).because(fault).repair(
+    let finding = Finding::problem(CHECK, what).because(fault_of(network)?);
+    Some(finding.repair(
         "no container can start on this network: repair the file, or create the network again",
     ))
 }
 
 /// Returns what a setup would refuse.
 fn fault_of(network: &Network) -> Option<String> {
-    let ipam = network.ipam_options.get("driver").map(String::as_str);
-    if ipam.is_none_or(|driver| driver == HOST_LOCAL) {
+    if network.is_podmans() {
         return Some(format!(
             "its ipam driver is not {PLUGIN}, so Podman's own allocator chooses the addresses"
         ));
@@ -147,8 +95,8 @@ fn fault_of(network: &Network) -> Option<String> {
 }
 
 /// Tells who leases from whom.
-fn mixed(ours: &[String], host_local: &[String]) -> Option<Finding> {
-    if host_local.is_empty() {
+fn mixed(ours: &[&str], podmans: &[&str]) -> Option<Finding> {
+    if podmans.is_empty() {
         return None;
     }
     let on_berth = if ours.is_empty() {
@@ -159,10 +107,7 @@ fn mixed(ours: &[String], host_local: &[String]) -> Option<Finding> {
     Some(
         Finding::note(
             "networks",
-            format!(
-                "networks on Podman's own allocator: {}",
-                host_local.join(", ")
-            ),
+            format!("networks on Podman's own allocator: {}", podmans.join(", ")),
         )
         .because(on_berth)
         .repair(
@@ -177,29 +122,28 @@ mod tests {
     use super::*;
 
     fn lines(files: &[(&str, &str)]) -> Vec<String> {
-        let facts = NetworkFacts {
-            default_network: "podman".into(),
-            files: files
-                .iter()
-                .map(|(name, text)| (format!("/n/{name}.json").into(), Ok((*text).to_owned())))
-                .collect(),
-        };
-        judge(&facts).iter().map(ToString::to_string).collect()
+        let directory = tempfile::tempdir().expect("a directory");
+        let id = "a".repeat(64);
+        for (name, more) in files {
+            let text = format!(r#"{{"name":"{name}","id":"{id}",{more}}}"#);
+            let path = directory.path().join(format!("{name}.json"));
+            std::fs::write(path, text).expect("a file");
+        }
+        let found = judge(&read(directory.path()).expect("it is there"), "podman");
+        found.iter().map(ToString::to_string).collect()
     }
 
     fn ours(more: &str) -> String {
-        format!(
-            r#"{{"name":"n","id":"i","driver":"berth","ipam_options":{{"driver":"berth"}},{more}}}"#
-        )
+        format!(r#""driver":"berth","ipam_options":{{"driver":"berth"}},{more}"#)
     }
 
     const SUBNET: &str = r#""subnets":[{"subnet":"10.0.0.0/24","gateway":"10.0.0.1"}]"#;
 
     #[test]
-    fn networks_on_host_local_are_named() {
+    fn networks_on_podmans_own_allocator_are_named() {
         let good = ours(SUBNET);
-        let native = r#"{"driver":"bridge","ipam_options":{"driver":"host-local"}}"#;
-        let dhcp = r#"{"driver":"macvlan","ipam_options":{"driver":"dhcp"}}"#;
+        let native = r#""driver":"bridge","ipam_options":{"driver":"host-local"}"#;
+        let dhcp = r#""driver":"macvlan","ipam_options":{"driver":"dhcp"}"#;
         assert_eq!(
             lines(&[("a", &good), ("b", native), ("c", dhcp)]),
             [
@@ -208,12 +152,14 @@ mod tests {
             ]
         );
         assert_eq!(lines(&[("podman", &good)]), [""; 0]);
+        let host_wide = good.replace(r#""driver":"berth","ipam"#, r#""driver":"bridge","ipam"#);
+        assert_eq!(lines(&[("podman", &host_wide)]), [""; 0]);
     }
 
     #[test]
     fn what_no_container_can_start_on_is_a_problem() {
-        for (text, cause) in [
-            ("{".to_owned(), "EOF while parsing"),
+        for (more, cause) in [
+            ("\"".to_owned(), "EOF while parsing"),
             (ours(r#""subnets":[{"subnet":"x"}]"#), "invalid address"),
             (ours(r#""subnets":[]"#), "it has no subnet"),
             (
@@ -235,7 +181,7 @@ mod tests {
                 "Podman's own allocator chooses",
             ),
         ] {
-            let lines = lines(&[("podman", &text)]);
+            let lines = lines(&[("podman", &more)]);
             assert_eq!(lines.len(), 1, "{lines:?}");
             assert!(
                 lines[0].starts_with("problem: ") && lines[0].contains(cause),

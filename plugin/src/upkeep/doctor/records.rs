@@ -1,6 +1,8 @@
 //! The store's word on itself: failures to open it, and contradictions in it.
 
 use super::finding::Finding;
+use super::unconfigured;
+use crate::lifecycle::session::SessionError;
 use crate::store::{Repair, StoreError, Violation};
 
 /// Tells why the store cannot be looked into.
@@ -33,6 +35,15 @@ pub(super) fn failure(error: &StoreError) -> Finding {
         | StoreError::InUse { .. } => "run this again",
     };
     Finding::problem("store", crate::chain(error)).repair(repair)
+}
+
+impl From<SessionError> for Finding {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Store(error) => failure(&error),
+            error => unconfigured(&error),
+        }
+    }
 }
 
 /// Tells of what was found by a check without a repair.

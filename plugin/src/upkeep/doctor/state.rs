@@ -1,16 +1,14 @@
 //! The state directory, and under both locks the store in it.
 
-use std::path::Path;
 use std::time::Duration;
 
 use super::directory::{self, DirectoryFacts};
 use super::finding::{Finding, Report};
 use super::lookout::Watch;
-use super::{collection, holders, records, unconfigured};
-use crate::podman::{NetworkLock, Podman};
-use crate::rules::lease::Moment;
-use crate::sight;
-use crate::store::{LockFile, STORE, Store, StoreError};
+use super::{collection, holders, records};
+use crate::lifecycle::session::{Locked, Session, SessionError, with_lock};
+use crate::podman::Podman;
+use crate::store::{STORE, StoreError};
 
 /// How long to wait for each lock.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,29 +30,29 @@ pub(super) fn examine(podman: &Podman, repair: bool, report: &mut Report) {
     }
     // Whoever waits for both takes Podman's first, as Podman does. Without it the
     // store can still be read, but it is not the time for a repair.
-    let network = NetworkLock::acquire(&podman.lock, PATIENCE);
+    let network = podman.lock_networks(PATIENCE);
     if let Err(error) = &network {
         let finding = Finding::problem("network-lock", crate::chain(error))
             .because("no container can start or stop meanwhile; nothing is repaired");
         report.add([finding]);
     }
     let repair = repair && network.is_ok();
-    if let Err(finding) = look_inside(directory, &podman.namespace_directory, repair, report) {
+    let looked = with_lock(podman, WHO, PATIENCE, |locked| {
+        look_inside(locked, podman, repair, report)
+    });
+    if let Err(finding) = looked {
         report.add([finding]);
     }
 }
 
-/// Takes the store's lock and examines what it protects. Returns what keeps it from
-/// that.
+/// Examines what the store's lock protects. Returns what keeps it from that.
 fn look_inside(
-    directory: &Path,
-    namespaces: &Path,
+    locked: &Locked<'_>,
+    podman: &Podman,
     repair: bool,
     report: &mut Report,
 ) -> Result<(), Finding> {
-    let failed = |error: StoreError| records::failure(&error);
-    let mut lock = LockFile::open(directory).map_err(failed)?;
-    let guard = lock.acquire(PATIENCE, WHO).map_err(failed)?;
+    let directory = &podman.state_directory;
     let names = directory::names(directory)?;
     let mut found = directory::judge_names(directory, &names);
     if repair {
@@ -66,24 +64,21 @@ fn look_inside(
         report.add([directory::no_store(directory)]);
         return Ok(());
     }
-    let boot_id = sight::boot_id().map_err(|error| unconfigured(&error))?;
-    let now = sight::now().map_err(|error| unconfigured(&error))?;
-    Store::open(directory, guard, &boot_id, now)
-        .and_then(|store| examine_store(&store, namespaces, (&boot_id, now), repair, report))
-        .map_err(failed)
+    let session = locked.open()?;
+    Ok(examine_store(&session, repair, report).map_err(SessionError::from)?)
 }
 
 /// Examines the open store.
 fn examine_store(
-    store: &Store<'_>,
-    namespaces: &Path,
-    (boot_id, now): (&str, Moment),
+    session: &Session<'_>,
     repair: bool,
     report: &mut Report,
 ) -> Result<(), StoreError> {
+    let (store, now) = (&session.store, session.now);
     let tenants = store.begin().all_tenants()?;
     // Evidence is taken after the tenants were read.
-    let watch = Watch::keep(&tenants, namespaces, boot_id, now);
+    let namespaces = &session.podman.namespace_directory;
+    let watch = Watch::keep(&tenants, namespaces, &session.boot_id, now);
     if repair {
         report.add(records::mended(&store.repair(now, &watch)?));
     } else {

@@ -84,7 +84,7 @@ impl Asking {
             .collect();
         if commands.is_empty() {
             let mut command = vec!["podman".to_owned()];
-            if podman.caller.delegation.rootless {
+            if podman.delegation.rootless {
                 let options = storage_options(run_directory, network_config_dir);
                 command.extend(options.iter().map(|text| text.to_string_lossy().into()));
             }
@@ -93,8 +93,8 @@ impl Asking {
         Self {
             thorough: false,
             commands,
-            run_directory: podman.caller.delegation.config.clone(),
-            rootless: podman.caller.delegation.rootless,
+            run_directory: podman.delegation.config.clone(),
+            rootless: podman.delegation.rootless,
         }
     }
 

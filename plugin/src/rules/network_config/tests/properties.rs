@@ -123,7 +123,7 @@ prop_compose! {
 
 /// Lists what is wrong with a completed network, by name.
 fn broken(before: &Network, after: &Network, host: &HostFacts) -> Vec<&'static str> {
-    let plumbing = Plumbing::of(&after.options).unwrap();
+    let plumbing = Plumbing::of(after).unwrap();
     let option = |name| after.options.get(name).map(String::as_str);
     let shares = option("mode") == Some("unmanaged") || option("vlan").is_some_and(|id| id != "0");
     let bridge = after.network_interface.as_deref();

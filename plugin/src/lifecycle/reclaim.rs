@@ -1,0 +1,150 @@
+//! Taking back what a dead tenant left, and releasing leases.
+//!
+//! The order survives a kill at any step: the leases go last, so that whatever is left
+//! is still on record and the next reclaim finishes the work. A release names each
+//! address' generation and leaves alone what has a new holder.
+
+use thiserror::Error;
+
+use super::namespace_file;
+use super::session::Session;
+use super::takedown::{Left, take_down};
+use crate::delegate;
+use crate::podman::Podman;
+use crate::rules::lease::{LeasedAddress, Moment, Reservation, Tenant};
+use crate::rules::options::Options;
+use crate::rules::verdict::Verdict;
+use crate::sight::{self, Evidence};
+use crate::store::{StoreError, Transaction};
+
+/// Failure to take back what a dead tenant left. Its leases stay.
+#[derive(Debug, Error)]
+pub enum ReclaimError {
+    /// Its interface may still answer.
+    #[error("failed to take down the interface that container {container} left: {reason}")]
+    Plumbing { container: String, reason: String },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Session<'_> {
+    /// Takes back everything a dead tenant left and releases its leases, durably. The
+    /// verdict must have been made in this session.
+    ///
+    /// # Errors
+    /// If its interface is still there afterwards, or the store fails; its leases are
+    /// kept then.
+    pub fn reclaim(&self, tenant: &Tenant) -> Result<(), ReclaimError> {
+        // R1
+        clear_away(self.podman, tenant)?;
+        delegate::end_stray(&tenant.delegation.config);
+        // R2
+        namespace_file::remove(&tenant.namespace);
+        // R3
+        Ok(self.release(&[tenant])?)
+    }
+
+    /// Releases all leases of tenants in one transaction, durably; each address is
+    /// reserved for its former holder.
+    ///
+    /// # Errors
+    /// If the store fails; nothing is released then.
+    pub fn release(&self, tenants: &[&Tenant]) -> Result<(), StoreError> {
+        let mut transaction = self.store.begin();
+        for tenant in tenants {
+            stage_release(&mut transaction, tenant, self.now)?;
+        }
+        transaction.commit(self.now)?;
+        for tenant in tenants {
+            log::info!(
+                "released {:?} of container {} on network {}",
+                tenant.addresses(),
+                tenant.tenancy.container_id.short(),
+                tenant.network_name
+            );
+        }
+        Ok(())
+    }
+
+    /// Renews the leases of tenants seen live, durably: their TTL starts again. One that
+    /// was renewed within the last quarter of its TTL is left as it is.
+    ///
+    /// # Errors
+    /// If the store fails; nothing is renewed then.
+    pub fn renew(&self, tenants: &[Tenant], verdicts: &[Verdict]) -> Result<(), StoreError> {
+        let mut transaction = self.store.begin();
+        for (tenant, verdict) in tenants.iter().zip(verdicts) {
+            let options = Options::parse(&tenant.request.network).unwrap_or_default();
+            let is_fresh = self.now.since(&tenant.renewed) < options.ttl / 4;
+            if matches!(verdict, Verdict::Live(_)) && !is_fresh {
+                let renewed = Tenant {
+                    renewed: self.now,
+                    expires: self.now.after(options.ttl),
+                    ..tenant.clone()
+                };
+                transaction.update(&renewed)?;
+            }
+        }
+        transaction.commit(self.now)
+    }
+}
+
+/// Takes a tenant's plumbing down, so that nothing answers at its addresses.
+///
+/// # Errors
+/// If its interface is still there afterwards. Lesser failures are warned of.
+pub(super) fn clear_away(podman: &Podman, tenant: &Tenant) -> Result<(), ReclaimError> {
+    let container = tenant.tenancy.container_id.short().to_owned();
+    match take_down(podman, tenant) {
+        Ok(()) => Ok(()),
+        Err(Left::Interface(reason)) => Err(ReclaimError::Plumbing { container, reason }),
+        Err(Left::Rest(reason)) => {
+            let network = &tenant.network_name;
+            log::warn!("clearing away after container {container} on network {network}: {reason}");
+            Ok(())
+        }
+    }
+}
+
+/// Stages the release of all leases of a tenant, each with a reservation.
+///
+/// # Errors
+/// If the store fails.
+pub(super) fn stage_release(
+    transaction: &mut Transaction<'_>,
+    tenant: &Tenant,
+    now: Moment,
+) -> Result<(), StoreError> {
+    for leased in &tenant.leased {
+        let reservation = reservation(tenant, leased, now);
+        let (address, generation) = (leased.address, leased.generation);
+        transaction.release(&tenant.tenancy, address, generation, Some(reservation))?;
+    }
+    Ok(())
+}
+
+/// Returns the reservation an address is released with, for as long as the longer of
+/// cooldown and hold, as the network was configured at setup.
+fn reservation(tenant: &Tenant, leased: &LeasedAddress, now: Moment) -> Reservation {
+    let options = Options::parse(&tenant.request.network).unwrap_or_default();
+    Reservation {
+        container_id: tenant.tenancy.container_id.clone(),
+        container_name: tenant.container_name.clone(),
+        kind: leased.kind,
+        released: now,
+        until: now.after(options.cooldown.max(options.hold)),
+    }
+}
+
+/// Removes the namespace file of a tenant's earlier start, if nobody lives in it.
+pub(super) fn remove_abandoned(tenant: &Tenant, boot_id: &str) {
+    let Ok(now) = sight::now() else {
+        return;
+    };
+    let evidence = Evidence::gather(std::slice::from_ref(tenant), boot_id, now);
+    let namespace = &tenant.namespace;
+    let complete = evidence.unreadable.is_none() && evidence.pid_namespace == tenant.pid_namespace;
+    if complete && !evidence.is_inhabited((namespace.device, namespace.inode)) {
+        namespace_file::remove(namespace);
+    }
+}

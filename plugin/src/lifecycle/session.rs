@@ -1,0 +1,169 @@
+//! The one way to the lease store: the lock, what a killed berth left at work, the
+//! open store, and the look at the host that belongs to it.
+//!
+//! [`Locked`] is the right to the state directory, [`Session`] the right to change the
+//! store. Nothing else hands out either, so no command can forget a step.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::delegate;
+use crate::podman::{Podman, PodmanError};
+use crate::protocol::Network;
+use crate::rules::lease::{Moment, Tenant};
+use crate::rules::verdict::Verdict;
+use crate::sight::survey::{Place, Survey, SurveyError};
+use crate::sight::{self, ClockError, Evidence};
+use crate::store::{LockFile, LockGuard, Store, StoreError};
+
+/// How long a command waits for another one to let go of the store. Podman
+/// serialises its own calls, so only an operator's command can be in the way.
+pub const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Failure to get at the store, or to see what it must know.
+#[derive(Debug, Error)]
+pub enum SessionError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Clock(#[from] ClockError),
+    #[error(transparent)]
+    Podman(#[from] PodmanError),
+    #[error(transparent)]
+    Survey(#[from] SurveyError),
+}
+
+/// The locked state directory of a Podman. No other command of berth's, and no netavark
+/// that a killed one has left, is at work there.
+pub struct Locked<'l> {
+    podman: &'l Podman,
+    guard: &'l LockGuard<'l>,
+    pub boot_id: String,
+    /// When the lock was taken.
+    pub now: Moment,
+}
+
+/// Takes the lock of a Podman's lease store, calls `act`, and lets go of it. `who` tells
+/// others what for, as in `setup of container 1f2e3d4c5b6a on network web`.
+///
+/// Whoever wants Podman's network lock as well takes that first.
+///
+/// # Errors
+/// If the lock is not free within `wait`, with the holder's name; what `act` returns.
+pub fn with_lock<T, E: From<SessionError>>(
+    podman: &Podman,
+    who: &str,
+    wait: Duration,
+    act: impl FnOnce(&Locked<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    let mut lock = LockFile::open(&podman.state_directory).map_err(SessionError::from)?;
+    let settle = || delegate::await_orphans(&podman.delegation);
+    let guard = lock
+        .acquire(wait, who, settle)
+        .map_err(SessionError::from)?;
+    act(&Locked {
+        podman,
+        guard: &guard,
+        boot_id: sight::boot_id().map_err(SessionError::from)?,
+        now: sight::now().map_err(SessionError::from)?,
+    })
+}
+
+/// As [`with_lock`] with [`LOCK_PATIENCE`], with the store open.
+///
+/// # Errors
+/// As [`with_lock`]; if the store cannot be opened.
+pub fn with_session<T, E: From<SessionError>>(
+    podman: &Podman,
+    who: &str,
+    act: impl FnOnce(&Session<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    with_lock(podman, who, LOCK_PATIENCE, |locked| act(&locked.open()?))
+}
+
+impl<'l> Locked<'l> {
+    /// Opens the store; makes one where there is none.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open(&self) -> Result<Session<'_>, SessionError> {
+        let directory = &self.podman.state_directory;
+        let store = Store::open(directory, self.guard, &self.boot_id, self.now)?;
+        Ok(Session {
+            podman: self.podman,
+            store,
+            boot_id: self.boot_id.clone(),
+            now: self.now,
+        })
+    }
+
+    /// Moves the store aside: see [`Store::set_aside`].
+    ///
+    /// # Errors
+    /// If the file system refuses; the store is where it was then.
+    pub fn set_aside(&self) -> Result<Option<PathBuf>, StoreError> {
+        Store::set_aside(&self.podman.state_directory, self.guard, self.now)
+    }
+
+    /// Looks at the host, for a store in which there are these tenants. `asked` is a
+    /// network that counts as one of ours whatever the files say.
+    ///
+    /// # Errors
+    /// If something is there and cannot be read.
+    pub fn survey(
+        &self,
+        tenants: &[Tenant],
+        asked: Option<&Network>,
+    ) -> Result<Survey, SessionError> {
+        survey(self.podman, tenants, asked, &self.boot_id, self.now)
+    }
+}
+
+/// An open lease store, together with the Podman it serves.
+pub struct Session<'l> {
+    pub podman: &'l Podman,
+    pub store: Store<'l>,
+    pub boot_id: String,
+    /// When the lock was taken.
+    pub now: Moment,
+}
+
+impl Session<'_> {
+    /// Looks at the host: see [`Locked::survey`]. The tenants are read first.
+    ///
+    /// # Errors
+    /// As [`Locked::survey`]; if the store cannot be read.
+    pub fn survey(&self, asked: Option<&Network>) -> Result<Survey, SessionError> {
+        let tenants = self.store.begin().all_tenants()?;
+        survey(self.podman, &tenants, asked, &self.boot_id, self.now)
+    }
+
+    /// Judges tenants, in order, by evidence taken now.
+    pub fn judge(&self, tenants: &[Tenant]) -> Vec<Verdict> {
+        let at = sight::now().unwrap_or(self.now);
+        sight::judge_all(tenants, &Evidence::gather(tenants, &self.boot_id, at))
+    }
+}
+
+fn survey(
+    podman: &Podman,
+    tenants: &[Tenant],
+    asked: Option<&Network>,
+    boot_id: &str,
+    now: Moment,
+) -> Result<Survey, SessionError> {
+    let mut networks = podman.networks()?;
+    if let Some(asked) = asked
+        && networks.iter().all(|network| network.id != asked.id)
+    {
+        networks.push(asked.clone());
+    }
+    let place = Place {
+        networks: &networks,
+        run_directory: &podman.delegation.config,
+        namespace_directory: &podman.namespace_directory,
+    };
+    Ok(Survey::take(&place, tenants, boot_id, now)?)
+}

@@ -1,0 +1,159 @@
+//! The one way to take down what is left of a container on a network: interface,
+//! firewall rules, published ports, DNS names, and the bridge if nobody is on it.
+//!
+//! netavark does it, in the container's namespace where the interface is there, else
+//! against a stand-in ([`delegate::StandIn`]). No lease is changed here.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use crate::delegate::{self, Connection};
+use crate::podman::Podman;
+use crate::protocol::Network;
+use crate::rules::attachment::Attachment;
+use crate::rules::lease::{Delegation, Namespace, Tenant};
+use crate::rules::verdict::is_among;
+use crate::sight::survey::Record;
+use crate::sight::{self, Link, PathFact};
+
+/// What taking plumbing down has left, and why.
+#[derive(Debug)]
+pub enum Left {
+    /// The interface: something may answer at the addresses.
+    Interface(String),
+    /// A firewall rule, DNS name or bridge at most.
+    Rest(String),
+}
+
+impl Left {
+    /// Returns why it was left.
+    pub fn into_reason(self) -> String {
+        match self {
+            Self::Interface(reason) | Self::Rest(reason) => reason,
+        }
+    }
+}
+
+/// What is left of a container on one network.
+#[derive(Clone, Debug)]
+pub struct Remains<'a> {
+    pub attachment: &'a Attachment,
+    /// Its addresses, as far as nobody else has them by now.
+    pub addresses: &'a [IpAddr],
+    pub delegation: &'a Delegation,
+}
+
+impl Remains<'_> {
+    /// Takes everything down. `namespace` is where the interface is, as long as
+    /// `remains` says so. Where netavark removes the interface and then fails, a
+    /// stand-in takes down the rest.
+    ///
+    /// # Errors
+    /// What is left, apart from what was gone before.
+    pub fn take_down(
+        &self,
+        netavark: &Path,
+        namespace: &Path,
+        remains: impl Fn() -> bool,
+    ) -> Result<(), Left> {
+        let connection = Connection {
+            attachment: self.attachment,
+            addresses: self.addresses,
+        };
+        if remains() {
+            let done = delegate::teardown(netavark, self.delegation, &connection, namespace);
+            if remains() {
+                let renamed = || "netavark did not find it: it may have been renamed".to_owned();
+                return Err(Left::Interface(done.err().unwrap_or_else(renamed)));
+            }
+            let Err(reason) = done else {
+                return Ok(());
+            };
+            log::debug!("trying again without the interface: {reason}");
+        }
+        delegate::teardown_in_stand_in(netavark, self.delegation, &connection).map_err(Left::Rest)
+    }
+}
+
+/// Takes a tenant's plumbing down, with its stored request.
+///
+/// # Errors
+/// What is left, apart from what was gone before.
+pub fn take_down(podman: &Podman, tenant: &Tenant) -> Result<(), Left> {
+    let remains = Remains {
+        attachment: &tenant.request,
+        addresses: &tenant.addresses(),
+        delegation: &tenant.delegation,
+    };
+    let path = &tenant.namespace.path;
+    remains.take_down(&podman.netavark, path, || interface_remains(tenant))
+}
+
+/// Takes down what netavark remembers of a container without a lease, or of nobody on a
+/// network.
+///
+/// # Errors
+/// Why part of it is still there.
+pub fn take_down_record(podman: &Podman, network: &Network, record: &Record) -> Result<(), String> {
+    let attachment = record.attachment(network, "eth0".into());
+    let remains = Remains {
+        attachment: &attachment,
+        addresses: &record.addresses,
+        delegation: &podman.delegation,
+    };
+    let nowhere = Path::new("");
+    let done = remains.take_down(&podman.netavark, nowhere, || false);
+    done.map_err(Left::into_reason)
+}
+
+/// Takes down plumbing that has no lease, as far as it can be known: by the interface's
+/// own addresses, else by those the container is `said` to have had.
+///
+/// # Errors
+/// What is left, apart from what was gone before.
+pub fn take_down_unleased(
+    podman: &Podman,
+    attachment: &Attachment,
+    netns: &Path,
+    said: &[IpAddr],
+) -> Result<(), String> {
+    let own = || {
+        let named = |link: &Link| link.name == attachment.options.interface.as_str();
+        let links = sight::links_of(netns).unwrap_or_default().into_iter();
+        let mut own: Vec<_> = links
+            .filter(named)
+            .flat_map(|link| link.addresses)
+            .collect();
+        own.retain(|address| attachment.covers(*address));
+        own
+    };
+    let seen = own();
+    let remains = Remains {
+        attachment,
+        addresses: if seen.is_empty() { said } else { &seen },
+        delegation: &podman.delegation,
+    };
+    let done = remains.take_down(&podman.netavark, netns, || !own().is_empty());
+    done.map_err(Left::into_reason)
+}
+
+/// Returns whether a tenant's interface is still in its namespace, or may be.
+fn interface_remains(tenant: &Tenant) -> bool {
+    let namespace = &tenant.namespace;
+    match sight::examine(&namespace.path) {
+        fact if fact == there(namespace) => {
+            sight::links_of(&namespace.path).map_or(true, |links| is_among(tenant, &links))
+        }
+        PathFact::Missing | PathFact::There(_) => false,
+        PathFact::Unreadable(_) => true,
+    }
+}
+
+/// Returns whether a namespace is still at its path.
+pub fn namespace_remains(namespace: &Namespace) -> bool {
+    sight::examine(&namespace.path) == there(namespace)
+}
+
+fn there(namespace: &Namespace) -> PathFact {
+    PathFact::There((namespace.device, namespace.inode))
+}

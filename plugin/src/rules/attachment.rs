@@ -1,0 +1,91 @@
+//! What a container asks for on one network.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::lease::{ContainerId, ContainerName, InterfaceName, Tenancy};
+use super::pool::normalise;
+use crate::protocol::{Network, PluginExec, null_as_empty};
+
+/// A container's request for one network, whichever front end it came by. It is stored
+/// with the tenant, so that its plumbing can be taken down long after.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attachment {
+    pub container_id: ContainerId,
+    pub container_name: ContainerName,
+    /// Published ports, as netavark writes them.
+    #[serde(default)]
+    pub port_mappings: Value,
+    pub network: Network,
+    #[serde(rename = "network_options")]
+    pub options: AttachmentOptions,
+    /// What a newer Podman says of the container.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+/// A container's wishes on one network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttachmentOptions {
+    #[serde(rename = "interface_name")]
+    pub interface: InterfaceName,
+    /// Addresses asked for: any order, possibly partial, repeated or outside every
+    /// subnet. Empty if the user named none, and on teardown.
+    #[serde(default, deserialize_with = "null_as_empty")]
+    pub static_ips: Vec<IpAddr>,
+    /// Aliases, the MAC address, and what a newer Podman adds.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+impl Attachment {
+    /// Returns the attachment of a container that says no more than this.
+    pub fn new(container_id: ContainerId, network: Network, interface: InterfaceName) -> Self {
+        Self {
+            container_id,
+            container_name: "".into(),
+            port_mappings: Value::Null,
+            network,
+            options: AttachmentOptions {
+                interface,
+                static_ips: Vec::new(),
+                rest: Map::new(),
+            },
+            rest: Map::new(),
+        }
+    }
+
+    /// Returns the identity of its leases.
+    pub fn tenancy(&self) -> Tenancy {
+        Tenancy {
+            network_id: self.network.id.as_str().into(),
+            container_id: self.container_id.clone(),
+            interface: self.options.interface.clone(),
+        }
+    }
+
+    /// Returns whether an address lies in a subnet of the network.
+    pub fn covers(&self, address: IpAddr) -> bool {
+        let mut subnets = self.network.subnets.iter();
+        subnets.any(|subnet| normalise(subnet.subnet).contains(address))
+    }
+}
+
+impl From<PluginExec> for Attachment {
+    fn from(exec: PluginExec) -> Self {
+        Self {
+            container_id: ContainerId(exec.container_id),
+            container_name: ContainerName(exec.container_name),
+            port_mappings: exec.port_mappings,
+            network: exec.network,
+            options: AttachmentOptions {
+                interface: InterfaceName(exec.network_options.interface_name),
+                static_ips: exec.network_options.static_ips,
+                rest: exec.network_options.rest,
+            },
+            rest: exec.rest,
+        }
+    }
+}
