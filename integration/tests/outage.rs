@@ -33,6 +33,7 @@ with_driver!(
     the_firewall_rules_go_when_netavark_dies_half_way_through_its_teardown,
     the_last_interface_goes_although_a_ghost_without_one_has_rules,
     a_netavark_that_outlives_its_berth_is_waited_for,
+    the_doctor_and_rebuild_wait_for_the_netavark_of_a_killed_berth,
 );
 
 with_each_driver!(an_address_is_free_again_after_conmon_and_container_are_killed);
@@ -272,11 +273,9 @@ fn the_last_interface_goes_although_a_ghost_without_one_has_rules(driver: Driver
     lab.assert_clean(&network);
 }
 
-/// The next berth has the store's lock at once, while netavark is still setting up
-/// what is to be taken down.
-fn a_netavark_that_outlives_its_berth_is_waited_for(driver: Driver) {
-    let lab = Lab::start();
-    let network = lab.network(driver, "n", &SUBNET);
+/// Kills the plugin of a container's start while its netavark, which takes another
+/// second and a half, has not begun yet.
+fn kill_the_plugin_above_a_slow_netavark(lab: &Lab) {
     let script = format!(
         r#"#!/bin/bash
 # In netavark's place for the plugin, which does not see the end of it.
@@ -290,9 +289,34 @@ case " $* " in *" setup "*) kill -9 $PPID; sleep 1.5 ;; esac
     let run = run.option("--publish", "8080:80");
     let run = run.env("BERTH_NETAVARK", "/opt/slow/netavark").cmd();
     assert!(!run.run().status.success(), "berth is killed");
-    lab.podman(["rm", "--force", "--time=0", "c"]).run();
     assert!(!lab.pids("netavark").is_empty(), "it is still at work");
+}
+
+/// The next berth has the store's lock at once, while netavark is still setting up
+/// what is to be taken down.
+fn a_netavark_that_outlives_its_berth_is_waited_for(driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &SUBNET);
+    kill_the_plugin_above_a_slow_netavark(&lab);
+    lab.podman(["rm", "--force", "--time=0", "c"]).run();
     lab.cmd("berth").args(["gc", "--now"]).ok();
     assert!(lab.pids("netavark").is_empty(), "it was waited for");
     assert_eq!(lab.leftovers(&network), [""; 0]);
+}
+
+/// `doctor` and `rebuild` take the store's lock as well. Once, they neither waited nor
+/// left the mark of the kill to whoever came next, so that the next setup started a
+/// second netavark beside the first.
+fn the_doctor_and_rebuild_wait_for_the_netavark_of_a_killed_berth(driver: Driver) {
+    for command in ["doctor", "rebuild"] {
+        let lab = Lab::start();
+        let network = lab.network(driver, "n", &SUBNET);
+        kill_the_plugin_above_a_slow_netavark(&lab);
+        lab.cmd("berth").arg(command).run();
+        let left = lab.pids("netavark");
+        assert!(left.is_empty(), "berth {command} waits for it: {left:?}");
+        lab.podman(["rm", "--force", "--time=0", "c"]).run();
+        lab.cmd("berth").args(["gc", "--now"]).ok();
+        assert_eq!(lab.leftovers(&network), [""; 0]);
+    }
 }

@@ -247,4 +247,29 @@ mod tests {
             );
         }
     }
+
+    /// Leaves the file as a killed holder leaves it: signed.
+    fn killed(dir: &Path) {
+        std::fs::write(dir.join(LOCK), "pid 4194999 setup\n").unwrap();
+    }
+
+    #[test]
+    fn the_mark_of_a_kill_stays_until_somebody_has_seen_the_end_of_what_was_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut lock = LockFile::open(dir.path()).unwrap();
+        let mut asked = |over: bool| {
+            let mut asked = false;
+            let settle = || {
+                asked = true;
+                over
+            };
+            drop(lock.acquire(Duration::ZERO, "doctor", settle).unwrap());
+            asked
+        };
+        assert!(!asked(true), "nobody was killed");
+        killed(dir.path());
+        assert!(asked(false), "it has not ended yet");
+        assert!(asked(true), "so the next one waits as well");
+        assert!(!asked(true), "and then it is over");
+    }
 }
