@@ -166,6 +166,17 @@ impl Lab {
     }
 }
 
+/// Returns an address of a test.
+///
+/// # Panics
+/// If the text is not one.
+#[track_caller]
+pub fn ip(address: &str) -> IpAddr {
+    address
+        .parse()
+        .unwrap_or_else(|err| panic!("{address}: {err}"))
+}
+
 #[track_caller]
 fn parse(text: &str) -> Vec<Link> {
     serde_json::from_str(text).unwrap_or_else(|err| panic!("{err} in `{text}`"))

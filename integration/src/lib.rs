@@ -10,9 +10,11 @@
 //! Nothing here touches the host: see `integration/lab/start`.
 
 pub mod bbolt;
+mod bystander;
 pub mod campaign;
 mod clean;
 mod command;
+mod compose;
 pub mod crash;
 mod driver;
 pub mod ipam_db;
@@ -32,9 +34,12 @@ pub mod syscalls;
 pub mod tally;
 pub mod torture;
 mod wait;
+pub mod web;
 
+pub use bystander::BYSTANDERS_ADDRESS;
 pub use command::{Cmd, Outcome};
 pub use driver::Driver;
+pub use kernel::ip;
 pub use lab::{Lab, debian_file};
 pub use leases::{HeldAddress, Leases, Place};
 pub use migrate::{Slot, spoil};
@@ -65,6 +70,47 @@ macro_rules! with_driver {
                     super::$test($crate::Driver::$driver);
                 }
             )+
+        }
+    };
+}
+
+/// Makes a module of this name with a `#[test]` for each [`outage::Death`], of a function
+/// that takes one.
+#[macro_export]
+macro_rules! after_each_death {
+    ($module:ident, $function:ident) => {
+        mod $module {
+            use $crate::outage::Death;
+
+            #[test]
+            fn after_podman_is_killed_before_netavark_runs() {
+                super::$function(Death::PodmanBeforeNetavark);
+            }
+
+            #[test]
+            fn after_podman_is_killed_after_netavark() {
+                super::$function(Death::PodmanAfterNetavark);
+            }
+
+            #[test]
+            fn after_the_plugin_is_killed_before_plumbing() {
+                super::$function(Death::PluginBeforePlumbing);
+            }
+
+            #[test]
+            fn after_the_plugin_is_killed_after_plumbing() {
+                super::$function(Death::PluginAfterPlumbing);
+            }
+
+            #[test]
+            fn after_netavark_is_killed_above_the_plugin() {
+                super::$function(Death::NetavarkBeforePlumbing);
+            }
+
+            #[test]
+            fn after_everybody_is_killed() {
+                super::$function(Death::EverybodyAfterPlumbing);
+            }
         }
     };
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::thread;
 
-use berth_integration::{Driver, Lab, with_driver, with_each_driver};
+use berth_integration::{Driver, Lab, ip, with_driver, with_each_driver};
 
 with_each_driver!(
     the_first_container_gets_the_first_address_and_the_next_the_next,
@@ -39,10 +39,6 @@ const DUAL: [&str; 5] = [
     "--subnet",
     "fd77::/64",
 ];
-
-fn ip(address: &str) -> IpAddr {
-    address.parse().expect("it is an address")
-}
 
 /// Asserts which addresses the kernel shows in a container, and that Podman says so.
 #[track_caller]
@@ -176,10 +172,17 @@ fn a_restarted_container_keeps_its_dynamic_address(driver: Driver) {
     lab.assert_clean(&network);
 }
 
-fn a_container_that_was_stopped_comes_back_to_its_address(driver: Driver) {
+/// A container with the network's first address is stopped, another one starts, and the
+/// first comes back to its address.
+#[track_caller]
+fn comes_back_to_its_address(driver: Driver, address: Option<&str>) {
     let lab = Lab::start();
     let network = lab.network(driver, "n", &SUBNET);
-    lab.container("a", &["n"]).start();
+    let run = lab.container("a", &["n"]);
+    match address {
+        Some(address) => run.ip(address).start(),
+        None => run.start(),
+    };
     lab.podman(["stop", "--time=0", "a"]).ok();
     lab.container("b", &["n"]).start();
     assert_addresses(&lab, "b", "n", &["10.77.0.3"]);
@@ -190,20 +193,14 @@ fn a_container_that_was_stopped_comes_back_to_its_address(driver: Driver) {
     lab.assert_clean(&network);
 }
 
+fn a_container_that_was_stopped_comes_back_to_its_address(driver: Driver) {
+    comes_back_to_its_address(driver, None);
+}
+
 /// Podman gives it to the next dynamic container, and the stopped one cannot start
 /// again (podman#19583).
 fn a_stopped_containers_static_address_is_kept_for_it(driver: Driver) {
-    let lab = Lab::start();
-    let network = lab.network(driver, "n", &SUBNET);
-    lab.container("a", &["n"]).ip("10.77.0.2").start();
-    lab.podman(["stop", "--time=0", "a"]).ok();
-    lab.container("b", &["n"]).start();
-    assert_addresses(&lab, "b", "n", &["10.77.0.3"]);
-    lab.podman(["start", "a"]).ok();
-    assert_addresses(&lab, "a", "n", &["10.77.0.2"]);
-    lab.remove("a");
-    lab.remove("b");
-    lab.assert_clean(&network);
+    comes_back_to_its_address(driver, Some("10.77.0.2"));
 }
 
 fn the_store_says_what_the_kernel_shows(driver: Driver) {

@@ -5,9 +5,7 @@
 //! pretends: a checkpoint kills the processes, a restore starts them anew. All that
 //! Podman does about it, the network included, is its own.
 
-use std::net::IpAddr;
-
-use berth_integration::{Driver, Lab, Network, with_each_driver};
+use berth_integration::{Driver, Lab, Network, ip, with_each_driver};
 
 with_each_driver!(
     a_restored_container_has_its_address_again,
@@ -43,10 +41,6 @@ restore)
 *) exec crun "$@" ;;
 esac
 "#;
-
-fn ip(address: &str) -> IpAddr {
-    address.parse().expect("it is an address")
-}
 
 /// A lab with that runtime, a network, and two containers on it.
 fn lab(driver: Driver) -> (Lab, Network) {

@@ -4,18 +4,13 @@
 //! The boot clock is moved by a time namespace, the wall clock by libfaketime, each
 //! for one command. The machine's own clocks are left alone.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use berth_integration::{Cmd, Driver, Lab, Network, wait_until};
+use berth_integration::{Cmd, Driver, Lab, Network, ip, wait_until};
 
 const ADDRESS: &str = "10.77.0.99";
 const BOUND: Duration = Duration::from_secs(20);
 const DAY: u64 = 24 * 60 * 60;
-
-fn ip(address: &str) -> IpAddr {
-    address.parse().expect("it is an address")
-}
 
 /// A lab with a network of the shortest TTL, and a container on it.
 fn lab() -> (Lab, Network) {

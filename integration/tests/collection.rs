@@ -1,86 +1,28 @@
 //! Collection: everything the dead hold is given back, though nobody asks for it,
 //! and nothing else is touched.
 
-use std::net::IpAddr;
-
-use berth_integration::{Driver, Lab, Network, outage::Death};
+use berth_integration::{Driver, Lab, after_each_death, outage::Death};
 
 const SUBNET: [&str; 2] = ["--subnet", "10.77.0.0/24"];
 const PORTS: [&str; 2] = ["--publish", "8080:80"];
 
-fn ip(address: &str) -> IpAddr {
-    address.parse().expect("it is an address")
-}
-
-/// A lab with a network, and a container on it that must not notice anything.
-fn with_bystander() -> (Lab, Network) {
-    let lab = Lab::start();
-    let network = lab.network(Driver::Berth, "n", &SUBNET);
-    let bystander = lab.container("bystander", &["n"]).ip("10.77.0.7");
-    bystander.option("--publish", "7070:80").start();
-    (lab, network)
-}
-
-/// Asserts that the bystander has all it had, then that nothing else is left.
-#[track_caller]
-fn assert_only_bystander(lab: &Lab, network: &Network) {
-    assert_eq!(lab.addresses("bystander", "eth0"), [ip("10.77.0.7")]);
-    assert_eq!(lab.dns_entries("n")["bystander"], [ip("10.77.0.7")]);
-    assert!(!lab.dns_entries("n").contains_key("c"));
-    assert_eq!(lab.remembered_ports(network).len(), 1);
-    assert_eq!(lab.leases(network).of(network).len(), 1);
-    let left = lab.leftovers(network).join("\n");
-    assert_eq!(left.matches("(veth)").count(), 1, "of the living:\n{left}");
-    assert!(!left.contains("with nobody in it"), "{left}");
-    lab.remove("bystander");
-    lab.assert_clean(network);
-}
-
 #[track_caller]
 fn all_is_given_back_after(death: Death) {
-    let (lab, network) = with_bystander();
+    let (lab, network) = Lab::with_bystander();
     let run = lab.container("c", &["n"]).ip("10.77.0.99");
     run.option(PORTS[0], PORTS[1]).dies(death);
     lab.remove("c");
     let said = lab.cmd("berth").args(["gc"]).ok();
     assert!(said.contains("1 live, 0 unknown"), "{said}");
     assert!(said.contains("0 failed"), "{said}");
-    assert_only_bystander(&lab, &network);
+    lab.assert_only_bystander(&network);
 }
 
-#[test]
-fn after_podman_is_killed_before_netavark() {
-    all_is_given_back_after(Death::PodmanBeforeNetavark);
-}
+after_each_death!(everything_is_given_back, all_is_given_back_after);
 
 #[test]
-fn after_podman_is_killed_after_netavark() {
-    all_is_given_back_after(Death::PodmanAfterNetavark);
-}
-
-#[test]
-fn after_the_plugin_is_killed_before_plumbing() {
-    all_is_given_back_after(Death::PluginBeforePlumbing);
-}
-
-#[test]
-fn after_the_plugin_is_killed_after_plumbing() {
-    all_is_given_back_after(Death::PluginAfterPlumbing);
-}
-
-#[test]
-fn after_netavark_is_killed_above_the_plugin() {
-    all_is_given_back_after(Death::NetavarkBeforePlumbing);
-}
-
-#[test]
-fn after_everybody_is_killed() {
-    all_is_given_back_after(Death::EverybodyAfterPlumbing);
-}
-
-#[test]
-fn after_conmon_and_container_are_killed() {
-    let (lab, network) = with_bystander();
+fn everything_is_given_back_after_conmon_and_container_are_killed() {
+    let (lab, network) = Lab::with_bystander();
     let run = lab.container("c", &["n"]).ip("10.77.0.99");
     run.option(PORTS[0], PORTS[1]).start();
     lab.kill_with_conmon("c");
@@ -102,14 +44,14 @@ fn after_conmon_and_container_are_killed() {
     assert_eq!((&report["live"], &report["looks"]), (&1.into(), &1.into()));
     // Podman has yet to find out.
     lab.remove_at_last("c");
-    assert_only_bystander(&lab, &network);
+    lab.assert_only_bystander(&network);
 }
 
 /// A namespace that only a mount in somebody's private mount namespace keeps alive:
 /// no process, no file, but the host's end of the veth pair still answers.
 #[test]
 fn a_veth_whose_namespace_nobody_shows_is_removed() {
-    let (lab, network) = with_bystander();
+    let (lab, network) = Lab::with_bystander();
     lab.container("c", &["n"]).start();
     // A descriptor keeps the namespace alive.
     let pid = lab.pid("c");
@@ -124,7 +66,7 @@ fn a_veth_whose_namespace_nobody_shows_is_removed() {
     assert!(said.contains("cleared away interface veth"), "{said}");
     lab.sh("kill $(cat /tmp/keeper)");
     lab.remove_at_last("c");
-    assert_only_bystander(&lab, &network);
+    lab.assert_only_bystander(&network);
 }
 
 #[test]

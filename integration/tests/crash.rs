@@ -1,25 +1,38 @@
-//! berth killed at any of its system calls, or refused any of them: a sample of
+//! A command is killed at any of its system calls, or refused any of them: a sample of
 //! the points that `make torture` goes through one by one.
 
 use berth_integration::campaign::Campaign;
 use berth_integration::crash::{Site, Verb};
 use berth_integration::seed;
 
-/// What fits into two minutes.
-const SAMPLE: usize = 100;
-
-/// The same of moving networks, where all is moved there and back each time.
-const MIGRATION_SAMPLE: usize = 36;
-
-#[test]
-fn everything_is_recovered_from_a_death_at_any_system_call() {
+/// Injures a sample of the points, and asserts that everything was recovered.
+#[track_caller]
+fn everything_is_recovered(verbs: &[Verb], sample: usize) {
     let mut random = fastrand::Rng::with_seed(seed());
-    let campaign = Campaign::record(&Verb::PLUGIN).sample(SAMPLE, &mut random);
+    let campaign = Campaign::record(verbs).sample(sample, &mut random);
     let report = campaign.run();
     eprintln!("{report}");
     assert!(report.failures.is_empty(), "{}", report.failures.join("\n"));
     let reached: usize = report.rows.iter().map(|row| row.reached).sum();
-    assert!(2 * reached > SAMPLE, "strace injured next to nothing");
+    assert!(2 * reached > sample, "strace injured next to nothing");
+}
+
+// Each sample takes about two minutes.
+
+#[test]
+fn everything_is_recovered_from_a_death_at_any_system_call() {
+    everything_is_recovered(&Verb::PLUGIN, 100);
+}
+
+/// Each point is a network that moves to berth and back.
+#[test]
+fn networks_are_moved_whole_or_not_at_all_by_a_command_that_dies_at_any_system_call() {
+    everything_is_recovered(&Verb::MIGRATION, 36);
+}
+
+#[test]
+fn a_death_at_any_system_call_leaves_the_old_ipam_db_or_the_new_and_the_next_run_finishes() {
+    everything_is_recovered(&[Verb::Sanitise], 40);
 }
 
 #[test]
@@ -30,18 +43,4 @@ fn everything_is_recovered_once_a_full_run_directory_has_room_again() {
         let said = outcome.stderr.contains("No space left on device");
         assert!(said && !outcome.status.success(), "{outcome}");
     }
-}
-
-#[test]
-fn networks_are_moved_whole_or_not_at_all_by_a_command_that_dies_at_any_system_call() {
-    let mut random = fastrand::Rng::with_seed(seed());
-    let campaign = Campaign::record(&Verb::MIGRATION).sample(MIGRATION_SAMPLE, &mut random);
-    let report = campaign.run();
-    eprintln!("{report}");
-    assert!(report.failures.is_empty(), "{}", report.failures.join("\n"));
-    let reached: usize = report.rows.iter().map(|row| row.reached).sum();
-    assert!(
-        2 * reached > MIGRATION_SAMPLE,
-        "strace injured next to nothing"
-    );
 }

@@ -1,9 +1,7 @@
 //! Who is taken for the holder of an address, and who is not, where the first
 //! look would mislead.
 
-use std::net::IpAddr;
-
-use berth_integration::{Driver, Lab, Network, outage::Death, with_driver};
+use berth_integration::{Driver, Lab, Network, ip, outage::Death, with_driver};
 
 with_driver!(
     only_berth,
@@ -21,10 +19,6 @@ const ADDRESS: &str = "10.77.0.99";
 const SUBNET: [&str; 2] = ["--subnet", "10.77.0.0/24"];
 const OTHER: [&str; 2] = ["--subnet", "10.78.0.0/24"];
 const TAKEN: &str = "requested ip address 10.77.0.99 is already allocated to container ID";
-
-fn ip(address: &str) -> IpAddr {
-    address.parse().expect("it is an address")
-}
 
 fn lab(driver: Driver) -> (Lab, Network) {
     let lab = Lab::start();

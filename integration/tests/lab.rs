@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use berth_integration::{Driver, Lab, wait_until};
 
+const DUAL: [&str; 4] = ["--ipv6", "--subnet=10.77.0.0/24", "--subnet", "fd77::/64"];
 const BOUND: Duration = Duration::from_secs(10);
 
 /// Returns a process's namespace, as a link such as `pid:[4026531836]`.
@@ -81,14 +82,7 @@ fn a_lab_ends_when_its_runner_is_killed() {
 #[test]
 fn nothing_is_left_of_a_bridge_network_without_containers() {
     let lab = Lab::start();
-    let options = [
-        "--subnet",
-        "10.77.0.0/24",
-        "--ipv6",
-        "--subnet",
-        "fd77::/64",
-    ];
-    let network = lab.network(Driver::Bridge, "n", &options);
+    let network = lab.network(Driver::Bridge, "n", &DUAL);
     lab.assert_clean(&network);
     lab.container("c", &["n"])
         .option("--publish", "8080:80")
@@ -143,14 +137,7 @@ fn an_address_that_two_containers_have_is_seen() {
 #[test]
 fn podmans_own_allocations_are_read() {
     let lab = Lab::start();
-    let options = [
-        "--subnet",
-        "10.77.0.0/24",
-        "--ipv6",
-        "--subnet",
-        "fd77::/64",
-    ];
-    lab.network(Driver::Bridge, "n", &options);
+    lab.network(Driver::Bridge, "n", &DUAL);
     lab.network(Driver::Bridge, "other", &["--subnet", "10.78.0.0/24"]);
     assert!(lab.allocated("n").is_empty());
     lab.container("one", &["n"]).start();

@@ -1,29 +1,15 @@
 //! Something is scarce, or in the way: each command says so in one line and changes
 //! nothing it cannot finish; once it is over, all goes on and nothing is leaked.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use berth_integration::{Cmd, Driver, Lab, Network, Outcome, wait_until};
+use berth_integration::{Cmd, Lab, Network, Outcome, ip, wait_until};
 
 const ADDRESS: &str = "10.77.0.99";
-const SUBNET: [&str; 2] = ["--subnet", "10.77.0.0/24"];
 const PORTS: [&str; 2] = ["--publish", "8080:80"];
 const RUN_DIR: &str = "/run/containers/networks";
 const PLUGIN: &str = "/usr/libexec/netavark/berth";
 const BOUND: Duration = Duration::from_secs(20);
-
-fn ip(address: &str) -> IpAddr {
-    address.parse().expect("it is an address")
-}
-
-/// A lab with a network, and a container on it that asks for nothing.
-fn with_bystander() -> (Lab, Network) {
-    let lab = Lab::start();
-    let network = lab.network(Driver::Berth, "n", &SUBNET);
-    lab.container("bystander", &["n"]).ip("10.77.0.7").start();
-    (lab, network)
-}
 
 fn gc(lab: &Lab) -> Cmd<'_> {
     lab.cmd("berth").arg("gc")
@@ -63,7 +49,7 @@ fn all_goes_on(lab: &Lab, network: &Network) {
 /// Runs each command with the run directory in this state, and then without.
 #[track_caller]
 fn run_directory(spoil: &str, mend: &str, what: &str) {
-    let (lab, network) = with_bystander();
+    let (lab, network) = Lab::with_bystander();
     lab.sh(&format!(
         "mkdir /tmp/keep; cp -a {RUN_DIR}/. /tmp/keep
          mount -t tmpfs -o size=6m lab {RUN_DIR}; cp -a /tmp/keep/. {RUN_DIR}"
@@ -107,7 +93,7 @@ fn wrap_plugin(lab: &Lab, wrapper: &str) {
 
 #[test]
 fn few_files_can_be_opened() {
-    let (lab, network) = with_bystander();
+    let (lab, network) = Lab::with_bystander();
     let limited = |limit: u8| format!("ulimit -n {limit}; ");
     for limit in [4, 6] {
         let gc = lab
@@ -135,7 +121,7 @@ fn few_files_can_be_opened() {
 /// As where `ulimit -u` is reached, which root does not feel.
 #[test]
 fn no_process_or_thread_can_be_made() {
-    let (lab, network) = with_bystander();
+    let (lab, network) = Lab::with_bystander();
     let run = lab.container("c", &["n"]).ip(ADDRESS);
     run.option(PORTS[0], PORTS[1]).start();
     let strace = |when: &str| {
@@ -174,7 +160,7 @@ fn no_process_or_thread_can_be_made() {
 
 #[test]
 fn podmans_lock_is_kept_by_a_netavark_that_hangs() {
-    let (lab, network) = with_bystander();
+    let (lab, network) = Lab::with_bystander();
     lab.container("c", &["n"]).ip(ADDRESS).start();
     lab.kill_with_conmon("c");
     let script = format!(
@@ -206,7 +192,7 @@ fn podmans_lock_is_kept_by_a_netavark_that_hangs() {
 
 #[test]
 fn the_stores_lock_is_kept_by_a_stopped_berth() {
-    let (lab, network) = with_bystander();
+    let (lab, network) = Lab::with_bystander();
     lab.container("c", &["n"]).ip(ADDRESS).start();
     lab.kill_with_conmon("c");
     // Its netavark stops it, at work with both locks.
@@ -246,7 +232,7 @@ fn the_stores_lock_is_kept_by_a_stopped_berth() {
 
 #[test]
 fn two_collect_at_once() {
-    let (lab, network) = with_bystander();
+    let (lab, network) = Lab::with_bystander();
     for name in ["c", "d"] {
         lab.container(name, &["n"]).start();
         lab.kill_with_conmon(name);
@@ -268,7 +254,7 @@ fn two_collect_at_once() {
 
 #[test]
 fn a_collection_is_killed_and_another_one_finishes_its_work() {
-    let (lab, network) = with_bystander();
+    let (lab, network) = Lab::with_bystander();
     for moment in [2, 5, 20, 60, 120, 180] {
         let run = lab.container("c", &["n"]).ip(ADDRESS);
         run.option(PORTS[0], PORTS[1]).start();
@@ -297,7 +283,7 @@ fn a_collection_is_killed_and_another_one_finishes_its_work() {
 
 #[test]
 fn nonsense_is_refused_and_nothing_is_made_of_it() {
-    let (lab, network) = with_bystander();
+    let (lab, network) = Lab::with_bystander();
     says_in_one_line(
         &gc(&lab).args(["--network", "nosuch"]).run(),
         "berth knows no network \"nosuch\"",

@@ -1,16 +1,10 @@
 //! The lease store is lost, damaged or of another boot while containers run: what
 //! they hold is theirs all the same.
 
-use std::net::IpAddr;
-
-use berth_integration::{Driver, Lab, Network};
+use berth_integration::{Driver, Lab, Network, ip};
 
 const SUBNETS: [&str; 4] = ["--subnet", "10.77.0.0/24", "--subnet", "fd77::/64"];
 const STORE: &str = "/run/containers/networks/berth";
-
-fn ip(address: &str) -> IpAddr {
-    address.parse().expect("it is an address")
-}
 
 /// A lab in which these hold addresses: a plain container with a published port,
 /// one without DNS name on a second network as well, a pod with two members, and

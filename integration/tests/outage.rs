@@ -5,9 +5,9 @@
 //! `ipam.db` keeps an address for a container that no longer exists, and
 //! `podman run --ip` fails until the host is rebooted or the file is removed.
 
-use std::net::IpAddr;
-
-use berth_integration::{Driver, Lab, outage::Death, with_driver, with_each_driver};
+use berth_integration::{
+    Driver, Lab, after_each_death, ip, outage::Death, with_driver, with_each_driver,
+};
 
 with_driver!(
     only_bridge,
@@ -20,12 +20,6 @@ with_driver!(
 with_driver!(
     only_berth,
     Berth,
-    an_address_is_free_again_after_podman_is_killed_before_netavark_runs,
-    an_address_is_free_again_after_podman_is_killed_after_netavark,
-    an_address_is_free_again_after_the_plugin_is_killed_before_plumbing,
-    an_address_is_free_again_after_the_plugin_is_killed_after_plumbing,
-    an_address_is_free_again_after_netavark_is_killed_above_the_plugin,
-    an_address_is_free_again_after_everybody_is_killed,
     an_address_is_free_again_after_the_plugin_is_killed_at_teardown,
     an_address_and_its_firewall_rules_are_free_again_after_the_namespace_was_unmounted,
     a_container_can_be_removed_after_its_netavark_was_replaced,
@@ -36,15 +30,13 @@ with_driver!(
     the_doctor_and_rebuild_wait_for_the_netavark_of_a_killed_berth,
 );
 
+after_each_death!(an_address_is_free_again, comes_back_after);
+
 with_each_driver!(an_address_is_free_again_after_conmon_and_container_are_killed);
 
 const ADDRESS: &str = "10.77.0.99";
 const SUBNET: [&str; 2] = ["--subnet", "10.77.0.0/24"];
 const LEAKED: &str = "requested ip address 10.77.0.99 is already allocated to container ID";
-
-fn ip(address: &str) -> IpAddr {
-    address.parse().expect("it is an address")
-}
 
 fn podmans_own_allocator_leaks_when_podman_is_killed_before_netavark_runs(driver: Driver) {
     let lab = Lab::start();
@@ -79,9 +71,9 @@ fn podmans_own_allocator_leaks_everything_when_podman_is_killed_after_netavark(d
 
 /// A container dies this death, is removed, and comes back with its address.
 #[track_caller]
-fn comes_back_after(death: Death, driver: Driver) {
+fn comes_back_after(death: Death) {
     let lab = Lab::start();
-    let network = lab.network(driver, "n", &SUBNET);
+    let network = lab.network(Driver::Berth, "n", &SUBNET);
     let run = || {
         let run = lab.container("c", &["n"]).ip(ADDRESS);
         run.option("--publish", "8080:80")
@@ -113,30 +105,6 @@ fn comes_back_after(death: Death, driver: Driver) {
     assert_eq!(left.matches("(veth)").count(), 1, "of the living:\n{left}");
     lab.remove("c");
     lab.assert_clean(&network);
-}
-
-fn an_address_is_free_again_after_podman_is_killed_before_netavark_runs(driver: Driver) {
-    comes_back_after(Death::PodmanBeforeNetavark, driver);
-}
-
-fn an_address_is_free_again_after_podman_is_killed_after_netavark(driver: Driver) {
-    comes_back_after(Death::PodmanAfterNetavark, driver);
-}
-
-fn an_address_is_free_again_after_the_plugin_is_killed_before_plumbing(driver: Driver) {
-    comes_back_after(Death::PluginBeforePlumbing, driver);
-}
-
-fn an_address_is_free_again_after_the_plugin_is_killed_after_plumbing(driver: Driver) {
-    comes_back_after(Death::PluginAfterPlumbing, driver);
-}
-
-fn an_address_is_free_again_after_netavark_is_killed_above_the_plugin(driver: Driver) {
-    comes_back_after(Death::NetavarkBeforePlumbing, driver);
-}
-
-fn an_address_is_free_again_after_everybody_is_killed(driver: Driver) {
-    comes_back_after(Death::EverybodyAfterPlumbing, driver);
 }
 
 fn an_address_is_free_again_after_the_plugin_is_killed_at_teardown(driver: Driver) {

@@ -2,52 +2,15 @@
 //! network meanwhile, everybody keeps what is theirs, and what is nobody's is given
 //! back, at the latest by one `berth gc`.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use berth_integration::{Driver, Lab, Network, wait_until};
+use berth_integration::{Driver, Lab, ip, wait_until};
 
 const ADDRESS: &str = "10.77.0.99";
 const SUBNET: [&str; 2] = ["--subnet", "10.77.0.0/24"];
 const PORTS: [&str; 2] = ["--publish", "8080:80"];
 const TAKEN: &str = "requested ip address 10.77.0.99 is already allocated to container ID";
 const BOUND: Duration = Duration::from_secs(20);
-
-fn ip(address: &str) -> IpAddr {
-    address.parse().expect("it is an address")
-}
-
-/// A lab with a network, and a container on it that must not notice anything.
-fn with_bystander() -> (Lab, Network) {
-    let lab = Lab::start();
-    let network = lab.network(Driver::Berth, "n", &SUBNET);
-    let bystander = lab.container("bystander", &["n"]).ip("10.77.0.7");
-    bystander.option("--publish", "7070:80").start();
-    (lab, network)
-}
-
-/// Asserts that a container has all it had: its address, its DNS name, and its
-/// published port.
-#[track_caller]
-fn has_all(lab: &Lab, container: &str, address: &str) {
-    assert_eq!(lab.addresses(container, "eth0"), [ip(address)]);
-    assert_eq!(lab.dns_entries("n")[container], [ip(address)]);
-    let rule = format!("dnat ip to {address}:80");
-    assert!(lab.ruleset().contains(&rule), "{rule} is gone");
-}
-
-/// Asserts that the bystander has all it had and nobody else has anything.
-#[track_caller]
-fn only_bystander_is_left(lab: &Lab, network: &Network) {
-    has_all(lab, "bystander", "10.77.0.7");
-    assert_eq!(
-        lab.leases(network).of(network),
-        ["[10.77.0.7] bound to bystander"]
-    );
-    assert_eq!(lab.remembered_ports(network).len(), 1);
-    lab.remove("bystander");
-    lab.assert_clean(network);
-}
 
 /// Collects until a dead container has been found: a podman at work for it counts
 /// as life, and one may be, a moment longer than the command that was run.
@@ -61,7 +24,7 @@ fn collects(lab: &Lab, what: &str) {
 
 #[test]
 fn a_teardown_after_another_got_the_address_takes_nothing_of_the_other() {
-    let (lab, network) = with_bystander();
+    let (lab, network) = Lab::with_bystander();
     let run = |name| lab.container(name, &["n"]).ip(ADDRESS);
     let id = run("c").option(PORTS[0], PORTS[1]).start().id;
     let namespace = lab.podman(["inspect", "-f", "{{.NetworkSettings.SandboxKey}}", "c"]);
@@ -79,20 +42,20 @@ fn a_teardown_after_another_got_the_address_takes_nothing_of_the_other() {
     for _ in 0..2 {
         let teardown = lab.cmd("berth").args(["teardown", &namespace]);
         teardown.stdin(request.clone()).ok();
-        has_all(&lab, "other", ADDRESS);
+        lab.assert_has_all("other", ADDRESS);
     }
     lab.remove_at_last("c");
     lab.cmd("berth").arg("gc").ok();
-    has_all(&lab, "other", ADDRESS);
+    lab.assert_has_all("other", ADDRESS);
     lab.podman(["restart", "--time=0", "other"]).ok();
-    has_all(&lab, "other", ADDRESS);
+    lab.assert_has_all("other", ADDRESS);
     lab.remove("other");
-    only_bystander_is_left(&lab, &network);
+    lab.assert_only_bystander(&network);
 }
 
 #[test]
 fn a_plugin_missing_at_teardown_leaves_a_ghost_that_is_collected() {
-    let (lab, network) = with_bystander();
+    let (lab, network) = Lab::with_bystander();
     let run = lab.container("c", &["n"]).ip(ADDRESS);
     run.option(PORTS[0], PORTS[1]).start();
     let plugin = "/usr/libexec/netavark/berth";
@@ -101,7 +64,7 @@ fn a_plugin_missing_at_teardown_leaves_a_ghost_that_is_collected() {
     assert!(lab.dns_entries("n").contains_key("c"), "nobody removed it");
     lab.sh(&format!("cp /usr/local/bin/berth {plugin}"));
     collects(&lab, ADDRESS);
-    only_bystander_is_left(&lab, &network);
+    lab.assert_only_bystander(&network);
 }
 
 /// The bridge has no port any more, and still there are rules of two containers.
@@ -135,7 +98,7 @@ fn several_ghosts_without_interfaces_leave_no_published_port() {
 
 #[test]
 fn an_unmounted_namespace_is_collected() {
-    let (lab, network) = with_bystander();
+    let (lab, network) = Lab::with_bystander();
     let run = lab.container("c", &["n"]).ip(ADDRESS);
     run.option(PORTS[0], PORTS[1]).start();
     let key = ["inspect", "-f", "{{.NetworkSettings.SandboxKey}}", "c"];
@@ -143,15 +106,15 @@ fn an_unmounted_namespace_is_collected() {
     lab.sh(&format!("umount {namespace}"));
     let said = lab.cmd("berth").args(["gc", "--now"]).ok();
     assert!(said.contains("2 live, 0 unknown, 0 reclaimed"), "{said}");
-    has_all(&lab, "c", ADDRESS);
+    lab.assert_has_all("c", ADDRESS);
     lab.remove_at_last("c");
     collects(&lab, ADDRESS);
-    only_bystander_is_left(&lab, &network);
+    lab.assert_only_bystander(&network);
 }
 
 #[test]
 fn one_of_two_networks_fails_and_the_other_is_as_it_should_be() {
-    let (lab, n) = with_bystander();
+    let (lab, n) = Lab::with_bystander();
     let m = lab.network(Driver::Berth, "m", &["--subnet", "10.78.0.0/24"]);
     lab.container("holder", &["m"]).ip("10.78.0.99").start();
     let c = |address: &str| {
@@ -189,7 +152,7 @@ exec {} "$@" <<<"$input"
     assert_eq!(lab.leases(&m).of(&m), ["[10.78.0.99] bound to holder"]);
     lab.remove("holder");
     lab.assert_clean(&m);
-    only_bystander_is_left(&lab, &n);
+    lab.assert_only_bystander(&n);
 }
 
 #[test]
@@ -215,7 +178,7 @@ fn one_of_two_families_is_taken_and_nothing_is_kept() {
 
 #[test]
 fn a_container_in_anothers_namespace_keeps_the_address_of_the_dead() {
-    let (lab, network) = with_bystander();
+    let (lab, network) = Lab::with_bystander();
     lab.container("c", &["n"]).ip(ADDRESS).start();
     lab.container("guest", &["container:c"]).start();
     lab.kill_with_conmon("c");
@@ -227,12 +190,12 @@ fn a_container_in_anothers_namespace_keeps_the_address_of_the_dead() {
     lab.remove_at_last("guest");
     lab.remove_at_last("c");
     lab.cmd("berth").arg("gc").ok();
-    only_bystander_is_left(&lab, &network);
+    lab.assert_only_bystander(&network);
 }
 
 #[test]
 fn a_pod_whose_infra_container_is_killed_comes_back_with_its_address() {
-    let (lab, network) = with_bystander();
+    let (lab, network) = Lab::with_bystander();
     let pod = ["pod", "create", "--name=pod", "--network=n", "--ip"];
     let more = [ADDRESS, "--publish=8080:80", "--infra-image=lab"];
     lab.podman(pod).args(more).ok();
@@ -244,7 +207,7 @@ fn a_pod_whose_infra_container_is_killed_comes_back_with_its_address() {
     wait_until("the end of the infra container", BOUND, || {
         (lab.leases(&network).of(&network).len() == 1).then_some(())
     });
-    has_all(&lab, "bystander", "10.77.0.7");
+    lab.assert_has_all("bystander", "10.77.0.7");
     lab.podman(["pod", "kill", "pod"]).run();
     lab.podman(["pod", "start", "pod"]).ok();
     assert_eq!(lab.addresses("member", "eth0"), [ip(ADDRESS)]);
@@ -254,30 +217,30 @@ fn a_pod_whose_infra_container_is_killed_comes_back_with_its_address() {
     assert_eq!(lab.addresses("member", "eth0"), [ip(ADDRESS)]);
     assert!(lab.ruleset().contains("dnat ip to 10.77.0.99:80"));
     lab.podman(["pod", "rm", "--force", "--time=0", "pod"]).ok();
-    only_bystander_is_left(&lab, &network);
+    lab.assert_only_bystander(&network);
 }
 
 #[test]
 fn a_renamed_container_keeps_its_address_and_gives_it_back() {
-    let (lab, network) = with_bystander();
+    let (lab, network) = Lab::with_bystander();
     let id = lab.container("c", &["n"]).option(PORTS[0], PORTS[1]);
     let id = id.start().id;
     let address = lab.addresses("c", "eth0")[0].to_string();
     lab.podman(["rename", "c", "d"]).ok();
     lab.podman(["restart", "--time=0", "d"]).ok();
-    has_all(&lab, "d", &address);
+    lab.assert_has_all("d", &address);
     assert_eq!(lab.leases(&network).of(&network).len(), 2);
     assert!(!lab.dns_entries("n").contains_key("c"));
     lab.podman(["rename", &id, "e"]).ok();
     lab.remove("e");
-    only_bystander_is_left(&lab, &network);
+    lab.assert_only_bystander(&network);
 }
 
 /// cgroups are needed to freeze a container; a lab has none of its own. Stopped by
 /// signal it answers as little.
 #[test]
 fn a_stopped_container_keeps_its_address_and_can_be_disconnected() {
-    let (lab, network) = with_bystander();
+    let (lab, network) = Lab::with_bystander();
     lab.network(Driver::Berth, "m", &["--subnet", "10.78.0.0/24"]);
     lab.container("c", &["m"]).start();
     lab.podman(["network", "connect", "--ip", ADDRESS, "n", "c"])
@@ -296,5 +259,5 @@ fn a_stopped_container_keeps_its_address_and_can_be_disconnected() {
     lab.sh(&format!("kill -CONT {pid}"));
     lab.remove("c");
     lab.assert_clean(&lab.inspect_network("m"));
-    only_bystander_is_left(&lab, &network);
+    lab.assert_only_bystander(&network);
 }

@@ -1,9 +1,6 @@
 //! What an address is for: ports, names, several networks, pods.
 
-use std::net::IpAddr;
-use std::time::Duration;
-
-use berth_integration::{Container, Driver, Lab, podman::Run, wait_until, with_each_driver};
+use berth_integration::{Driver, Lab, ip, with_each_driver};
 
 with_each_driver!(
     a_published_port_is_reachable_from_the_host,
@@ -18,47 +15,19 @@ with_each_driver!(
     compose_brings_a_project_up_again_with_its_addresses,
 );
 
-const BOUND: Duration = Duration::from_secs(10);
 const SUBNET: [&str; 2] = ["--subnet", "10.77.0.0/24"];
 const OTHER: [&str; 2] = ["--subnet", "10.78.0.0/24"];
-const HTTPD: [&str; 6] = ["httpd", "-f", "-p", "80", "-h", "/www"];
-const PAGE: &str = "hello from the lab";
-
-fn ip(address: &str) -> IpAddr {
-    address.parse().expect("it is an address")
-}
-
-/// Starts a container that serves [`PAGE`] on port 80.
-#[track_caller]
-fn serve(run: Run<'_>) -> Container {
-    run.command(&HTTPD).start()
-}
-
-/// Asserts that a page can be had from the host's side, once the server listens.
-#[track_caller]
-fn assert_served(lab: &Lab, url: &str) {
-    wait_until(&format!("an answer from {url}"), BOUND, || {
-        let curl = lab.cmd("curl").args(["-sS", "--max-time", "2", url]).run();
-        (curl.stdout.trim_end() == PAGE).then_some(())
-    });
-}
-
-/// Asserts that a container gets a page, once the server listens.
-#[track_caller]
-fn assert_served_to(lab: &Lab, container: &str, url: &str) {
-    wait_until(&format!("{container} to have {url}"), BOUND, || {
-        let wget = ["exec", container, "wget", "-q", "-T", "2", "-O", "-", url];
-        (lab.podman(wget).run().stdout.trim_end() == PAGE).then_some(())
-    });
-}
 
 fn a_published_port_is_reachable_from_the_host(driver: Driver) {
     let lab = Lab::start();
     let network = lab.network(driver, "n", &SUBNET);
-    serve(lab.container("web", &["n"]).option("--publish", "8080:80"));
-    assert_served(&lab, "http://127.0.0.1:8080/");
-    assert_served(&lab, "http://10.77.0.1:8080/");
-    assert_served(&lab, "http://10.77.0.2/");
+    lab.container("web", &["n"])
+        .option("--publish", "8080:80")
+        .serving()
+        .start();
+    lab.assert_served("http://127.0.0.1:8080/");
+    lab.assert_served("http://10.77.0.1:8080/");
+    lab.assert_served("http://10.77.0.2/");
     lab.remove("web");
     lab.assert_clean(&network);
     lab.cmd("curl")
@@ -70,13 +39,14 @@ fn containers_find_each_other_by_name(driver: Driver) {
     let lab = Lab::start();
     let options = [&SUBNET[..], &["--ipv6", "--subnet", "fd77::/64"]].concat();
     let network = lab.network(driver, "n", &options);
-    let web = serve(
-        lab.container("web", &["n"])
-            .option("--network-alias", "www"),
-    );
+    let web = lab
+        .container("web", &["n"])
+        .option("--network-alias", "www")
+        .serving()
+        .start();
     lab.container("client", &["n"]).start();
     for name in ["web", "www", &web.id[..12]] {
-        assert_served_to(&lab, "client", &format!("http://{name}/"));
+        lab.assert_served_to("client", &format!("http://{name}/"));
     }
     let names = lab.podman(["exec", "client", "nslookup", "web"]).run();
     assert!(names.stdout.contains("10.77.0.2"), "{names}");
@@ -108,12 +78,12 @@ fn connect_and_disconnect_move_one_interface_only(driver: Driver) {
     let lab = Lab::start();
     let one = lab.network(driver, "one", &SUBNET);
     let two = lab.network(driver, "two", &OTHER);
-    serve(lab.container("c", &["one"]));
+    lab.container("c", &["one"]).serving().start();
     lab.container("client", &["two"]).start();
     let connect = ["network", "connect", "--ip=10.78.0.99", "two", "c"];
     lab.podman(connect).ok();
     assert_eq!(lab.addresses("c", "eth1"), [ip("10.78.0.99")]);
-    assert_served_to(&lab, "client", "http://c/");
+    lab.assert_served_to("client", "http://c/");
     lab.podman(["network", "disconnect", "two", "c"]).ok();
     let links = lab.links_inside("c");
     assert_eq!(links.len(), 1, "{links:?}");
@@ -132,8 +102,11 @@ fn reload_restores_the_firewall_and_keeps_the_addresses(driver: Driver) {
     let lab = Lab::start();
     let options = [&SUBNET[..], &["--ipv6", "--subnet", "fd77::/64"]].concat();
     let network = lab.network(driver, "n", &options);
-    serve(lab.container("web", &["n"]).option("--publish", "8080:80"));
-    assert_served(&lab, "http://127.0.0.1:8080/");
+    lab.container("web", &["n"])
+        .option("--publish", "8080:80")
+        .serving()
+        .start();
+    lab.assert_served("http://127.0.0.1:8080/");
     let before = lab.addresses("web", "eth0");
     lab.cmd("nft").args(["flush", "ruleset"]).ok();
     lab.cmd("curl")
@@ -141,7 +114,7 @@ fn reload_restores_the_firewall_and_keeps_the_addresses(driver: Driver) {
         .fails("curl: (28)"); // conmon holds the port, but does not answer
     for _ in 0..2 {
         lab.podman(["network", "reload", "web"]).ok();
-        assert_served(&lab, "http://127.0.0.1:8080/");
+        lab.assert_served("http://127.0.0.1:8080/");
         assert_eq!(lab.addresses("web", "eth0"), before);
     }
     lab.remove("web");
@@ -162,10 +135,10 @@ fn a_pod_shares_one_address(driver: Driver) {
     .args(["--infra-command", "sleep inf"])
     .ok();
     lab.podman(["run", "--detach", "--pod=p", "--name=web", "lab"])
-        .args(HTTPD)
+        .args(berth_integration::web::HTTPD)
         .ok();
     assert_eq!(lab.addresses("web", "eth0"), [ip("10.77.0.50")]);
-    assert_served(&lab, "http://127.0.0.1:8080/");
+    lab.assert_served("http://127.0.0.1:8080/");
     lab.podman(["pod", "stop", "--time=0", "p"]).ok();
     lab.podman(["pod", "start", "p"]).ok();
     assert_eq!(lab.addresses("web", "eth0"), [ip("10.77.0.50")]);
@@ -176,12 +149,12 @@ fn a_pod_shares_one_address(driver: Driver) {
 fn an_internal_network_has_no_way_out(driver: Driver) {
     let lab = Lab::start();
     let network = lab.network(driver, "n", &["--internal", "--subnet", "10.77.0.0/24"]);
-    serve(lab.container("web", &["n"]));
+    lab.container("web", &["n"]).serving().start();
     lab.container("client", &["n"]).start();
     assert_eq!(lab.addresses("client", "eth0"), [ip("10.77.0.3")]);
     let routes = lab.inside("client", "ip").args(["route"]).ok();
     assert!(!routes.contains("default"), "{routes}");
-    assert_served_to(&lab, "client", "http://web/");
+    lab.assert_served_to("client", "http://web/");
     lab.remove("web");
     lab.remove("client");
     lab.assert_clean(&network);
@@ -221,12 +194,15 @@ fn leads_to_its_parent(driver: Driver, plumbing: &str) {
     };
     create.args(SUBNET).arg("n").ok();
     let network = lab.inspect_network("n");
-    serve(lab.container("web", &["n"]).ip("10.77.0.99"));
+    lab.container("web", &["n"])
+        .ip("10.77.0.99")
+        .serving()
+        .start();
     lab.container("dynamic", &["n"]).start();
     assert_eq!(lab.addresses("web", "eth0"), [ip("10.77.0.99")]);
     assert_eq!(lab.addresses("dynamic", "eth0"), [ip("10.77.0.2")]);
     assert_eq!(lab.links_inside("web")[0].kind(), plumbing);
-    assert_served(&lab, "http://10.77.0.99/");
+    lab.assert_served("http://10.77.0.99/");
     lab.remove("web");
     lab.remove("dynamic");
     lab.assert_clean(&network);
@@ -234,43 +210,18 @@ fn leads_to_its_parent(driver: Driver, plumbing: &str) {
 
 fn compose_brings_a_project_up_again_with_its_addresses(driver: Driver) {
     let lab = Lab::start();
-    lab.write(
-        "/srv/project/compose.yaml",
-        &format!(
-            "services:
-  web:
-    image: lab
-    command: {HTTPD:?}
-    ports: ['8080:80']
-    networks:
-      net: {{ipv4_address: 10.77.0.10}}
-  client:
-    image: lab
-    networks:
-      net: {{ipv4_address: 10.77.0.11}}
-networks:
-  net:
-    driver: {driver}
-    ipam:
-      config: [{{subnet: 10.77.0.0/24}}]
-"
-        ),
-    );
-    let compose = |words: &[&str]| {
-        let file = ["--file", "/srv/project/compose.yaml"];
-        lab.cmd("podman-compose").args(file).args(words).ok()
-    };
+    lab.write_project(driver);
     for _ in 0..2 {
-        compose(&["up", "--detach"]);
+        lab.compose(&["up", "--detach"]);
         let network = lab.inspect_network("project_net");
         assert_eq!(lab.addresses("project_web_1", "eth0"), [ip("10.77.0.10")]);
         assert_eq!(
             lab.addresses("project_client_1", "eth0"),
             [ip("10.77.0.11")]
         );
-        assert_served(&lab, "http://127.0.0.1:8080/");
-        assert_served_to(&lab, "project_client_1", "http://web/");
-        compose(&["down", "--timeout=0"]);
+        lab.assert_served("http://127.0.0.1:8080/");
+        lab.assert_served_to("project_client_1", "http://web/");
+        lab.compose(&["down", "--timeout=0"]);
         lab.assert_clean(&network);
     }
 }

@@ -9,9 +9,11 @@ mod injector;
 mod migration;
 mod plugin;
 mod repair;
+mod setting;
 
 pub use injector::Injector;
 
+use self::setting::Setting;
 use crate::syscalls::{Injury, Point, Recording};
 use crate::{Lab, Outcome};
 
@@ -91,12 +93,9 @@ pub enum Hit {
 }
 
 /// A lab for some verbs: what they are run upon, and what must be true afterwards.
-pub trait Scene {
-    /// Returns the lab.
-    fn lab(&self) -> &Lab;
-
-    /// Returns what stands before the program.
-    fn injector(&self) -> &Injector;
+trait Scene {
+    /// Returns the lab, and what stands before the program.
+    fn setting(&self) -> &Setting;
 
     /// Makes what a verb is run upon.
     fn prepare(&mut self, verb: Verb);
@@ -178,7 +177,7 @@ impl Site {
     /// If it is not.
     #[track_caller]
     pub fn injure(&mut self, verb: Verb, point: &Point) -> Hit {
-        self.scene.lab().forget();
+        self.scene.setting().lab.forget();
         self.scene.prepare(verb);
         self.arm(verb, &point.strace_options());
         let outcome = self.scene.run(verb);
@@ -186,7 +185,10 @@ impl Site {
         if point.injury != Injury::Kill && !point.is_loader {
             self.scene.check_answer(&outcome, &trace);
         }
-        self.scene.injector().disarm(self.scene.lab());
+        self.scene
+            .setting()
+            .injector
+            .disarm(&self.scene.setting().lab);
         let mut hit = injector::hit(&trace, point);
         if self.scene.mend(point) {
             hit = Hit::Rebuilt;
@@ -203,26 +205,32 @@ impl Site {
     #[track_caller]
     pub fn run_with_full_directory(&mut self, verb: Verb) -> Outcome {
         self.scene.prepare(verb);
-        let lab = self.scene.lab();
+        let lab = &self.scene.setting().lab;
         let filler = format!("{}/filler", lab.run_dir());
         let full = lab.cmd("dd").args(["if=/dev/zero", "bs=4k"]);
         full.arg(format!("of={filler}"))
             .fails("No space left on device");
         let outcome = self.scene.run(verb);
         self.scene.check_answer(&outcome, "");
-        self.scene.lab().sh(&format!("rm {filler}"));
+        self.scene.setting().lab.sh(&format!("rm {filler}"));
         self.scene.recover(verb, true);
         outcome
     }
 
     #[track_caller]
     fn arm(&self, verb: Verb, options: &str) {
-        self.scene.injector().arm(self.scene.lab(), verb, options);
+        self.scene
+            .setting()
+            .injector
+            .arm(&self.scene.setting().lab, verb, options);
     }
 
     #[track_caller]
     fn trace(&self) -> String {
-        self.scene.injector().trace(self.scene.lab())
+        self.scene
+            .setting()
+            .injector
+            .trace(&self.scene.setting().lab)
     }
 }
 

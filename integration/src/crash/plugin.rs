@@ -3,14 +3,15 @@
 //! Beside the victim lives a bystander, whose lease, name, port and interface must
 //! never change.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::injector::Injector;
+use super::setting::Setting;
 use super::{Scene, Verb, assert_no_crash};
 use crate::syscalls::Point;
-use crate::{Cmd, Driver, Lab, Network, Outcome, wait_until};
+use crate::{Cmd, Driver, Lab, Outcome, wait_until};
 
 const PLUGIN: &str = "/usr/libexec/netavark/berth";
 const BOUND: Duration = Duration::from_secs(15);
@@ -18,10 +19,7 @@ const ADDRESS: &str = "10.77.0.99";
 
 /// A lab with a network, a bystander on it, and berth where it can be injured.
 pub(super) struct PluginScene {
-    lab: Lab,
-    injector: Injector,
-    network: Network,
-    before: Vec<String>,
+    setting: Setting,
     bystander: Value,
 }
 
@@ -36,34 +34,22 @@ impl PluginScene {
                 Injector::directory()
             ),
         );
-        let network = lab.network(Driver::Berth, "n", &["--subnet", "10.77.0.0/24"]);
-        lab.container("bystander", &["n"])
-            .option("--publish", "8081:80")
-            .command(&["httpd", "-f", "-p", "80", "-h", "/www"])
-            .start();
         let mut scene = Self {
-            lab,
-            injector,
-            network,
-            before: Vec::new(),
+            setting: Setting::new(lab, injector, Driver::Berth, "bystander"),
             bystander: Value::Null,
         };
-        wait_until("the bystander's page", BOUND, || {
+        wait_until("the bystander's name", BOUND, || {
             scene.is_served().then_some(())
         });
-        scene.before = scene.sorted_leftovers();
+        scene.setting.remember();
         scene.bystander = scene.bystanders_lease();
         scene
     }
 }
 
 impl Scene for PluginScene {
-    fn lab(&self) -> &Lab {
-        &self.lab
-    }
-
-    fn injector(&self) -> &Injector {
-        &self.injector
+    fn setting(&self) -> &Setting {
+        &self.setting
     }
 
     fn prepare(&mut self, verb: Verb) {
@@ -80,14 +66,9 @@ impl Scene for PluginScene {
         match verb {
             Verb::Teardown => {
                 let remove = ["rm", "--force", "--time=0", "victim"];
-                self.lab.podman(remove).run()
+                self.setting.lab.podman(remove).run()
             }
-            Verb::Gc => {
-                let gc = self.lab.cmd(self.injector.program());
-                let outcome = gc.args(["gc", "--now"]).run();
-                self.injector.await_strace(&self.lab);
-                outcome
-            }
+            Verb::Gc => self.setting.run(&["gc", "--now"]),
             _ => self.victim().run(),
         }
     }
@@ -121,9 +102,9 @@ impl Scene for PluginScene {
         if at_once {
             self.restart();
         }
-        self.lab.cmd("berth").args(["gc", "--now"]).ok();
+        self.setting.lab.cmd("berth").args(["gc", "--now"]).ok();
         self.assert_as_before();
-        self.lab.cmd("berth").arg("doctor").ok();
+        self.setting.lab.cmd("berth").arg("doctor").ok();
         if !at_once {
             self.restart();
             self.assert_as_before();
@@ -135,7 +116,7 @@ impl PluginScene {
     /// Returns whether berth says that its store is damaged.
     #[track_caller]
     fn is_store_damaged(&self) -> bool {
-        let read = self.lab.cmd("lab-store").run();
+        let read = self.setting.lab.cmd("lab-store").run();
         !read.status.success() && read.stderr.contains("is damaged")
     }
 
@@ -144,7 +125,7 @@ impl PluginScene {
     #[track_caller]
     fn rebuild(&mut self) {
         self.remove_victim();
-        self.lab.cmd("berth").arg("rebuild").ok();
+        self.setting.lab.cmd("berth").arg("rebuild").ok();
         self.bystander = self.bystanders_lease();
     }
 
@@ -152,7 +133,7 @@ impl PluginScene {
     #[track_caller]
     fn restart(&self) {
         self.victim().ok();
-        let addresses = self.lab.addresses("victim", "eth0");
+        let addresses = self.setting.lab.addresses("victim", "eth0");
         assert_eq!(addresses.len(), 1, "{addresses:?}");
         assert_eq!(addresses[0].to_string(), ADDRESS);
         self.remove_victim();
@@ -161,25 +142,14 @@ impl PluginScene {
     /// Asserts that the bystander is as it was, and nobody else is there.
     #[track_caller]
     fn assert_as_before(&self) {
-        let mut now = Vec::new();
-        let start = Instant::now();
-        while start.elapsed() < BOUND {
-            now = self.sorted_leftovers();
-            if now == self.before {
-                break;
-            }
-        }
-        assert_eq!(
-            now, self.before,
-            "something is left, or of the bystander not"
-        );
+        self.setting.assert_as_before(|| ());
         assert_eq!(self.bystanders_lease(), self.bystander);
         assert!(self.is_served(), "the bystander's port, name or address");
     }
 
     /// Returns what runs the victim.
     fn victim(&self) -> Cmd<'_> {
-        let run = self.lab.container("victim", &["n"]).ip(ADDRESS);
+        let run = self.setting.lab.container("victim", &["n"]).ip(ADDRESS);
         run.option("--publish", "8080:80").cmd()
     }
 
@@ -188,35 +158,32 @@ impl PluginScene {
     fn remove_victim(&self) {
         let remove = ["rm", "--force", "--time=0", "victim"];
         for _ in 0..3 {
-            if self.lab.podman(remove).run().status.success() {
+            if self.setting.lab.podman(remove).run().status.success() {
                 break;
             }
         }
-        let known = self.lab.podman(["container", "exists", "victim"]).run();
+        let known = self
+            .setting
+            .lab
+            .podman(["container", "exists", "victim"])
+            .run();
         assert_eq!(known.status.code(), Some(1), "the victim is removed");
     }
 
     /// Leaves everything of a container behind, and no container.
     #[track_caller]
     fn make_ghost(&self) {
-        let run = self.lab.container("victim", &["n"]).ip(ADDRESS);
+        let run = self.setting.lab.container("victim", &["n"]).ip(ADDRESS);
         run.option("--publish", "8080:80")
             .dies(crate::outage::Death::PodmanAfterNetavark);
         self.remove_victim();
-    }
-
-    #[track_caller]
-    fn sorted_leftovers(&self) -> Vec<String> {
-        let mut left = self.lab.leftovers(&self.network);
-        left.sort();
-        left
     }
 
     /// Returns what must not change of the bystander's lease: all but the times
     /// of its last renewal.
     #[track_caller]
     fn bystanders_lease(&self) -> Value {
-        let leases = self.lab.leases(&self.network);
+        let leases = self.setting.lab.leases(&self.setting.network);
         let mut tenants = leases.tenants.into_iter();
         let own = tenants.find(|tenant| tenant.container_name.as_str() == "bystander");
         let tenant = own.unwrap_or_else(|| panic!("the bystander has no lease"));
@@ -231,10 +198,6 @@ impl PluginScene {
     /// Returns whether the bystander answers at its published port, and by name.
     #[track_caller]
     fn is_served(&self) -> bool {
-        let script = r#"
-            [ "$(curl -sS --max-time 3 http://127.0.0.1:8081/)" = "hello from the lab" ]
-            [ "$(dig +short +time=3 +tries=1 @10.77.0.1 bystander)" = 10.77.0.2 ]"#;
-        let outcome = self.lab.cmd("bash").args(["-euc", script]).run();
-        outcome.status.success()
+        self.setting.is_served(&[("bystander", "10.77.0.2")])
     }
 }

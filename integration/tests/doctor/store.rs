@@ -1,134 +1,18 @@
-//! `berth doctor` beside a real Podman: clean where all is well, and what it says
-//! and repairs where it is not, with containers running undisturbed.
+//! A store that is damaged, unreadable, locked, or cannot be written.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use berth_integration::{Driver, Lab, Network, Outcome, wait_until};
-use serde_json::Value;
+use berth_integration::{Lab, wait_until};
 
-const ADDRESS: &str = "10.77.0.99";
-const STATE: &str = "/run/containers/networks/berth";
-const PLUGIN: &str = "/usr/libexec/netavark/berth";
-const BOUND: Duration = Duration::from_secs(10);
-
-fn ip(address: &str) -> IpAddr {
-    address.parse().expect("it is an address")
-}
-
-/// A lab with a network, a running container, and the hold of a removed one.
-fn lab() -> (Lab, Network) {
-    let lab = Lab::start();
-    let network = lab.network(Driver::Berth, "n", &["--subnet", "10.77.0.0/24"]);
-    lab.container("gone", &["n"]).start();
-    lab.remove("gone");
-    lab.container("c", &["n"]).ip(ADDRESS).start();
-    (lab, network)
-}
-
-/// Runs the doctor, whose exit code must agree with its report, and returns both.
-#[track_caller]
-fn doctor(lab: &Lab, options: &[&str]) -> (Outcome, Value) {
-    let command = lab.cmd("berth").args(["doctor", "--json"]).args(options);
-    let outcome = command.run();
-    let report: Value =
-        serde_json::from_str(&outcome.stdout).unwrap_or_else(|err| panic!("{err} in:\n{outcome}"));
-    let code = i32::from(report["clean"] != true);
-    assert_eq!(outcome.status.code(), Some(code), "{outcome}");
-    (outcome, report)
-}
-
-/// Returns the names of the checks with findings of a kind, repaired or not.
-fn checks(report: &Value, kind: &str, repaired: bool) -> Vec<String> {
-    let findings = report[kind].as_array().expect("a list");
-    let mut checks: Vec<_> = findings
-        .iter()
-        .filter(|finding| finding["repaired"] == repaired)
-        .map(|finding| finding["check"].as_str().expect("a name").to_owned())
-        .collect();
-    checks.sort();
-    checks.dedup();
-    checks
-}
-
-/// Returns the finding of a check, as one text.
-#[track_caller]
-fn finding(report: &Value, check: &str) -> String {
-    let all = ["problems", "notes"].map(|kind| report[kind].as_array().expect("a list"));
-    let mut found = all.into_iter().flatten();
-    let found = found.find(|finding| finding["check"] == check);
-    found.map_or_else(
-        || panic!("no {check} in {report:#}"),
-        |finding| {
-            ["what", "cause", "repair"]
-                .map(|key| finding[key].as_str().expect("a text"))
-                .join(" | ")
-        },
-    )
-}
-
-/// Expects no problem, and no notes but those of every lab: it has no systemd, and
-/// Podman's default network.
-#[track_caller]
-fn assert_well(lab: &Lab) {
-    let (outcome, report) = doctor(lab, &[]);
-    assert_eq!(report["problems"], Value::Array(vec![]), "{outcome}");
-    assert_eq!(
-        checks(&report, "notes", false),
-        ["networks", "timer"],
-        "{outcome}"
-    );
-}
-
-/// Expects exactly these problems.
-#[track_caller]
-fn problems(lab: &Lab, expected: &[&str]) -> Value {
-    let (outcome, report) = doctor(lab, &[]);
-    assert_eq!(checks(&report, "problems", false), expected, "{outcome}");
-    report
-}
+use super::{
+    ADDRESS, BOUND, STATE, assert_undisturbed, assert_well, checks, doctor, finding, lab, problems,
+};
 
 /// Damages the store behind its back.
 #[track_caller]
 fn damage(lab: &Lab, how: &str, table: &str, text: &str) {
     let changed = lab.cmd("lab-store").args([how, table, text]).ok();
     assert_ne!(changed, "0", "there is such an entry");
-}
-
-/// Expects the container to have its address and to answer to its name.
-#[track_caller]
-fn assert_undisturbed(lab: &Lab) {
-    assert_eq!(lab.addresses("c", "eth0"), [ip(ADDRESS)]);
-    assert_eq!(lab.dns_entries("n")["c"], [ip(ADDRESS)]);
-}
-
-#[test]
-fn normal_use_is_clean_and_no_store_is_made() {
-    let lab = Lab::start();
-    let (_, report) = doctor(&lab, &["--repair"]);
-    assert_eq!(checks(&report, "problems", false), [""; 0]);
-    assert!(finding(&report, "no-store").contains(STATE));
-    assert_eq!(lab.names(STATE), [""; 0]);
-    let (_, report) = doctor(&lab, &["--run-dir", "/run/other"]);
-    assert!(finding(&report, "no-store").contains("/run/other/berth"));
-    let network = lab.network(Driver::Berth, "n", &["--subnet", "10.77.0.0/24"]);
-    lab.container("c", &["n"]).ip(ADDRESS).start();
-    assert_well(&lab);
-    lab.container("d", &["n"]).start();
-    lab.podman(["stop", "--time=0", "c"]).ok();
-    assert_well(&lab);
-    lab.podman(["start", "c"]).ok();
-    lab.remove("d");
-    assert_well(&lab);
-    assert_undisturbed(&lab);
-    let text = lab.cmd("berth").arg("doctor").ok();
-    assert_eq!(text.lines().last(), Some("clean, 2 notes"), "{text}");
-    assert!(
-        text.contains("note: networks on Podman's own allocator: podman (on berth: n); "),
-        "{text}"
-    );
-    lab.remove("c");
-    lab.assert_clean(&network);
 }
 
 #[test]
@@ -319,74 +203,6 @@ fn what_lies_about_in_the_state_directory_is_told() {
     assert_undisturbed(&lab);
 }
 
-#[test]
-fn an_installation_that_cannot_work_is_a_problem() {
-    let (lab, _) = lab();
-    for (script, version) in [
-        ("#!/bin/sh\necho netavark 1.5.0\n", "is too old"),
-        ("#!/bin/sh\nexit 7\n", "does not tell its version"),
-    ] {
-        lab.write_executable("/opt/netavark", script);
-        let doctor = lab
-            .cmd("berth")
-            .arg("doctor")
-            .env("BERTH_NETAVARK", "/opt/netavark");
-        doctor.fails(&format!("problem: netavark /opt/netavark {version}"));
-    }
-    let conf = "/etc/containers/containers.conf.d/99-test.conf";
-    lab.write(conf, "[engine]\nhelper_binaries_dir = [\"/nowhere\"]\n");
-    let report = problems(&lab, &["netavark"]);
-    assert!(finding(&report, "netavark").contains("/nowhere"));
-    lab.write(conf, "[engine]\nhelper_binaries_dir = 7\n");
-    // Podman does not even tell its version then.
-    let report = problems(&lab, &["configuration", "podman"]);
-    assert!(finding(&report, "configuration").contains("99-test.conf"));
-    lab.sh(&format!("rm {conf}"));
-
-    lab.sh(&format!(
-        "umount {PLUGIN}; install /usr/local/bin/berth {PLUGIN}"
-    ));
-    assert_well(&lab);
-    lab.write(
-        PLUGIN,
-        "#!/bin/sh\necho '{\"version\":\"0.0.1\",\"api_version\":\"1.0.0\"}'\n",
-    );
-    let report = problems(&lab, &["plugin"]);
-    assert!(finding(&report, "plugin").contains("is version 0.0.1, this is"));
-    lab.sh(&format!("chmod 644 {PLUGIN}"));
-    let report = problems(&lab, &["plugin"]);
-    assert!(finding(&report, "plugin").ends_with(&format!("| chmod 755 {PLUGIN}")));
-    lab.sh(&format!("rm {PLUGIN}"));
-    let report = problems(&lab, &["plugin"]);
-    assert!(finding(&report, "plugin").contains("/usr/local/libexec/netavark"));
-    assert_undisturbed(&lab);
-}
-
-#[test]
-fn networks_that_berth_cannot_use_are_named() {
-    let (lab, _) = lab();
-    lab.network(Driver::Bridge, "native", &[]);
-    let (_, report) = doctor(&lab, &[]);
-    let networks = finding(&report, "networks");
-    assert!(
-        networks.contains("own allocator: native, podman | on berth: n"),
-        "{networks}"
-    );
-    let file = "/etc/containers/networks/n.json";
-    lab.sh(&format!("cp {file} /tmp/kept; sed -i 's/\"driver\": \"berth\",/& \"options\": {{\"ipam_hold\": \"long\"}},/' {file}"));
-    let report = problems(&lab, &["network-file"]);
-    let found = finding(&report, "network-file");
-    assert!(
-        found.contains(file) && found.contains("ipam_hold"),
-        "{found}"
-    );
-    lab.write(file, "{");
-    let report = problems(&lab, &["network-file"]);
-    assert!(finding(&report, "network-file").contains("n.json cannot be read"));
-    lab.sh(&format!("cp /tmp/kept {file}"));
-    assert_undisturbed(&lab);
-}
-
 /// Podman and the plugin wait for a netavark that does not end.
 #[test]
 fn whoever_holds_the_locks_is_named_in_bounded_time() {
@@ -439,35 +255,4 @@ fn a_state_directory_that_cannot_be_written_is_a_problem() {
     lab.sh(&format!("umount {STATE}"));
     assert_well(&lab);
     assert_undisturbed(&lab);
-}
-
-#[test]
-fn a_ghost_is_noted_with_its_name_and_address() {
-    let (lab, network) = lab();
-    lab.kill_with_conmon("c");
-    let (outcome, report) = doctor(&lab, &["--repair"]);
-    assert_eq!(report["clean"], true, "{outcome}");
-    let ghosts = finding(&report, "ghosts");
-    assert!(
-        ghosts.contains("1 container has leases whose holder is gone: c ("),
-        "{ghosts}"
-    );
-    assert!(ghosts.contains("on network n with 10.77.0.99"), "{ghosts}");
-    assert!(ghosts.ends_with("or berth gc"), "{ghosts}");
-    assert_eq!(
-        lab.leases(&network).of(&network).len(),
-        1,
-        "nothing is taken back"
-    );
-}
-
-#[test]
-fn a_wrong_command_line_is_another_exit_code() {
-    let lab = Lab::start();
-    let outcome = lab.cmd("berth").args(["doctor", "--heal"]).run();
-    assert_eq!(outcome.status.code(), Some(2), "{outcome}");
-    assert!(
-        outcome.stderr.contains("--heal") && outcome.stdout.is_empty(),
-        "{outcome}"
-    );
 }

@@ -1,0 +1,114 @@
+//! `--ghosts` also takes down what the dead left: interfaces, rules, names, ports.
+
+use berth_integration::outage::Death;
+use berth_integration::tally::Tally;
+use berth_integration::torture::Plan;
+use berth_integration::{Driver, Lab, ip, seed, wait_until};
+
+use super::{
+    ADDRESS, BOUND, SUBNET, Visitor, addresses, all_is_well, only_the_living_are_on_record, web,
+};
+
+#[test]
+fn everything_that_the_dead_have_left_is_torn_down_when_asked() {
+    let lab = Lab::start();
+    let network = lab.network(Driver::Bridge, "n", &SUBNET);
+    let live = lab
+        .container("live", &["n"])
+        .option("--publish", "8080:80")
+        .option("--network-alias", "same")
+        .serving()
+        .start();
+    let before = lab.leftovers(&network);
+    let dead = lab
+        .container("x", &["n"])
+        .ip(ADDRESS)
+        .option("--publish", "8081:80")
+        .option("--network-alias", "same");
+    dead.dies(Death::PodmanAfterNetavark);
+    lab.remove("x");
+    let left = lab.leftovers(&network);
+    assert!(left.len() > before.len() + 3, "{left:?}");
+    // Without being asked, only the lease goes.
+    let report = lab.sanitise(&[]);
+    assert_eq!(addresses(&report, "removed"), [ADDRESS]);
+    assert_eq!(lab.leftovers(&network), left);
+    let would = lab.migrate_json(["sanitise", "--ghosts", "--dry-run"]);
+    assert_eq!(
+        would["cleared"].as_array().map(Vec::len),
+        Some(2),
+        "{would}"
+    );
+    assert_eq!(lab.leftovers(&network), left);
+    lab.sanitise(&["--ghosts"]);
+    let mut after = lab.leftovers(&network);
+    let mut expected = before;
+    after.sort();
+    expected.sort();
+    assert_eq!(after, expected);
+    Visitor::of(&lab, &live).has_missed_nothing();
+    assert_eq!(lab.dns_entries("n").get("same").map(Vec::len), Some(1));
+    all_is_well(&lab);
+    lab.assert_clean(&network);
+}
+
+#[test]
+fn a_ghost_does_not_take_the_rules_of_whoever_has_its_address_by_now() {
+    let lab = Lab::start();
+    let network = lab.network(Driver::Bridge, "n", &SUBNET);
+    let dead = lab.container("x", &["n"]).ip(ADDRESS);
+    dead.option("--publish", "8081:80")
+        .dies(Death::PodmanAfterNetavark);
+    lab.remove("x");
+    lab.sanitise(&[]);
+    let live = lab
+        .container("y", &["n"])
+        .ip(ADDRESS)
+        .option("--publish", "8082:80")
+        .serving()
+        .start();
+    let served = || {
+        let visit = lab.sh("curl -s -m 2 http://127.0.0.1:8082/index.html || true");
+        !visit.is_empty()
+    };
+    lab.sanitise(&["--ghosts"]);
+    Visitor::of(&lab, &live).has_missed_nothing();
+    wait_until("its published port", BOUND, || served().then_some(()));
+    assert_eq!(lab.addresses("y", "eth0"), [ip(ADDRESS)]);
+    all_is_well(&lab);
+    lab.assert_clean(&network);
+}
+
+#[test]
+fn what_the_kill_torture_leaves_is_cleared_away_beside_the_living() {
+    let lab = Lab::start();
+    let network = Plan::network(&lab, Driver::Bridge);
+    let plan = Plan::new(16, seed());
+    let (hits, _) = plan.deal(&lab, Driver::Bridge);
+    let live = web(&lab, "live", "n");
+    let before = Tally::take(&lab, &network, Driver::Bridge);
+    assert!(before.addresses > 1, "nothing has leaked: {hits:?}");
+    let visitor = Visitor::of(&lab, &live);
+    let pid = lab.pid("live");
+    let report = lab.sanitise(&["--ghosts"]);
+    let removed = addresses(&report, "removed").len();
+    assert_eq!(removed, before.addresses - 1, "{report:#}");
+    visitor.has_missed_nothing();
+    assert_eq!(lab.pid("live"), pid);
+    assert_eq!(lab.allocated("n"), lab.reported("live", "n"));
+    let again = lab.migrate_json(["sanitise", "--ghosts"]);
+    assert_eq!(again["cleared"], serde_json::json!([]), "{again:#}");
+    only_the_living_are_on_record(&lab);
+    lab.remove_all();
+    assert_eq!(lab.claims(), [""; 0]);
+    let left = wait_until("the last namespace's end", BOUND, || {
+        let left = Tally::take(&lab, &network, Driver::Bridge);
+        (left.names + left.ports + left.namespaces == 0).then_some(left)
+    });
+    // Rules of a published port that netavark was killed over after it had forgotten it
+    // lead to no container, and keep those of the network.
+    assert!(
+        left.interfaces == 0 && left.rules <= before.rules,
+        "{left:#?}"
+    );
+}
