@@ -44,7 +44,7 @@ pub use lab::{Lab, debian_file};
 pub use leases::{HeldAddress, Leases, Place};
 pub use migrate::{Slot, spoil};
 pub use podman::{Container, Network};
-pub use seed::{SEED_VARIABLE, seed, seed_or};
+pub use seed::{new_seed, seed};
 pub use wait::wait_until;
 
 /// Makes a `#[test]` for each driver of functions that take a [`Driver`].

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use berth_integration::storm::Storm;
 use berth_integration::torture::{Outcome, Plan, Table};
-use berth_integration::{Driver, campaign::Campaign, crash::Verb, seed};
+use berth_integration::{Driver, campaign::Campaign, crash::Verb, new_seed};
 use clap::{Parser, Subcommand};
 
 const KILLS: usize = 200;
@@ -24,7 +24,7 @@ const STORM_SECS: u64 = 120;
 /// Without a command: all of them, one after the other.
 #[derive(Debug, Parser)]
 struct CommandLine {
-    /// The seed; by default BERTH_SEED, else the time
+    /// The seed; by default BERTH_SEED, or else a new one each time
     #[arg(long, global = true)]
     seed: Option<u64>,
     #[command(subcommand)]
@@ -61,7 +61,7 @@ enum Part {
 
 fn main() -> ExitCode {
     let line = CommandLine::parse();
-    let seed = line.seed.unwrap_or_else(seed);
+    let seed = line.seed.unwrap_or_else(new_seed);
     println!("seed {seed}");
     let parts = line.part.map_or_else(every_part, |part| vec![part]);
     let mut failures = Vec::new();
