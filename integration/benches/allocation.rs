@@ -30,14 +30,14 @@ const LEASE_ONCE: &str = env!("CARGO_BIN_EXE_lease-once");
 const NETWORK: &str = "2f259bab93aaaaa2542ba43ef33eb990d0999ee1b9924b557b7be53c0b7a1bb9";
 const SUBNET: &str = "10.0.0.0/14";
 
-/// Most that allocating among 250,000 leases may take, in times of among 10.
+/// How many times longer allocating may take among 250,000 leases than among 10.
 const MOST_GROWTH: f64 = 2.0;
-/// Most that one process may take at 10 leases, in times of host-local's.
+/// How many times longer than host-local one process may take at 10 leases.
 const MOST_AT_10: f64 = 4.0;
-/// Least that one process must be faster than host-local at 65,000 leases.
+/// How many times faster than host-local one process must be at 65,000 leases.
 const LEAST_AT_65000: f64 = 40.0;
 
-/// A directory on tmpfs that goes when this does.
+/// A directory on tmpfs that is removed when this is dropped.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -69,7 +69,7 @@ fn slash_14() -> Pool {
 }
 
 /// Leases the first `count` addresses and sets the cursor to the first. One
-/// transaction per lease, as it happens: larger ones leave sled's file with other
+/// transaction per lease, as in real life: larger ones leave sled's file with other
 /// holes, and opening clears all of them.
 fn fill(store: &Store<'_>, count: u32) {
     let network = NetworkId::from(NETWORK);

@@ -12,7 +12,7 @@ use berth_integration::{Driver, Lab};
 /// Containers on each network, a first one for warming up not counted.
 const ROUNDS: usize = 30;
 
-/// What berth may take beside Podman's own.
+/// How many times longer than with Podman's own driver it may take.
 const MOST: f64 = 1.10;
 
 /// Prints `NETWORK START REMOVE` a line, in microseconds. Timed in the lab itself,

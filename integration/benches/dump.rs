@@ -19,7 +19,7 @@ use berth_integration::ipam_db::{PODMANS, fixture};
 /// Dumps of each kind.
 const ROUNDS: usize = 31;
 
-/// Most that the largest file may take.
+/// How long the largest file may take.
 const MOST: Duration = Duration::from_millis(100);
 const LARGEST: &str = "podman-6.0-large";
 

@@ -1,5 +1,5 @@
-//! bbolt itself, as the judge of files: the program that `lab/prepare` builds from
-//! `lab/bbolt` and Debian's source of bbolt. It runs on files of the test's own.
+//! bbolt itself as the judge of files: the program that `lab/prepare` builds from
+//! `lab/bbolt` and Debian's source of bbolt.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::lab::prepared;
 
-/// Returns what bbolt's `Check` finds, each with a line; nothing if the file is sound.
+/// Returns what bbolt's `Check` finds, one line each; nothing if the file is sound.
 pub fn check(file: &Path) -> String {
     let output = run("check", file, &[]);
     match output.status.success() && output.stdout == b"OK\n" {
@@ -20,7 +20,7 @@ pub fn check(file: &Path) -> String {
 /// Returns the content as bbolt reads it, in the shape of `berth-migrate dump`.
 ///
 /// # Errors
-/// If bbolt does not: what it says.
+/// What bbolt says if it cannot read the file.
 pub fn dump(file: &Path) -> Result<Value, String> {
     let output = run("dump", file, &[]);
     match serde_json::from_slice(&output.stdout) {
@@ -61,7 +61,7 @@ pub fn program() -> PathBuf {
 
 #[track_caller]
 fn run(command: &str, file: &Path, options: &[String]) -> Output {
-    // What bbolt does with a damaged file is not bounded.
+    // bbolt may take for ever with a damaged file.
     let mut timeout = Command::new("timeout");
     let run = timeout.arg("20").arg(program()).arg(command).arg(file);
     run.args(options)

@@ -13,7 +13,7 @@ use crate::syscalls::{Injury, Point, spread};
 /// How many labs there are at once.
 const LABS: usize = 2;
 
-/// After how many points it is said how far it has come.
+/// After how many points the progress is printed.
 const STEP: usize = 100;
 
 /// What to injure.
@@ -21,7 +21,7 @@ const STEP: usize = 100;
 pub struct Campaign {
     /// How many calls were recorded of each verb.
     pub recorded: Vec<(Verb, usize)>,
-    /// What is done, in what run.
+    /// Each injury, and the verb it is for.
     pub points: Vec<(Verb, Point)>,
 }
 
@@ -54,7 +54,7 @@ pub struct Row {
 }
 
 impl Campaign {
-    /// Records a run of each verb, and plans every injury.
+    /// Records a run of each verb, and plans every possible injury.
     ///
     /// # Panics
     /// If a run without injury leaves something behind.
@@ -71,7 +71,7 @@ impl Campaign {
         campaign
     }
 
-    /// Keeps a sample of so many points, spread over all.
+    /// Keeps a sample of `count` points, spread over all.
     #[must_use]
     pub fn sample(mut self, count: usize, random: &mut fastrand::Rng) -> Self {
         self.points = spread(&self.points, count, random);
@@ -95,8 +95,8 @@ impl Campaign {
 
 type Done = (Verb, Point, Result<Hit, String>);
 
-/// Takes points from the queue until it is empty. A lab where something was not
-/// recovered is given up.
+/// Takes points from the queue until it is empty. Gives up a lab in which something was
+/// not recovered.
 fn work(queue: &Mutex<VecDeque<&(Verb, Point)>>, done: &Mutex<Vec<Done>>) {
     let mut current = None;
     let finish = |(verb, point): &(Verb, Point), result| {
@@ -122,13 +122,13 @@ fn work(queue: &Mutex<VecDeque<&(Verb, Point)>>, done: &Mutex<Vec<Done>>) {
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
         match current.take() {
             Some(task) => finish(task, Err(text.unwrap_or("it panicked").to_owned())),
-            // No lab can be started: the other one, or the next run, will say so, too.
+            // No lab can be started. Nothing else would work, either.
             None => std::panic::resume_unwind(panic),
         }
     }
 }
 
-/// Returns the site, or another one where it does not serve the verb.
+/// Returns the current site, or a new one if it does not serve the verb.
 fn site_for(current: &mut Option<Site>, verb: Verb) -> &mut Site {
     let site = current.take().filter(|site| site.serves(verb));
     current.insert(site.unwrap_or_else(|| Site::start(verb)))

@@ -1,4 +1,4 @@
-//! Whether anything of a network is left once its containers are gone.
+//! Checks that nothing of a network is left when its containers are gone.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ const STEP: Duration = Duration::from_millis(50);
 impl Lab {
     /// Returns what is left of a network's containers, one line for each thing.
     ///
-    /// netavark's own chains may stay; Podman leaves them, too.
+    /// netavark's own chains may stay; Podman leaves them as well.
     #[track_caller]
     pub fn leftovers(&self, network: &Network) -> Vec<String> {
         let mut left = Vec::new();
@@ -76,8 +76,8 @@ impl Lab {
     }
 }
 
-/// Returns what every address of a subnet begins with, as far as whole groups of
-/// its text tell: `10.77.0.` for `10.77.0.0/24`.
+/// Returns the text with which every address of a subnet begins, up to the last whole group:
+/// `10.77.0.` for `10.77.0.0/24`.
 fn stem(subnet: &str) -> String {
     let (address, prefix) = subnet.split_once('/').unwrap_or((subnet, "32"));
     let prefix: usize = prefix.parse().unwrap_or(32);

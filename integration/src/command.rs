@@ -1,4 +1,4 @@
-//! One command in a lab: what was run, how it ended, what it said.
+//! One command in a lab: what was run, how it ended, what it printed.
 
 use std::fmt;
 use std::fs::File;
@@ -77,13 +77,13 @@ impl<'lab> Cmd<'lab> {
         self
     }
 
-    /// Gives it this as standard input, in place of nothing.
+    /// Sets its standard input, which is empty by default.
     pub fn stdin(mut self, stdin: impl Into<Vec<u8>>) -> Self {
         self.stdin = stdin.into();
         self
     }
 
-    /// Bounds how long it may run; a minute if not set.
+    /// Bounds how long it may run. The default is a minute.
     pub fn within(mut self, bound: Duration) -> Self {
         self.bound = bound;
         self
@@ -98,10 +98,10 @@ impl<'lab> Cmd<'lab> {
         self.spawn().wait()
     }
 
-    /// Runs it and returns its standard output without the last line's end.
+    /// Runs it and returns its standard output without trailing white space.
     ///
     /// # Panics
-    /// If it fails, with all it said.
+    /// If it fails, with everything it printed.
     #[track_caller]
     pub fn ok(self) -> String {
         let outcome = self.run();
@@ -135,8 +135,8 @@ impl<'lab> Cmd<'lab> {
             file.try_clone()
                 .unwrap_or_else(|err| panic!("failed to duplicate a file: {err}"))
         };
-        // Files, not pipes: a daemon that keeps its starter's output open must
-        // not keep us waiting for the end of it.
+        // Files, not pipes: a daemon that inherits the output and keeps it open must
+        // not keep us waiting for the end of a pipe.
         let (mut stdin, stdout, stderr) = (file(), file(), file());
         stdin
             .write_all(&self.stdin)
@@ -208,7 +208,7 @@ impl Running<'_> {
         };
         let outcome = Outcome {
             command: self.cmd.line(),
-            // 9: what is about to happen to it
+            // it is about to be killed
             status: status.unwrap_or_else(|| ExitStatus::from_raw(9)),
             stdout: contents(&mut self.stdout),
             stderr: contents(&mut self.stderr),
@@ -221,7 +221,7 @@ impl Running<'_> {
             } else {
                 self.cmd.lab.cmd("ps").arg("axfww").run().stdout
             };
-            // The child is ours and not waited for, so the pid is still its own.
+            // Nobody has waited for the child yet, so the pid is still its own.
             let _ = self.child.kill();
             let _ = self.child.wait();
             panic!(

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A network driver: Podman's own, or ours in its place.
+/// A network driver: Podman's own or ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Driver {
     /// Podman's own bridge driver, with Podman's own address allocation.

@@ -1,4 +1,4 @@
-//! Which addresses Podman's own allocation has on record: its `ipam.db`.
+//! Which addresses Podman's own allocation has on record in `ipam.db`.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -22,7 +22,7 @@ pub const PODMANS: [&str; 4] = [
     "podman-6.0-large",
 ];
 
-/// How long a Podman that is killed or slow may keep the file locked.
+/// How long a slow Podman may keep the file locked.
 const WAIT: Duration = Duration::from_secs(10);
 
 impl Lab {

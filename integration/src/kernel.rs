@@ -1,4 +1,4 @@
-//! What the kernel of a lab shows, whatever Podman and berth believe.
+//! What the kernel of a lab shows, independent of Podman and berth.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -43,7 +43,7 @@ impl Link {
         &self.linkinfo.info_kind
     }
 
-    /// Returns its addresses of global scope: none that the kernel gave it itself.
+    /// Returns its addresses of global scope, without those that the kernel assigned.
     pub fn addresses(&self) -> Vec<IpAddr> {
         let global = self.addr_info.iter().filter(|info| info.scope == "global");
         global.filter_map(|info| info.local).collect()
@@ -139,7 +139,7 @@ impl Lab {
         entries
     }
 
-    /// Returns the names of the namespace files that no process lives behind.
+    /// Returns the names of the namespace files without a process in the namespace.
     #[track_caller]
     pub fn empty_namespaces(&self) -> Vec<String> {
         let script = r#"

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::command::{Cmd, Outcome};
 use crate::rootless::User;
 
-/// How long a lab may take to end. It takes milliseconds.
+/// How long a lab may take to end. Usually it takes milliseconds.
 const END: Duration = Duration::from_secs(10);
 
 /// Where the plugin is bound in a lab: one of netavark's default directories.
@@ -28,16 +28,16 @@ pub struct Lab {
     user: Option<User>,
 }
 
-/// What all who use a lab share. It ends with the last of them.
+/// The machine that all views of a lab share. It ends with the last of them.
 struct Machine {
-    /// `unshare`, which waits for the lab's init.
+    /// The process of `unshare`, which waits for the lab's init.
     starter: Child,
-    /// The lab's init reads the other end, and ends the lab at its end.
+    /// The lab's init reads the other end, and ends the lab when it is closed.
     lifeline: Option<ChildStdin>,
-    /// The lab's init, on the host.
+    /// The pid of the lab's init on the host.
     init: u32,
     directory: PathBuf,
-    /// What was run; `None` if nobody wants to read it again.
+    /// What was run; `None` if it is not recorded.
     transcript: Mutex<Option<Vec<Outcome>>>,
 }
 
@@ -45,7 +45,7 @@ impl Lab {
     /// Starts a lab with the plugin in it, and everything else as Debian ships it.
     ///
     /// # Panics
-    /// If that is not possible here, saying what to do.
+    /// If that is not possible here; the message says what to do.
     #[track_caller]
     pub fn start() -> Self {
         let directory = prepared();
@@ -110,7 +110,7 @@ impl Lab {
         self.user.as_ref()
     }
 
-    /// Keeps no record of what is run, to be printed when a test fails.
+    /// Does not record what is run, so it is not printed when a test fails.
     #[must_use]
     pub fn unrecorded(self) -> Self {
         if let Ok(mut transcript) = self.machine.transcript.lock() {
@@ -119,7 +119,7 @@ impl Lab {
         self
     }
 
-    /// Forgets what was run so far, when it went well and more is to come.
+    /// Forgets what was run so far.
     pub fn forget(&self) {
         if let Ok(mut transcript) = self.machine.transcript.lock()
             && let Some(outcomes) = &mut *transcript
@@ -142,8 +142,8 @@ impl Lab {
         self.cmd("bash").args(["-euc", script]).ok()
     }
 
-    /// Writes a file, and the directories above it: root's, whoever uses the lab,
-    /// to be read by all.
+    /// Writes a file, and the directories above it. They are root's, whoever uses the lab,
+    /// and all may read them.
     #[track_caller]
     pub fn write(&self, path: &str, contents: &str) {
         let script = r#"mkdir -p "${1%/*}"; cat >"$1""#;

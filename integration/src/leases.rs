@@ -13,13 +13,13 @@ use crate::{Lab, Network};
 pub struct Leases {
     /// Who holds addresses, on all networks.
     pub tenants: Vec<Tenant>,
-    /// What released addresses have left behind, on the networks asked about.
+    /// The reservations on the networks that were asked about.
     pub holds: Vec<HeldAddress>,
     /// What contradicts itself.
     pub violations: Vec<String>,
     /// Where berth's commands look for all this.
     pub place: Place,
-    /// The addresses that namespaces of this host hold; why not, if that cannot be told.
+    /// The addresses that namespaces of this host have, or why berth cannot tell.
     pub seen: Result<Vec<IpAddr>, String>,
 }
 
@@ -34,7 +34,7 @@ pub struct Place {
     pub lock: PathBuf,
 }
 
-/// An address that nobody has, but not everybody may have.
+/// A reserved address.
 #[derive(Clone, Debug, Deserialize)]
 pub struct HeldAddress {
     /// The network's id.
@@ -46,7 +46,7 @@ pub struct HeldAddress {
 }
 
 impl Lab {
-    /// Returns what berth's store says: all tenants, and the holds of a network.
+    /// Returns what berth's store says: all tenants, and the reservations on a network.
     ///
     /// # Panics
     /// If it cannot be read, or contradicts itself.

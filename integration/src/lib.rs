@@ -1,9 +1,9 @@
-//! A real Podman in namespaces of its own, and what tests ask of it.
+//! A real Podman in namespaces of its own, and what tests need to work with it.
 //!
 //! A [`Lab`] is a Debian root with Podman, netavark and aardvark-dns, started in
-//! a fraction of a second and private to one test; [`Lab::user`] is the same as an
+//! a fraction of a second and private to one test; [`Lab::user`] is the same lab as an
 //! ordinary user has it. [`Cmd`] runs commands in it
-//! and records them; [`podman`] speaks Podman, [`kernel`] reads what the kernel
+//! and records them; [`podman`] has Podman's commands, [`kernel`] reads what the kernel
 //! of the lab shows, and [`outage`] makes Podman, netavark or the plugin die at a
 //! chosen moment.
 //!
@@ -49,7 +49,7 @@ pub use wait::wait_until;
 
 /// Makes a `#[test]` for each driver of functions that take a [`Driver`].
 ///
-/// That the test passes with Podman's own bridge driver shows that it asks
+/// A test that passes with Podman's own bridge driver, too, asks
 /// nothing of berth that Podman does not do.
 #[macro_export]
 macro_rules! with_each_driver {

@@ -10,16 +10,16 @@ use serde_json::Value;
 
 use crate::{Cmd, Lab};
 
-/// What is put into a file, or taken out.
+/// A change of a file: something put in or taken out.
 #[derive(Clone, Debug)]
 pub enum Slot<'a> {
-    /// A subnet's entry: network, subnet, key, container.
+    /// Puts an entry: network, subnet, key, container.
     Entry(&'a str, &'a str, Vec<u8>, &'a str),
-    /// No entry any more: network, subnet, address.
+    /// Removes an entry: network, subnet, address.
     NoEntry(&'a str, &'a str, &'a str),
-    /// A list in `ids`: network, container, text.
+    /// Puts a list into `ids`: network, container, text.
     List(&'a str, &'a str, &'a str),
-    /// No list any more: network, container.
+    /// Removes a list: network, container.
     NoList(&'a str, &'a str),
 }
 
@@ -73,14 +73,14 @@ impl Lab {
     /// Runs a command of berth-migrate and returns its JSON, whatever its exit code.
     ///
     /// # Panics
-    /// If it answers otherwise.
+    /// If it does not answer in JSON.
     #[track_caller]
     pub fn migrate_json<S: AsRef<str>>(&self, args: impl IntoIterator<Item = S>) -> Value {
         let outcome = self.migrate(args).arg("--json").run();
         serde_json::from_str(&outcome.stdout).unwrap_or_else(|err| panic!("{err}:\n{outcome}"))
     }
 
-    /// Repairs, and asserts that nothing is left in doubt.
+    /// Runs `berth-migrate sanitise`, and asserts that it succeeds and leaves nothing in doubt.
     #[track_caller]
     pub fn sanitise(&self, args: &[&str]) -> Value {
         let text = self.migrate(["sanitise", "--json"]).args(args).ok();
@@ -126,7 +126,7 @@ impl Lab {
         self.ipam_content().claims().iter().map(line).collect()
     }
 
-    /// Changes Podman's file as only damage can.
+    /// Changes Podman's file in ways that only damage does.
     #[track_caller]
     pub fn spoil_ipam(&self, slots: &[Slot<'_>]) {
         let root = spoil(self.ipam_root(), slots);

@@ -19,14 +19,14 @@ pub enum Death {
     /// Podman, after its own allocation and before netavark's first step: the
     /// outage this project exists for.
     PodmanBeforeNetavark,
-    /// Podman, when netavark has set everything up and before it can say so: the
-    /// interface, the rules and the name are there, and nobody is.
+    /// Podman, after netavark has set everything up and before it can say so: the
+    /// interface, the rules and the name are there, but no container.
     PodmanAfterNetavark,
     /// The plugin, with its lease durable and nothing plumbed.
     PluginBeforePlumbing,
     /// The plugin, with everything plumbed and the lease not yet bound.
     PluginAfterPlumbing,
-    /// netavark, above a plugin that carries on and answers nobody.
+    /// netavark, while the plugin it called carries on.
     NetavarkBeforePlumbing,
     /// Podman, netavark and the plugin, as when a whole service is killed, with
     /// everything plumbed.
@@ -70,7 +70,7 @@ netavark=$(parent $PPID); podman=$(parent "$netavark")"#;
             }
             Self::NetavarkBeforePlumbing => vec![PARENT, "kill -9 $netavark", &setup],
             Self::EverybodyAfterPlumbing => {
-                // From the top, so that nobody is left to see the others die.
+                // Podman first, so that it does not see the others die.
                 vec![PARENT, &quietly, "kill -9 $podman $netavark $PPID"]
             }
         };
@@ -145,7 +145,7 @@ exec {} "$@"
     }
 
     /// Removes the namespace files that nobody lives behind: Podman makes one before
-    /// it calls netavark, so of some deaths no plugin ever hears.
+    /// it calls netavark, so the plugin never hears of some deaths.
     #[track_caller]
     pub fn remove_empty_namespaces(&self) {
         for name in self.empty_namespaces() {
@@ -169,7 +169,7 @@ exec {} "$@"
             .args(pids.split(' '))
             .ok();
         wait_until("the end of conmon and container", BOUND, || {
-            // Once reaped: a zombie still answers to a signal.
+            // `kill -0` would find a zombie as well.
             let alive = self.sh(&format!("ps -o pid= -p {} || true", pids.replace(' ', ",")));
             alive.is_empty().then_some(())
         });

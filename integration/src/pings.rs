@@ -1,4 +1,4 @@
-//! Packets that go on while something happens, and how many of them are lost.
+//! Pings while something happens, and how many of them are lost.
 
 use crate::{Lab, wait_until};
 use std::time::Duration;
@@ -52,7 +52,7 @@ impl Lab {
             let (sent, received) = counts(&outcome.stdout)
                 .unwrap_or_else(|| panic!("ping has not said how it went:\n{outcome}"));
             assert!(sent > 5, "hardly any packet was sent:\n{outcome}");
-            // The last may still be under way when it is told to end.
+            // The last one may still be under way at the end.
             lost += (sent - received).saturating_sub(1);
         }
         (done, lost)

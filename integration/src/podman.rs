@@ -63,7 +63,7 @@ impl Lab {
     /// Returns what Podman says of a network.
     ///
     /// # Panics
-    /// If there is none of that name.
+    /// If there is no network of that name.
     #[track_caller]
     pub fn inspect_network(&self, name: &str) -> Network {
         let all = self.json(["network", "inspect", name]);
@@ -104,14 +104,14 @@ impl Lab {
         self.podman(["rm", "--force", "--time=0", name]).ok();
     }
 
-    /// Removes a container that met with an accident: Podman's first answer is an
-    /// error then, and it removes the container when asked again.
+    /// Removes a container that was killed. Podman's first answer is an error
+    /// then; it removes the container when it is asked again.
     ///
     /// # Panics
-    /// If it takes more than three times.
+    /// If that takes more than three attempts.
     #[track_caller]
     pub fn remove_at_last(&self, name: &str) {
-        // By its whole id: once it is gone, its name may be the beginning of another's.
+        // By its whole id: once it is gone, Podman takes its name for the beginning of an id.
         let filter = format!("name=^{name}$");
         let ps = ["ps", "--all", "--no-trunc", "--format={{.ID}}", "--filter"];
         let id = self.podman(ps).arg(filter).ok();
@@ -130,7 +130,7 @@ impl Lab {
     /// Returns podman's answer as JSON.
     ///
     /// # Panics
-    /// If it fails or answers otherwise.
+    /// If it fails, or does not answer in JSON.
     #[track_caller]
     pub fn json<S: AsRef<str>>(&self, args: impl IntoIterator<Item = S>) -> Value {
         let text = self.podman(args).ok();
@@ -167,7 +167,7 @@ impl<'lab> Run<'lab> {
         self.option("--ip6", address)
     }
 
-    /// Runs this in it, in place of sleeping for ever.
+    /// Runs this command in it. The default is to sleep for ever.
     pub fn command(mut self, command: &[&str]) -> Self {
         self.command = command.iter().map(|&word| word.to_owned()).collect();
         self

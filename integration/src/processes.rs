@@ -1,6 +1,6 @@
-//! The processes of a lab: what addresses they live with, and their sudden end.
+//! The processes of a lab: which addresses they have, and killing them.
 //!
-//! Everything is done inside the lab, so that a pid can only be one of the lab's.
+//! Everything is done inside the lab, so that a pid cannot be one of the host's.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use crate::{Cmd, Lab, wait_until};
 
-/// How long what is at work for removed containers may take to end.
+/// How long cleanups of removed containers may take.
 const SETTLED: Duration = Duration::from_secs(30);
 
-/// Prints a line `NAMESPACE INHABITANT ADDRESS` for every address that any network
-/// namespace but the lab's own has. One without processes has the inhabitant 0.
+/// Prints a line `NAMESPACE INHABITANT ADDRESS` for every address in every network
+/// namespace except the lab's own. A namespace without processes has the inhabitant 0.
 const SIGHTINGS: &str = r#"
 own=$(stat --dereference --format %i /proc/self/ns/net)
 declare -A seen=()
@@ -84,7 +84,7 @@ impl Lab {
 
     /// Returns the addresses that several inhabited namespaces have, one line each.
     ///
-    /// Two looks must show the same, for a look takes its time, and an address may
+    /// Only what two looks show counts: a look takes time, and an address may
     /// move from a dead container to a living one meanwhile.
     #[track_caller]
     pub fn duplicates(&self) -> Vec<String> {
@@ -122,16 +122,16 @@ impl Lab {
         self.cmd("kill").args(["-9", pid]).run();
     }
 
-    /// Removes every container, Podman's confusion notwithstanding. Returns how many
-    /// processes lived on in a container's namespace and had to be ended: Podman
-    /// knows nothing of a container's start when all its witnesses were killed.
+    /// Removes every container, in several attempts if necessary. Returns how many
+    /// processes lived on in a container's namespace and had to be killed: Podman
+    /// does not know of a container's start if everybody involved was killed.
     ///
     /// # Panics
     /// If one is still there after five attempts.
     #[track_caller]
     pub fn remove_all(&self) -> usize {
         for _ in 0..5 {
-            // A podman may wait for a conmon that was killed.
+            // podman may wait for ever for a conmon that was killed.
             let bounded = self.cmd("timeout").args(["--signal=KILL", "30", "podman"]);
             let remove = bounded.args(["rm", "--force", "--all", "--time=0"]);
             if remove.run().status.success() {

@@ -1,8 +1,8 @@
-//! A netavark that plumbs nothing: it records what it is asked, and answers as if
+//! A netavark that plumbs nothing. It records requests, and answers as if
 //! it had done it.
 //!
-//! So what berth asks of netavark can be compared with what Podman itself asks
-//! for, also where the kernel lacks the driver or the option.
+//! This way berth's requests can be compared with Podman's own,
+//! even if the kernel lacks the driver or the option.
 
 use crate::{Driver, Lab};
 
@@ -43,7 +43,7 @@ exec jq '
 "#;
 
 impl Lab {
-    /// Lets every podman of this lab run the recorder: in netavark's place, or,
+    /// Lets every podman of this lab run the recorder in netavark's place, or,
     /// with berth, where the plugin runs netavark.
     #[track_caller]
     pub fn record_requests(&self, driver: Driver) {
@@ -60,7 +60,7 @@ impl Lab {
     }
 
     /// Returns the last request with this verb as indented JSON, without what
-    /// differs between two runs (ids, the ports' order) and what netavark does not tell
+    /// differs between two runs (ids, the order of ports) and what netavark does not tell
     /// a plugin (the host name, the container's DNS servers, the network's labels).
     #[track_caller]
     pub fn recorded(&self, verb: &str) -> String {

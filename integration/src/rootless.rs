@@ -1,8 +1,8 @@
-//! A lab as an ordinary user has it: Podman without root.
+//! A lab as an ordinary user has it, who runs Podman without root.
 //!
 //! The user's Podman lives in a user namespace and a mount namespace of its own,
 //! its bridges in a network namespace behind pasta, its containers in the user's
-//! home. Root's Podman of the same lab is another one.
+//! home. It has nothing to do with root's Podman of the same lab.
 
 use crate::{Cmd, Lab};
 
@@ -10,9 +10,9 @@ const UID: u32 = 7001;
 const OTHER_UID: u32 = 7002;
 
 /// What the user's Podman needs. pasta gives the interface in its namespace the name
-/// and the addresses of the one with the default route. The devices are made anew, for those of `init` are
-/// the host's own, modes included; home is a tmpfs, for an overlay cannot be put
-/// upon an overlay.
+/// and the addresses of the one with the default route. The devices are made anew, because those of `init` are
+/// the host's own, modes included. The home is a tmpfs, because an overlay cannot be
+/// mounted on an overlay.
 const PREPARE: &str = r#"
 name=$1 uid=$2 first=$3
 echo "$name:x:$uid:$uid::/home/$name:/bin/bash" >>/etc/passwd
@@ -64,13 +64,13 @@ impl User {
 
 impl Lab {
     /// Returns this lab as an ordinary user sees it, with subordinate ids, a runtime
-    /// directory and the lab's image. To be called once.
+    /// directory and the lab's image. Call it once.
     #[track_caller]
     pub fn user(&self) -> Self {
         self.prepare_user("sailor", UID, "1000000")
     }
 
-    /// Returns this lab as yet another user sees it. To be called once.
+    /// Returns this lab as another user sees it. Call it once.
     #[track_caller]
     pub fn other_user(&self) -> Self {
         self.prepare_user("mate", OTHER_UID, "2000000")
@@ -94,7 +94,7 @@ impl Lab {
         user
     }
 
-    /// Returns a command to be run where this user's bridges are: as root the lab
+    /// Returns a command to be run where this user's bridges are: for root the lab
     /// itself, else Podman's rootless network namespace.
     pub fn beside_bridges(&self, program: &str) -> Cmd<'_> {
         match self.who() {
@@ -104,7 +104,7 @@ impl Lab {
     }
 
     /// Returns a command to be run in the user and mount namespace of this user's
-    /// Podman: as root the lab itself.
+    /// Podman: for root the lab itself.
     pub fn in_user_namespace(&self, program: &str) -> Cmd<'_> {
         match self.who() {
             None => self.cmd(program),
@@ -112,7 +112,7 @@ impl Lab {
         }
     }
 
-    /// Returns where this user's netavark keeps what it has to remember.
+    /// Returns the directory in which this user's netavark keeps its state.
     pub fn run_dir(&self) -> String {
         match self.who() {
             None => "/run/containers/networks".to_owned(),
@@ -138,7 +138,7 @@ impl Lab {
         setpriv.chain(["--clear-groups".to_owned()]).collect()
     }
 
-    /// Returns what every command finds in its environment.
+    /// Returns the environment of every command.
     pub(crate) fn environment(&self) -> Vec<String> {
         match self.who() {
             None => vec![

@@ -1,5 +1,5 @@
 //! Workers that start, connect, reload and remove containers at the same time,
-//! while a collection runs in a loop and whoever is at work is killed.
+//! while collections run in a loop and processes at work are killed.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -10,39 +10,39 @@ use std::time::{Duration, Instant};
 use crate::{Driver, Lab, Network, podman::IMAGE};
 
 const WORKERS: usize = 8;
-/// Whom the killer chooses from: `sleep` is what the containers run.
+/// The programs whose processes are killed. `sleep` is what the containers run.
 const PREY: [&str; 5] = ["podman", "conmon", "netavark", "berth", "sleep"];
 /// A podman command that takes longer than this is killed, too.
 const PATIENCE: &str = "60";
 
-/// A storm, to be let loose.
+/// A storm.
 #[derive(Clone, Copy, Debug)]
 pub struct Storm {
     /// How long it lasts.
     pub length: Duration,
-    /// What the workers and the killer choose by. Threads and processes share the
-    /// time in their own ways, so that a seed does not repeat a storm exactly.
+    /// The seed by which the workers and the killer choose. Threads and processes share the
+    /// time as they like, so a seed does not repeat a storm exactly.
     pub seed: u64,
 }
 
-/// What came of it.
+/// The result.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// How many commands the workers have given, and how many succeeded.
+    /// How many commands the workers ran.
     pub commands: usize,
     /// How many of them succeeded.
     pub succeeded: usize,
     /// How many processes were killed.
     pub kills: usize,
-    /// How many collections were begun, and how many came to their end.
+    /// How many collections were started.
     pub collections: usize,
-    /// How many of them came to their end.
+    /// How many of them finished.
     pub collected: usize,
     /// How often the kernel was asked for every namespace's addresses.
     pub samples: usize,
     /// The most addresses seen at once.
     pub most: usize,
-    /// Addresses that two living namespaces had at once.
+    /// Addresses that two namespaces with processes had at once.
     pub duplicates: Vec<String>,
     /// How many processes lived on in a namespace that Podman knew nothing of.
     pub lost: usize,
@@ -62,7 +62,7 @@ struct Shared<'a> {
 }
 
 impl Storm {
-    /// Lets it loose in a lab of its own, and cleans up after it.
+    /// Runs it in a lab of its own, and cleans up after it.
     ///
     /// # Panics
     /// If Podman itself cannot remove its containers any more, or the last
@@ -137,7 +137,7 @@ impl Shared<'_> {
         !self.over.load(Relaxed)
     }
 
-    /// Runs podman, whatever comes of it.
+    /// Runs podman, and counts whether it succeeded.
     fn podman(&self, arguments: &[&str]) {
         let bounded = self.lab.cmd("timeout").args(["--signal=KILL", PATIENCE]);
         let outcome = bounded.arg("podman").args(arguments).run();
@@ -147,7 +147,7 @@ impl Shared<'_> {
     }
 }
 
-/// Somebody with one container, whose address is asked for by every second one.
+/// Works with one container. Every second worker asks for an address.
 struct Worker {
     number: usize,
     random: fastrand::Rng,
@@ -226,7 +226,7 @@ fn left(lab: &Lab, networks: &[Network]) -> Vec<String> {
 }
 
 impl Outcome {
-    /// Returns what berth promises and this does not show.
+    /// Returns the promises of berth that were broken.
     pub fn broken_promises(&self) -> Vec<String> {
         let twice = self.duplicates.iter().map(|what| format!("twice: {what}"));
         let left = self.left.iter().map(|what| format!("left: {what}"));

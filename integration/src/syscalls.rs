@@ -1,4 +1,4 @@
-//! At which of a program's system calls it is to be killed, or to be refused.
+//! The system calls of a program at which it can be killed, or which can fail.
 //!
 //! strace counts the calls of each thread by their names, and injects at the k-th
 //! of a name in whichever thread comes to it first. So there are two series of
@@ -11,7 +11,7 @@ use std::fmt;
 /// What is done to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Injury {
-    /// The process is killed as it makes the call, which is not carried out.
+    /// The process is killed when it makes the call, which is not carried out.
     Kill,
     /// The call fails with this error and is not carried out.
     Fail(&'static str),
@@ -117,7 +117,7 @@ impl Recording {
         self.calls.is_empty()
     }
 
-    /// Returns every call that can be picked out, to be killed at.
+    /// Returns every call that strace can pick out, to kill the process there.
     ///
     /// The calls of other threads are left out where a call of the same name and
     /// number was made before, for strace would injure that one.
@@ -151,7 +151,7 @@ impl Recording {
         own
     }
 
-    /// Returns every call that can be picked out and can fail, each with the
+    /// Returns every call that strace can pick out and that can fail, each with the
     /// errors it can fail with: a full disk, a failing one, few processes.
     pub fn failures(&self) -> Vec<Point> {
         let kills = self.kills();
@@ -186,7 +186,7 @@ impl Point {
         self.injury == Injury::Fail("EIO") && ["read", "pread64"].contains(&self.name.as_str())
     }
 
-    /// Returns the options with which strace does it.
+    /// Returns the options of strace that do it.
     pub fn strace_options(&self) -> String {
         let threads = if self.all_threads {
             "-f -b execve "
@@ -215,7 +215,7 @@ impl fmt::Display for Point {
     }
 }
 
-/// Returns `count` of all, one of each of as many equal stretches.
+/// Returns `count` of all, spread evenly.
 pub fn spread<T: Clone>(all: &[T], count: usize, random: &mut fastrand::Rng) -> Vec<T> {
     if count >= all.len() {
         return all.to_vec();

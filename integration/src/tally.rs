@@ -5,7 +5,7 @@ use crate::{Driver, Lab, Network};
 /// Numbers of leftovers of each kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Addresses that nobody has and nobody gets.
+    /// Addresses that no container has and none can get.
     pub addresses: usize,
     /// Names that aardvark-dns still answers.
     pub names: usize,
@@ -15,10 +15,10 @@ pub struct Tally {
     pub rules: usize,
     /// Containers whose published ports netavark remembers.
     pub ports: usize,
-    /// Namespace files with nobody behind them.
+    /// Namespace files without a process.
     pub namespaces: usize,
-    /// All that is left, one line for each thing; addresses of Podman's own
-    /// allocation apart.
+    /// Everything that is left, one line each, except addresses of Podman's own
+    /// allocation.
     pub lines: Vec<String>,
 }
 
@@ -33,7 +33,7 @@ impl Tally {
         "leaked namespaces",
     ];
 
-    /// Counts what is there while no container is.
+    /// Counts what is there when there is no container.
     #[track_caller]
     pub fn take(lab: &Lab, network: &Network, driver: Driver) -> Self {
         let left = lab.leftovers(network);

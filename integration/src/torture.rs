@@ -11,22 +11,22 @@ use crate::{Driver, Lab, Network};
 
 /// How many containers there are at once, before all are removed.
 const BATCH: usize = 20;
-/// How long a victim may take to appear. It is there within milliseconds.
+/// How long to wait for a victim to appear. Usually it takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Who is killed, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Blow {
-    /// `podman run`, so long after its start: what it has started carries on.
+    /// `podman run`, this long after its start. What it has started carries on.
     Podman(Duration),
     /// `podman run` and what it has started, as when a whole service is killed.
     PodmanAndAll(Duration),
-    /// netavark, so long after it has started for the new container.
+    /// netavark, this long after it has started for the new container.
     Netavark(Duration),
-    /// berth, so long after it has started for the new container. With Podman's
+    /// berth, this long after it has started for the new container. With Podman's
     /// own driver, netavark.
     Berth(Duration),
-    /// berth, so long after it has started for the removal. With Podman's own
+    /// berth, this long after it has started for the removal. With Podman's own
     /// driver, netavark.
     BerthAtRemoval(Duration),
     /// conmon, while the container runs.
@@ -35,7 +35,7 @@ pub enum Blow {
     Process,
     /// conmon, and then the container's process: nobody cleans up.
     ConmonAndProcess,
-    /// The podman that cleans up after the container's process was killed, so long
+    /// The podman that cleans up after the container's process was killed, this long
     /// after its start.
     Cleanup(Duration),
 }
@@ -60,7 +60,7 @@ pub struct Plan {
     pub rounds: Vec<Round>,
 }
 
-/// What came of it with one driver.
+/// The result with one driver.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The driver.
@@ -71,9 +71,9 @@ pub struct Outcome {
     pub left: Tally,
     /// How many static addresses could not be had at once, and the first reason.
     pub refused: Vec<String>,
-    /// What is left after one collection; as before where there is none.
+    /// What is left after one collection. Podman's own driver has none.
     pub collected: Tally,
-    /// Addresses that two living namespaces had at once.
+    /// Addresses that two namespaces with processes had at once.
     pub duplicates: Vec<String>,
 }
 
@@ -161,7 +161,7 @@ impl Plan {
     /// Carries it out in a lab of its own.
     ///
     /// # Panics
-    /// If Podman itself cannot remove its containers any more.
+    /// If Podman cannot remove its containers any more.
     #[track_caller]
     pub fn carry_out(&self, driver: Driver) -> Outcome {
         let lab = Lab::start();
@@ -187,13 +187,13 @@ impl Plan {
     /// Makes the network that the containers are on.
     #[track_caller]
     pub fn network(lab: &Lab, driver: Driver) -> Network {
-        // Addresses given out in order stay clear of those asked for.
+        // Dynamic addresses stay clear of those asked for.
         let options = ["--subnet", "10.77.0.0/16", "--ip-range", "10.77.128.0/17"];
         lab.network(driver, "n", &options)
     }
 
     /// Runs the containers, deals the blows and removes all. Returns those that have
-    /// hit, and the addresses that two living namespaces had at once.
+    /// hit, and the addresses that two namespaces with processes had at once.
     #[track_caller]
     pub fn deal(&self, lab: &Lab, driver: Driver) -> (Vec<Blow>, Vec<String>) {
         let (mut hits, mut duplicates) = (Vec::new(), Vec::new());
@@ -208,7 +208,7 @@ impl Plan {
         (hits, duplicates)
     }
 
-    /// Asks for every static address again, and returns why it was not to be had.
+    /// Asks for every static address again, and returns the refusals.
     fn start_statics_again(&self, lab: &Lab) -> Vec<String> {
         let mut refused = Vec::new();
         for (number, round) in self.rounds.iter().enumerate() {
@@ -259,7 +259,7 @@ impl Round {
         }
     }
 
-    /// Lets `podman run` have so much time. Without options, `timeout` kills its
+    /// Gives `podman run` this much time. Without options, `timeout` kills its
     /// whole process group.
     fn run_for(&self, lab: &Lab, options: &[&str], time: Duration) -> bool {
         let seconds = format!("{}", time.as_secs_f32());
@@ -308,7 +308,7 @@ impl Round {
 }
 
 impl Outcome {
-    /// Returns what berth promises and this does not show.
+    /// Returns the promises of berth that were broken.
     pub fn broken_promises(&self) -> Vec<String> {
         let mut broken = Vec::new();
         let left = self.collected.lines.iter();

@@ -1,14 +1,14 @@
-//! Waiting for a condition, never for a time.
+//! Waiting for a condition, never for a fixed time.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 const STEP: Duration = Duration::from_millis(20);
 
-/// Returns what `condition` yields once it yields something.
+/// Polls `condition` until it returns something, and returns that.
 ///
 /// # Panics
-/// If it has not within `bound`, naming `what` was waited for.
+/// If that takes longer than `bound`, naming `what` was waited for.
 #[track_caller]
 pub fn wait_until<T>(what: &str, bound: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();

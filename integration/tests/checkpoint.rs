@@ -1,7 +1,7 @@
-//! Checkpoint and restore, as far as the network is concerned: who comes back has its
-//! address again, under its own name or another.
+//! Checkpoint and restore, as far as the network is concerned: a container comes back with its
+//! address, under its own name or another.
 //!
-//! CRIU freezes by cgroups, of which a lab has none of its own. So the runtime only
+//! CRIU freezes containers by cgroups, and a lab has none of its own. So the runtime only
 //! pretends: a checkpoint kills the processes, a restore starts them anew. All that
 //! Podman does about it, the network included, is its own.
 
@@ -66,7 +66,7 @@ fn has_all_and_gives_it_back(lab: &Lab, network: &Network, container: &str, addr
     assert_eq!(lab.dns_entries("n")[container], [ip(address)]);
     let rule = format!("dnat ip to {address}:80");
     assert!(lab.ruleset().contains(&rule), "{rule} is not there");
-    // Of Podman's own networks, a collection sees none.
+    // A collection does not look at Podman's own networks.
     let said = lab.cmd("berth").args(["gc", "--now"]).ok();
     assert!(said.contains("0 reclaimed, 0 cleared away"), "{said}");
     assert_eq!(lab.addresses(container, "eth0"), [ip(address)]);

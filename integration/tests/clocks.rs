@@ -1,5 +1,5 @@
-//! Times: what nobody can tell keeps its lease until its TTL and no shorter, and the
-//! wall clock matters to nobody.
+//! Leases and time: the lease of an unknown holder lasts until its TTL has run out, and the
+//! wall clock does not matter.
 //!
 //! The boot clock is moved by a time namespace, the wall clock by libfaketime, each
 //! for one command. The machine's own clocks are left alone.
@@ -12,12 +12,12 @@ const ADDRESS: &str = "10.77.0.99";
 const BOUND: Duration = Duration::from_secs(20);
 const DAY: u64 = 24 * 60 * 60;
 
-/// A lab with a network of the shortest TTL, and a container on it.
+/// Returns a lab with a network of the shortest TTL, and a container on it.
 fn lab() -> (Lab, Network) {
     lab_with(&[])
 }
 
-/// One without DNS: aardvark-dns does not find itself in another pid namespace.
+/// Returns one without DNS: aardvark-dns does not find itself in another pid namespace.
 fn lab_without_dns() -> (Lab, Network) {
     lab_with(&["--disable-dns"])
 }
@@ -37,8 +37,8 @@ fn later<'lab>(lab: &'lab Lab, seconds: u64, program: &str) -> Cmd<'lab> {
         .args(["--time", "--fork", "--boottime", &seconds, program])
 }
 
-/// Runs a podman in a pid namespace of its own: whatever it started ends with it,
-/// and nobody else can tell.
+/// Runs a podman in a pid namespace of its own. What it started ends with it, and
+/// nobody outside can tell.
 fn elsewhere<'lab>(lab: &'lab Lab, propagation: &str) -> Cmd<'lab> {
     let propagation = format!("--propagation={propagation}");
     lab.cmd("unshare").args([
@@ -80,7 +80,7 @@ fn says(said: &str, what: &str) {
 }
 
 #[test]
-fn what_cannot_be_told_keeps_its_lease_until_its_ttl() {
+fn an_unknown_holder_keeps_its_lease_until_its_ttl() {
     let (lab, network) = lab_without_dns();
     elsewhere(&lab, "private").args(RUN_C).arg("lab").ok();
     let kept = "kept 10.77.0.99 of container";
@@ -112,9 +112,9 @@ fn what_cannot_be_told_keeps_its_lease_until_its_ttl() {
     lab.assert_clean(&network);
 }
 
-/// Its namespace is at its path, with the interface: that may answer for ever.
+/// Its namespace is still there, with the interface in it, and may answer for ever.
 #[test]
-fn what_cannot_be_told_is_kept_beyond_its_ttl_while_its_address_is_held() {
+fn an_unknown_holder_keeps_its_lease_beyond_its_ttl_while_its_address_is_in_use() {
     let (lab, network) = lab_without_dns();
     elsewhere(&lab, "unchanged").args(RUN_C).arg("lab").ok();
     assert_eq!(lab.empty_namespaces().len(), 1);
@@ -132,13 +132,13 @@ fn what_cannot_be_told_is_kept_beyond_its_ttl_while_its_address_is_held() {
     lab.assert_clean(&network);
 }
 
-/// Somebody who sees none of the processes: a live container is kept for ever.
+/// However long a berth runs that sees none of the processes, a live container keeps its lease.
 #[test]
-fn a_live_container_is_kept_by_who_cannot_see_it() {
+fn a_live_container_keeps_its_lease_where_berth_cannot_see_it() {
     let (lab, network) = lab();
     for seconds in [0, DAY, 2 * DAY] {
         if seconds > DAY {
-            // Only the host's end of its veth pair is left to be seen.
+            // Only the host's end of its veth pair can be seen.
             lab.sh("umount /run/netns/netns-*");
         }
         let blind = ["--mount", "--pid", "--fork", "--mount-proc", "berth", "gc"];
@@ -157,7 +157,7 @@ fn a_live_container_is_kept_by_who_cannot_see_it() {
 }
 
 #[test]
-fn a_lease_is_renewed_where_its_holder_is_seen_live() {
+fn a_lease_is_renewed_when_its_holder_is_seen_alive() {
     let (lab, network) = lab();
     let before = renewed_and_expires(&lab, &network, "bystander");
     assert_eq!(before.1 - before.0, 60_000);
@@ -213,7 +213,7 @@ fn a_wall_clock_set_by_a_day_changes_nothing() {
         };
         let apart = wall("c").abs_diff(wall("before"));
         assert!(apart > 80_000_000, "the clock was set: {apart}");
-        // A released address is held for its former holder, no longer and no shorter.
+        // A released address is reserved for its former holder for exactly the configured time.
         let address = lab.addresses("c", "eth0");
         lab.podman(["restart", "--time=0", "c"]).ok();
         assert_eq!(lab.addresses("c", "eth0"), address);
@@ -226,7 +226,7 @@ fn a_wall_clock_set_by_a_day_changes_nothing() {
     lab.assert_clean(&network);
 }
 
-/// A ghost of which nobody says anything.
+/// Leaves a ghost that nothing reports.
 fn leave_a_ghost(lab: &Lab) {
     lab.container("ghost", &["n"]).ip(ADDRESS).start();
     lab.kill_with_conmon("ghost");
@@ -262,7 +262,7 @@ fn a_setup_starts_no_collection_when_the_last_one_is_recent() {
     leave_a_ghost(&lab);
     later(&lab, 1000, "podman").args(run("c")).ok();
     assert_eq!(lab.sh(COLLECTING).trim(), "0");
-    // What has been looked for is there when it is due: it takes two seconds.
+    // A collection takes two seconds, so one that had started would be over.
     later(&lab, 1100, "podman").args(run("d")).ok();
     assert_eq!(lab.sh(COLLECTING).trim(), "1");
     wait_until("the ghost to be gone", BOUND, || {

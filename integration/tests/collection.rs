@@ -1,5 +1,5 @@
-//! Collection: everything the dead hold is given back, though nobody asks for it,
-//! and nothing else is touched.
+//! A collection gives back everything dead containers held, without anybody asking for it,
+//! and touches nothing else.
 
 use berth_integration::{Driver, Lab, after_each_death, outage::Death};
 
@@ -7,7 +7,7 @@ const SUBNET: [&str; 2] = ["--subnet", "10.77.0.0/24"];
 const PORTS: [&str; 2] = ["--publish", "8080:80"];
 
 #[track_caller]
-fn all_is_given_back_after(death: Death) {
+fn everything_is_given_back_after(death: Death) {
     let (lab, network) = Lab::with_bystander();
     let run = lab.container("c", &["n"]).ip("10.77.0.99");
     run.option(PORTS[0], PORTS[1]).dies(death);
@@ -18,7 +18,7 @@ fn all_is_given_back_after(death: Death) {
     lab.assert_only_bystander(&network);
 }
 
-after_each_death!(everything_is_given_back, all_is_given_back_after);
+after_each_death!(everything_is_given_back, everything_is_given_back_after);
 
 #[test]
 fn everything_is_given_back_after_conmon_and_container_are_killed() {
@@ -42,15 +42,15 @@ fn everything_is_given_back_after_conmon_and_container_are_killed() {
     assert_eq!(report["reclaimed"][0]["addresses"][0], "10.77.0.99");
     assert_eq!(report["reclaimed"][0]["container_name"], "c");
     assert_eq!((&report["live"], &report["looks"]), (&1.into(), &1.into()));
-    // Podman has yet to find out.
+    // Podman does not know yet.
     lab.remove_at_last("c");
     lab.assert_only_bystander(&network);
 }
 
-/// A namespace that only a mount in somebody's private mount namespace keeps alive:
-/// no process, no file, but the host's end of the veth pair still answers.
+/// Only a descriptor, or a mount in a private mount namespace, keeps a namespace alive:
+/// there is no process and no file, but the host's end of the veth pair still answers.
 #[test]
-fn a_veth_whose_namespace_nobody_shows_is_removed() {
+fn a_veth_to_a_namespace_that_no_process_or_file_shows_is_removed() {
     let (lab, network) = Lab::with_bystander();
     lab.container("c", &["n"]).start();
     // A descriptor keeps the namespace alive.

@@ -107,7 +107,7 @@ fn remove_by_force(lab: &Lab) {
     });
 }
 
-/// A network of the same name and subnet is as good as new.
+/// A new network of the same name and subnet works like any other.
 #[track_caller]
 fn assert_made_again(lab: &Lab, earlier: &Network) {
     lab.assert_clean(earlier);

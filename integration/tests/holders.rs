@@ -1,5 +1,5 @@
-//! Who is taken for the holder of an address, and who is not, where the first
-//! look would mislead.
+//! Who counts as the holder of an address, and who does not, in cases where a first
+//! look misleads.
 
 use berth_integration::{Driver, Lab, Network, ip, outage::Death, with_driver};
 
@@ -10,7 +10,7 @@ with_driver!(
     a_restart_after_a_kill_leaves_no_namespace_behind,
     a_killed_disconnect_does_not_keep_the_address,
     a_renamed_interface_keeps_its_address,
-    whoever_only_looks_at_a_dead_container_does_not_keep_its_address,
+    a_process_that_only_looks_at_a_dead_container_does_not_keep_its_address,
     a_container_of_another_pid_namespace_is_left_alone,
     a_late_teardown_leaves_the_restarted_container_alone,
 );
@@ -134,7 +134,7 @@ fn a_renamed_interface_keeps_its_address(driver: Driver) {
     lab.assert_clean(&home);
 }
 
-fn whoever_only_looks_at_a_dead_container_does_not_keep_its_address(driver: Driver) {
+fn a_process_that_only_looks_at_a_dead_container_does_not_keep_its_address(driver: Driver) {
     let (lab, network) = lab(driver);
     lab.container("c", &["n"])
         .ip(ADDRESS)

@@ -1,5 +1,5 @@
-//! The file `ipam.db` as berth-migrate reads and writes it: bbolt itself and the real
-//! Podman are the judges.
+//! The file `ipam.db` as berth-migrate reads and writes it, judged by bbolt itself and
+//! the real Podman.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,7 +12,7 @@ use berth_migrate::ipam::dump::dump;
 use fastrand::Rng;
 use tempfile::TempDir;
 
-/// Files of Podman's, and of bbolt's own making: every page size, every free list.
+/// Returns files that Podman made, and files that bbolt made: every page size, every kind of free list.
 fn files(directory: &TempDir, seed: u64) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for name in PODMANS {
@@ -65,7 +65,7 @@ fn assert_sound(path: &Path, root: &Bucket) {
     );
 }
 
-/// Changes a bucket as nobody would: keys and buckets come and go, values grow.
+/// Changes a bucket at random: keys and buckets come and go, values grow.
 fn edit(bucket: &mut Bucket, random: &mut Rng, depth: usize) {
     let keys: Vec<_> = bucket.items.keys().cloned().collect();
     for key in keys {
@@ -122,7 +122,7 @@ fn bbolt_agrees_with_what_is_read_and_written() {
 }
 
 #[test]
-fn bbolt_goes_on_with_a_file_of_ours() {
+fn bbolt_can_work_with_files_that_berth_migrate_wrote() {
     let directory = TempDir::new().expect("there is room");
     let seed = seed();
     let mut random = Rng::with_seed(seed);
@@ -160,7 +160,7 @@ fn create_networks(lab: &Lab, root: &Bucket) -> Vec<String> {
     names
 }
 
-/// Has the real Podman lease an address on every network and give it back: all other
+/// Lets the real Podman lease an address on every network and give it back. All other
 /// leases stay as they are, and the two readers count the same.
 #[track_caller]
 fn podman_goes_on(lab: &Lab, networks: &[String]) {
@@ -196,7 +196,7 @@ fn put(lab: &Lab, bytes: &[u8]) {
 }
 
 #[test]
-fn podman_goes_on_with_every_file_of_ours() {
+fn podman_can_work_with_files_that_berth_migrate_wrote() {
     for name in PODMANS {
         let lab = Lab::start();
         let root = content(&fixture(name));
@@ -211,13 +211,13 @@ fn podman_goes_on_with_every_file_of_ours() {
 }
 
 #[test]
-fn podman_goes_on_with_every_sanitised_file() {
+fn podman_can_work_with_every_sanitised_file() {
     for name in PODMANS {
         let lab = Lab::start();
         let root = content(&fixture(name));
         let networks = create_networks(&lab, &root);
         put(&lab, &fixture(name));
-        // Somebody lives on the last network, among all these dead.
+        // A container runs on the last network, among all these dead ones.
         let (last, others) = networks.split_last().expect("it has a network");
         let survivor = lab.container("survivor", &[last]).start();
         let kept = lab.reported("survivor", last);

@@ -1,8 +1,8 @@
 //! Two thousand damaged `ipam.db` files through the executable: each is an error that
-//! says where, or read correctly; and with `--salvage`, what was skipped is said.
+//! says where, or is read correctly. `--salvage` says what it skipped.
 //!
-//! What is correct, when one byte of a file is another? bbolt keeps no checksums of
-//! data. So: bbolt itself must read the same from the damaged file; and that is what
+//! What is correct if one byte of a file has changed? bbolt keeps no checksums of
+//! data. So bbolt itself must read the same from the damaged file, and that is what
 //! the file held before the damage, or before its last commit (if the last meta page was
 //! hit), or differs from it in one key, value or sequence, the one that was hit.
 

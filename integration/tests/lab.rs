@@ -1,4 +1,4 @@
-//! The lab itself: that it is private, ends with its runner, and that the checks
+//! The lab itself: it is private, it ends with its runner, and the checks
 //! of the other tests can fail.
 
 use std::fs;

@@ -1,5 +1,5 @@
-//! Something is scarce, or in the way: each command says so in one line and changes
-//! nothing it cannot finish; once it is over, all goes on and nothing is leaked.
+//! Something is scarce or in the way. Each command says so in one line and changes
+//! nothing it cannot finish. Afterwards everything works again and nothing has leaked.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ fn run_directory(spoil: &str, mend: &str, what: &str) {
 }
 
 #[test]
-fn the_run_directory_is_full() {
+fn a_full_run_directory_is_reported_and_nothing_leaks() {
     run_directory(
         &format!("cat /dev/zero >{RUN_DIR}/fill 2>/dev/null || true"),
         &format!("rm {RUN_DIR}/fill"),
@@ -76,7 +76,7 @@ fn the_run_directory_is_full() {
 }
 
 #[test]
-fn the_run_directory_is_read_only() {
+fn a_read_only_run_directory_is_reported_and_nothing_leaks() {
     run_directory(
         &format!("mount -o remount,ro {RUN_DIR}"),
         &format!("mount -o remount,rw {RUN_DIR}"),
@@ -92,7 +92,7 @@ fn wrap_plugin(lab: &Lab, wrapper: &str) {
 }
 
 #[test]
-fn few_files_can_be_opened() {
+fn a_limit_of_open_files_is_reported_and_nothing_leaks() {
     let (lab, network) = Lab::with_bystander();
     let limited = |limit: u8| format!("ulimit -n {limit}; ");
     for limit in [4, 6] {
@@ -120,7 +120,7 @@ fn few_files_can_be_opened() {
 
 /// As where `ulimit -u` is reached, which root does not feel.
 #[test]
-fn no_process_or_thread_can_be_made() {
+fn a_limit_of_processes_is_reported_and_nothing_leaks() {
     let (lab, network) = Lab::with_bystander();
     let run = lab.container("c", &["n"]).ip(ADDRESS);
     run.option(PORTS[0], PORTS[1]).start();
@@ -159,7 +159,7 @@ fn no_process_or_thread_can_be_made() {
 }
 
 #[test]
-fn podmans_lock_is_kept_by_a_netavark_that_hangs() {
+fn a_collection_gives_up_and_names_who_holds_podmans_lock() {
     let (lab, network) = Lab::with_bystander();
     lab.container("c", &["n"]).ip(ADDRESS).start();
     lab.kill_with_conmon("c");
@@ -191,7 +191,7 @@ fn podmans_lock_is_kept_by_a_netavark_that_hangs() {
 }
 
 #[test]
-fn the_stores_lock_is_kept_by_a_stopped_berth() {
+fn a_setup_gives_up_and_names_the_berth_that_holds_the_stores_lock() {
     let (lab, network) = Lab::with_bystander();
     lab.container("c", &["n"]).ip(ADDRESS).start();
     lab.kill_with_conmon("c");
@@ -231,7 +231,7 @@ fn the_stores_lock_is_kept_by_a_stopped_berth() {
 }
 
 #[test]
-fn two_collect_at_once() {
+fn two_collections_at_once_reclaim_each_ghost_once() {
     let (lab, network) = Lab::with_bystander();
     for name in ["c", "d"] {
         lab.container(name, &["n"]).start();
@@ -253,7 +253,7 @@ fn two_collect_at_once() {
 }
 
 #[test]
-fn a_collection_is_killed_and_another_one_finishes_its_work() {
+fn the_next_collection_finishes_the_work_of_a_killed_one() {
     let (lab, network) = Lab::with_bystander();
     for moment in [2, 5, 20, 60, 120, 180] {
         let run = lab.container("c", &["n"]).ip(ADDRESS);
@@ -282,7 +282,7 @@ fn a_collection_is_killed_and_another_one_finishes_its_work() {
 }
 
 #[test]
-fn nonsense_is_refused_and_nothing_is_made_of_it() {
+fn nonsense_is_refused_and_changes_nothing() {
     let (lab, network) = Lab::with_bystander();
     says_in_one_line(
         &gc(&lab).args(["--network", "nosuch"]).run(),

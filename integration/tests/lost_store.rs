@@ -1,14 +1,14 @@
-//! The lease store is lost, damaged or of another boot while containers run: what
-//! they hold is theirs all the same.
+//! The lease store is lost, damaged or of another boot while containers run: they
+//! keep what they have.
 
 use berth_integration::{Driver, Lab, Network, ip};
 
 const SUBNETS: [&str; 4] = ["--subnet", "10.77.0.0/24", "--subnet", "fd77::/64"];
 const STORE: &str = "/run/containers/networks/berth";
 
-/// A lab in which these hold addresses: a plain container with a published port,
-/// one without DNS name on a second network as well, a pod with two members, and
-/// one that only its own process keeps alive.
+/// Returns a lab in which these hold addresses: a plain container with a published port,
+/// one on a second network without DNS as well, a pod with two members, and
+/// one whose conmon is dead.
 fn busy() -> (Lab, Network) {
     let lab = Lab::start();
     let network = lab.network(Driver::Berth, "n", &SUBNETS);
@@ -57,7 +57,7 @@ fn tenants(lab: &Lab, network: &Network) -> Vec<String> {
     tenants
 }
 
-/// Asserts that everything goes on as if nothing had been lost.
+/// Asserts that everything works as if nothing had been lost.
 #[track_caller]
 fn assert_all_goes_on(lab: &Lab, network: &Network, before: &[String]) {
     assert_eq!(tenants(lab, network), before);
@@ -80,7 +80,7 @@ fn assert_all_goes_on(lab: &Lab, network: &Network, before: &[String]) {
 }
 
 #[test]
-fn deleted_and_adopted_by_the_next_start() {
+fn a_deleted_store_is_made_again_by_the_next_start() {
     let (lab, network) = busy();
     let before = tenants(&lab, &network);
     assert_eq!(before.len(), 4, "{before:#?}");
@@ -92,7 +92,7 @@ fn deleted_and_adopted_by_the_next_start() {
 }
 
 #[test]
-fn deleted_and_adopted_by_the_next_stop() {
+fn a_deleted_store_is_made_again_by_the_next_stop() {
     let (lab, network) = busy();
     let mut before = tenants(&lab, &network);
     lab.sh(&format!("rm -r {STORE}"));
@@ -104,7 +104,7 @@ fn deleted_and_adopted_by_the_next_stop() {
 }
 
 #[test]
-fn deleted_and_adopted_by_collection() {
+fn a_deleted_store_is_made_again_by_a_collection() {
     let (lab, network) = busy();
     let before = tenants(&lab, &network);
     lab.sh(&format!("rm -r {STORE}"));
@@ -119,7 +119,7 @@ fn deleted_and_adopted_by_collection() {
 }
 
 #[test]
-fn damaged_and_rebuilt() {
+fn a_damaged_store_is_rebuilt() {
     let (lab, network) = busy();
     let before = tenants(&lab, &network);
     lab.cmd("berth")
@@ -142,7 +142,7 @@ fn damaged_and_rebuilt() {
 /// The run directory is on a disk, and the machine has booted; or somebody has put
 /// the store of an earlier boot back while containers run.
 #[test]
-fn of_another_boot() {
+fn a_store_of_another_boot_is_brought_up_to_date() {
     let (lab, network) = busy();
     let before = tenants(&lab, &network);
     lab.network(
@@ -167,7 +167,7 @@ fn of_another_boot() {
 }
 
 #[test]
-fn of_a_macvlan_network() {
+fn a_deleted_store_is_made_again_for_a_macvlan_network() {
     let lab = Lab::start();
     lab.sh("ip link add near type veth peer name far; ip link set near up; ip link set far up");
     let options = [

@@ -1,7 +1,7 @@
 //! The outage, and its relatives: somebody is killed between a container's
 //! address and its first process, and the address must come back.
 //!
-//! An address leaked for good is what Podman's own allocator makes of it:
+//! Podman's own allocator leaks the address for good:
 //! `ipam.db` keeps an address for a container that no longer exists, and
 //! `podman run --ip` fails until the host is rebooted or the file is removed.
 

@@ -1,5 +1,5 @@
-//! Who frees what: whatever goes wrong at a teardown, and whatever becomes of the
-//! network meanwhile, everybody keeps what is theirs, and what is nobody's is given
+//! Whatever goes wrong at a teardown, and whatever happens to the
+//! network meanwhile, containers keep what is theirs, and what belongs to nobody is given
 //! back, at the latest by one `berth gc`.
 
 use std::time::Duration;
@@ -31,7 +31,7 @@ fn a_teardown_after_another_got_the_address_takes_nothing_of_the_other() {
     let namespace = namespace.ok();
     lab.kill_with_conmon("c");
     run("other").option(PORTS[0], PORTS[1]).start();
-    // As netavark asks for it, with all that Podman knows, and twice.
+    // The same request that netavark makes, twice.
     let config = lab.sh("cat /etc/containers/networks/n.json");
     let request = format!(
         r#"{{"container_id":"{id}","container_name":"c","network":{config},
@@ -67,7 +67,7 @@ fn a_plugin_missing_at_teardown_leaves_a_ghost_that_is_collected() {
     lab.assert_only_bystander(&network);
 }
 
-/// The bridge has no port any more, and still there are rules of two containers.
+/// The bridge has no ports any more, but the rules of two containers are still there.
 #[test]
 fn several_ghosts_without_interfaces_leave_no_published_port() {
     let lab = Lab::start();
@@ -113,7 +113,7 @@ fn an_unmounted_namespace_is_collected() {
 }
 
 #[test]
-fn one_of_two_networks_fails_and_the_other_is_as_it_should_be() {
+fn a_failure_on_one_of_two_networks_leaves_nothing_on_the_other() {
     let (lab, n) = Lab::with_bystander();
     let m = lab.network(Driver::Berth, "m", &["--subnet", "10.78.0.0/24"]);
     lab.container("holder", &["m"]).ip("10.78.0.99").start();
@@ -156,7 +156,7 @@ exec {} "$@" <<<"$input"
 }
 
 #[test]
-fn one_of_two_families_is_taken_and_nothing_is_kept() {
+fn when_one_of_two_addresses_is_taken_neither_is_leased() {
     let lab = Lab::start();
     let subnets = ["--subnet", "10.77.0.0/24", "--subnet", "fd77::/64"];
     let network = lab.network(Driver::Berth, "n", &subnets);
@@ -177,7 +177,7 @@ fn one_of_two_families_is_taken_and_nothing_is_kept() {
 }
 
 #[test]
-fn a_container_in_anothers_namespace_keeps_the_address_of_the_dead() {
+fn a_container_that_shares_a_dead_ones_namespace_keeps_the_address() {
     let (lab, network) = Lab::with_bystander();
     lab.container("c", &["n"]).ip(ADDRESS).start();
     lab.container("guest", &["container:c"]).start();
@@ -236,8 +236,8 @@ fn a_renamed_container_keeps_its_address_and_gives_it_back() {
     lab.assert_only_bystander(&network);
 }
 
-/// cgroups are needed to freeze a container; a lab has none of its own. Stopped by
-/// signal it answers as little.
+/// Podman pauses containers by cgroups, and a lab has none of its own. A container stopped by
+/// a signal does not answer either.
 #[test]
 fn a_stopped_container_keeps_its_address_and_can_be_disconnected() {
     let (lab, network) = Lab::with_bystander();

@@ -168,7 +168,7 @@ fn an_ipvlan_network_leads_to_its_parent(driver: Driver) {
     leads_to_its_parent(driver, "ipvlan");
 }
 
-/// Where the kernel lacks the driver, `requests.rs` still says what netavark is
+/// If the kernel lacks the driver, `requests.rs` still shows what netavark is
 /// asked for.
 fn leads_to_its_parent(driver: Driver, plumbing: &str) {
     let lab = Lab::start();

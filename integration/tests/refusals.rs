@@ -76,7 +76,7 @@ fn an_address_outside_every_subnet_is_refused(driver: Driver) {
     lab.assert_clean(&network);
 }
 
-/// Podman grants it, and two machines on the bridge have one address.
+/// Podman grants it, and then two machines on the bridge have the same address.
 fn the_gateway_is_refused(driver: Driver) {
     let lab = Lab::start();
     let network = lab.network(driver, "n", &SUBNET);
@@ -103,7 +103,7 @@ fn a_refused_start_takes_no_address(driver: Driver) {
     let dual = [&SUBNET[..], &["--ipv6", "--subnet", "fd77::/64"]].concat();
     let network = lab.network(driver, "n", &dual);
     lab.container("holder", &["n"]).ip6("fd77::99").start();
-    // The IPv4 address could be had, the other not: neither may stay leased.
+    // The IPv4 address is free, the other is not. Neither may stay leased.
     let both = lab
         .container("late", &["n"])
         .ip("10.77.0.99")

@@ -47,7 +47,7 @@ enum Part {
     },
     /// berth and berth-migrate are killed, or refused, at every system call
     Calls {
-        /// Only so many points, spread over all
+        /// Try only this many points, spread over all
         #[arg(long)]
         sample: Option<usize>,
         /// Only this verb
@@ -98,7 +98,7 @@ fn every_part() -> Vec<Part> {
     ]
 }
 
-/// Returns what berth has lost.
+/// Returns the promises of berth that were broken.
 fn kills(seed: u64, count: usize) -> Vec<String> {
     let plan = Plan::new(count, seed);
     println!(
@@ -119,7 +119,7 @@ fn kills(seed: u64, count: usize) -> Vec<String> {
     berth.broken_promises()
 }
 
-/// Returns what berth has lost.
+/// Returns the promises of berth that were broken.
 fn storm(seed: u64, seconds: u64) -> Vec<String> {
     println!("\na storm of {seconds} s\n");
     let length = Duration::from_secs(seconds);

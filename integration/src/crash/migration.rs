@@ -1,8 +1,8 @@
 //! berth-migrate, injured while it adopts a network or rolls it back.
 //!
-//! Two containers run all the time: one with a published port, one at an address of its
-//! own choice. Whatever happens, they answer, nobody else gets their addresses, and the
-//! same command again completes it.
+//! Two containers run all the time: one with a published port, one with a static
+//! address. Whatever happens, they answer, nobody else gets their addresses, and the
+//! same command completes the move when it is run again.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ impl Scene for MigrationScene {
     fn check_answer(&self, outcome: &Outcome, _trace: &str) {
         assert_ne!(outcome.status.code(), Some(101), "it panicked:\n{outcome}");
         assert_no_crash(outcome);
-        // What fails is undone, unless it says that it is not.
+        // A failed move is undone, unless the report says that it is not.
         let is_moved = self.setting.lab.cmd("cat").arg(FILE).ok() != self.file;
         let is_silenced = outcome
             .stderr
@@ -125,8 +125,8 @@ impl MigrationScene {
             .ok();
     }
 
-    /// Asserts that nobody is given what the two have, whoever leases it now, asked for
-    /// by name or not.
+    /// Asserts that nobody gets the two containers' addresses, whoever leases them now, whether
+    /// they are asked for or not.
     #[track_caller]
     fn assert_nobody_gets_their_addresses(&self) {
         for address in ADDRESSES {
@@ -174,8 +174,8 @@ impl MigrationScene {
     /// by their names.
     #[track_caller]
     fn is_served(&self) -> bool {
-        // With any driver, a restarted container has its address with another MAC address,
-        // of which those who have just spoken to it hear after half a minute.
+        // With any driver, a restarted container has its address with another MAC address.
+        // Whoever has just spoken to it notices after half a minute.
         let [web, twin] = ADDRESSES;
         let lab = &self.setting.lab;
         lab.cmd("ip").args(["neighbour", "flush", "all"]).ok();
@@ -191,7 +191,7 @@ fn dump(lab: &Lab) -> String {
     lab.cmd(MIGRATE).arg("dump").ok()
 }
 
-/// Returns a dump without what moves on with every dynamic lease.
+/// Returns a dump without the cursors, which every dynamic lease moves.
 fn without_cursors(dump: &str) -> Vec<&str> {
     let lines = dump.lines().filter(|line| !line.contains("lastIP"));
     lines.map(|line| line.trim_end_matches(',')).collect()

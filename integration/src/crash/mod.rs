@@ -1,5 +1,5 @@
-//! A command of ours is killed, or refused something, at one system call of its
-//! own; then a user does what users do, and everything must be as before.
+//! A command of ours is killed, or refused something, at one of its system calls.
+//! Then a user does what users do, and everything must be as before.
 //!
 //! What a command is run upon, and what must be true afterwards, is a [`Scene`]: one
 //! for the plugin's verbs, one for each group of commands that want another lab. A
@@ -234,11 +234,11 @@ impl Site {
     }
 }
 
-/// Asserts that a run has ended by itself.
+/// Asserts that a run did not crash.
 #[track_caller]
 fn assert_no_crash(outcome: &Outcome) {
-    // Rust's own library takes a directory that cannot be closed for impossible, as it is
-    // with every kernel (`std::sys::fs::unix`, `Drop for DirStream`).
+    // Rust's own library panics if a directory cannot be closed, which never happens
+    // with a real kernel (`std::sys::fs::unix`, `Drop for DirStream`).
     if outcome.stderr.contains("unexpected error during closedir") {
         return;
     }

@@ -7,7 +7,7 @@ use berth_integration::{Driver, Lab, ip};
 use super::{DIRECTORY, OTHER, SUBNET, allocation, assert_web_is_served, migrate};
 
 #[test]
-fn the_default_network_is_moved_though_only_podmans_memory_has_it() {
+fn the_default_network_is_moved_although_it_has_no_file() {
     let lab = Lab::start();
     lab.container("c", &[]).start();
     let before = lab.addresses("c", "eth0");
@@ -32,7 +32,7 @@ fn the_default_network_is_moved_though_only_podmans_memory_has_it() {
 }
 
 #[test]
-fn one_of_a_containers_networks_is_moved_and_then_a_pods() {
+fn one_of_a_containers_networks_is_moved_and_so_is_a_pods() {
     let lab = Lab::start();
     let one = lab.network(Driver::Bridge, "one", &SUBNET);
     let two = lab.network(Driver::Bridge, "two", &OTHER);
@@ -143,7 +143,7 @@ const KINDS: [(&str, &str); 6] = [
     ("podman", "10.88.0.2"),
 ];
 
-/// Changes nothing but the networks' files, as by a kill after the first step. The store
+/// Changes only the networks' files, as a kill after the first step does. The store
 /// has been surveyed before.
 #[track_caller]
 fn die_after_the_first_step(lab: &Lab) {
@@ -165,7 +165,7 @@ fn assert_nobody_gets(lab: &Lab, name: &str, address: &str) {
 }
 
 #[test]
-fn killed_after_the_first_step_every_kind_of_network_is_adopted_by_the_next_start() {
+fn after_a_kill_at_the_first_step_the_next_start_adopts_every_kind_of_network() {
     for (name, address) in KINDS {
         let lab = kinds(&[name]);
         die_after_the_first_step(&lab);
@@ -183,7 +183,7 @@ fn killed_after_the_first_step_every_kind_of_network_is_adopted_by_the_next_star
 }
 
 #[test]
-fn killed_after_the_first_step_every_kind_of_network_is_adopted_by_a_collection() {
+fn after_a_kill_at_the_first_step_a_collection_adopts_every_kind_of_network() {
     let lab = kinds(&KINDS.map(|(name, _)| name));
     die_after_the_first_step(&lab);
     let said = lab.cmd("berth").arg("gc").ok();

@@ -1,4 +1,4 @@
-//! Containers of a moved network live on as any others.
+//! Containers of a moved network work as any others.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use super::{
     busy, migrate,
 };
 
-/// Asserts that containers of an adopted network live on as any of berth's, then removes
+/// Asserts that containers of an adopted network work as any of berth's, then removes
 /// all.
 #[track_caller]
 fn assert_all_goes_on(lab: &Lab, network: &Network) {
@@ -36,7 +36,7 @@ fn assert_all_goes_on(lab: &Lab, network: &Network) {
     lab.assert_clean(network);
 }
 
-/// Asserts that containers of a network that was rolled back live on as any of Podman's,
+/// Asserts that containers of a network that was rolled back work as any of Podman's,
 /// then removes all.
 #[track_caller]
 fn assert_podman_serves(lab: &Lab, network: &Network) {
@@ -77,7 +77,7 @@ fn no_packet_is_lost_on_the_way_there_and_back() {
 }
 
 #[test]
-fn adopted_containers_live_on_as_any() {
+fn adopted_containers_work_as_any_others() {
     let (lab, network) = busy(Lab::start());
     let plan = lab
         .cmd("berth-migrate")
@@ -98,7 +98,7 @@ fn adopted_containers_live_on_as_any() {
 }
 
 #[test]
-fn rolled_back_containers_live_on_as_any_of_podmans() {
+fn rolled_back_containers_work_as_any_of_podmans() {
     let (lab, network) = busy(Lab::start());
     let files = || {
         lab.sh(&format!(
@@ -111,7 +111,7 @@ fn rolled_back_containers_live_on_as_any_of_podmans() {
     migrate(&lab, &["rollback", "n"]);
     assert_eq!((allocation(&lab), files()), before, "byte by byte");
     assert_podman_serves(&lab, &network);
-    // And so with a file that has to be made again.
+    // The same with an ipam.db that has to be made again.
     let (lab, network) = busy(Lab::start());
     migrate(&lab, &["adopt", "n"]);
     lab.sh("rm /run/containers/networks/ipam.db");
@@ -120,7 +120,7 @@ fn rolled_back_containers_live_on_as_any_of_podmans() {
 }
 
 #[test]
-fn what_was_changed_meanwhile_is_kept_by_a_rollback() {
+fn a_rollback_keeps_what_was_changed_meanwhile() {
     let (lab, network) = busy(Lab::start());
     migrate(&lab, &["adopt", "n"]);
     lab.podman(["network", "update", "--dns-add=192.0.2.53", "n"])
@@ -189,7 +189,7 @@ fn an_ordinary_users_networks_are_moved_and_rolled_back() {
 }
 
 #[test]
-fn a_cursor_goes_on_where_it_was() {
+fn dynamic_addresses_go_on_where_they_were() {
     let lab = Lab::start();
     lab.network(Driver::Bridge, "n", &SUBNET);
     for name in ["a", "b", "c"] {
@@ -208,7 +208,7 @@ fn a_cursor_goes_on_where_it_was() {
 }
 
 #[test]
-fn what_the_dead_have_on_record_is_not_taken_along() {
+fn leases_of_dead_containers_are_not_adopted() {
     let (lab, network) = busy(Lab::start());
     lab.container("leak", &["n"])
         .ip("10.77.0.99")
@@ -238,7 +238,7 @@ fn a_container_that_nobody_cleaned_up_after_can_be_adopted_and_removed() {
 }
 
 #[test]
-fn a_second_adoption_and_one_beside_it_do_no_harm() {
+fn two_adoptions_at_once_and_a_third_do_no_harm() {
     let (lab, network) = busy(Lab::start());
     let adopt = || lab.cmd("berth-migrate").args(["adopt", "--all", "--yes"]);
     let both = [adopt().spawn(), adopt().spawn()];
@@ -283,7 +283,7 @@ fn containers_come_and_go_while_their_network_is_moved() {
 }
 
 #[test]
-fn the_store_of_another_boot_is_no_obstacle() {
+fn a_store_of_another_boot_does_not_prevent_adoption() {
     let (lab, network) = busy(Lab::start());
     lab.network(Driver::Berth, "own", &OTHER);
     lab.container("o", &["own"]).start();

@@ -1,4 +1,4 @@
-//! When networks are not moved: nothing is changed then, and it is said why.
+//! When a network is not moved: nothing changes, and berth-migrate says why.
 
 use berth_integration::{Cmd, Driver, Lab, outage::Death};
 
@@ -39,13 +39,13 @@ fn rollback<'a>(lab: &'a Lab, network: &str) -> Cmd<'a> {
 }
 
 #[test]
-fn who_is_in_doubt_keeps_the_network_where_it_is() {
+fn a_network_stays_where_it_is_while_a_lease_is_in_doubt() {
     let lab = busy();
     lab.container("leak", &["n"])
         .ip("10.77.0.99")
         .dies(Death::PodmanBeforeNetavark);
     lab.remove_at_last("leak");
-    // There is no podman to be asked.
+    // berth-migrate cannot find podman.
     let blind = || {
         let adopt = lab
             .cmd("/usr/local/bin/berth-migrate")
@@ -73,7 +73,7 @@ fn what_berth_cannot_serve_is_left_alone() {
     assert_refused(&lab, adopt(&lab, "tiny"), "can ever be leased");
     assert_refused(&lab, adopt(&lab, "nothing"), "found no network \"nothing\"");
     assert_refused(&lab, rollback(&lab, "bare"), "berth does not lease");
-    // All the others are moved all the same, and what is refused shows in the end.
+    // All others are moved nevertheless, and the end of the report says what was refused.
     let all = adopt(&lab, "--all").fails("n (bridge): moved");
     assert!(all.stdout.contains("bare (bridge): left alone"), "{all}");
     assert!(all.stdout.contains("tiny (bridge): REFUSED"), "{all}");
@@ -91,7 +91,7 @@ fn without_the_plugin_nothing_is_moved() {
 }
 
 #[test]
-fn a_damaged_file_or_store_is_an_obstacle() {
+fn a_damaged_file_or_store_prevents_a_move() {
     let lab = busy();
     lab.sh(&format!(
         "cp {IPAM_DB} /tmp/sound; printf xxxx | dd of={IPAM_DB} bs=1 seek=16400 conv=notrunc
@@ -113,7 +113,7 @@ fn a_damaged_file_or_store_is_an_obstacle() {
 }
 
 #[test]
-fn a_directory_that_takes_no_file_is_an_obstacle() {
+fn a_directory_that_cannot_be_written_prevents_a_move() {
     let lab = busy();
     let read_only =
         format!("mount --bind {DIRECTORY} {DIRECTORY}; mount -o remount,bind,ro {DIRECTORY}");
@@ -139,7 +139,7 @@ fn a_directory_that_takes_no_file_is_an_obstacle() {
 }
 
 #[test]
-fn a_lock_that_is_not_to_be_had_is_named_with_its_holder() {
+fn a_lock_that_is_not_released_is_named_with_its_holder() {
     let lab = busy();
     adopt(&lab, "n").ok();
     rollback(&lab, "n").ok();

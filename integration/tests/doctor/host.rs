@@ -54,7 +54,7 @@ fn an_installation_that_cannot_work_is_a_problem() {
     let report = problems(&lab, &["netavark"]);
     assert!(finding(&report, "netavark").contains("/nowhere"));
     lab.write(conf, "[engine]\nhelper_binaries_dir = 7\n");
-    // Podman does not even tell its version then.
+    // Podman does not even print its version then.
     let report = problems(&lab, &["configuration", "podman"]);
     assert!(finding(&report, "configuration").contains("99-test.conf"));
     lab.sh(&format!("rm {conf}"));
@@ -104,7 +104,7 @@ fn networks_that_berth_cannot_use_are_named() {
 }
 
 #[test]
-fn a_ghost_is_noted_with_its_name_and_address() {
+fn a_ghost_is_reported_with_its_name_and_address() {
     let (lab, network) = lab();
     lab.kill_with_conmon("c");
     let (outcome, report) = doctor(&lab, &["--repair"]);
@@ -124,7 +124,7 @@ fn a_ghost_is_noted_with_its_name_and_address() {
 }
 
 #[test]
-fn a_wrong_command_line_is_another_exit_code() {
+fn a_wrong_command_line_has_an_exit_code_of_its_own() {
     let lab = Lab::start();
     let outcome = lab.cmd("berth").args(["doctor", "--heal"]).run();
     assert_eq!(outcome.status.code(), Some(2), "{outcome}");

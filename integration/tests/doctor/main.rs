@@ -1,5 +1,5 @@
-//! `berth doctor` beside a real Podman: clean where all is well, and what it says
-//! and repairs where it is not, with containers running undisturbed.
+//! `berth doctor` beside a real Podman: a clean report where all is well, and what it says
+//! and repairs otherwise, while containers run undisturbed.
 
 mod host;
 mod store;
@@ -14,7 +14,7 @@ const STATE: &str = "/run/containers/networks/berth";
 const PLUGIN: &str = "/usr/libexec/netavark/berth";
 const BOUND: Duration = Duration::from_secs(10);
 
-/// A lab with a network, a running container, and the hold of a removed one.
+/// Returns a lab with a network, a running container, and the reservation of a removed one.
 fn lab() -> (Lab, Network) {
     let lab = Lab::start();
     let network = lab.network(Driver::Berth, "n", &["--subnet", "10.77.0.0/24"]);
@@ -65,7 +65,7 @@ fn finding(report: &Value, check: &str) -> String {
     )
 }
 
-/// Expects no problem, and no notes but those of every lab: it has no systemd, and
+/// Asserts that there are no problems, and only the notes of every lab: no systemd, and
 /// Podman's default network.
 #[track_caller]
 fn assert_well(lab: &Lab) {
@@ -78,7 +78,7 @@ fn assert_well(lab: &Lab) {
     );
 }
 
-/// Expects exactly these problems.
+/// Asserts that these are all the problems, and returns the report.
 #[track_caller]
 fn problems(lab: &Lab, expected: &[&str]) -> Value {
     let (outcome, report) = doctor(lab, &[]);
@@ -86,7 +86,7 @@ fn problems(lab: &Lab, expected: &[&str]) -> Value {
     report
 }
 
-/// Expects the container to have its address and to answer to its name.
+/// Asserts that the container has its address and its DNS name.
 #[track_caller]
 fn assert_undisturbed(lab: &Lab) {
     assert_eq!(lab.addresses("c", "eth0"), [ip(ADDRESS)]);

@@ -16,7 +16,7 @@ fn damage(lab: &Lab, how: &str, table: &str, text: &str) {
 }
 
 #[test]
-fn what_contradicts_the_leases_is_repaired_under_a_running_container() {
+fn contradictions_are_repaired_under_a_running_container() {
     let (lab, network) = lab();
     let id = network.id.as_str();
     let id_of_c = lab.podman(["inspect", "--format", "{{.Id}}", "c"]).ok();
@@ -43,7 +43,7 @@ fn what_contradicts_the_leases_is_repaired_under_a_running_container() {
         assert_eq!(checks(&report, "problems", true), found, "{outcome}");
         assert_well(&lab);
         assert_undisturbed(&lab);
-        // A hold that was lost is lost; the next removal leaves one again.
+        // A lost reservation stays lost. The next removal makes another one.
         lab.container("gone", &["n"]).start();
         lab.remove("gone");
         lab.container("other", &["n"])
@@ -59,7 +59,7 @@ fn what_contradicts_the_leases_is_repaired_under_a_running_container() {
 fn a_lost_record_keeps_its_lease_while_somebody_holds_the_address() {
     let (lab, network) = lab();
     damage(&lab, "delete", "tenant", &network.id);
-    // Where the container's processes cannot be seen.
+    // In a pid namespace from which the container's processes cannot be seen.
     let blind = lab.cmd("unshare").args(["--mount", "--pid", "--fork"]);
     let blind = blind.args(["--mount-proc", "berth", "doctor", "--repair"]);
     blind.fails("so it is kept: berth rebuild finds out who");
@@ -169,7 +169,7 @@ fn a_store_that_cannot_be_read_is_left_alone_and_the_rest_is_checked() {
 }
 
 #[test]
-fn what_lies_about_in_the_state_directory_is_told() {
+fn stray_files_in_the_state_directory_are_reported() {
     let (lab, _) = lab();
     lab.sh(&format!(
         "cd {STATE}; mkdir leases.sled.new leases.sled.damaged; echo x >leases.sled.new/db

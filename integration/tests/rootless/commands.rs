@@ -29,7 +29,7 @@ fn commands_find_the_users_podman(driver: Driver) {
     ] {
         lab.cmd("test").args(["-e", &file(path)]).ok();
     }
-    // Where Podman itself takes its lock, and who may take it meanwhile.
+    // Podman itself takes this lock during a setup …
     let lock = file(place.lock);
     let script = r#"#!/bin/bash
 case " $* " in *" setup "*) grep -c ":$(stat -c %i "$LOCK") " /proc/locks >"$LOCK.held" || true ;; esac
@@ -41,7 +41,7 @@ exec NETAVARK "$@"
         .env("LOCK", &lock)
         .start();
     assert_eq!(lab.cmd("cat").arg(format!("{lock}.held")).ok(), "1");
-    // It is free where berth's commands run, though podman runs them there.
+    // … but not while it runs berth's commands.
     let take =
         "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'w'), fcntl.LOCK_EX | fcntl.LOCK_NB)";
     lab.beside_bridges("python3").args(["-c", take, &lock]).ok();
@@ -79,7 +79,7 @@ fn commands_say_why_they_do_not_get_to_the_users_podman(driver: Driver) {
     };
     let refused = command(&["PATH=/nowhere"]).fails("lab-store: failed to run podman, which leads");
     assert_eq!(refused.stderr.lines().count(), 1, "{refused}");
-    // Somebody whose Podman has never run needs none.
+    // A user whose Podman has never run does not need one.
     command(&["PATH=/nowhere", "XDG_RUNTIME_DIR=/run/user"]).ok();
     lab.write_executable("/opt/wrapper/podman", "#!/bin/sh\nshift 2\nexec \"$@\"\n");
     command(&["PATH=/opt/wrapper:/usr/bin:/bin"]).fails("outside of a user namespace");

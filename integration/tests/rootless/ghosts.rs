@@ -12,7 +12,7 @@ with_driver!(
     an_address_is_free_again_after_conmon_and_container_are_killed,
     an_address_is_free_again_after_all_of_the_users_processes_are_killed,
     a_full_pool_of_ghosts_is_free_again,
-    a_collection_takes_back_what_nobody_asks_for,
+    a_collection_gives_back_everything_that_ghosts_hold,
     a_ghost_on_a_network_without_containers_gives_way,
     a_ghost_gives_way_where_proc_hides_other_users,
 );
@@ -56,9 +56,9 @@ fn an_address_is_free_again_after_conmon_and_container_are_killed(driver: Driver
     }
 }
 
-/// As when an administrator ends it all: Podman's namespaces are made anew, and only
-/// files are left of the old ones. Of a sandbox it cannot be told whether it is
-/// what is left of the container.
+/// As when an administrator ends a user's processes: Podman makes new namespaces, and only
+/// files are left of the old ones. berth cannot tell whether a sandbox is what is
+/// left of the container.
 fn an_address_is_free_again_after_all_of_the_users_processes_are_killed(driver: Driver) {
     let (lab, network) = user(driver);
     web(&lab).dies(Death::EverybodyAfterPlumbing);
@@ -111,9 +111,9 @@ fn a_full_pool_of_ghosts_is_free_again(driver: Driver) {
     lab.assert_clean(&network);
 }
 
-/// From the user's shell. One ghost has everything, of the other there is only an empty
-/// namespace; the pause process, a podman as well, keeps neither.
-fn a_collection_takes_back_what_nobody_asks_for(driver: Driver) {
+/// From the user's shell. One ghost has everything, the other only an empty namespace.
+/// The pause process is a podman, too, but does not keep either.
+fn a_collection_gives_back_everything_that_ghosts_hold(driver: Driver) {
     let (lab, network) = user(driver);
     bystander(&lab, driver);
     for death in [Death::PodmanAfterNetavark, Death::PodmanBeforeNetavark] {
@@ -135,7 +135,7 @@ fn a_collection_takes_back_what_nobody_asks_for(driver: Driver) {
     lab.assert_clean(&network);
     let links = lab.links();
     assert!(links.iter().any(|link| link.kind() == "veth"), "{links:?}");
-    // There is no more to be done.
+    // A second collection has nothing to do.
     let said = lab.cmd("berth").args(["gc", "--json"]).ok();
     let report: serde_json::Value = serde_json::from_str(&said).expect("it is JSON");
     assert_eq!(report["live"], 1, "{said}");
@@ -147,8 +147,8 @@ fn a_collection_takes_back_what_nobody_asks_for(driver: Driver) {
     assert_comes_back(&lab, &network);
 }
 
-/// With the last container Podman removes the network namespace of its bridges; the
-/// next container gets another one, where nothing of the ghost is.
+/// Podman removes the network namespace of its bridges with the last container. The
+/// next container gets another one, without anything of the ghost.
 fn a_ghost_on_a_network_without_containers_gives_way(driver: Driver) {
     let (lab, network) = user(driver);
     lab.container("other", &["n"]).start();

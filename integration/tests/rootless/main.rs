@@ -1,5 +1,5 @@
-//! An ordinary user's Podman: the same promises in a user namespace, where much of
-//! the machine is out of sight.
+//! An ordinary user's Podman: the same promises from inside a user namespace, where much of
+//! the machine cannot be seen.
 
 mod commands;
 mod ghosts;
@@ -34,7 +34,7 @@ fn web(lab: &Lab) -> Run<'_> {
     lab.container("c", &["n"]).ip(ADDRESS)
 }
 
-/// Asserts that the address goes to a container at once, which leaves nothing.
+/// Asserts that a container gets the address at once, and that nothing is left of it.
 #[track_caller]
 fn assert_comes_back(lab: &Lab, network: &Network) {
     web(lab).start();

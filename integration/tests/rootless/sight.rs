@@ -9,8 +9,8 @@ with_driver!(
     Berth,
     a_lost_store_comes_back_from_what_runs,
     a_live_containers_address_is_refused_with_its_name,
-    a_container_without_conmon_is_seen_whoever_it_runs_as,
-    whoever_is_out_of_sight_casts_no_doubt,
+    a_container_without_conmon_is_seen_whatever_user_it_runs_as,
+    unreadable_processes_that_do_not_matter_cast_no_doubt,
     addresses_in_use_are_found_without_looking_into_the_hosts_namespace,
 );
 
@@ -50,10 +50,10 @@ fn a_live_containers_address_is_refused_with_its_name(driver: Driver) {
     lab.assert_clean(&network);
 }
 
-/// All that keeps the address is that the process in the namespace is seen.
-fn a_container_without_conmon_is_seen_whoever_it_runs_as(driver: Driver) {
+/// Only the process in the namespace keeps the address.
+fn a_container_without_conmon_is_seen_whatever_user_it_runs_as(driver: Driver) {
     let (lab, network) = user(driver);
-    // Its program may be executed, but not read: it is not dumpable.
+    // A program that may be executed but not read makes a process that is not dumpable.
     lab.seen_by_root()
         .sh("install -D --mode=711 /bin/busybox /opt/secret/busybox");
     for options in [
@@ -103,9 +103,9 @@ fn a_container_without_conmon_is_seen_whoever_it_runs_as(driver: Driver) {
     }
 }
 
-/// Processes of root, of another user with containers of its own, and of the user's
-/// own shell, and a sandbox of the user's: none is readable.
-fn whoever_is_out_of_sight_casts_no_doubt(driver: Driver) {
+/// None of these is readable: processes of root, of another user with containers, and of the user's
+/// own shell, and a sandbox of the user's.
+fn unreadable_processes_that_do_not_matter_cast_no_doubt(driver: Driver) {
     let (lab, network) = user(driver);
     let (root, mate) = (lab.seen_by_root(), lab.other_user());
     mate.network(driver, "n", &SUBNET);
@@ -120,7 +120,7 @@ fn whoever_is_out_of_sight_casts_no_doubt(driver: Driver) {
     assert_eq!(mate.addresses("c", "eth0"), [ip(ADDRESS)]);
 }
 
-/// The last question before a lease expires of whose holder nothing certain is known.
+/// This is the last check before the lease of an unknown holder expires.
 /// conmon and pasta live in the host's namespace.
 fn addresses_in_use_are_found_without_looking_into_the_hosts_namespace(driver: Driver) {
     let (lab, network) = user(driver);

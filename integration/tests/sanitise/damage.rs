@@ -111,7 +111,7 @@ fn contradictions_of_every_kind_are_repaired() {
 }
 
 #[test]
-fn a_copy_elsewhere_is_shown_without_a_word_on_who_lives() {
+fn every_lease_in_a_copy_elsewhere_is_unknown() {
     let lab = lab();
     lab.container("live", &["n"]).start();
     leak(&lab, "x", ADDRESS);
@@ -145,7 +145,7 @@ fn a_copy_elsewhere_is_shown_without_a_word_on_who_lives() {
 }
 
 #[test]
-fn a_damaged_file_is_not_touched_and_what_can_be_read_of_it_is_saved() {
+fn a_damaged_file_is_left_alone_and_its_readable_part_can_be_saved() {
     let lab = lab();
     lab.container("live", &["n"]).start();
     leak(&lab, "x", ADDRESS);

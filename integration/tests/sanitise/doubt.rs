@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{ADDRESS, SUBNET, addresses, all_is_well, lab, leak, leases, leave_pending};
 
 #[test]
-fn what_podman_has_still_to_clean_up_is_left_to_it() {
+fn what_podman_still_has_to_clean_up_is_left_to_podman() {
     let lab = lab();
     let container = lab.container("c", &["n"]).ip(ADDRESS).start();
     leave_pending(&lab, "c");
@@ -18,7 +18,7 @@ fn what_podman_has_still_to_clean_up_is_left_to_it() {
     let report = lab.migrate_json(["sanitise"]);
     assert_eq!(addresses(&report, "pending"), [ADDRESS]);
     assert_eq!(lab.claims(), before);
-    // As it says, it can be done here.
+    // berth-migrate can start that cleanup.
     let report = lab.sanitise(&["--cleanup"]);
     assert_eq!(report["cleaned_up"][0], container.id);
     assert_eq!(lab.claims(), [""; 0]);
@@ -32,7 +32,7 @@ fn nothing_is_removed_while_podman_does_not_answer() {
     lab.container("live", &["n"]).start();
     leak(&lab, "x", ADDRESS);
     let before = lab.claims();
-    // A podman that fails, one that is not there, one that is another's.
+    // A podman that fails, one that is missing, and one of another machine.
     lab.sh("mount --bind /bin/false /usr/bin/podman");
     let report = lab.migrate_json(["sanitise"]);
     lab.sh("umount /usr/bin/podman");
@@ -44,7 +44,7 @@ fn nothing_is_removed_while_podman_does_not_answer() {
         assert!(why.starts_with("Podman gave no answer: "), "{why}");
     }
     assert_eq!(lab.claims(), before);
-    // One that hangs is waited for, and ended.
+    // berth-migrate waits for one that hangs, and ends it.
     lab.write_executable("/tmp/podman", "#!/bin/bash\nexec sleep 1000\n");
     let report = lab.migrate_json(["sanitise", "--podman", "/tmp/podman"]);
     let why = &leases(&report, "unknown")[0].1;
@@ -54,14 +54,14 @@ fn nothing_is_removed_while_podman_does_not_answer() {
     );
     assert_eq!(lab.pids("sleep").len(), 1, "only the container's");
     assert_eq!(lab.claims(), before);
-    // The user may say that the kernel is enough.
+    // The user may decide that the kernel's word is enough.
     let report = lab.sanitise(&["--without-podman"]);
     assert_eq!(addresses(&report, "removed"), [ADDRESS]);
     all_is_well(&lab);
 }
 
 #[test]
-fn whoever_keeps_a_lock_is_waited_for_with_an_end_and_named() {
+fn waiting_for_a_lock_ends_and_names_its_holder() {
     let lab = lab();
     leak(&lab, "x", ADDRESS);
     let before = lab.claims();

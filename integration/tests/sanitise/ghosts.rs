@@ -10,7 +10,7 @@ use super::{
 };
 
 #[test]
-fn everything_that_the_dead_have_left_is_torn_down_when_asked() {
+fn everything_that_dead_containers_left_is_taken_down_when_asked() {
     let lab = Lab::start();
     let network = lab.network(Driver::Bridge, "n", &SUBNET);
     let live = lab
@@ -53,7 +53,7 @@ fn everything_that_the_dead_have_left_is_torn_down_when_asked() {
 }
 
 #[test]
-fn a_ghost_does_not_take_the_rules_of_whoever_has_its_address_by_now() {
+fn taking_down_a_ghost_spares_the_rules_of_whoever_has_its_address_now() {
     let lab = Lab::start();
     let network = lab.network(Driver::Bridge, "n", &SUBNET);
     let dead = lab.container("x", &["n"]).ip(ADDRESS);
@@ -80,7 +80,7 @@ fn a_ghost_does_not_take_the_rules_of_whoever_has_its_address_by_now() {
 }
 
 #[test]
-fn what_the_kill_torture_leaves_is_cleared_away_beside_the_living() {
+fn what_the_kill_torture_leaves_is_cleared_away_beside_running_containers() {
     let lab = Lab::start();
     let network = Plan::network(&lab, Driver::Bridge);
     let plan = Plan::new(16, seed());

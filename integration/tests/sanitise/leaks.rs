@@ -120,7 +120,7 @@ fn macvlan_networks_are_repaired_like_bridges() {
 }
 
 #[test]
-fn the_default_network_is_repaired_though_no_file_tells_of_it() {
+fn the_default_network_is_repaired_although_it_has_no_file() {
     let lab = Lab::start();
     lab.container("live", &["podman"]).start();
     let run = lab.container("x", &["podman"]).ip("10.88.0.99");
@@ -138,7 +138,7 @@ fn the_default_network_is_repaired_though_no_file_tells_of_it() {
 }
 
 #[test]
-fn without_root_it_is_the_same() {
+fn the_outage_of_an_ordinary_user_is_repaired() {
     let lab = Lab::start().user();
     lab.network(Driver::Bridge, "n", &SUBNET);
     let live = lab.container("live", &["n"]).start();

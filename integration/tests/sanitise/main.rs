@@ -1,6 +1,6 @@
 //! `berth-migrate sanitise` and `inspect` beside a real Podman that keeps its own
-//! allocator: the outage and its relatives are repaired, and nothing that lives is
-//! touched.
+//! allocator: they repair the outage and its relatives, and touch nothing that
+//! lives.
 
 mod damage;
 mod doubt;
@@ -32,7 +32,7 @@ fn web(lab: &Lab, name: &str, network: &str) -> Container {
     lab.container(name, &[network]).serving().start()
 }
 
-/// Returns what is said of leases: address and reason.
+/// Returns the leases of a report's list: address and reason.
 fn leases(report: &Value, kind: &str) -> Vec<(String, String)> {
     let rows = report[kind].as_array().cloned().unwrap_or_default();
     let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
@@ -77,7 +77,7 @@ fn only_the_living_are_on_record(lab: &Lab) {
     assert_eq!(claims, expected);
 }
 
-/// Asks a web server again and again, beside whatever else happens.
+/// Fetches a page again and again, whatever else happens.
 struct Visitor<'a> {
     lab: &'a Lab,
     address: IpAddr,
@@ -101,7 +101,7 @@ done >"/tmp/visits.$1" 2>&1 &)"#;
         Self { lab, address }
     }
 
-    /// Asserts that all went well, and that there was something.
+    /// Asserts that it got some pages, and missed none.
     fn has_missed_nothing(self) {
         let of = |word: &str| {
             let file = format!("/tmp/visits.{}", self.address);
@@ -123,7 +123,7 @@ fn leak(lab: &Lab, name: &str, address: &str) {
     lab.remove(name);
 }
 
-/// Ends a container in such a way that Podman has still to clean up after it.
+/// Ends a container so that Podman still has to clean up after it.
 fn leave_pending(lab: &Lab, name: &str) {
     leave_pending_of(lab, name, &[]);
 }
@@ -131,7 +131,7 @@ fn leave_pending(lab: &Lab, name: &str) {
 fn leave_pending_of(lab: &Lab, name: &str, podman: &[&str]) {
     let inspect = ["inspect", "--format={{.State.Pid}}", name];
     let pid = lab.podman(podman).args(inspect).ok();
-    // What conmon calls to clean up does nothing meanwhile.
+    // Meanwhile the podman that conmon starts to clean up does nothing.
     lab.sh(&format!(
         "mount --bind /bin/true /usr/bin/podman; kill -9 {pid}
          while pgrep -x conmon -a | grep -q -- '-n {name} '; do sleep 0.02; done

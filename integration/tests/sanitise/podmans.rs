@@ -5,7 +5,7 @@ use berth_integration::Lab;
 use super::{ADDRESS, NET, addresses, all_is_well, lab, leak, leave_pending_of};
 
 #[test]
-fn a_podman_of_ones_own_is_asked_where_its_directories_are_told() {
+fn a_podman_with_directories_of_its_own_is_asked_when_it_is_named() {
     let lab = lab();
     // All of root's share a file, wherever their containers are.
     let own = ["--root", "/srv/own/root", "--runroot", "/srv/own/run"];
@@ -42,7 +42,7 @@ fn a_podman_of_ones_own_is_asked_where_its_directories_are_told() {
 }
 
 #[test]
-fn a_users_podman_of_ones_own_is_found_by_its_directories() {
+fn a_users_podman_with_directories_of_its_own_is_found_by_them() {
     let lab = Lab::start().user();
     let own = [
         "--root",
