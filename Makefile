@@ -1,6 +1,9 @@
 # make build      the release executables
 # make test       everything that is checked, end-to-end tests with a real Podman
-#                 included; needs root and Debian's archive (see integration/lab)
+#                 included; needs root and Debian's archive (see integration/lab).
+#                 LAB=forky or LAB=experimental: only the end-to-end tests, with the
+#                 Podman of Debian's forky or experimental
+# make test-all   everything, and the end-to-end tests with every Podman
 # make unit       the tests that need neither root nor Podman
 # make demo       the outage with Podman's own allocator, and with berth
 # make torture    kills everything that can be killed, for the figures of
@@ -11,13 +14,15 @@
 # make lab        a shell in a lab: a real Podman that nothing here can hurt
 # make install    PREFIX=/usr/local by default; DESTDIR for packages
 # make uninstall  undoes `make install`, with the same variables
-# make clean-lab  removes what labs are started from (target/lab)
+# make clean-lab  removes what labs are started from (target/lab*)
 
 PREFIX ?= /usr/local
 DESTDIR ?=
 TORTURE ?=
 FUZZ ?=
 CARGO ?= cargo
+# Which Podman; see integration/README.md.
+LAB ?=
 BUILT ?= $(or $(CARGO_TARGET_DIR),target)/release
 
 PLUGIN_DIR := $(PREFIX)/libexec/netavark
@@ -27,15 +32,30 @@ STANDARD := $(filter /usr /usr/local,$(PREFIX))
 UNIT_DIR := $(if $(STANDARD),$(PREFIX)/lib/systemd,/etc/systemd)
 UNITS := berth-gc.service berth-gc.timer berth-sanitise.service berth-sanitise.timer
 
-.PHONY: build test check unit demo build-demo torture fuzz bench lab prepare-lab clean-lab install uninstall
+.PHONY: build test test-all check unit demo build-demo torture fuzz bench lab prepare-lab clean-lab install uninstall
 .DEFAULT_GOAL := build
 
 build:
 	$(CARGO) build --release --workspace --locked
 
+ifeq ($(LAB),)
 test: check prepare-lab
 	$(CARGO) build --workspace --locked
 	$(CARGO) test --workspace --locked --no-fail-fast
+else
+export BERTH_LAB := $(LAB)
+test: prepare-lab
+	$(CARGO) build --workspace --locked
+	$(CARGO) test -p berth-integration --tests --locked --no-fail-fast
+endif
+
+# A Podman that fails does not keep the others from being tried.
+test-all:
+	failed=; \
+	for lab in '' forky experimental; do \
+		$(MAKE) test LAB=$$lab || failed="$$failed $${lab:-trixie}"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
 check:
 	$(CARGO) fmt --all --check
@@ -71,7 +91,7 @@ prepare-lab:
 	integration/lab/prepare
 
 clean-lab:
-	integration/lab/prepare --clean
+	for lab in trixie forky experimental; do BERTH_LAB=$$lab integration/lab/prepare --clean; done
 
 # In /usr and /usr/local, Podman finds the plugin by itself.
 install:

@@ -55,8 +55,9 @@ impl Lab {
         );
         assert!(
             directory.join("storage.stamp").exists(),
-            "there is no lab in {}: run integration/lab/prepare as root, or `make test`",
-            directory.display()
+            "there is no lab in {}: run `{}integration/lab/prepare` as root, or `make test`",
+            directory.display(),
+            chosen().map_or_else(String::new, |name| format!("BERTH_LAB={name} "))
         );
         let mut start = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/start"));
         start.env("BERTH_LAB_DIR", &directory);
@@ -229,9 +230,20 @@ impl Drop for Machine {
     }
 }
 
+/// Returns which Podman `BERTH_LAB` chooses, if it is set.
+fn chosen() -> Option<String> {
+    env::var("BERTH_LAB").ok().filter(|name| !name.is_empty())
+}
+
 /// Returns the directory that `integration/lab/prepare` fills.
 pub(crate) fn prepared() -> PathBuf {
-    env::var_os("BERTH_LAB_DIR").map_or_else(|| built().join("lab"), PathBuf::from)
+    if let Some(directory) = env::var_os("BERTH_LAB_DIR") {
+        return directory.into();
+    }
+    match chosen().as_deref() {
+        None | Some("trixie") => built().join("lab"),
+        Some(name) => built().join(format!("lab-{name}")),
+    }
 }
 
 /// Returns the path of a file of the root that labs are started from, if it is

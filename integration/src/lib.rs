@@ -33,6 +33,7 @@ pub mod storm;
 pub mod syscalls;
 pub mod tally;
 pub mod torture;
+pub mod versions;
 mod wait;
 pub mod web;
 

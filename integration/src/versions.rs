@@ -1,0 +1,105 @@
+//! What Podman and netavark themselves do differently from version to version.
+//!
+//! This is the only place that knows. A test asks [`Lab::does`] for the behaviour it
+//! depends on, and shows it with Podman's own driver.
+
+use std::fmt;
+
+use crate::Lab;
+
+/// Something that not every version does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behaviour {
+    /// `podman network reload` of a container with a static address fails with Podman's
+    /// own driver.
+    ReloadRefusesStaticAddresses,
+}
+
+/// The program whose version decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Program {
+    Podman,
+}
+
+/// One entry: the behaviour, and the versions from the first to before the second.
+struct Entry {
+    behaviour: Behaviour,
+    program: Program,
+    since: Version,
+    before: Version,
+}
+
+/// Each with its reason.
+const TABLE: &[Entry] = &[
+    // Podman 6 takes the address from its own allocation again before it has given it back.
+    Entry {
+        behaviour: Behaviour::ReloadRefusesStaticAddresses,
+        program: Program::Podman,
+        since: Version(6, 0),
+        before: Version::NEWEST,
+    },
+];
+
+/// Major and minor number of a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u32, pub u32);
+
+impl Version {
+    const NEWEST: Self = Self(u32::MAX, u32::MAX);
+
+    /// Finds the first version in what a program prints.
+    fn find(text: &str) -> Option<Self> {
+        text.split_whitespace().find_map(|word| {
+            let mut numbers = word.trim_start_matches('v').split('.');
+            let major = numbers.next()?.parse().ok()?;
+            Some(Self(major, numbers.next()?.parse().ok()?))
+        })
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}
+
+impl Lab {
+    /// Returns whether this lab's Podman, or its netavark, behaves in this way.
+    ///
+    /// # Panics
+    /// If it does not print its version.
+    #[track_caller]
+    pub fn does(&self, behaviour: Behaviour) -> bool {
+        let mut entries = TABLE.iter().filter(|entry| entry.behaviour == behaviour);
+        entries.any(|entry| {
+            let version = match entry.program {
+                Program::Podman => self.podman_version(),
+            };
+            (entry.since..entry.before).contains(&version)
+        })
+    }
+
+    /// Returns Podman's version.
+    ///
+    /// # Panics
+    /// If it does not print one.
+    #[track_caller]
+    pub fn podman_version(&self) -> Version {
+        let text = self.podman(["--version"]).ok();
+        Version::find(&text).unwrap_or_else(|| panic!("there is no version in `{text}`"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_found_in_what_programs_print() {
+        assert_eq!(Version::find("podman version 5.4.2"), Some(Version(5, 4)));
+        assert_eq!(Version::find("netavark 2.0.0-dev"), Some(Version(2, 0)));
+        assert_eq!(Version::find("v6.1\n"), Some(Version(6, 1)));
+        assert_eq!(Version::find("no version"), None);
+        assert!(Version(5, 10) > Version(5, 8));
+    }
+}
