@@ -1,11 +1,10 @@
 //! The `berth` executable: from the command line to a front end.
 
 use std::env;
-use std::panic;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use berth::frontend::{operator, plugin};
+use berth::frontend::{finish, operator, plugin};
 use clap::{Parser, Subcommand};
 
 /// IP address management for Podman that cannot leak
@@ -62,22 +61,16 @@ fn main() -> ExitCode {
     if let Some(Verb::Operator(command)) = verb {
         return operator::run(&command);
     }
-    let done = panic::catch_unwind(|| {
+    let act = || {
         match verb {
             Some(Verb::Create) => plugin::create(),
             Some(Verb::Setup { netns }) => plugin::setup(&netns),
             Some(Verb::Teardown { netns }) => plugin::teardown(&netns),
             Some(Verb::Info | Verb::Operator(_)) | None => plugin::info(),
         }
-        .map_err(|error| berth::chain(&error))
-    });
-    let message = match done {
-        Ok(Ok(())) => return ExitCode::SUCCESS,
-        Ok(Err(message)) => message,
-        Err(_) => "internal error, a bug in berth; its message is on standard error".to_owned(),
+        .map(|()| ExitCode::SUCCESS)
     };
-    plugin::report(&message);
-    ExitCode::FAILURE
+    finish("berth", act, plugin::report)
 }
 
 /// Returns whether a command line that cannot be understood is a person's: an

@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use berth::protocol::Network;
 use berth::rules::network_config::take_over;
 
-use crate::network_file::{NetworkFile, NetworkFileError, Staged, remove};
+use crate::file::FileError;
+use crate::network_file::{NetworkFile, Staged, remove};
 
 /// Name of the directory.
-pub const DIRECTORY: &str = "berth-backup";
+pub(crate) const DIRECTORY: &str = "berth-backup";
 
 /// Returns where a network's original file is kept.
-pub fn path(file: &NetworkFile) -> PathBuf {
+pub(crate) fn path(file: &NetworkFile) -> PathBuf {
     let directory = file.path.parent().unwrap_or(Path::new("."));
     let name = file.path.file_name().unwrap_or_default();
     directory.join(DIRECTORY).join(name)
@@ -26,7 +27,7 @@ pub fn path(file: &NetworkFile) -> PathBuf {
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn keep(file: &NetworkFile) -> Result<(), NetworkFileError> {
+pub(crate) fn keep(file: &NetworkFile) -> Result<(), FileError> {
     if file.is_there() {
         return Staged::new(&path(file), &file.bytes, file.owner())?.put();
     }
@@ -41,7 +42,7 @@ pub fn keep(file: &NetworkFile) -> Result<(), NetworkFileError> {
 ///
 /// # Errors
 /// If it is there and cannot be read.
-pub fn original(file: &NetworkFile) -> Result<Option<NetworkFile>, NetworkFileError> {
+pub(crate) fn original(file: &NetworkFile) -> Result<Option<NetworkFile>, FileError> {
     let kept = NetworkFile::read(&path(file))?;
     Ok(kept.filter(|kept| becomes(&kept.network, &file.network)))
 }
@@ -50,7 +51,7 @@ pub fn original(file: &NetworkFile) -> Result<Option<NetworkFile>, NetworkFileEr
 ///
 /// # Errors
 /// If it cannot be removed.
-pub fn forget(file: &NetworkFile) -> Result<(), NetworkFileError> {
+pub(crate) fn forget(file: &NetworkFile) -> Result<(), FileError> {
     let path = path(file);
     if path.exists() { remove(&path) } else { Ok(()) }
 }

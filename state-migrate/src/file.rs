@@ -20,7 +20,7 @@ use rustix::fs::FlockOperation;
 use tempfile::NamedTempFile;
 use thiserror::Error;
 
-use crate::bolt::{self, Bucket, CommitError, Damage};
+use crate::bolt::{self, Bucket, CommitError, Damage, Salvaged};
 
 /// Failure to read or change the file.
 #[derive(Debug, Error)]
@@ -210,6 +210,20 @@ pub fn content(bytes: &[u8], path: &Path) -> Result<Bucket, FileError> {
     })
 }
 
+/// Returns what can be read of the bytes of a file, and what had to be skipped.
+///
+/// # Errors
+/// If nothing can be read of them.
+pub fn salvage(bytes: &[u8], path: &Path) -> Result<Salvaged, FileError> {
+    if bytes.is_empty() {
+        return Ok(Salvaged::default());
+    }
+    bolt::salvage(bytes).map_err(|source| FileError::Damaged {
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// Writes a new file with this content, whole or not at all, with the mode that
 /// Podman's has. On return it is durable.
 ///
@@ -264,13 +278,15 @@ fn persist(new: NamedTempFile, path: &Path) -> Result<(), FileError> {
     }
 }
 
-fn sync_directory(path: &Path) -> Result<(), FileError> {
+/// Makes the name of a file durable.
+pub(crate) fn sync_directory(path: &Path) -> Result<(), FileError> {
     let directory = directory(path);
     let synced = File::open(directory).and_then(|directory| directory.sync_all());
     synced.map_err(failed("sync", directory))
 }
 
-fn directory(path: &Path) -> &Path {
+/// Returns the directory that a file is in.
+pub(crate) fn directory(path: &Path) -> &Path {
     let parent = path.parent().filter(|path| *path != Path::new(""));
     parent.unwrap_or(Path::new("."))
 }
@@ -286,7 +302,11 @@ fn is_at(file: &File, path: &Path) -> Result<bool, FileError> {
     }
 }
 
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError + use<> {
+/// Says what was tried with a file or directory, and failed.
+pub(crate) fn failed(
+    action: &'static str,
+    path: &Path,
+) -> impl FnOnce(io::Error) -> FileError + use<> {
     let path = path.to_owned();
     move |source| FileError::Io {
         action,

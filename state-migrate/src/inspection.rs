@@ -6,86 +6,70 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use comfy_table::{ContentArrangement, Table, presets};
+use ipnetwork::IpNetwork;
 use serde::Serialize;
 
 use crate::evidence::Word;
-use crate::finding::{Finding, Remedy, findings};
+use crate::flaw::{Explanation, Flaw, flaws};
 use crate::ipam::content::Cursor;
 use crate::judgement::{Judgement, subnet_of};
-use crate::look::Look;
-use crate::verdict::{Verdict, short};
+use crate::look::{Lease, Look};
+use crate::verdict::short;
 
 /// Everything that one look at a file tells.
 #[derive(Clone, Debug, Serialize)]
-pub struct Inspection {
-    /// The file.
-    pub file: PathBuf,
+pub(crate) struct Inspection {
+    pub(crate) file: PathBuf,
     /// Why Podman's word is missing, if it is.
-    pub podman: Option<String>,
+    pub(crate) podman: Option<String>,
     /// What the kernel did not show, if anything.
-    pub doubt: Option<String>,
+    pub(crate) doubt: Option<String>,
     /// All leases, sorted by network and address.
-    pub leases: Vec<LeaseRow>,
-    /// The networks and subnets.
-    pub subnets: Vec<SubnetRow>,
-    /// What is wrong.
-    pub findings: Vec<FindingRow>,
+    pub(crate) leases: Vec<LeaseRow>,
+    pub(crate) subnets: Vec<SubnetRow>,
+    #[serde(rename = "findings")]
+    pub(crate) flaws: Vec<FlawRow>,
     /// What a damaged file was read without.
-    pub skipped: Vec<String>,
+    pub(crate) skipped: Vec<String>,
 }
 
 /// One lease.
 #[derive(Clone, Debug, Serialize)]
-pub struct LeaseRow {
-    /// The network's name.
-    pub network: String,
-    /// The subnet that the address is in.
-    pub subnet: Option<String>,
-    /// The address.
-    pub address: IpAddr,
-    /// The container's id.
-    pub container: String,
-    /// Its name, if Podman knows it.
-    pub name: Option<String>,
+pub(crate) struct LeaseRow {
+    #[serde(flatten)]
+    pub(crate) lease: Lease,
+    pub(crate) subnet: Option<IpNetwork>,
     /// `live`, `dead`, `pending` or `unknown`.
-    pub verdict: &'static str,
-    /// Why.
-    pub why: String,
+    pub(crate) verdict: &'static str,
     /// Whether the subnet's bucket has it.
-    pub leased: bool,
+    pub(crate) leased: bool,
     /// Whether `ids` lists it.
-    pub listed: bool,
+    pub(crate) listed: bool,
 }
 
 /// One subnet of a network.
 #[derive(Clone, Debug, Serialize)]
-pub struct SubnetRow {
-    /// The network's name.
-    pub network: String,
-    /// The subnet.
-    pub subnet: String,
+pub(crate) struct SubnetRow {
+    pub(crate) network: String,
+    pub(crate) subnet: String,
     /// How many of its addresses are leased.
-    pub leases: usize,
+    pub(crate) leases: usize,
     /// The last address that was leased dynamically.
-    pub cursor: Option<IpAddr>,
+    pub(crate) cursor: Option<IpAddr>,
 }
 
-/// One finding.
+/// One flaw.
 #[derive(Clone, Debug, Serialize)]
-pub struct FindingRow {
-    /// It, for people.
-    pub what: String,
-    /// How it comes about.
-    pub cause: &'static str,
-    /// What to do.
-    pub remedy: Remedy,
-    /// It, for programs.
-    pub detail: Finding,
+pub(crate) struct FlawRow {
+    #[serde(flatten)]
+    pub(crate) explanation: Explanation,
+    /// The same for programs.
+    pub(crate) detail: Flaw,
 }
 
 impl Inspection {
     /// Puts together what a look tells, of all networks or only one, by name or id.
-    pub fn new(file: PathBuf, look: &Look, only: Option<&str>) -> Self {
+    pub(crate) fn new(file: PathBuf, look: &Look, only: Option<&str>) -> Self {
         let wanted = |name: &str| {
             let network = look.networks.all.get(name);
             only.is_none_or(|only| {
@@ -111,10 +95,10 @@ impl Inspection {
             })
         });
         let word = &look.evidence.word;
-        let findings = findings(&look.content, &look.networks, word);
-        let findings = findings
+        let flaws = flaws(&look.content, &look.networks, word);
+        let flaws = flaws
             .into_iter()
-            .filter(|finding| finding.network().is_none_or(wanted));
+            .filter(|flaw| flaw.network().is_none_or(wanted));
         Self {
             file,
             podman: match word {
@@ -125,49 +109,33 @@ impl Inspection {
             doubt: look.evidence.kernel.doubt.clone(),
             leases: judgements.map(|judgement| row(judgement, look)).collect(),
             subnets: subnets.collect(),
-            findings: findings.map(FindingRow::from).collect(),
+            flaws: flaws
+                .map(|detail| FlawRow {
+                    explanation: detail.explain(),
+                    detail,
+                })
+                .collect(),
             skipped: look.skipped.iter().map(ToString::to_string).collect(),
         }
     }
 
     /// Returns whether all leases are live and nothing is wrong.
-    pub fn is_clean(&self) -> bool {
+    pub(crate) fn is_clean(&self) -> bool {
         let mut leases = self.leases.iter();
-        self.findings.is_empty()
+        self.flaws.is_empty()
             && self.skipped.is_empty()
             && leases.all(|lease| lease.verdict == "live")
     }
 }
 
 fn row(judgement: &Judgement, look: &Look) -> LeaseRow {
-    let key = &judgement.claim.key;
-    let subnet = subnet_of(&look.content, &look.networks, key);
-    let known = look.evidence.word.of(&key.container);
-    let why = match &judgement.verdict {
-        verdict @ Verdict::Pending { .. } => format!("{verdict} {}", key.container),
-        verdict => verdict.to_string(),
-    };
+    let Judgement { claim, verdict } = judgement;
     LeaseRow {
-        network: key.network.clone(),
-        subnet: subnet.map(|subnet| subnet.to_string()),
-        address: key.address,
-        container: key.container.clone(),
-        name: known.map(|known| known.name.clone()),
-        verdict: judgement.verdict.word(),
-        why,
-        leased: judgement.claim.leased || judgement.claim.mapped,
-        listed: judgement.claim.listed,
-    }
-}
-
-impl From<Finding> for FindingRow {
-    fn from(finding: Finding) -> Self {
-        Self {
-            what: finding.to_string(),
-            cause: finding.cause(),
-            remedy: finding.remedy(),
-            detail: finding,
-        }
+        lease: look.lease(judgement),
+        subnet: subnet_of(&look.content, &look.networks, &claim.key),
+        verdict: verdict.word(),
+        leased: claim.leased || claim.mapped,
+        listed: claim.listed,
     }
 }
 
@@ -189,14 +157,21 @@ impl fmt::Display for Inspection {
             }
             writeln!(f, "\n{subnets}")?;
         }
-        if !self.findings.is_empty() {
+        if !self.flaws.is_empty() {
             writeln!(f)?;
         }
-        for row in &self.findings {
+        for FlawRow { explanation, .. } in &self.flaws {
+            let Explanation {
+                what,
+                cause,
+                remedy,
+            } = explanation;
+            let remedy = remedy.text();
             writeln!(
                 f,
-                "{}\n  cause:  {}\n  repair: {}",
-                row.what, row.cause, row.remedy
+                "{what}
+  cause:  {cause}
+  repair: {remedy}"
             )?;
         }
         for skipped in &self.skipped {
@@ -215,14 +190,14 @@ impl fmt::Display for Inspection {
 impl Inspection {
     fn lease_table(&self) -> Table {
         let mut leases = table(["NETWORK", "ADDRESS", "CONTAINER", "NAME", "VERDICT", "WHY"]);
-        for row in &self.leases {
+        for LeaseRow { lease, verdict, .. } in &self.leases {
             leases.add_row([
-                row.network.as_str(),
-                &row.address.to_string(),
-                short(&row.container),
-                row.name.as_deref().unwrap_or_default(),
-                row.verdict,
-                &row.why,
+                lease.network.as_str(),
+                &lease.address.to_string(),
+                short(&lease.container),
+                lease.name.as_deref().unwrap_or_default(),
+                verdict,
+                &lease.why,
             ]);
         }
         leases
@@ -240,7 +215,7 @@ impl Inspection {
                 write!(f, ", {} {word}", of(word))?;
             }
         }
-        match self.findings.len() {
+        match self.flaws.len() {
             0 => write!(f, "; nothing is wrong with the file"),
             1 => write!(f, "; 1 finding"),
             several => write!(f, "; {several} findings"),

@@ -13,18 +13,17 @@ use crate::verdict::{Case, Verdict, judge};
 
 /// A claim with its verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Judgement {
-    /// The claim.
-    pub claim: Claim,
+pub(crate) struct Judgement {
+    pub(crate) claim: Claim,
     /// Whether the address is in use.
-    pub verdict: Verdict,
+    pub(crate) verdict: Verdict,
 }
 
 /// All claims of a file with their verdicts.
-pub type Judgements = BTreeMap<ClaimKey, Judgement>;
+pub(crate) type Judgements = BTreeMap<ClaimKey, Judgement>;
 
 /// Judges every claim.
-pub fn judge_all(content: &Content, networks: &Networks, evidence: &Evidence) -> Judgements {
+pub(crate) fn judge_all(content: &Content, networks: &Networks, evidence: &Evidence) -> Judgements {
     let claims = content.claims();
     let mut rivals: BTreeMap<_, BTreeSet<&str>> = BTreeMap::new();
     let mut of_container: BTreeMap<_, Vec<&Claim>> = BTreeMap::new();
@@ -60,7 +59,11 @@ pub fn judge_all(content: &Content, networks: &Networks, evidence: &Evidence) ->
 
 /// Returns the subnet that an address belongs to: the network's own, else one that the
 /// file has.
-pub fn subnet_of(content: &Content, networks: &Networks, key: &ClaimKey) -> Option<IpNetwork> {
+pub(crate) fn subnet_of(
+    content: &Content,
+    networks: &Networks,
+    key: &ClaimKey,
+) -> Option<IpNetwork> {
     let configured = networks.subnets(&key.network);
     let recorded = content.networks.get(&key.network);
     let recorded = recorded.iter().flat_map(|record| &record.subnets);
@@ -71,7 +74,7 @@ pub fn subnet_of(content: &Content, networks: &Networks, key: &ClaimKey) -> Opti
 }
 
 /// Lets stand as dead only what was so at an earlier look, too.
-pub fn confirm(judgements: &mut Judgements, earlier: &Judgements) {
+pub(crate) fn confirm(judgements: &mut Judgements, earlier: &Judgements) {
     let is_dead = |judgement: &Judgement| matches!(judgement.verdict, Verdict::Dead(_));
     for (key, judgement) in judgements {
         let before = earlier.get(key);
@@ -83,7 +86,7 @@ pub fn confirm(judgements: &mut Judgements, earlier: &Judgements) {
 }
 
 /// Returns whether anything is dead.
-pub fn any_dead(judgements: &Judgements) -> bool {
+pub(crate) fn any_dead(judgements: &Judgements) -> bool {
     let mut verdicts = judgements.values().map(|judgement| &judgement.verdict);
     verdicts.any(|verdict| matches!(verdict, Verdict::Dead(_)))
 }

@@ -1,25 +1,28 @@
 //! The address leases of Podman's own allocation: the file `ipam.db`, what it says,
-//! how much of it is true, and the way from it to berth and back.
+//! which of its entries are true, and the way from it to berth and back.
 //!
 //! [`bolt`] knows the file's format and no meaning; [`ipam`] knows the meaning and no
-//! file. What is to be done is decided without I/O, and then carried out.
+//! file. What to do is decided without I/O, and then carried out.
 
-pub mod adopt;
-pub mod backup;
 pub mod bolt;
 pub mod commands;
-pub mod evidence;
 pub mod file;
-pub mod finding;
-pub mod inspection;
 pub mod ipam;
-pub mod judgement;
-pub mod look;
-pub mod migration;
-pub mod network_file;
-pub mod networks;
-pub mod plan;
-pub mod rollback;
-pub mod sanitise;
-pub mod selection;
-pub mod verdict;
+
+mod adopt;
+mod backup;
+mod edits;
+mod error;
+mod evidence;
+mod flaw;
+mod inspection;
+mod judgement;
+mod look;
+mod moves;
+mod network_file;
+mod networks;
+mod rollback;
+mod sanitise;
+mod selection;
+mod site;
+mod verdict;

@@ -4,158 +4,140 @@
 //! again, the kernel.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
-use berth::podman::{NetworkLock, NetworkLockError, Podman};
-use thiserror::Error;
+use berth::podman::NetworkLock;
+use serde::Serialize;
 
-use crate::bolt::{self, Bucket, Damage};
-use crate::evidence::{Asking, Evidence, Kernel, Word};
+use crate::bolt::{Bucket, Damage};
+use crate::error::Error;
+use crate::evidence::{Evidence, Kernel, Word};
 use crate::file::{self, FileError};
 use crate::ipam::content::Content;
-use crate::judgement::{Judgements, judge_all};
+use crate::judgement::{Judgement, Judgements, judge_all};
 use crate::networks::Networks;
-use crate::verdict::Verdict;
+use crate::site::Site;
+use crate::verdict::{Verdict, short};
 
-/// How long Podman may keep its network lock, as when it starts a container.
-const NETWORKS_WAIT: Duration = Duration::from_secs(30);
+/// How long somebody may keep the file's lock: while we have Podman's lock that is only
+/// another command of ours, for milliseconds.
+pub(crate) const FILE_WAIT: Duration = Duration::from_secs(10);
 
-/// How long somebody may keep the file's lock: with Podman's lock in our hands, another
-/// command of ours at most, for milliseconds.
-pub const FILE_WAIT: Duration = Duration::from_secs(10);
-
-/// Failure to look.
-#[derive(Debug, Error)]
-pub enum LookError {
-    /// Podman's lock.
-    #[error(transparent)]
-    Networks(#[from] NetworkLockError),
-    /// The file.
-    #[error(transparent)]
-    File(#[from] FileError),
+/// How to read a damaged file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Not at all.
+    Whole,
+    /// What can be read of it.
+    Salvage,
 }
 
-/// Whose file it is, and whom to ask.
-#[derive(Clone, Debug)]
-pub struct Subject<'a> {
-    /// The Podman.
-    pub podman: &'a Podman,
-    /// How to ask it; `None` if the kernel's evidence is to be enough.
-    pub asking: Option<Asking>,
-    /// Whether to read what can be read of a damaged file.
-    pub salvage: bool,
+impl Reading {
+    pub(crate) const fn of(salvage: bool) -> Self {
+        if salvage { Self::Salvage } else { Self::Whole }
+    }
 }
 
 /// What was seen, all of one moment.
 #[derive(Clone, Debug, Default)]
-pub struct Look {
+pub(crate) struct Look {
     /// The file's bytes; none if there is no file.
-    pub bytes: Vec<u8>,
-    /// What they are.
-    pub root: Bucket,
-    /// What could not be read of them, of a damaged file.
-    pub skipped: Vec<Damage>,
-    /// What they mean.
-    pub content: Content,
-    /// The networks.
-    pub networks: Networks,
-    /// Who is alive.
-    pub evidence: Evidence,
-    /// And so, every claim's verdict.
-    pub judgements: Judgements,
+    pub(crate) bytes: Vec<u8>,
+    /// The bytes as a tree of buckets.
+    pub(crate) root: Bucket,
+    /// What could not be read of a damaged file.
+    pub(crate) skipped: Vec<Damage>,
+    pub(crate) content: Content,
+    pub(crate) networks: Networks,
+    pub(crate) evidence: Evidence,
+    pub(crate) judgements: Judgements,
 }
 
-impl Subject<'_> {
-    /// Returns the file's path.
-    pub fn path(&self) -> PathBuf {
-        self.podman.delegation.config.join("ipam.db")
-    }
+/// A claim for people and programs, and why its verdict is what it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Lease {
+    pub(crate) network: String,
+    pub(crate) address: IpAddr,
+    /// The full id.
+    pub(crate) container: String,
+    /// If Podman knows it.
+    pub(crate) name: Option<String>,
+    pub(crate) why: String,
+}
 
+impl Site {
     /// Looks without any lock but the file's own, for the moment of reading. What a
-    /// podman is just doing may show in part.
+    /// podman does at the same time may show in part.
     ///
     /// # Errors
     /// If the file cannot be read, or is damaged.
-    pub fn glance(&self) -> Result<Look, LookError> {
-        let mut look = Look::at(&self.path(), self.salvage)?;
-        look.evidence = self.ask(&look.content);
-        look.networks = Networks::read(self.podman);
-        look.evidence.kernel = Kernel::observe(self.podman);
-        look.judge();
-        Ok(look)
+    pub(crate) fn glance(&self, reading: Reading) -> Result<Look, Error> {
+        let look = Look::at(&self.ipam_db(), reading)?;
+        let evidence = self.ask(look.content.claims());
+        Ok(self.judged(look, evidence))
     }
 
     /// Looks, and keeps Podman's network lock: what was seen stays so until it is dropped,
-    /// but for containers that end.
+    /// except that containers may end.
     ///
     /// # Errors
-    /// If the lock is not to be had, with the holder's name; if the file cannot be read,
-    /// or is damaged.
-    pub fn look(&self) -> Result<(NetworkLock, Look), LookError> {
-        let before = Look::at(&self.path(), self.salvage)?;
-        let evidence = self.ask(&before.content);
-        let lock = self.podman.lock_networks(NETWORKS_WAIT)?;
-        let mut look = Look::at(&self.path(), self.salvage)?;
-        look.evidence = evidence;
-        look.networks = Networks::read(self.podman);
-        look.evidence.kernel = Kernel::observe(self.podman);
-        look.judge();
-        Ok((lock, look))
+    /// If somebody keeps the lock, with the holder's name; if the file cannot be read, or is
+    /// damaged.
+    pub(crate) fn look(&self, reading: Reading) -> Result<(NetworkLock, Look), Error> {
+        let before = Look::at(&self.ipam_db(), reading)?;
+        let evidence = self.ask(before.content.claims());
+        let lock = self.lock()?;
+        let look = Look::at(&self.ipam_db(), reading)?;
+        Ok((lock, self.judged(look, evidence)))
     }
 
-    /// Asks Podman about everybody in the file.
-    fn ask(&self, content: &Content) -> Evidence {
-        let claims = content.claims();
-        let containers: BTreeSet<&str> = claims
-            .iter()
-            .map(|claim| claim.key.container.as_str())
-            .collect();
-        let word = match &self.asking {
-            Some(asking) => asking.ask(&containers),
-            None => Word::Waived,
-        };
-        Evidence {
-            word,
-            asked_about: claims.into_iter().map(|claim| claim.key).collect(),
-            ..Evidence::default()
-        }
+    fn judged(&self, mut look: Look, evidence: Evidence) -> Look {
+        look.evidence = evidence;
+        look.networks = Networks::read(self);
+        look.evidence.kernel = Kernel::observe(&self.podman);
+        look.judge();
+        look
     }
 }
 
 impl Look {
     /// Reads a file. One that is not there is an empty one.
-    fn at(path: &Path, salvage: bool) -> Result<Self, FileError> {
+    pub(crate) fn at(path: &Path, reading: Reading) -> Result<Self, FileError> {
         let bytes = match file::read(path, FILE_WAIT) {
             Ok(bytes) => bytes,
             Err(FileError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error),
         };
         let mut look = Self::default();
-        if salvage && !bytes.is_empty() {
-            let salvaged = bolt::salvage(&bytes).map_err(|source| FileError::Damaged {
-                path: path.to_owned(),
-                source,
-            })?;
-            (look.root, look.skipped) = (salvaged.root, salvaged.skipped);
-        } else {
-            look.root = file::content(&bytes, path)?;
+        match reading {
+            Reading::Whole => look.root = file::content(&bytes, path)?,
+            Reading::Salvage => {
+                let salvaged = file::salvage(&bytes, path)?;
+                (look.root, look.skipped) = (salvaged.root, salvaged.skipped);
+            }
         }
         look.content = Content::parse(&look.root);
         look.bytes = bytes;
         Ok(look)
     }
 
-    /// Reads a file that is no Podman's of this host, as a copy: of nobody in it can be
-    /// told whether it lives.
+    /// Reads a file that no Podman of this host uses, such as a copy: nothing tells
+    /// whether its containers live.
     ///
     /// # Errors
     /// If it is not there, cannot be read, or is damaged.
-    pub fn of_copy(path: &Path, networks: Networks, salvage: bool) -> Result<Self, FileError> {
-        const ELSEWHERE: &str = "liveness is unknown here: this is a copy";
+    pub(crate) fn of_copy(
+        path: &Path,
+        networks: Networks,
+        reading: Reading,
+    ) -> Result<Self, FileError> {
+        const ELSEWHERE: &str = "liveness is unknown here: this is a copy of a file";
         file::read(path, FILE_WAIT)?;
-        let mut look = Self::at(path, salvage)?;
+        let mut look = Self::at(path, reading)?;
         look.networks = networks;
         look.evidence.word = Word::Waived;
         look.evidence.kernel.doubt = Some(ELSEWHERE.to_owned());
@@ -168,7 +150,7 @@ impl Look {
     }
 
     /// Returns the containers that wait for Podman to clean up after them.
-    pub fn pending(&self, only: Option<&str>) -> BTreeSet<&str> {
+    pub(crate) fn pending(&self, only: Option<&str>) -> BTreeSet<&str> {
         let pending = self.judgements.values().filter(|judgement| {
             matches!(judgement.verdict, Verdict::Pending { .. })
                 && only.is_none_or(|only| only == judgement.claim.key.network)
@@ -176,5 +158,41 @@ impl Look {
         pending
             .map(|judgement| judgement.claim.key.container.as_str())
             .collect()
+    }
+
+    /// Returns what to say of a claim.
+    pub(crate) fn lease(&self, Judgement { claim, verdict }: &Judgement) -> Lease {
+        let key = &claim.key;
+        let known = self.evidence.word.of(&key.container);
+        let why = match verdict {
+            Verdict::Pending { .. } => {
+                format!("{verdict}: `podman container cleanup {}`", key.container)
+            }
+            Verdict::Live(_) | Verdict::Dead(_) | Verdict::Unknown(_) => verdict.to_string(),
+        };
+        Lease {
+            network: key.network.clone(),
+            address: key.address,
+            container: key.container.clone(),
+            name: known.map(|known| known.name.clone()),
+            why,
+        }
+    }
+}
+
+impl fmt::Display for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            network,
+            address,
+            container,
+            name,
+            why,
+        } = self;
+        write!(f, "{address} on {network}, container {}", short(container))?;
+        if let Some(name) = name {
+            write!(f, " ({name})")?;
+        }
+        write!(f, ": {why}")
     }
 }

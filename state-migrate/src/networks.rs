@@ -7,43 +7,37 @@ use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::Path;
 
-use berth::podman::Podman;
-use berth::podman::{ContainersConf, Environment};
+use berth::podman::ContainersConf;
 use berth::protocol::Network;
 use berth::rules::pool::normalise;
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 
+use crate::site::Site;
+
 /// The networks, and whether these are all.
 #[derive(Clone, Debug, Default)]
-pub struct Networks {
-    /// By name.
-    pub all: BTreeMap<String, Network>,
+pub(crate) struct Networks {
+    pub(crate) all: BTreeMap<String, Network>,
     /// The name of the default network.
-    pub default: String,
-    /// Why there may be others.
-    pub doubt: Option<String>,
+    pub(crate) default: String,
+    pub(crate) doubt: Option<String>,
 }
 
 impl Networks {
     /// Reads the configurations of a Podman. To be called with its network lock held, if
     /// anything is to be changed.
-    pub fn read(podman: &Podman) -> Self {
+    pub(crate) fn read(site: &Site) -> Self {
         let mut networks = Self::default();
-        let directory = podman.network_config_dir();
-        let added = directory.map_err(|error| berth::chain(&error));
-        if let Err(doubt) = added.and_then(|directory| networks.add_files(directory)) {
+        if let Err(doubt) = networks.add_files(&site.directory) {
             networks.doubt = Some(doubt);
         }
-        match ContainersConf::load(&Environment::of_this_process()) {
-            Ok(conf) => networks.add_default(&conf),
-            Err(error) => networks.doubt = Some(berth::chain(&error)),
-        }
+        networks.add_default(&site.conf);
         networks
     }
 
     /// Reads the configurations in a directory, of a Podman that is not here.
-    pub fn of_directory(directory: &Path) -> Self {
+    pub(crate) fn of_directory(directory: &Path) -> Self {
         let mut networks = Self::default();
         // Its default network is not known.
         let doubt = networks.add_files(directory).err();
@@ -52,7 +46,7 @@ impl Networks {
     }
 
     /// Returns that nothing is known of any network.
-    pub fn unseen(reason: &str) -> Self {
+    pub(crate) fn unseen(reason: &str) -> Self {
         Self {
             doubt: Some(reason.to_owned()),
             ..Self::default()
@@ -101,18 +95,18 @@ impl Networks {
     }
 
     /// Returns a network, if it is there and Podman leases its addresses.
-    pub fn allocated(&self, name: &str) -> Option<&Network> {
+    pub(crate) fn allocated(&self, name: &str) -> Option<&Network> {
         self.all.get(name).filter(|network| is_allocated(network))
     }
 
     /// Returns whether a network is certainly not there, or not Podman's to allocate
     /// for. Never so of the default network.
-    pub fn lacks(&self, name: &str) -> bool {
+    pub(crate) fn lacks(&self, name: &str) -> bool {
         self.doubt.is_none() && name != self.default && self.allocated(name).is_none()
     }
 
     /// Returns the subnets of a network that Podman leases addresses of.
-    pub fn subnets(&self, name: &str) -> Vec<IpNetwork> {
+    pub(crate) fn subnets(&self, name: &str) -> Vec<IpNetwork> {
         let network = self.allocated(name);
         let subnets = network.iter().flat_map(|network| &network.subnets);
         subnets.map(|subnet| normalise(subnet.subnet)).collect()
@@ -120,14 +114,14 @@ impl Networks {
 
     /// Returns when a network was made, in seconds since the Unix epoch; `None` where its
     /// file does not say, as of the default network that has none.
-    pub fn made(&self, name: &str) -> Option<i64> {
+    pub(crate) fn made(&self, name: &str) -> Option<i64> {
         let created = self.all.get(name)?.rest.get("created")?.as_str()?;
         let created: Timestamp = created.parse().ok()?;
         Some(created.as_second()).filter(|at| *at > 0)
     }
 
     /// Returns whether an address is a gateway of a network.
-    pub fn is_gateway(&self, name: &str, address: IpAddr) -> bool {
+    pub(crate) fn is_gateway(&self, name: &str, address: IpAddr) -> bool {
         let network = self.all.get(name);
         let mut subnets = network.iter().flat_map(|network| &network.subnets);
         subnets.any(|subnet| subnet.gateway == Some(address))
@@ -136,7 +130,7 @@ impl Networks {
 
 /// Returns whether Podman leases the addresses of a network (containers/common
 /// `requiresIPAMAlloc`).
-pub fn is_allocated(network: &Network) -> bool {
+pub(crate) fn is_allocated(network: &Network) -> bool {
     network.is_podmans() && !network.subnets.is_empty()
 }
 

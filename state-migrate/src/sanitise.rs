@@ -13,57 +13,33 @@ use std::path::PathBuf;
 use std::thread;
 
 use berth::podman::NetworkLock;
-use thiserror::Error;
 
-pub use report::{Lease, Report};
+pub(crate) use report::RepairReport;
 
 use crate::bolt::Bucket;
-use crate::file::{self, FileError, IpamFile};
+use crate::edits::{apply, edits};
+use crate::error::Error;
+use crate::file::{self, IpamFile};
 use crate::judgement::{any_dead, confirm};
-use crate::look::{FILE_WAIT, Look, LookError, Subject};
-use crate::networks::Networks;
-use crate::plan::{apply, plan};
+use crate::look::{FILE_WAIT, Look, Reading};
+use crate::selection::not_found;
+use crate::site::Site;
 use crate::verdict::SECOND_LOOK;
 
-/// Failure of a repair as a whole. The file has its old content.
-#[derive(Debug, Error)]
-pub enum SanitiseError {
-    /// Looking.
-    #[error(transparent)]
-    Look(#[from] LookError),
-    /// The file.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// There is no such network.
-    #[error(
-        "there is no network {0:?}, neither in the file nor in Podman's configuration; see \
-         `berth-migrate inspect`"
-    )]
-    NoNetwork(String),
-    /// The file has changed under Podman's lock.
-    #[error(
-        "{} has changed while Podman's network lock was held: something else writes to it; find \
-         out what, and try again",
-        .0.display()
-    )]
-    Changed(PathBuf),
-}
-
 /// How to repair.
-#[derive(Clone, Debug, Default)]
-pub struct Wish {
+#[derive(Clone, Debug)]
+pub(crate) struct Wish {
     /// Only this network, by name or id.
-    pub network: Option<String>,
-    /// Change nothing.
-    pub dry_run: bool,
+    pub(crate) network: Option<String>,
+    pub(crate) dry_run: bool,
     /// Write the result to this file, and change nothing else.
-    pub output: Option<PathBuf>,
-    /// Trust one look.
-    pub now: bool,
+    pub(crate) output: Option<PathBuf>,
+    pub(crate) now: bool,
     /// Have Podman clean up after containers that do not run.
-    pub cleanup: bool,
+    pub(crate) cleanup: bool,
     /// Tear down what the dead have left elsewhere.
-    pub ghosts: bool,
+    pub(crate) ghosts: bool,
+    pub(crate) reading: Reading,
 }
 
 /// Repairs. On return the new content is durable, or has been found to need no change.
@@ -71,26 +47,26 @@ pub struct Wish {
 /// # Errors
 /// If a lock is not to be had or the file cannot be read or written. What could not be
 /// done for one container is in the report.
-pub fn sanitise(subject: &Subject<'_>, wish: &Wish) -> Result<Report, SanitiseError> {
-    let mut report = Report::new(subject.path(), wish);
+pub(crate) fn sanitise(site: &Site, wish: &Wish) -> Result<RepairReport, Error> {
+    let mut report = RepairReport::new(site.ipam_db(), wish);
     if wish.cleanup && !wish.dry_run {
-        clean_up(subject, wish, &mut report)?;
+        clean_up(site, wish, &mut report)?;
     }
-    let (mut lock, mut look) = subject.look()?;
+    let (mut lock, mut look) = site.look(wish.reading)?;
     if any_dead(&look.judgements) && !wish.now {
         drop(lock);
         thread::sleep(SECOND_LOOK);
         let earlier = look;
-        (lock, look) = subject.look()?;
+        (lock, look) = site.look(wish.reading)?;
         confirm(&mut look.judgements, &earlier.judgements);
         report.looks = 2;
     }
-    let only = network(wish, &look.networks, &look)?;
-    let edits = plan(&look.content, &look.judgements, &look.networks, only);
+    let only = network(site, wish, &look)?;
+    let edits = edits(&look.content, &look.judgements, &look.networks, only);
     let result = apply(&look.root, &edits);
     report.tell(&look, &edits, only);
     let found = if wish.ghosts {
-        ghosts::find(subject.podman, &look, only)
+        ghosts::find(&site.podman, &look, only)
     } else {
         Vec::new()
     };
@@ -105,16 +81,16 @@ pub fn sanitise(subject: &Subject<'_>, wish: &Wish) -> Result<Report, SanitiseEr
         return Ok(report);
     }
     if !edits.is_empty() {
-        report.backup = Some(change(subject, &look, &result)?);
+        report.backup = Some(change(site, &look, &result)?);
     }
-    clear(&found, subject, &lock, &mut report);
+    clear(&found, site, &lock, &mut report);
     Ok(report)
 }
 
 /// Changes the file from what was seen to what was planned.
-fn change(subject: &Subject<'_>, look: &Look, result: &Bucket) -> Result<PathBuf, SanitiseError> {
-    let changed = || SanitiseError::Changed(subject.path());
-    let file = IpamFile::open(&subject.path(), FILE_WAIT)?.ok_or_else(changed)?;
+fn change(site: &Site, look: &Look, result: &Bucket) -> Result<PathBuf, Error> {
+    let changed = || Error::Changed(site.ipam_db());
+    let file = IpamFile::open(&site.ipam_db(), FILE_WAIT)?.ok_or_else(changed)?;
     if file.bytes()? != look.bytes {
         return Err(changed());
     }
@@ -125,12 +101,12 @@ fn change(subject: &Subject<'_>, look: &Look, result: &Bucket) -> Result<PathBuf
 }
 
 /// Has Podman clean up after those who wait for it.
-fn clean_up(subject: &Subject<'_>, wish: &Wish, report: &mut Report) -> Result<(), SanitiseError> {
-    let Some(asking) = &subject.asking else {
+fn clean_up(site: &Site, wish: &Wish, report: &mut RepairReport) -> Result<(), Error> {
+    let Some(asking) = &site.asking else {
         return Ok(());
     };
-    let look = subject.glance()?;
-    let only = network(wish, &look.networks, &look)?;
+    let look = site.glance(wish.reading)?;
+    let only = network(site, wish, &look)?;
     for container in look.pending(only) {
         match asking.clean_up(container) {
             Ok(()) => report.cleaned_up.push(container.to_owned()),
@@ -141,9 +117,9 @@ fn clean_up(subject: &Subject<'_>, wish: &Wish, report: &mut Report) -> Result<(
 }
 
 /// Tears down what the dead have left, with Podman's lock still held.
-fn clear(found: &[ghosts::Ghost], subject: &Subject<'_>, _lock: &NetworkLock, report: &mut Report) {
+fn clear(found: &[ghosts::Ghost], site: &Site, _lock: &NetworkLock, report: &mut RepairReport) {
     for ghost in found {
-        match ghosts::clear(ghost, subject.podman) {
+        match ghosts::clear(ghost, &site.podman) {
             Ok(()) => report.cleared.push(ghost.to_string()),
             Err(reason) => {
                 let failure = format!("failed to clear away {ghost}: {reason}");
@@ -154,20 +130,16 @@ fn clear(found: &[ghosts::Ghost], subject: &Subject<'_>, _lock: &NetworkLock, re
 }
 
 /// Returns the name of the network that is wished for.
-fn network<'a>(
-    wish: &'a Wish,
-    networks: &'a Networks,
-    look: &Look,
-) -> Result<Option<&'a str>, SanitiseError> {
+fn network<'a>(site: &Site, wish: &'a Wish, look: &'a Look) -> Result<Option<&'a str>, Error> {
     let Some(wanted) = &wish.network else {
         return Ok(None);
     };
-    let mut known = networks.all.values();
+    let mut known = look.networks.all.values();
     if let Some(network) = known.find(|network| network.answers_to(wanted)) {
         return Ok(Some(&network.name));
     }
     if look.content.networks.contains_key(wanted) {
         return Ok(Some(wanted));
     }
-    Err(SanitiseError::NoNetwork(wanted.clone()))
+    Err(not_found(wanted, &site.directory))
 }

@@ -3,39 +3,17 @@
 use std::path::Path;
 use std::time::SystemTime;
 
+use berth::podman;
 use berth::podman::ContainersConf;
-use berth::podman::{self, HostError};
 use serde_json::Value;
-use thiserror::Error;
 
-use crate::network_file::{NetworkFile, NetworkFileError};
-
-/// Failure to find a network.
-#[derive(Debug, Error)]
-pub enum SelectionError {
-    /// A file.
-    #[error(transparent)]
-    File(#[from] NetworkFileError),
-    /// The default network.
-    #[error(transparent)]
-    Default(#[from] HostError),
-    /// There is no such network.
-    #[error("found no network {name:?} in {directory}; `podman network ls` lists them")]
-    NotFound {
-        /// The name or id that was given.
-        name: String,
-        /// Where the networks are.
-        directory: String,
-    },
-    /// The beginning of an id is that of several.
-    #[error("several networks have an id that begins with {0:?}; give more of it, or the name")]
-    Ambiguous(String),
-}
+use crate::error::Error;
+use crate::network_file::NetworkFile;
+use crate::site::Site;
 
 /// Which networks are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// All that can be moved.
+pub(crate) enum Wanted {
     All,
     /// These, by name, id or the beginning of an id.
     Named(Vec<String>),
@@ -46,7 +24,7 @@ pub enum Wanted {
 ///
 /// # Errors
 /// If a file is there and cannot be read.
-pub fn all(directory: &Path, conf: &ContainersConf) -> Result<Vec<NetworkFile>, SelectionError> {
+pub(crate) fn all(directory: &Path, conf: &ContainersConf) -> Result<Vec<NetworkFile>, Error> {
     let mut files = NetworkFile::read_all(directory)?;
     if files
         .iter()
@@ -62,25 +40,49 @@ pub fn all(directory: &Path, conf: &ContainersConf) -> Result<Vec<NetworkFile>, 
     Ok(files)
 }
 
+impl Site {
+    /// Returns all networks: see [`all`].
+    ///
+    /// # Errors
+    /// If a file is there and cannot be read.
+    pub(crate) fn networks(&self) -> Result<Vec<NetworkFile>, Error> {
+        all(&self.directory, &self.conf)
+    }
+
+    /// Returns one network.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub(crate) fn network(&self, name: &str) -> Result<NetworkFile, Error> {
+        let mut files = self.networks()?.into_iter();
+        let own = files.find(|file| file.network.name == name);
+        own.ok_or_else(|| not_found(name, &self.directory))
+    }
+}
+
+pub(crate) fn not_found(name: &str, directory: &Path) -> Error {
+    Error::NoNetwork {
+        name: name.to_owned(),
+        directory: directory.display().to_string(),
+    }
+}
+
 /// Returns the names of those that are meant, each once, in the order given.
 ///
 /// # Errors
 /// If there is none of a name or id.
-pub fn select(
+pub(crate) fn select(
     files: &[NetworkFile],
     wanted: &Wanted,
     directory: &Path,
-) -> Result<Vec<String>, SelectionError> {
+) -> Result<Vec<String>, Error> {
     let Wanted::Named(words) = wanted else {
         let all = files.iter().map(|file| file.network.name.clone());
         return Ok(all.collect());
     };
     let mut names: Vec<String> = Vec::new();
     for word in words {
-        let name = find(files, word)?.ok_or_else(|| SelectionError::NotFound {
-            name: word.clone(),
-            directory: directory.display().to_string(),
-        })?;
+        let name = find(files, word)?.ok_or_else(|| not_found(word, directory))?;
         if !names.contains(name) {
             names.push(name.clone());
         }
@@ -89,7 +91,7 @@ pub fn select(
 }
 
 /// Returns the name of the network that a word means, as Podman does (`getNetwork`).
-fn find<'a>(files: &'a [NetworkFile], word: &str) -> Result<Option<&'a String>, SelectionError> {
+fn find<'a>(files: &'a [NetworkFile], word: &str) -> Result<Option<&'a String>, Error> {
     let named = |file: &&NetworkFile| file.network.name == word;
     if let Some(file) = files.iter().find(named) {
         return Ok(Some(&file.network.name));
@@ -99,7 +101,7 @@ fn find<'a>(files: &'a [NetworkFile], word: &str) -> Result<Option<&'a String>, 
         .filter(|file| !word.is_empty() && file.network.id.starts_with(word));
     let found = begun.next();
     if begun.next().is_some() {
-        return Err(SelectionError::Ambiguous(word.to_owned()));
+        return Err(Error::Ambiguous(word.to_owned()));
     }
     Ok(found.map(|file| &file.network.name))
 }

@@ -16,15 +16,12 @@ use crate::ipam::claim::Claim;
 
 /// Whether an address that a container claims is in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It is, or may be at any moment.
     Live(Sign),
     /// The container does not run, and Podman has not cleaned up after it: it would
     /// complain later if the lease were gone.
-    Pending {
-        /// Podman's word for its state.
-        status: String,
-    },
+    Pending { status: String },
     /// It is not: the lease can be removed.
     Dead(Cause),
     /// It could not be told; the reason.
@@ -33,72 +30,56 @@ pub enum Verdict {
 
 /// What shows that an address is in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sign {
+pub(crate) enum Sign {
     /// A namespace that somebody lives in has it.
     Held {
-        /// A process in there.
         pid: i32,
-        /// Its name.
         name: String,
     },
-    /// This host itself has it.
     Host,
     /// A conmon or podman is at work for the container.
     AtWork {
-        /// The process.
         pid: i32,
-        /// Its name.
         name: String,
     },
     /// Podman says that the container is up.
     Podman {
-        /// Its word for the state.
         status: String,
     },
 }
 
 /// What shows that an address is not in use by the container that claims it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub(crate) enum Cause {
     /// Podman does not know the container, and no namespace with a process has the
     /// address.
     NotKnown,
     /// Podman knows the container as not running and without a namespace.
-    NotRunning {
-        /// Podman's word for its state.
-        status: String,
-    },
+    NotRunning { status: String },
     /// Podman was not asked, and no namespace with a process has the address.
     NotHeld,
     /// The namespace of another container that claims it has it.
-    Others {
-        /// That container's id.
-        container: String,
-    },
+    Others { container: String },
     /// Only one of the two indexes has it; the container has another address of this
     /// subnet on record and in its namespace, and nobody has this one.
-    Superseded {
-        /// That address.
-        by: std::net::IpAddr,
-    },
+    Superseded { by: std::net::IpAddr },
 }
 
 /// What of the file and the configuration bears on one claim.
 #[derive(Clone, Debug)]
-pub struct Case<'a> {
-    /// The claim.
-    pub claim: &'a Claim,
+pub(crate) struct Case<'a> {
+    pub(crate) claim: &'a Claim,
     /// All who claim the same address on the same network.
-    pub rivals: BTreeSet<&'a str>,
+    pub(crate) rivals: BTreeSet<&'a str>,
     /// Whether it is the gateway of its network: the bridge, and so the host, has it.
-    pub gateway: bool,
+    pub(crate) gateway: bool,
     /// Other addresses of the same subnet that the same container claims, on record
     /// in both indexes.
-    pub others: Vec<std::net::IpAddr>,
+    pub(crate) others: Vec<std::net::IpAddr>,
 }
 
 /// Judges one claim by the evidence.
-pub fn judge(case: &Case<'_>, evidence: &Evidence) -> Verdict {
+pub(crate) fn judge(case: &Case<'_>, evidence: &Evidence) -> Verdict {
     let (key, kernel) = (&case.claim.key, &evidence.kernel);
     let holders = kernel.holders(key.address);
     if let Some(sign) = holders.iter().find_map(|holder| case.sign(holder)) {
@@ -223,7 +204,7 @@ fn runs_for(fact: &ProcessFact, container: &str) -> bool {
 
 impl Verdict {
     /// Returns whether the lease is to be kept.
-    pub const fn keeps(&self) -> bool {
+    pub(crate) const fn keeps(&self) -> bool {
         match self {
             Self::Live(_) | Self::Pending { .. } | Self::Unknown(_) => true,
             Self::Dead(_) => false,
@@ -231,7 +212,7 @@ impl Verdict {
     }
 
     /// Returns the verdict's one word.
-    pub const fn word(&self) -> &'static str {
+    pub(crate) const fn word(&self) -> &'static str {
         match self {
             Self::Live(_) => "live",
             Self::Pending { .. } => "pending",
@@ -245,10 +226,9 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Live(sign) => sign.fmt(f),
-            Self::Pending { status } => write!(
-                f,
-                "{status}, and Podman has still to clean up its network: podman container cleanup"
-            ),
+            Self::Pending { status } => {
+                write!(f, "{status}, but Podman has not cleaned up its network yet")
+            }
             Self::Dead(cause) => cause.fmt(f),
             Self::Unknown(doubt) => f.write_str(doubt),
         }
@@ -283,12 +263,12 @@ impl fmt::Display for Cause {
 }
 
 /// Returns the first twelve characters, as Podman lists containers.
-pub fn short(container: &str) -> &str {
+pub(crate) fn short(container: &str) -> &str {
     container.get(..12).unwrap_or(container)
 }
 
 /// How long after a first look a second one is taken.
-pub const SECOND_LOOK: Duration = berth::rules::verdict::STARTER_GRACE;
+pub(crate) const SECOND_LOOK: Duration = berth::rules::verdict::STARTER_GRACE;
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,48 @@
 //! The front ends: each turns what its caller says into calls of the library,
 //! and the result into what its caller expects. They decide nothing.
 
+use std::error::Error;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::panic::{self, UnwindSafe};
+use std::process::ExitCode;
+
+use serde::Serialize;
+
 pub mod operator;
 pub mod plugin;
+
+/// Runs a command to its end and returns the program's exit code. An error or a panic
+/// goes to `report`, in one line.
+pub fn finish<E: Error + 'static>(
+    program: &str,
+    command: impl FnOnce() -> Result<ExitCode, E> + UnwindSafe,
+    report: impl FnOnce(&str),
+) -> ExitCode {
+    let message = match panic::catch_unwind(command) {
+        Ok(Ok(code)) => return code,
+        Ok(Err(error)) => crate::chain(&error),
+        Err(_) => format!("internal error, a bug in {program}; its message is on standard error"),
+    };
+    report(&message);
+    ExitCode::FAILURE
+}
+
+/// Prints an error for people, on standard error.
+pub fn complain(message: &str) {
+    // Nothing is left to be done if even that cannot be written.
+    let _ = writeln!(io::stderr(), "Error: {message}");
+}
+
+/// Prints the result of a command on standard output, for people or as JSON.
+///
+/// # Errors
+/// If nobody takes the output.
+pub fn print(result: &(impl Display + Serialize), json: bool) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    if json {
+        serde_json::to_writer_pretty(&mut stdout, result)?;
+        return writeln!(stdout);
+    }
+    writeln!(stdout, "{result}")
+}

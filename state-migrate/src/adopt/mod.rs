@@ -12,9 +12,11 @@
 //! Podman never looks at while the network is berth's. A repetition finishes either.
 //! `ARCHITECTURE.md` has the table.
 
-pub mod plan;
+mod plan;
 
-use berth::lifecycle::session::{LOCK_PATIENCE, SessionError};
+use std::collections::BTreeSet;
+
+use berth::lifecycle::session::{LOCK_PATIENCE, Session, SessionError};
 use berth::rules::allocator::Shelf;
 use berth::rules::lease::{Kind, Tenancy};
 use berth::rules::network_config::{CreateError, TakeOverError};
@@ -23,25 +25,62 @@ use berth::sight::links;
 use berth::sight::survey::{self, Survey, SurveyError};
 
 use crate::backup;
-use crate::evidence::{Evidence, Kernel};
+use crate::error::Error;
+use crate::evidence::{Evidence, Kernel, Known, State, Statics};
 use crate::file::IpamFile;
 use crate::ipam::content::Content;
-use crate::migration::report::{NetworkReport, Outcome};
-use crate::migration::{Asked, Locked, MigrationError, Site};
+use crate::look::{Look, Reading};
+use crate::moves::{NetworkReport, Outcome};
 use crate::network_file::{NetworkFile, Staged, sweep};
+use crate::site::Site;
 use plan::{Facts, Plan, Target, decide};
 
 /// What is told to whoever waits for the store.
 const INTRODUCTION: &str = "adoption of networks";
 
+/// What Podman was asked, before any lock was taken.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    /// What it says; nothing of the kernel's yet.
+    evidence: Evidence,
+    /// The addresses that containers were given by name.
+    statics: Statics,
+}
+
+/// Asks Podman about whoever has an address of these networks. No lock may be held.
+///
+/// # Errors
+/// If ipam.db is there and cannot be read.
+pub(crate) fn ask(site: &Site, networks: &[String]) -> Result<Asked, Error> {
+    let mut claims = Look::at(&site.ipam_db(), Reading::Whole)?.content.claims();
+    claims.retain(|claim| networks.contains(&claim.key.network));
+    let Some(asking) = site.asking.as_ref().filter(|_| !claims.is_empty()) else {
+        return Ok(Asked::default());
+    };
+    let evidence = site.ask(claims);
+    let is_up = |id: &&str| {
+        let known = evidence.word.of(id);
+        known.is_some_and(|known: &Known| known.state == State::Up)
+    };
+    let ids = evidence
+        .asked_about
+        .iter()
+        .map(|key| key.container.as_str());
+    let up: BTreeSet<&str> = ids.filter(is_up).collect();
+    Ok(Asked {
+        statics: asking.statics(&up),
+        evidence,
+    })
+}
+
 /// Makes sure that containers can start on networks of ours.
 ///
 /// # Errors
-/// [`MigrationError::Plugin`] if Podman would not find the plugin.
-pub fn check_plugin(site: &Site) -> Result<(), MigrationError> {
+/// [`Error::Plugin`] if Podman would not find the plugin.
+pub(crate) fn check_plugin(site: &Site) -> Result<(), Error> {
     match berth::upkeep::doctor::plugin(&site.conf) {
         None => Ok(()),
-        Some(finding) => Err(MigrationError::Plugin(Box::new(finding))),
+        Some(finding) => Err(Error::Plugin(Box::new(finding))),
     }
 }
 
@@ -50,22 +89,25 @@ pub fn check_plugin(site: &Site) -> Result<(), MigrationError> {
 ///
 /// # Errors
 /// If not everything can be looked at.
-pub fn examine(
+pub(crate) fn examine(
     site: &Site,
     names: &[String],
     asked: &Asked,
     all: bool,
-) -> Result<Vec<NetworkReport>, MigrationError> {
+) -> Result<Vec<NetworkReport>, Error> {
     let networks = site.lock()?;
-    let (files, content) = (site.networks()?, site.content()?);
+    let files = site.networks()?;
+    let content = Look::at(&site.ipam_db(), Reading::Whole)?.content;
     let evidence = observe(site, asked);
     let chosen = |file: &&NetworkFile| names.contains(&file.network.name);
-    site.with_store(&networks, INTRODUCTION, |locked| {
+    site.with_store(&networks, INTRODUCTION, |session| {
         let reports = files.iter().filter(chosen).map(|file| {
-            Ok(match look(locked, file, &content, &evidence, asked, all)? {
-                Looked::Go(found) => found.report(file, Outcome::Planned),
-                Looked::Not(report) => report,
-            })
+            Ok(
+                match look(session, file, &content, &evidence, asked, all)? {
+                    Looked::Go(found) => found.report(file, Outcome::Planned),
+                    Looked::Not(report) => report,
+                },
+            )
         });
         reports.collect()
     })
@@ -76,27 +118,27 @@ pub fn examine(
 /// # Errors
 /// If something fails; what was changed is undone then, unless the error says that it
 /// could not be.
-pub fn adopt(
+pub(crate) fn adopt(
     site: &Site,
     name: &str,
     asked: &Asked,
     all: bool,
-) -> Result<NetworkReport, MigrationError> {
+) -> Result<NetworkReport, Error> {
     let networks = site.lock()?;
-    sweep(site.directory()?);
+    sweep(&site.directory);
     let file = site.network(name)?;
     let ipam = IpamFile::open(&site.ipam_db(), LOCK_PATIENCE)?;
     let root = ipam.as_ref().map(IpamFile::content).transpose()?;
     let content = root.as_ref().map(Content::parse).unwrap_or_default();
     let evidence = observe(site, asked);
 
-    let moved = site.with_store(&networks, INTRODUCTION, |locked| {
-        let found = match look(locked, &file, &content, &evidence, asked, all)? {
+    let moved = site.with_store(&networks, INTRODUCTION, |session| {
+        let found = match look(session, &file, &content, &evidence, asked, all)? {
             Looked::Go(found) => found,
             Looked::Not(report) => return Ok(Moved::Not(report)),
         };
         let undo = found.rewrite(&file)?;
-        Ok(match found.commit(locked, asked) {
+        Ok(match found.commit(session, asked) {
             Ok(()) => Moved::Yes(found),
             Err(error) => Moved::Doubtful {
                 error: Box::new(error),
@@ -109,7 +151,8 @@ pub fn adopt(
         Moved::Yes(found) => found,
         Moved::Not(report) => return Ok(report),
         Moved::Doubtful { error, undo, found } => {
-            let adopted = site.with_store(&networks, INTRODUCTION, |locked| found.is_known(locked));
+            let adopted =
+                site.with_store(&networks, INTRODUCTION, |session| found.is_known(session));
             if !adopted.unwrap_or(false) {
                 return Err(undo.after(*error));
             }
@@ -132,13 +175,12 @@ pub fn adopt(
 
 /// How a move has ended for the store.
 enum Moved {
-    /// The store has adopted.
     Yes(Box<Found>),
     /// Nothing was to be done, or it is refused.
     Not(NetworkReport),
     /// The store has failed: it must be opened again to see what it knows.
     Doubtful {
-        error: Box<MigrationError>,
+        error: Box<Error>,
         undo: Undo,
         found: Box<Found>,
     },
@@ -146,9 +188,7 @@ enum Moved {
 
 /// What a look at one network has found.
 enum Looked {
-    /// There is something to do.
     Go(Box<Found>),
-    /// There is not.
     Not(NetworkReport),
 }
 
@@ -157,26 +197,24 @@ struct Found {
     target: Target,
     plan: Plan,
     survey: Survey,
-    /// Whether ipam.db speaks of it.
     on_record: bool,
 }
 
 fn observe(site: &Site, asked: &Asked) -> Evidence {
     Evidence {
         kernel: Kernel::observe(&site.podman),
-        word: asked.word.clone(),
-        asked_about: asked.about.clone(),
+        ..asked.evidence.clone()
     }
 }
 
 fn look(
-    locked: &Locked<'_, '_>,
+    session: &Session<'_>,
     file: &NetworkFile,
     content: &Content,
     evidence: &Evidence,
     asked: &Asked,
     all: bool,
-) -> Result<Looked, MigrationError> {
+) -> Result<Looked, Error> {
     let not = |outcome, reason: String| {
         let report = NetworkReport::of(&file.network, outcome);
         Ok(Looked::Not(report.because(reason)))
@@ -202,10 +240,10 @@ fn look(
     if target.rewrite.is_none() && record.is_none() {
         return not(Outcome::Already, "it is berth's".to_owned());
     }
-    let survey = locked.survey(&target.network)?;
-    let tenants = locked.session.store.begin().all_tenants()?;
-    let delegation = &locked.site.podman.delegation;
-    let adoptions = survey::adoptions(&survey, &tenants, delegation, locked.session.now);
+    let survey = session.survey(Some(&target.network))?;
+    let tenants = session.store.begin().all_tenants()?;
+    let delegation = &session.podman.delegation;
+    let adoptions = survey::adoptions(&survey, &tenants, delegation, session.now);
     let facts = Facts {
         network: &target.network,
         record,
@@ -228,7 +266,7 @@ fn look(
 
 impl Found {
     /// M0 and M1: keeps the original file and puts the new one in its place.
-    fn rewrite(&self, file: &NetworkFile) -> Result<Undo, MigrationError> {
+    fn rewrite(&self, file: &NetworkFile) -> Result<Undo, Error> {
         let Some(bytes) = &self.target.rewrite else {
             return Ok(Undo::Nothing);
         };
@@ -246,7 +284,7 @@ impl Found {
     }
 
     /// M2: adopts, in one transaction.
-    fn commit(&self, locked: &Locked<'_, '_>, asked: &Asked) -> Result<(), MigrationError> {
+    fn commit(&self, session: &Session<'_>, asked: &Asked) -> Result<(), Error> {
         let network = &self.target.network;
         let id = network.id.as_str().into();
         let options = Options::parse(network).map_err(refused)?;
@@ -258,8 +296,7 @@ impl Found {
                 Kind::Dynamic
             }
         };
-        let mut transaction = locked.session.store.begin();
-        let session = locked.session;
+        let mut transaction = session.store.begin();
         session.stage_adoption(&mut transaction, &self.survey, &kind)?;
         // Adopted by a collection after a kill, they were taken for dynamic ones.
         for tenant in transaction.tenants(&id)? {
@@ -277,7 +314,7 @@ impl Found {
                 transaction.lease_to(tenant.clone(), &wanted)?;
             }
         }
-        transaction.prepare(&id, &pools, locked.session.now)?;
+        transaction.prepare(&id, &pools, session.now)?;
         for pool in &pools {
             let mut cursors = self.plan.cursors.iter();
             let cursor = cursors.find(|(subnet, _)| *subnet == pool.subnet());
@@ -287,14 +324,14 @@ impl Found {
                 transaction.set_cursor(&id, *subnet, *address)?;
             }
         }
-        transaction.commit(locked.session.now)?;
+        transaction.commit(session.now)?;
         Ok(())
     }
 
     /// Returns whether the store knows the network.
-    fn is_known(&self, locked: &Locked<'_, '_>) -> Result<bool, MigrationError> {
+    fn is_known(&self, session: &Session<'_>) -> Result<bool, Error> {
         let id = self.target.network.id.as_str().into();
-        Ok(locked.session.store.begin().networks()?.contains(&id))
+        Ok(session.store.begin().networks()?.contains(&id))
     }
 
     fn report(&self, file: &NetworkFile, outcome: Outcome) -> NetworkReport {
@@ -323,23 +360,20 @@ impl Found {
     }
 }
 
-fn refused(error: impl Into<CreateError>) -> MigrationError {
+fn refused(error: impl Into<CreateError>) -> Error {
     TakeOverError::from(error.into()).into()
 }
 
 /// How to get the network's file back as it was.
 enum Undo {
-    /// It was not changed.
     Nothing,
-    /// There was none.
     Remove(Box<NetworkFile>),
-    /// It is here.
     PutBack(Staged),
 }
 
 impl Undo {
     /// Undoes, and returns what there is to say.
-    fn after(self, error: MigrationError) -> MigrationError {
+    fn after(self, error: Error) -> Error {
         let undone = match self {
             Self::Nothing => Ok(()),
             Self::Remove(file) => file.remove(),
@@ -347,7 +381,7 @@ impl Undo {
         };
         match undone {
             Ok(()) => error,
-            Err(undoing) => MigrationError::Undone {
+            Err(undoing) => Error::Undone {
                 failure: berth::chain(&error),
                 undoing: berth::chain(&undoing),
             },

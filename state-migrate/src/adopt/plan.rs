@@ -17,18 +17,17 @@ use crate::evidence::{Evidence, Statics};
 use crate::ipam::claim::Claim;
 use crate::ipam::content::{Content, Cursor, NetworkRecord};
 use crate::judgement::{Judgement, Judgements, judge_all};
-use crate::migration::report::{HeldAddress, LeftBehind, Party};
+use crate::moves::{HeldAddress, LeftBehind, Party};
 use crate::network_file::NetworkFile;
 use crate::networks::Networks;
 use crate::verdict::{Verdict, short};
 
 /// The network as berth's, and what its file must say.
 #[derive(Clone, Debug)]
-pub struct Target {
-    /// The network.
-    pub network: Network,
+pub(crate) struct Target {
+    pub(crate) network: Network,
     /// The file's new text; `None` if the file says so already.
-    pub rewrite: Option<Vec<u8>>,
+    pub(crate) rewrite: Option<Vec<u8>>,
 }
 
 impl Target {
@@ -36,7 +35,7 @@ impl Target {
     ///
     /// # Errors
     /// If berth cannot serve it.
-    pub fn of(file: &NetworkFile, links: Vec<String>) -> Result<Self, TakeOverError> {
+    pub(crate) fn of(file: &NetworkFile, links: Vec<String>) -> Result<Self, TakeOverError> {
         if file.network.is_ours() {
             return Ok(Self {
                 network: file.network.clone(),
@@ -51,39 +50,33 @@ impl Target {
 
 /// What is done with a network.
 #[derive(Clone, Debug, Default)]
-pub struct Plan {
-    /// Who keeps which addresses.
-    pub holders: Vec<Party>,
-    /// Claims of the dead.
-    pub left_behind: Vec<LeftBehind>,
+pub(crate) struct Plan {
+    pub(crate) holders: Vec<Party>,
+    pub(crate) left_behind: Vec<LeftBehind>,
     /// Where each subnet's allocation goes on.
-    pub cursors: Vec<(IpNetwork, IpAddr)>,
+    pub(crate) cursors: Vec<(IpNetwork, IpAddr)>,
 }
 
 /// Everything that a plan rests on.
 #[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
-    /// The network as berth's.
-    pub network: &'a Network,
+pub(crate) struct Facts<'a> {
+    pub(crate) network: &'a Network,
     /// What ipam.db says of it, if anything.
-    pub record: Option<&'a NetworkRecord>,
-    /// What namespaces hold.
-    pub survey: &'a Survey,
+    pub(crate) record: Option<&'a NetworkRecord>,
+    pub(crate) survey: &'a Survey,
     /// What the store knows, of all networks.
-    pub tenants: &'a [Tenant],
+    pub(crate) tenants: &'a [Tenant],
     /// What the store would adopt, of all networks.
-    pub adoptions: &'a [Adoption],
-    /// Who is alive.
-    pub evidence: &'a Evidence,
-    /// Who asked for which address.
-    pub statics: &'a Statics,
+    pub(crate) adoptions: &'a [Adoption],
+    pub(crate) evidence: &'a Evidence,
+    pub(crate) statics: &'a Statics,
 }
 
 /// Decides what to do, or says all that is in the way.
 ///
 /// # Errors
 /// Every reason not to move the network, one line each.
-pub fn decide(facts: &Facts<'_>) -> Result<Plan, Vec<String>> {
+pub(crate) fn decide(facts: &Facts<'_>) -> Result<Plan, Vec<String>> {
     let mut doubts: Vec<String> = facts.survey.doubt.iter().cloned().collect();
     doubts.extend(twice(facts.network, facts.survey));
     let holders = holders(facts);
@@ -198,7 +191,7 @@ fn holders(facts: &Facts<'_>) -> Vec<Party> {
 
 /// Returns how a container came by an address, as far as Podman told: what it did not
 /// tell is taken for dynamic.
-pub fn kind(statics: &Statics, network: &str, tenancy: &Tenancy, address: IpAddr) -> Kind {
+pub(crate) fn kind(statics: &Statics, network: &str, tenancy: &Tenancy, address: IpAddr) -> Kind {
     let of_container = statics.get(tenancy.container_id.as_str());
     let of_network = of_container.and_then(|networks| networks.get(network));
     if of_network.is_some_and(|addresses| addresses.contains(&address)) {

@@ -15,9 +15,9 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 
+use super::layout::Layout;
 use super::meta::{Meta, Metas};
 use super::notes::Notes;
-use super::plan::Plan;
 use super::space::Space;
 use super::tree::Reader;
 use super::usage::Use;
@@ -66,29 +66,29 @@ pub(super) fn commit(file: &impl Medium, root: &Bucket) -> Result<(), CommitErro
     let bytes = file.read().map_err(io("read it"))?;
     let metas = Metas::read(&bytes)?;
     let space = space(&bytes, &metas)?;
-    let plan = Plan::new(root, &metas.current, space);
+    let layout = Layout::new(root, &metas.current, space);
 
-    if plan.length() > bytes.len() as u64 {
-        let length = grown(plan.length()).map_err(io("make it longer"))?;
+    if layout.length() > bytes.len() as u64 {
+        let length = grown(layout.length()).map_err(io("make it longer"))?;
         file.lengthen(length).map_err(io("make it longer"))?;
     }
-    for (at, page) in &plan.pages {
+    for (at, page) in &layout.pages {
         file.write(page, *at).map_err(io("write its new pages"))?;
     }
     file.sync().map_err(io("sync its new pages"))?;
 
     let back = file.read().map_err(io("read it back"))?;
-    read_back(&back, &metas.current, &plan.meta, root).map_err(CommitError::ReadBack)?;
+    read_back(&back, &metas.current, &layout.meta, root).map_err(CommitError::ReadBack)?;
 
-    let at = plan.meta.page * plan.meta.page_size as u64;
+    let at = layout.meta.page * layout.meta.page_size as u64;
     let made = file
-        .write(&plan.meta.to_page(), at)
+        .write(&layout.meta.to_page(), at)
         .and_then(|()| file.sync());
     made.map_err(|source| {
         // Whether the disk has it, nobody knows then; so it is not left to chance.
         let old = usize::try_from(at)
             .ok()
-            .and_then(|at| bytes.get(at..at + plan.meta.page_size));
+            .and_then(|at| bytes.get(at..at + layout.meta.page_size));
         let undone = old.map(|old| file.write(old, at).and_then(|()| file.sync()));
         match undone {
             Some(Ok(())) => CommitError::Io {

@@ -2,10 +2,10 @@
 
 use super::Bucket;
 use super::commit::grown;
+use super::layout::Layout;
 use super::meta::Meta;
 use super::node;
 use super::page::{FREELIST, HEADER};
-use super::plan::Plan;
 use super::space::Space;
 
 /// What bbolt takes where the kernel's pages have 4 KiB.
@@ -37,12 +37,12 @@ pub(super) fn image(root: &Bucket) -> Vec<u8> {
         page.resize(PAGE_SIZE, 0);
         file.extend(page);
     }
-    let plan = Plan::new(root, &last, Space::new([], last.high_water));
-    let length = grown(plan.length()).unwrap_or_else(|_| plan.length());
+    let layout = Layout::new(root, &last, Space::new([], last.high_water));
+    let length = grown(layout.length()).unwrap_or_else(|_| layout.length());
     // Content that is longer than memory does not get here.
     file.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
-    let meta = (plan.meta.page * PAGE_SIZE as u64, plan.meta.to_page());
-    for (at, page) in plan.pages.into_iter().chain([meta]) {
+    let meta = (layout.meta.page * PAGE_SIZE as u64, layout.meta.to_page());
+    for (at, page) in layout.pages.into_iter().chain([meta]) {
         let at = usize::try_from(at).unwrap_or(usize::MAX);
         file[at..at + page.len()].copy_from_slice(&page);
     }

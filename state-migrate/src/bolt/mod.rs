@@ -6,11 +6,11 @@ mod commit;
 mod damage_tests;
 mod freelist;
 mod image;
+mod layout;
 mod meta;
 mod node;
 mod notes;
 mod page;
-mod plan;
 mod salvage;
 mod space;
 #[cfg(test)]

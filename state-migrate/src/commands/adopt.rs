@@ -1,13 +1,15 @@
 //! `berth-migrate adopt`.
 
+use std::process::ExitCode;
+
 use clap::Args;
 
 use super::Failure;
 use super::move_networks::{Choice, Direction};
-use crate::adopt;
-use crate::evidence::Asking;
-use crate::migration::report::NetworkReport;
-use crate::migration::{Asked, MigrationError, Site};
+use crate::adopt::{self, Asked};
+use crate::error::Error;
+use crate::moves::NetworkReport;
+use crate::site::Site;
 
 /// Arguments of `berth-migrate adopt`.
 #[derive(Debug, Args)]
@@ -20,14 +22,12 @@ pub struct Adopt {
 ///
 /// # Errors
 /// If a network is refused, or something could not be done.
-pub(super) fn run(arguments: &Adopt) -> Result<(), Failure> {
+pub(super) fn run(arguments: &Adopt) -> Result<ExitCode, Failure> {
     let choice = &arguments.choice;
     let site = choice.site()?;
     adopt::check_plugin(&site)?;
     let names = choice.names(&site)?;
-    let (run_dir, config_dir) = (&choice.place.run_dir, &choice.place.config_dir);
-    let asking = Asking::new(&site.podman, &[], run_dir.as_deref(), config_dir.as_deref());
-    let asked = site.ask(&asking, &names)?;
+    let asked = adopt::ask(&site, &names)?;
     let all = choice.all;
     choice.run(&site, &names, &Adoption { asked, all })
 }
@@ -38,11 +38,11 @@ struct Adoption {
 }
 
 impl Direction for Adoption {
-    fn examine(&self, site: &Site, names: &[String]) -> Result<Vec<NetworkReport>, MigrationError> {
+    fn examine(&self, site: &Site, names: &[String]) -> Result<Vec<NetworkReport>, Error> {
         adopt::examine(site, names, &self.asked, self.all)
     }
 
-    fn carry_out(&self, site: &Site, name: &str) -> Result<NetworkReport, MigrationError> {
+    fn carry_out(&self, site: &Site, name: &str) -> Result<NetworkReport, Error> {
         adopt::adopt(site, name, &self.asked, self.all)
     }
 

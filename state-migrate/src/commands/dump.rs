@@ -1,8 +1,8 @@
 //! `berth-migrate dump`.
 
-use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use berth::frontend::operator::Place;
@@ -11,9 +11,9 @@ use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::PrettyFormatter;
 
-use super::{Failure, progress};
-use crate::bolt::{self, Bucket, Salvaged};
-use crate::file::{self, FileError};
+use super::{Failure, exit_code, progress};
+use crate::bolt::{Bucket, Salvaged};
+use crate::file;
 use crate::ipam::dump;
 
 /// How long somebody else may keep the file locked: Podman has it for milliseconds.
@@ -54,7 +54,7 @@ pub struct Dump {
 ///
 /// # Errors
 /// If the file cannot be read, or not all of it.
-pub(super) fn run(dump: &Dump) -> Result<(), Failure> {
+pub(super) fn run(dump: &Dump) -> Result<ExitCode, Failure> {
     let path = match &dump.file {
         Some(path) => path.clone(),
         None => dump.place.podman()?.delegation.config.join("ipam.db"),
@@ -66,41 +66,19 @@ pub(super) fn run(dump: &Dump) -> Result<(), Failure> {
     for damage in &skipped {
         writeln!(stderr, "skipped: {damage}")?;
     }
-    match skipped.as_slice() {
-        [] => Ok(()),
-        _ => Err(Failure::Reported),
-    }
+    Ok(exit_code(skipped.is_empty()))
 }
 
 fn content(dump: &Dump, path: &Path) -> Result<Salvaged, Failure> {
     let bytes = file::read(path, WAIT)?;
-    // As bbolt does: a file without a byte is one that has just been created.
-    if bytes.is_empty() {
-        return Ok(Salvaged::default());
-    }
-    let damaged = |source| FileError::Damaged {
-        path: path.to_owned(),
-        source,
-    };
     if dump.salvage {
-        return Ok(bolt::salvage(&bytes).map_err(damaged)?);
+        return Ok(file::salvage(&bytes, path)?);
     }
-    match bolt::read(&bytes) {
-        Ok(root) => Ok(Salvaged {
-            root,
-            skipped: Vec::new(),
-        }),
-        Err(damage) => Err(refuse(&berth::chain(&damaged(damage)))),
-    }
-}
-
-fn refuse(what: &dyn Display) -> Failure {
-    // Nothing is left to be done if even that cannot be written.
-    let _ = writeln!(
-        io::stderr(),
-        "Error: {what}; --salvage prints what can be read"
-    );
-    Failure::Reported
+    let root = file::content(&bytes, path)?;
+    Ok(Salvaged {
+        root,
+        skipped: Vec::new(),
+    })
 }
 
 fn print(root: &Bucket) -> Result<(), Failure> {

@@ -1,14 +1,16 @@
 //! `berth-migrate inspect`.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
+use berth::frontend::print;
 use clap::Args;
 
+use super::progress::looking;
 use super::whom::Whom;
-use super::{Failure, progress};
+use super::{Failure, exit_code};
 use crate::inspection::Inspection;
-use crate::look::Look;
+use crate::look::{Look, Reading};
 use crate::networks::Networks;
 
 const AFTER: &str = "\
@@ -55,37 +57,25 @@ pub struct Inspect {
 /// Looks, and shows.
 ///
 /// # Errors
-/// If the file cannot be read, or anything was found.
-pub(super) fn run(arguments: &Inspect) -> Result<(), Failure> {
+/// If the file cannot be read.
+pub(super) fn run(arguments: &Inspect) -> Result<ExitCode, Failure> {
     let (path, look) = look(arguments)?;
     let inspection = Inspection::new(path, &look, arguments.network.as_deref());
-    let mut out = io::stdout().lock();
-    if arguments.json {
-        serde_json::to_writer_pretty(&mut out, &inspection).map_err(io::Error::from)?;
-        writeln!(out)?;
-    } else {
-        writeln!(out, "{inspection}")?;
-    }
-    if inspection.is_clean() {
-        Ok(())
-    } else {
-        Err(Failure::Reported)
-    }
+    print(&inspection, arguments.json)?;
+    Ok(exit_code(inspection.is_clean()))
 }
 
 fn look(arguments: &Inspect) -> Result<(PathBuf, Look), Failure> {
-    const WHAT: &str = "looking for the living and the dead";
+    let reading = Reading::of(arguments.salvage);
     if let Some(path) = &arguments.file {
         let networks = match &arguments.whom.place.config_dir {
             Some(directory) => Networks::of_directory(directory),
-            None => Networks::unseen("liveness is unknown here"),
+            None => Networks::unseen("the networks of a copy are not known"),
         };
-        let look = progress::watched(WHAT, || Look::of_copy(path, networks, arguments.salvage))?;
+        let look = looking(|| Look::of_copy(path, networks, reading))?;
         return Ok((path.clone(), look));
     }
-    let podman = arguments.whom.find()?;
-    let mut subject = arguments.whom.subject(&podman);
-    subject.salvage = arguments.salvage;
-    let look = progress::watched(WHAT, || subject.glance())?;
-    Ok((subject.path(), look))
+    let site = arguments.whom.site()?;
+    let look = looking(|| site.glance(reading))?;
+    Ok((site.ipam_db(), look))
 }

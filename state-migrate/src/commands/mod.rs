@@ -11,10 +11,10 @@ mod rollback;
 mod sanitise;
 mod whom;
 
-use std::io::{self, Write};
-use std::panic;
+use std::io;
 use std::process::ExitCode;
 
+use berth::frontend::{complain, finish};
 use clap::Subcommand;
 use thiserror::Error;
 
@@ -33,51 +33,38 @@ pub enum Command {
     Rollback(rollback::Rollback),
 }
 
-/// Why a command ends with an error. Each command adds its own.
+/// Why a command ends with an error.
 #[derive(Debug, Error)]
 enum Failure {
-    /// It has said so itself.
-    #[error("something could not be done")]
-    Reported,
-    /// Which Podman is meant.
     #[error(transparent)]
     Podman(#[from] berth::podman::PodmanError),
-    /// The file.
+    #[error(transparent)]
+    Work(#[from] crate::error::Error),
     #[error(transparent)]
     File(#[from] crate::file::FileError),
-    /// A network could not be moved.
-    #[error(transparent)]
-    Migration(#[from] crate::migration::MigrationError),
-    /// Nobody has agreed.
     #[error(transparent)]
     Consent(#[from] consent::ConsentError),
-    /// A look at it.
-    #[error(transparent)]
-    Look(#[from] crate::look::LookError),
-    /// A repair.
-    #[error(transparent)]
-    Sanitise(#[from] crate::sanitise::SanitiseError),
-    /// Nobody takes the output.
     #[error("failed to write to standard output")]
     Output(#[from] io::Error),
 }
 
 /// Runs a command to its end and returns the program's exit code.
 pub fn run(command: &Command) -> ExitCode {
-    let done = panic::catch_unwind(|| match command {
+    let act = || match command {
         Command::Dump(arguments) => dump::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::Sanitise(arguments) => sanitise::run(arguments),
         Command::Adopt(arguments) => adopt::run(arguments),
         Command::Rollback(arguments) => rollback::run(arguments),
-    });
-    let message = match done {
-        Ok(Ok(())) => return ExitCode::SUCCESS,
-        Ok(Err(Failure::Reported)) => return ExitCode::FAILURE,
-        Ok(Err(failure)) => berth::chain(&failure),
-        Err(_) => "internal error, a bug in berth-migrate; its message is above".to_owned(),
     };
-    // Nothing is left to be done if even that cannot be written.
-    let _ = writeln!(io::stderr(), "Error: {message}");
-    ExitCode::FAILURE
+    finish("berth-migrate", act, complain)
+}
+
+/// Returns the exit code of a command that has said everything by itself.
+fn exit_code(all_is_well: bool) -> ExitCode {
+    if all_is_well {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -2,16 +2,18 @@
 //! one network after the other, the report.
 
 use std::io::{self, Write};
+use std::process::ExitCode;
 
 use berth::frontend::operator::Place;
+use berth::frontend::print;
 use berth::podman::PodmanError;
-use berth::podman::{ContainersConf, Environment};
 use clap::Args;
 
-use super::{Failure, consent};
-use crate::migration::report::{NetworkReport, Outcome, Report};
-use crate::migration::{MigrationError, Site};
+use super::{Failure, consent, exit_code};
+use crate::error::Error;
+use crate::moves::{MoveReport, NetworkReport, Outcome};
 use crate::selection::{Wanted, select};
+use crate::site::Site;
 
 /// Which networks to move, and how.
 #[derive(Debug, Args)]
@@ -36,16 +38,16 @@ pub(super) struct Choice {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    pub(super) place: Place,
+    place: Place,
 }
 
 /// A way to move networks.
 pub(super) trait Direction {
     /// Says what would be done with them.
-    fn examine(&self, site: &Site, names: &[String]) -> Result<Vec<NetworkReport>, MigrationError>;
+    fn examine(&self, site: &Site, names: &[String]) -> Result<Vec<NetworkReport>, Error>;
 
     /// Moves one.
-    fn carry_out(&self, site: &Site, name: &str) -> Result<NetworkReport, MigrationError>;
+    fn carry_out(&self, site: &Site, name: &str) -> Result<NetworkReport, Error>;
 
     /// What is asked before, given how many there are.
     fn question(&self, networks: &str) -> String;
@@ -56,25 +58,18 @@ pub(super) trait Direction {
 
 impl Choice {
     /// Finds the Podman that is meant, in its namespaces.
-    pub(super) fn site(&self) -> Result<Site, Failure> {
-        let podman = self.place.podman()?;
-        let conf = ContainersConf::load(&Environment::of_this_process());
-        Ok(Site {
-            podman,
-            conf: conf.map_err(PodmanError::from)?,
-        })
+    pub(super) fn site(&self) -> Result<Site, PodmanError> {
+        Site::of(&self.place, &[])
     }
 
     /// Returns the names of the networks that are meant.
-    pub(super) fn names(&self, site: &Site) -> Result<Vec<String>, Failure> {
+    pub(super) fn names(&self, site: &Site) -> Result<Vec<String>, Error> {
         let wanted = if self.all {
             Wanted::All
         } else {
             Wanted::Named(self.networks.clone())
         };
-        let files = site.networks()?;
-        let names = select(&files, &wanted, site.directory()?);
-        Ok(names.map_err(MigrationError::from)?)
+        select(&site.networks()?, &wanted, &site.directory)
     }
 
     /// Does it all, and says what was done.
@@ -83,15 +78,15 @@ impl Choice {
         site: &Site,
         names: &[String],
         direction: &impl Direction,
-    ) -> Result<(), Failure> {
-        let mut report = Report {
+    ) -> Result<ExitCode, Failure> {
+        let mut report = MoveReport {
             dry_run: self.dry_run,
             networks: direction.examine(site, names)?,
         };
         let planned = report.with(Outcome::Planned);
         if self.dry_run || planned.is_empty() {
-            self.print(&report)?;
-            return well(&report);
+            print(&report, self.json)?;
+            return Ok(exit_code(report.is_well()));
         }
         if !self.yes {
             // Whoever is asked must see it first, but not among the JSON.
@@ -111,28 +106,11 @@ impl Choice {
                 Err(error) => own.clone().unchanged(berth::chain(&error)),
             };
         }
-        self.print(&report)?;
+        print(&report, self.json)?;
         let done = !report.with(Outcome::Done).is_empty();
         if let (true, false, Some(text)) = (done, self.json, direction.farewell(site)) {
             writeln!(io::stdout(), "{text}")?;
         }
-        well(&report)
-    }
-
-    fn print(&self, report: &Report) -> io::Result<()> {
-        let mut stdout = io::stdout().lock();
-        if self.json {
-            serde_json::to_writer_pretty(&mut stdout, report).map_err(io::Error::from)?;
-            return writeln!(stdout);
-        }
-        writeln!(stdout, "{report}")
-    }
-}
-
-fn well(report: &Report) -> Result<(), Failure> {
-    if report.is_well() {
-        Ok(())
-    } else {
-        Err(Failure::Reported)
+        Ok(exit_code(report.is_well()))
     }
 }

@@ -36,3 +36,8 @@ pub(super) fn watched<T>(what: &str, work: impl FnOnce() -> T) -> T {
         result
     })
 }
+
+/// Looks at the file and at whoever may be alive: see [`watched`].
+pub(super) fn looking<T>(work: impl FnOnce() -> T) -> T {
+    watched("looking for the containers of all leases", work)
+}

@@ -1,13 +1,16 @@
 //! `berth-migrate rollback`.
 
+use std::process::ExitCode;
+
 use berth::upkeep::collect::{self, Wish};
 use clap::Args;
 
 use super::Failure;
 use super::move_networks::{Choice, Direction};
-use crate::migration::report::NetworkReport;
-use crate::migration::{MigrationError, Site};
+use crate::error::Error;
+use crate::moves::NetworkReport;
 use crate::rollback;
+use crate::site::Site;
 
 /// Arguments of `berth-migrate rollback`.
 #[derive(Debug, Args)]
@@ -20,7 +23,7 @@ pub struct Rollback {
 ///
 /// # Errors
 /// If a network is refused, or something could not be done.
-pub(super) fn run(arguments: &Rollback) -> Result<(), Failure> {
+pub(super) fn run(arguments: &Rollback) -> Result<ExitCode, Failure> {
     let choice = &arguments.choice;
     let site = choice.site()?;
     let names = choice.names(&site)?;
@@ -32,11 +35,11 @@ struct Return {
 }
 
 impl Direction for Return {
-    fn examine(&self, site: &Site, names: &[String]) -> Result<Vec<NetworkReport>, MigrationError> {
+    fn examine(&self, site: &Site, names: &[String]) -> Result<Vec<NetworkReport>, Error> {
         rollback::examine(site, names, self.all)
     }
 
-    fn carry_out(&self, site: &Site, name: &str) -> Result<NetworkReport, MigrationError> {
+    fn carry_out(&self, site: &Site, name: &str) -> Result<NetworkReport, Error> {
         // Podman would never take back what the dead hold.
         let wish = Wish {
             network: Some(name.to_owned()),

@@ -1,13 +1,16 @@
 //! `berth-migrate sanitise`.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
+use berth::frontend::print;
 use clap::Args;
 
+use super::progress::looking;
 use super::whom::Whom;
-use super::{Failure, progress};
-use crate::sanitise::{self, Report, Wish};
+use super::{Failure, exit_code};
+use crate::look::Reading;
+use crate::sanitise::{self, Wish};
 
 const AFTER: &str = "\
 What is removed: leases of containers that Podman does not know, or knows as not running and
@@ -72,12 +75,10 @@ pub struct Sanitise {
 /// Repairs, and says what was done.
 ///
 /// # Errors
-/// If nothing could be done, something could not, or something is left in doubt.
-pub(super) fn run(arguments: &Sanitise) -> Result<(), Failure> {
-    let podman = arguments.whom.find()?;
-    let mut subject = arguments.whom.subject(&podman);
-    subject.salvage = arguments.salvage;
-    if let Some(asking) = &mut subject.asking {
+/// If nothing could be done.
+pub(super) fn run(arguments: &Sanitise) -> Result<ExitCode, Failure> {
+    let mut site = arguments.whom.site()?;
+    if let Some(asking) = &mut site.asking {
         asking.thorough = arguments.ghosts;
     }
     let wish = Wish {
@@ -87,25 +88,9 @@ pub(super) fn run(arguments: &Sanitise) -> Result<(), Failure> {
         now: arguments.now,
         cleanup: arguments.cleanup,
         ghosts: arguments.ghosts,
+        reading: Reading::of(arguments.salvage),
     };
-    let report = progress::watched("looking for the living and the dead", || {
-        sanitise::sanitise(&subject, &wish)
-    })?;
+    let report = looking(|| sanitise::sanitise(&site, &wish))?;
     print(&report, arguments.json)?;
-    if report.is_clean() {
-        Ok(())
-    } else {
-        Err(Failure::Reported)
-    }
-}
-
-fn print(report: &Report, json: bool) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    if json {
-        serde_json::to_writer_pretty(&mut out, report).map_err(io::Error::from)?;
-        writeln!(out)?;
-    } else {
-        writeln!(out, "{report}")?;
-    }
-    Ok(())
+    Ok(exit_code(report.is_clean()))
 }

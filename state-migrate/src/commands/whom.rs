@@ -1,11 +1,10 @@
 //! Whose file a command is about, and whom it asks.
 
 use berth::frontend::operator::Place;
-use berth::podman::{Podman, PodmanError};
+use berth::podman::PodmanError;
 use clap::Args;
 
-use crate::evidence::Asking;
-use crate::look::Subject;
+use crate::site::Site;
 
 /// Whose file it is, and whom to ask about the containers in it.
 #[derive(Debug, Args)]
@@ -14,32 +13,25 @@ pub(super) struct Whom {
     pub(super) place: Place,
     /// Ask this podman, with its options, as in 'podman --root /srv/a --runroot /run/a'
     ///
-    /// By default `podman`; without root, with the --root and --runroot that the
-    /// directories tell. All of root's podmans share one file, so name each of them if
-    /// there are several: what one does not know may be another's.
+    /// By default `podman`; without root, with the --root and --runroot that belong to the
+    /// directories. All of root's podmans share one file, so if there are several, name
+    /// each of them: a container that one does not know may be another's.
     #[arg(long, value_name = "COMMAND")]
-    pub(super) podman: Vec<String>,
+    podman: Vec<String>,
     /// Do not ask Podman: rely on the kernel alone, as when Podman does not answer
     ///
-    /// Where anything cannot be seen, nothing is removed.
+    /// Nothing is removed then while the kernel does not show everything.
     #[arg(long, conflicts_with = "podman")]
-    pub(super) without_podman: bool,
+    without_podman: bool,
 }
 
 impl Whom {
     /// Finds the Podman that is meant, in its namespaces.
-    pub(super) fn find(&self) -> Result<Podman, PodmanError> {
-        self.place.podman()
-    }
-
-    /// Returns what to look at.
-    pub(super) fn subject<'a>(&self, podman: &'a Podman) -> Subject<'a> {
-        let (run, config) = (&self.place.run_dir, &self.place.config_dir);
-        let asking = Asking::new(podman, &self.podman, run.as_deref(), config.as_deref());
-        Subject {
-            podman,
-            asking: Some(asking).filter(|_| !self.without_podman),
-            salvage: false,
+    pub(super) fn site(&self) -> Result<Site, PodmanError> {
+        let mut site = Site::of(&self.place, &self.podman)?;
+        if self.without_podman {
+            site.asking = None;
         }
+        Ok(site)
     }
 }

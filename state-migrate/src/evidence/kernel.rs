@@ -17,55 +17,44 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// What the kernel shows at one moment.
 #[derive(Clone, Debug, Default)]
-pub struct Kernel {
+pub(crate) struct Kernel {
     /// All processes that can be seen.
-    pub processes: Vec<ProcessFact>,
-    /// Who has which address.
-    pub holders: BTreeMap<IpAddr, Vec<Holder>>,
+    pub(crate) processes: Vec<ProcessFact>,
+    pub(crate) holders: BTreeMap<IpAddr, Vec<Holder>>,
     /// The namespaces with a file that nobody lives in.
-    pub empty: Vec<Empty>,
+    pub(crate) empty: Vec<Empty>,
     /// Why an address may be in use that no holder has.
-    pub doubt: Option<String>,
+    pub(crate) doubt: Option<String>,
     /// The same, of containers that Podman would know about.
-    pub elsewhere: Option<String>,
+    pub(crate) elsewhere: Option<String>,
 }
 
 /// A network namespace that has an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
-    /// Its identity while it lives.
-    pub namespace: NamespaceKey,
+pub(crate) struct Holder {
+    pub(crate) namespace: NamespaceKey,
     /// A path by which it can be opened.
-    pub path: PathBuf,
-    /// Who lives there.
-    pub inhabitant: Inhabitant,
+    pub(crate) path: PathBuf,
+    pub(crate) inhabitant: Inhabitant,
     /// The container it was made for, as far as its first process shows.
-    pub container: Option<String>,
+    pub(crate) container: Option<String>,
 }
 
 /// A namespace that nobody lives in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Empty {
-    /// What its file shows.
-    pub namespace: NamespaceKey,
-    /// Its file.
-    pub path: PathBuf,
+pub(crate) struct Empty {
+    pub(crate) namespace: NamespaceKey,
+    pub(crate) path: PathBuf,
     /// How long the file has been there; `None` if that cannot be told.
-    pub since: Option<Duration>,
-    /// Its interfaces.
-    pub links: Vec<Link>,
+    pub(crate) since: Option<Duration>,
+    pub(crate) links: Vec<Link>,
 }
 
 /// Who lives in a namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Inhabitant {
+pub(crate) enum Inhabitant {
     /// A process, the first of them.
-    Process {
-        /// Its pid.
-        pid: i32,
-        /// Its name.
-        name: String,
-    },
+    Process { pid: i32, name: String },
     /// Nobody: a file keeps the namespace alive.
     Nobody {
         /// How long the file has been there; `None` if that cannot be told.
@@ -77,7 +66,7 @@ pub enum Inhabitant {
 
 impl Kernel {
     /// Takes the evidence. To be called when the claims have been read.
-    pub fn observe(podman: &Podman) -> Self {
+    pub(crate) fn observe(podman: &Podman) -> Self {
         await_netavark(&podman.delegation.config);
         let now = sight::now().unwrap_or_default();
         let boot_id = sight::boot_id().unwrap_or_default();
@@ -149,14 +138,14 @@ impl Kernel {
     }
 
     /// Returns the namespaces that have an address.
-    pub fn holders(&self, address: IpAddr) -> &[Holder] {
+    pub(crate) fn holders(&self, address: IpAddr) -> &[Holder] {
         self.holders.get(&address).map_or(&[], Vec::as_slice)
     }
 
     /// Returns a process that may be about to start a container in a namespace that
     /// nobody lives in yet: a podman or buildah at work, but not the one that keeps a
     /// user namespace, nor one that runs a command such as this there.
-    pub fn maker(&self) -> Option<&ProcessFact> {
+    pub(crate) fn maker(&self) -> Option<&ProcessFact> {
         const MAKERS: [&str; 2] = ["podman", "buildah"];
         self.processes.iter().find(|fact| {
             let mut arguments = fact.arguments.iter().skip(1);

@@ -11,18 +11,16 @@ mod word;
 
 use std::collections::BTreeSet;
 
-pub use kernel::{Empty, Holder, Inhabitant, Kernel};
-pub use word::{Asking, Known, State, Statics, Word};
+pub(crate) use kernel::{Holder, Inhabitant, Kernel};
+pub(crate) use word::{Asking, Known, State, Statics, Word};
 
 use crate::ipam::claim::ClaimKey;
 
 /// Everything a verdict rests on.
 #[derive(Clone, Debug, Default)]
-pub struct Evidence {
-    /// What the kernel shows.
-    pub kernel: Kernel,
-    /// What Podman says.
-    pub word: Word,
+pub(crate) struct Evidence {
+    pub(crate) kernel: Kernel,
+    pub(crate) word: Word,
     /// The claims that were in the file before Podman was asked.
-    pub asked_about: BTreeSet<ClaimKey>,
+    pub(crate) asked_about: BTreeSet<ClaimKey>,
 }

@@ -11,13 +11,12 @@ mod statics;
 
 use std::collections::BTreeMap;
 
-pub use ask::Asking;
-pub use statics::Statics;
+pub(crate) use ask::Asking;
+pub(crate) use statics::Statics;
 
 /// What Podman says.
 #[derive(Clone, Debug, Default)]
-pub enum Word {
-    /// All its containers, by id.
+pub(crate) enum Word {
     Given(BTreeMap<String, Known>),
     /// Nothing that could be relied on; the reason.
     None(String),
@@ -28,7 +27,7 @@ pub enum Word {
 
 impl Word {
     /// Returns what Podman says of a container, if it knows it.
-    pub fn of(&self, container: &str) -> Option<&Known> {
+    pub(crate) fn of(&self, container: &str) -> Option<&Known> {
         match self {
             Self::Given(known) => known.get(container),
             Self::None(_) | Self::Waived => None,
@@ -38,20 +37,19 @@ impl Word {
 
 /// A container that Podman knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
-    /// Its name.
-    pub name: String,
+pub(crate) struct Known {
+    pub(crate) name: String,
     /// What it does, in Podman's word: `running`, `exited`, …
-    pub status: String,
+    pub(crate) status: String,
     /// What that means for its addresses.
-    pub state: State,
+    pub(crate) state: State,
     /// When it was last started, in seconds since the Unix epoch.
-    pub started: Option<i64>,
+    pub(crate) started: Option<i64>,
 }
 
 /// What Podman says of a container's networks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     /// It has them: it runs, or is on its way from or to that.
     Up,
     /// It does not run, and this namespace of its is still to be cleaned up.
@@ -65,7 +63,7 @@ pub enum State {
 impl State {
     /// Returns what Podman's word for a container's state and the path of its
     /// namespace, empty if it has none, mean (podman `define/containerstate.go`).
-    pub fn of(status: &str, sandbox: &str) -> Self {
+    pub(crate) fn of(status: &str, sandbox: &str) -> Self {
         match status {
             "running" | "paused" | "stopping" | "initialized" => Self::Up,
             "created" | "configured" | "exited" | "stopped" | "removing" if sandbox.is_empty() => {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use berth::rules::pool::normalise;
 use ipnetwork::IpNetwork;
 
 use super::key::{IDS, Key};
@@ -168,6 +169,15 @@ impl NetworkRecord {
 }
 
 impl SubnetRecord {
+    /// Returns whether the cursor is outside the subnet.
+    pub fn cursor_is_astray(&self) -> bool {
+        match &self.cursor {
+            Some(Cursor::At(address)) => !normalise(self.subnet).contains(*address),
+            Some(Cursor::Malformed(_)) => true,
+            None => false,
+        }
+    }
+
     fn parse(key: &str, subnet: IpNetwork, bucket: &Bucket) -> Self {
         let mut record = Self {
             key: key.to_owned(),

@@ -18,7 +18,7 @@ use crate::ipam::key::{IDS, LAST_IP};
 ///
 /// Podman knows one address of a container per subnet, and none outside them: of more,
 /// only the first is listed in `ids`, but all are kept from being leased again.
-pub fn bucket(
+pub(crate) fn bucket(
     network: &Network,
     tenants: &[Tenant],
     cursors: &[(IpNetwork, IpAddr)],

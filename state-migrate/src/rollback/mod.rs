@@ -11,11 +11,11 @@
 //! while the network is berth's; killed after U2, the store adopts again from what
 //! namespaces hold. A repetition begins anew either way. `ARCHITECTURE.md` has the table.
 
-pub mod bucket;
+mod bucket;
 
 use std::net::IpAddr;
 
-use berth::lifecycle::session::{LOCK_PATIENCE, SessionError};
+use berth::lifecycle::session::{LOCK_PATIENCE, Session, SessionError};
 use berth::protocol::Network;
 use berth::rules::allocator::Shelf;
 use berth::rules::lease::{NetworkId, Tenant};
@@ -26,10 +26,11 @@ use ipnetwork::IpNetwork;
 
 use crate::backup::{self, becomes};
 use crate::bolt::{Bucket, Item};
+use crate::error::Error;
 use crate::file::IpamFile;
-use crate::migration::report::{HeldAddress, NetworkReport, Outcome, Party};
-use crate::migration::{Locked, MigrationError, Site};
+use crate::moves::{HeldAddress, NetworkReport, Outcome, Party};
 use crate::network_file::{NetworkFile, Staged, sweep};
+use crate::site::Site;
 use bucket::bucket;
 
 /// What is told to whoever waits for the store.
@@ -40,21 +41,21 @@ const INTRODUCTION: &str = "rollback of networks";
 ///
 /// # Errors
 /// If not everything can be looked at.
-pub fn examine(
+pub(crate) fn examine(
     site: &Site,
     names: &[String],
     all: bool,
-) -> Result<Vec<NetworkReport>, MigrationError> {
+) -> Result<Vec<NetworkReport>, Error> {
     let networks = site.lock()?;
     let files = site.networks()?;
     let chosen = |file: &&NetworkFile| names.contains(&file.network.name);
-    site.with_store(&networks, INTRODUCTION, |locked| {
+    site.with_store(&networks, INTRODUCTION, |session| {
         let reports = files.iter().filter(chosen).map(|file| {
             let target = match Target::of(site, file, all)? {
                 Ok(target) => target,
                 Err(report) => return Ok(report),
             };
-            let leases = Leases::look(locked, &file.network)?;
+            let leases = Leases::look(session, &file.network)?;
             Ok(report(file, &target, &leases, Outcome::Planned))
         });
         reports.collect()
@@ -66,9 +67,9 @@ pub fn examine(
 /// # Errors
 /// If something fails; the network is berth's then as before, with the same leases, unless
 /// the error says otherwise.
-pub fn roll_back(site: &Site, name: &str, all: bool) -> Result<NetworkReport, MigrationError> {
+pub(crate) fn roll_back(site: &Site, name: &str, all: bool) -> Result<NetworkReport, Error> {
     let networks = site.lock()?;
-    sweep(site.directory()?);
+    sweep(&site.directory);
     let file = site.network(name)?;
     let target = match Target::of(site, &file, all)? {
         Ok(target) => target,
@@ -76,16 +77,16 @@ pub fn roll_back(site: &Site, name: &str, all: bool) -> Result<NetworkReport, Mi
     };
     // Written before anything is changed: only its renaming is left to fail.
     let staged = target.stage(&file)?;
-    let leases = site.with_store(&networks, INTRODUCTION, |locked| {
-        let leases = Leases::take(locked, &file.network)?;
+    let leases = site.with_store(&networks, INTRODUCTION, |session| {
+        let leases = Leases::take(session, &file.network)?;
         record(
             site,
             name,
             bucket(&target.network, &leases.tenants, &leases.cursors),
         )?;
-        let mut transaction = locked.session.store.begin();
+        let mut transaction = session.store.begin();
         transaction.hand_over_network(&leases.network)?;
-        transaction.commit(locked.session.now)?;
+        transaction.commit(session.now)?;
         Ok(leases)
     })?;
     let done = report(&file, &target, &leases, Outcome::Done);
@@ -107,7 +108,7 @@ pub fn roll_back(site: &Site, name: &str, all: bool) -> Result<NetworkReport, Mi
 }
 
 /// U1: puts a network's bucket into ipam.db, in the place of whatever is there.
-fn record(site: &Site, name: &str, bucket: Option<Bucket>) -> Result<(), MigrationError> {
+fn record(site: &Site, name: &str, bucket: Option<Bucket>) -> Result<(), Error> {
     let path = site.ipam_db();
     let ipam = match &bucket {
         Some(_) => Some(IpamFile::open_or_create(&path, LOCK_PATIENCE)?),
@@ -130,7 +131,6 @@ fn record(site: &Site, name: &str, bucket: Option<Bucket>) -> Result<(), Migrati
 
 /// What becomes of a network's file.
 struct Target {
-    /// The network as Podman's.
     network: Network,
     /// What is to be in its file.
     after: After,
@@ -151,7 +151,7 @@ impl Target {
         site: &Site,
         file: &NetworkFile,
         all: bool,
-    ) -> Result<Result<Self, NetworkReport>, MigrationError> {
+    ) -> Result<Result<Self, NetworkReport>, Error> {
         let not = |outcome, reason: String| {
             Ok(Err(
                 NetworkReport::of(&file.network, outcome).because(reason)
@@ -179,7 +179,7 @@ impl Target {
         Ok(Ok(Self { network, after }))
     }
 
-    fn stage(&self, file: &NetworkFile) -> Result<Option<Staged>, MigrationError> {
+    fn stage(&self, file: &NetworkFile) -> Result<Option<Staged>, Error> {
         Ok(match &self.after {
             After::Original(original) => Some(original.stage_as(file)?),
             After::Rewritten(bytes) => Some(file.stage(bytes)?),
@@ -189,12 +189,11 @@ impl Target {
 }
 
 /// Returns whether Podman makes this very network in its memory, but for the time.
-fn is_of_memory(site: &Site, file: &NetworkFile) -> Result<bool, MigrationError> {
+fn is_of_memory(site: &Site, file: &NetworkFile) -> Result<bool, Error> {
     if file.network.name != site.conf.default_network {
         return Ok(false);
     }
-    let mut made = berth::podman::default_network(&site.conf)
-        .map_err(crate::selection::SelectionError::from)?;
+    let mut made = berth::podman::default_network(&site.conf)?;
     made.rest.clone_from(&file.network.rest);
     Ok(becomes(&made, &file.network))
 }
@@ -210,15 +209,15 @@ struct Leases {
 
 impl Leases {
     /// Returns what the store knows, and what it would adopt.
-    fn look(locked: &Locked<'_, '_>, network: &Network) -> Result<Self, MigrationError> {
-        let survey = locked.survey(network)?;
+    fn look(session: &Session<'_>, network: &Network) -> Result<Self, Error> {
+        let survey = session.survey(Some(network))?;
         if let Some(doubt) = survey.doubt {
             return Err(SessionError::from(SurveyError::Incomplete(doubt)).into());
         }
-        let mut own = Self::known(locked, network)?;
-        let all = locked.session.store.begin().all_tenants()?;
-        let delegation = &locked.site.podman.delegation;
-        for adoption in survey::adoptions(&survey, &all, delegation, locked.session.now) {
+        let mut own = Self::known(session, network)?;
+        let all = session.store.begin().all_tenants()?;
+        let delegation = &session.podman.delegation;
+        for adoption in survey::adoptions(&survey, &all, delegation, session.now) {
             if adoption.tenant.tenancy.network_id == own.network {
                 own.tenants
                     .retain(|tenant| tenant.tenancy != adoption.tenant.tenancy);
@@ -229,15 +228,15 @@ impl Leases {
     }
 
     /// Adopts first what the store does not know of, and returns what it knows then.
-    fn take(locked: &Locked<'_, '_>, network: &Network) -> Result<Self, MigrationError> {
-        let survey = locked.survey(network)?;
-        locked.session.adopt(&survey)?;
-        Self::known(locked, network)
+    fn take(session: &Session<'_>, network: &Network) -> Result<Self, Error> {
+        let survey = session.survey(Some(network))?;
+        session.adopt(&survey)?;
+        Self::known(session, network)
     }
 
-    fn known(locked: &Locked<'_, '_>, network: &Network) -> Result<Self, MigrationError> {
+    fn known(session: &Session<'_>, network: &Network) -> Result<Self, Error> {
         let id: NetworkId = network.id.as_str().into();
-        let transaction = locked.session.store.begin();
+        let transaction = session.store.begin();
         let options = Options::parse(network).unwrap_or_default();
         let mut cursors = Vec::new();
         for pool in options::pools(network, &options).unwrap_or_default() {
@@ -248,7 +247,7 @@ impl Leases {
         let holds = transaction.reservations(&id)?;
         let lasts = holds
             .iter()
-            .filter(|(_, hold)| hold.until.boot_ms > locked.session.now.boot_ms);
+            .filter(|(_, hold)| hold.until.boot_ms > session.now.boot_ms);
         Ok(Self {
             holds: lasts.count(),
             tenants: transaction.tenants(&id)?,

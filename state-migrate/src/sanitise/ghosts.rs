@@ -35,18 +35,14 @@ use crate::verdict::{Case, Verdict, judge, short};
 pub(super) enum Ghost {
     /// What netavark remembers of a container: its DNS names, ports and rules.
     Record {
-        /// The network.
         network: Box<Network>,
         /// What it remembers; without addresses that somebody has.
         record: Record,
     },
     /// A namespace that nobody lives in, with its interfaces on these networks.
     Namespace {
-        /// Its file.
         path: PathBuf,
-        /// What it shows.
         key: NamespaceKey,
-        /// The interfaces.
         interfaces: Vec<Interface>,
     },
 }

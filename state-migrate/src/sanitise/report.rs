@@ -7,74 +7,39 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::Wish;
-use crate::ipam::claim::ClaimKey;
+use crate::edits::Edit;
 use crate::judgement::Judgement;
-use crate::look::Look;
-use crate::plan::Edit;
+use crate::look::{Lease, Look};
 use crate::verdict::{Verdict, short};
 
 /// What a repair has done; in a dry run, would do.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Report {
-    /// The file.
-    pub file: PathBuf,
-    /// Whether nothing was changed.
-    pub dry_run: bool,
+pub(crate) struct RepairReport {
+    pub(crate) file: PathBuf,
+    pub(crate) dry_run: bool,
     /// Where the result was written, if not into the file.
-    pub output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
     /// The copy of before, if anything was changed.
-    pub backup: Option<PathBuf>,
+    pub(crate) backup: Option<PathBuf>,
     /// How often the containers were looked for.
-    pub looks: u32,
-    /// The leases that were removed.
-    pub removed: Vec<Lease>,
-    /// How many are in use.
-    pub live: usize,
+    pub(crate) looks: u32,
+    pub(crate) removed: Vec<Lease>,
+    pub(crate) live: usize,
     /// Those that Podman has still to clean up after.
-    pub pending: Vec<Lease>,
+    pub(crate) pending: Vec<Lease>,
     /// Those kept because it could not be told.
-    pub unknown: Vec<Lease>,
-    /// Every change in the file.
-    pub edits: Vec<Edit>,
+    pub(crate) unknown: Vec<Lease>,
+    pub(crate) edits: Vec<Edit>,
     /// What a damaged file was read without.
-    pub skipped: Vec<String>,
+    pub(crate) skipped: Vec<String>,
     /// The containers that Podman has cleaned up after.
-    pub cleaned_up: Vec<String>,
+    pub(crate) cleaned_up: Vec<String>,
     /// What else of the dead was torn down.
-    pub cleared: Vec<String>,
-    /// What could not be done.
-    pub failures: Vec<String>,
+    pub(crate) cleared: Vec<String>,
+    pub(crate) failures: Vec<String>,
 }
 
-/// A lease, and why it is what it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Lease {
-    /// The network's name.
-    pub network: String,
-    /// The address.
-    pub address: IpAddr,
-    /// The container's id.
-    pub container: String,
-    /// Its name, if Podman knows it.
-    pub name: Option<String>,
-    /// Why.
-    pub why: String,
-}
-
-impl Lease {
-    fn new(key: &ClaimKey, why: &str, look: &Look) -> Self {
-        let known = look.evidence.word.of(&key.container);
-        Self {
-            network: key.network.clone(),
-            address: key.address,
-            container: key.container.clone(),
-            name: known.map(|known| known.name.clone()),
-            why: why.to_owned(),
-        }
-    }
-}
-
-impl Report {
+impl RepairReport {
     pub(super) fn new(file: PathBuf, wish: &Wish) -> Self {
         Self {
             file,
@@ -91,7 +56,7 @@ impl Report {
             |judgement: &&Judgement| only.is_none_or(|only| only == judgement.claim.key.network);
         for judgement in look.judgements.values().filter(wanted) {
             let verdict = &judgement.verdict;
-            let lease = Lease::new(&judgement.claim.key, &verdict.to_string(), look);
+            let lease = look.lease(judgement);
             match verdict {
                 Verdict::Live(_) => self.live += 1,
                 Verdict::Pending { .. } => self.pending.push(lease),
@@ -105,7 +70,7 @@ impl Report {
 
     /// Returns whether all is well now: nothing has failed, and nothing is left that
     /// may be dead.
-    pub fn is_clean(&self) -> bool {
+    pub(crate) fn is_clean(&self) -> bool {
         let found = self.dry_run && !self.edits.is_empty();
         let left = [&self.pending, &self.unknown];
         let whole = self.failures.is_empty() && self.skipped.is_empty();
@@ -113,24 +78,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Lease {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            network,
-            address,
-            container,
-            name,
-            why,
-        } = self;
-        write!(f, "{address} on {network}, container {}", short(container))?;
-        if let Some(name) = name {
-            write!(f, " ({name})")?;
-        }
-        write!(f, ": {why}")
-    }
-}
-
-impl fmt::Display for Report {
+impl fmt::Display for RepairReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (remove, repair, clear) = if self.dry_run {
             ("would remove", "would", "would clear away")
@@ -154,7 +102,7 @@ impl fmt::Display for Report {
             writeln!(f, "kept {lease}")?;
         }
         for lease in &self.pending {
-            writeln!(f, "kept {lease} {}, or sanitise --cleanup", lease.container)?;
+            writeln!(f, "kept {lease}, or `berth-migrate sanitise --cleanup`")?;
         }
         for skipped in &self.skipped {
             writeln!(f, "skipped {skipped}")?;
@@ -181,7 +129,7 @@ impl fmt::Display for Report {
     }
 }
 
-impl Report {
+impl RepairReport {
     /// Returns whether an edit only carries out the removal of a lease.
     fn is_removal(&self, edit: &Edit) -> bool {
         let removed = |container: &String, address: Option<&IpAddr>| {

@@ -1,10 +1,9 @@
 //! `berth gc`: takes back what dead containers hold.
 
-use std::io::{self, Write};
-
 use clap::Args;
 
 use super::{Failure, Place};
+use crate::frontend::print;
 use crate::upkeep::collect::{self, Wish};
 
 /// Arguments of `berth gc`.
@@ -38,13 +37,7 @@ pub(super) fn run(gc: &Gc) -> Result<(), Failure> {
         network: gc.network.clone(),
     };
     let report = collect::collect(&gc.place.podman()?, &wish)?;
-    let mut stdout = io::stdout().lock();
-    if gc.json {
-        serde_json::to_writer_pretty(&mut stdout, &report).map_err(io::Error::from)?;
-        writeln!(stdout)?;
-    } else {
-        writeln!(stdout, "{report}")?;
-    }
+    print(&report, gc.json)?;
     if report.failures.is_empty() {
         Ok(())
     } else {

@@ -8,14 +8,14 @@ mod doctor;
 mod gc;
 mod rebuild;
 
-use std::io::{self, Write};
-use std::panic;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use thiserror::Error;
 
+use crate::frontend::{complain, finish};
 use crate::podman::{Podman, PodmanError, enter_if_needed};
 use crate::upkeep::collect::CollectError;
 use crate::upkeep::rebuild::RebuildError;
@@ -105,18 +105,17 @@ fn existing(path: &Path) -> Result<PathBuf, PodmanError> {
 
 /// Runs a command to its end and returns the program's exit code.
 pub fn run(command: &Command) -> ExitCode {
-    let done = panic::catch_unwind(|| match command {
-        Command::Doctor(arguments) => doctor::run(arguments),
-        Command::Gc(arguments) => gc::run(arguments),
-        Command::Rebuild(arguments) => rebuild::run(arguments),
-    });
-    let message = match done {
-        Ok(Ok(())) => return ExitCode::SUCCESS,
-        Ok(Err(Failure::Reported)) => return ExitCode::FAILURE,
-        Ok(Err(failure)) => crate::chain(&failure),
-        Err(_) => "internal error, a bug in berth; its message is above".to_owned(),
+    let act = || {
+        let done = match command {
+            Command::Doctor(arguments) => doctor::run(arguments),
+            Command::Gc(arguments) => gc::run(arguments),
+            Command::Rebuild(arguments) => rebuild::run(arguments),
+        };
+        match done {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            Err(Failure::Reported) => Ok(ExitCode::FAILURE),
+            Err(failure) => Err(failure),
+        }
     };
-    // Nothing is left to be done if even that cannot be written.
-    let _ = writeln!(io::stderr(), "Error: {message}");
-    ExitCode::FAILURE
+    finish("berth", act, complain)
 }

@@ -165,8 +165,8 @@ fn whoever_is_in_doubt_refuses_the_network() {
     check_refused(
         &[("c", "exited", State::Pending("/run/netns/x".to_owned()))],
         None,
-        "10.77.0.9 of container c is pending: exited, and Podman has still to clean up its network: \
-         podman container cleanup; run `podman container cleanup c` first",
+        "10.77.0.9 of container c is pending: exited, but Podman has not cleaned up its network yet; \
+         run `podman container cleanup c` first",
     );
     check_refused(
         &[],

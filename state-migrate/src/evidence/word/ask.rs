@@ -24,9 +24,9 @@ const BATCH: usize = 200;
 /// Without root, each Podman has a file of its own. All of root's, whatever their
 /// `--root`, share one (containers/common `netavarkBackendFromConf`).
 #[derive(Clone, Debug)]
-pub struct Asking {
+pub(crate) struct Asking {
     /// Whether to ask about containers, too, that are not in the file.
-    pub thorough: bool,
+    pub(crate) thorough: bool,
     commands: Vec<Vec<String>>,
     run_directory: PathBuf,
     rootless: bool,
@@ -72,7 +72,7 @@ struct Row {
 impl Asking {
     /// Finds out which commands to ask: those that the user names, each with its
     /// options, else `podman` with the directories that the user names.
-    pub fn new(
+    pub(crate) fn new(
         podman: &Podman,
         named: &[String],
         run_directory: Option<&Path>,
@@ -104,7 +104,7 @@ impl Asking {
     }
 
     /// Asks about these containers. No lock may be held.
-    pub fn ask(&self, about: &BTreeSet<&str>) -> Word {
+    pub(crate) fn ask(&self, about: &BTreeSet<&str>) -> Word {
         let mut known = BTreeMap::new();
         for command in &self.commands {
             match self.ask_one(command, about) {
@@ -173,7 +173,7 @@ impl Asking {
     ///
     /// # Errors
     /// What Podman says.
-    pub fn clean_up(&self, container: &str) -> Result<(), String> {
+    pub(crate) fn clean_up(&self, container: &str) -> Result<(), String> {
         let mut said = String::new();
         for podman in &self.commands {
             match run(podman, &["container", "cleanup", container]) {

@@ -4,7 +4,7 @@
 //! `podman inspect` does not tell (5.4); `podman generate spec` does, for it writes what
 //! would make the same container again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::ask::{Asking, run};
 
 /// The addresses that were asked for by name: container id, network name, addresses.
-pub type Statics = BTreeMap<String, BTreeMap<String, Vec<IpAddr>>>;
+pub(crate) type Statics = BTreeMap<String, BTreeMap<String, Vec<IpAddr>>>;
 
 #[derive(Deserialize)]
 struct Spec {
@@ -29,7 +29,7 @@ struct SpecNetwork {
 impl Asking {
     /// Asks about these containers. One that cannot be told of is left out: its
     /// addresses are then taken for dynamic ones. No lock may be held.
-    pub fn statics(&self, containers: &[&str]) -> Statics {
+    pub(crate) fn statics(&self, containers: &BTreeSet<&str>) -> Statics {
         let mut statics = Statics::new();
         for container in containers {
             let spec = ["generate", "spec", "--compact", container];

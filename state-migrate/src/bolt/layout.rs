@@ -11,15 +11,15 @@ use super::{Bucket, Item, freelist};
 
 /// The pages of a commit, without the meta page that makes them the file's content.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct Layout {
     /// Where in the file, and what.
     pub(super) pages: Vec<(u64, Vec<u8>)>,
     /// The meta page to be written last.
     pub(super) meta: Meta,
 }
 
-impl Plan {
-    /// Plans a commit upon another.
+impl Layout {
+    /// Lays out a commit upon another.
     pub(super) fn new(root: &Bucket, last: &Meta, space: Space) -> Self {
         let mut writer = Writer {
             page_size: last.page_size,

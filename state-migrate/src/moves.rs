@@ -1,4 +1,4 @@
-//! What is told of a migration, for people and as JSON.
+//! What adoption and rollback report, for people and as JSON.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,22 +9,19 @@ use serde::Serialize;
 
 /// What is told of all networks.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Report {
+pub(crate) struct MoveReport {
     /// Whether this is only what would be done.
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Each network that was named, or all.
-    pub networks: Vec<NetworkReport>,
+    pub(crate) networks: Vec<NetworkReport>,
 }
 
 /// How it went with a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// It is planned.
+pub(crate) enum Outcome {
     Planned,
-    /// It is done.
     Done,
-    /// It was done before.
     Already,
     /// It is no network that this command is about.
     Skipped,
@@ -36,59 +33,51 @@ pub enum Outcome {
 
 /// What is told of one network.
 #[derive(Clone, Debug, Serialize)]
-pub struct NetworkReport {
-    /// Its name.
-    pub network: String,
-    /// Its id.
-    pub id: String,
+pub(crate) struct NetworkReport {
+    pub(crate) network: String,
+    pub(crate) id: String,
     /// netavark's driver that does its plumbing.
-    pub driver: String,
-    /// How it went.
-    pub outcome: Outcome,
+    pub(crate) driver: String,
+    pub(crate) outcome: Outcome,
     /// Whoever has an address on it, and keeps it.
-    pub containers: Vec<Party>,
+    pub(crate) containers: Vec<Party>,
     /// Leases that are not taken along.
-    pub left_behind: Vec<LeftBehind>,
+    pub(crate) left_behind: Vec<LeftBehind>,
     /// What is changed, one line each.
-    pub changes: Vec<String>,
+    pub(crate) changes: Vec<String>,
     /// Why it was refused, skipped, or has failed.
-    pub reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 /// A container on a network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Party {
-    /// Its id.
-    pub container_id: String,
+pub(crate) struct Party {
+    pub(crate) container_id: String,
     /// Its name; empty if that is not known.
-    pub container_name: String,
-    /// Its addresses.
-    pub addresses: Vec<HeldAddress>,
+    pub(crate) container_name: String,
+    pub(crate) addresses: Vec<HeldAddress>,
 }
 
 /// An address of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct HeldAddress {
-    /// The address.
-    pub address: IpAddr,
+pub(crate) struct HeldAddress {
+    pub(crate) address: IpAddr,
     /// Whether it was asked for by name.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
 }
 
 /// A lease that is not taken along.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LeftBehind {
-    /// The address.
-    pub address: IpAddr,
-    /// Who had it.
-    pub container_id: String,
+pub(crate) struct LeftBehind {
+    pub(crate) address: IpAddr,
+    pub(crate) container_id: String,
     /// Why it is not in use.
-    pub why: String,
+    pub(crate) why: String,
 }
 
 impl NetworkReport {
     /// Returns a report of a network of which there is nothing to tell yet.
-    pub fn of(network: &berth::protocol::Network, outcome: Outcome) -> Self {
+    pub(crate) fn of(network: &berth::protocol::Network, outcome: Outcome) -> Self {
         let ours = network.is_ours();
         let plumbing = Plumbing::of(network).ok().filter(|_| ours);
         let driver = plumbing.map_or(network.driver.as_str(), |own| own.as_str());
@@ -106,35 +95,35 @@ impl NetworkReport {
 
     /// Says why nothing of what was planned was done.
     #[must_use]
-    pub fn unchanged(mut self, reason: String) -> Self {
+    pub(crate) fn unchanged(mut self, reason: String) -> Self {
         self.changes.clear();
         self.failed(reason)
     }
 
     /// Says what has failed.
     #[must_use]
-    pub fn failed(mut self, reason: String) -> Self {
+    pub(crate) fn failed(mut self, reason: String) -> Self {
         self.outcome = Outcome::Failed;
         self.because(reason)
     }
 
     /// Says why.
     #[must_use]
-    pub fn because(mut self, reason: impl Into<String>) -> Self {
+    pub(crate) fn because(mut self, reason: impl Into<String>) -> Self {
         self.reason = Some(reason.into());
         self
     }
 }
 
-impl Report {
+impl MoveReport {
     /// Returns whether nothing was refused and nothing has failed.
-    pub fn is_well(&self) -> bool {
+    pub(crate) fn is_well(&self) -> bool {
         let bad = [Outcome::Refused, Outcome::Failed];
         !self.networks.iter().any(|own| bad.contains(&own.outcome))
     }
 
     /// Returns the names of the networks with this outcome.
-    pub fn with(&self, outcome: Outcome) -> Vec<String> {
+    pub(crate) fn with(&self, outcome: Outcome) -> Vec<String> {
         let own = self.networks.iter().filter(|own| own.outcome == outcome);
         own.map(|own| own.network.clone()).collect()
     }
@@ -193,7 +182,7 @@ impl fmt::Display for Party {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for MoveReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, network) in self.networks.iter().enumerate() {
             let end = if number == 0 { "" } else { "\n" };
@@ -235,7 +224,7 @@ mod tests {
             why: "nobody has it".to_owned(),
         });
         own.changes.push("the file is rewritten".to_owned());
-        let mut report = Report::default();
+        let mut report = MoveReport::default();
         report.networks.push(own);
         assert_eq!(
             report.to_string(),

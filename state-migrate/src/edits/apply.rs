@@ -8,7 +8,7 @@ use crate::ipam::content::address_key;
 use crate::ipam::key::{IDS, LAST_IP};
 
 /// Returns the root bucket with these changes.
-pub fn apply(root: &Bucket, edits: &[Edit]) -> Bucket {
+pub(crate) fn apply(root: &Bucket, edits: &[Edit]) -> Bucket {
     let mut root = root.clone();
     for edit in edits {
         one(&mut root, edit);

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::bolt::{Bucket, Item};
-use crate::evidence::{Known, State};
+use crate::evidence::{Known, State, Word};
+use crate::ipam::content::Content;
 use crate::ipam::sample::{bucket, value};
+use crate::networks::Networks;
 
 fn networks() -> Networks {
     let text = |name: &str, ipam: &str| {
@@ -86,10 +88,11 @@ impl Made {
 
 fn found(made: Made, word: &Word) -> Vec<String> {
     let content = Content::parse(&made.root());
-    let found = findings(&content, &networks(), word);
-    let kinds = found.iter().map(|finding| {
-        assert!(!finding.to_string().is_empty() && !finding.cause().is_empty());
-        let json = serde_json::to_value(finding).unwrap();
+    let found = flaws(&content, &networks(), word);
+    let kinds = found.iter().map(|flaw| {
+        let told = flaw.explain();
+        assert!(!told.what.is_empty() && !told.cause.is_empty());
+        let json = serde_json::to_value(flaw).unwrap();
         json["kind"].as_str().unwrap().to_owned()
     });
     kinds.collect()

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::bolt::{Bucket, Item};
-use crate::finding::{Finding, findings};
+use crate::flaw::{Flaw, flaws};
 use crate::ipam::claim::Claim;
 use crate::ipam::content::address_key;
 use crate::ipam::sample::address;
@@ -97,7 +97,7 @@ fn judgements(content: &Content) -> Judgements {
 
 fn sanitised(root: &Bucket, networks: &Networks, only: Option<&str>) -> Bucket {
     let content = Content::parse(root);
-    let edits = plan(&content, &judgements(&content), networks, only);
+    let edits = edits(&content, &judgements(&content), networks, only);
     apply(root, &edits)
 }
 
@@ -322,14 +322,14 @@ proptest! {
         for claim in after.claims() {
             prop_assert!(claimed.contains(&claim.key));
         }
-        let wrong = findings(&after, &networks(), &crate::evidence::Word::Waived);
-        for finding in wrong {
+        let wrong = flaws(&after, &networks(), &crate::evidence::Word::Waived);
+        for flaw in wrong {
             let is_repaired = matches!(
-                finding,
-                Finding::NotListed(_) | Finding::Contested { .. } | Finding::Mapped(_)
-                    | Finding::StrayCursor { .. } | Finding::NoList { .. }
+                flaw,
+                Flaw::NotListed(_) | Flaw::Contested { .. } | Flaw::Mapped(_)
+                    | Flaw::StrayCursor { .. } | Flaw::NoList { .. }
             );
-            prop_assert!(!is_repaired, "{}", finding);
+            prop_assert!(!is_repaired, "{flaw:?}");
         }
         prop_assert_eq!(sanitised(&result, &networks(), None), result);
     }

@@ -11,10 +11,10 @@ use std::net::IpAddr;
 use berth::rules::pool::normalise;
 use serde::Serialize;
 
-pub use apply::apply;
+pub(crate) use apply::apply;
 
 use crate::ipam::claim::ClaimKey;
-use crate::ipam::content::{Content, Cursor, Listed, NetworkRecord, Slot};
+use crate::ipam::content::{Content, Listed, NetworkRecord, Slot};
 use crate::judgement::{Judgement, Judgements};
 use crate::networks::Networks;
 use crate::verdict::{Sign, Verdict, short};
@@ -22,67 +22,44 @@ use crate::verdict::{Sign, Verdict, short};
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "edit", rename_all = "kebab-case")]
-pub enum Edit {
+pub(crate) enum Edit {
     /// An address is free again, or goes on under another key or in another bucket.
     RemoveLease {
-        /// The network's name.
         network: String,
         /// The key of the subnet's bucket.
         subnet: String,
         /// The key in it, in bytes.
         #[serde(skip)]
         key: Vec<u8>,
-        /// The address.
         address: IpAddr,
-        /// The container's id.
         container: String,
     },
     /// A container has an address in the allocator's eyes.
     PutLease {
-        /// The network's name.
         network: String,
         /// The key of the subnet's bucket, which is made if need be.
         subnet: String,
-        /// The address.
         address: IpAddr,
-        /// The container's id.
         container: String,
     },
     /// What Podman releases when a container stops.
     SetList {
-        /// The network's name.
         network: String,
-        /// The container's id.
         container: String,
-        /// The addresses.
         addresses: Vec<IpAddr>,
     },
     /// A container has nothing to release.
-    RemoveList {
-        /// The network's name.
-        network: String,
-        /// The container's id.
-        container: String,
-    },
+    RemoveList { network: String, container: String },
     /// The next dynamic lease begins at the start of the range.
     RemoveCursor {
-        /// The network's name.
         network: String,
         /// The key of the subnet's bucket.
         subnet: String,
     },
     /// A subnet that the network does not have any more, and nobody uses.
-    RemoveSubnet {
-        /// The network's name.
-        network: String,
-        /// The key of its bucket.
-        subnet: String,
-    },
+    RemoveSubnet { network: String, subnet: String },
     /// A network that is not there any more, and nobody uses.
-    RemoveNetwork {
-        /// Its name.
-        network: String,
-    },
+    RemoveNetwork { network: String },
 }
 
 impl fmt::Display for Edit {
@@ -155,7 +132,7 @@ impl fmt::Display for Edit {
 /// more is.
 ///
 /// `only` names one network, to which all changes are confined.
-pub fn plan(
+pub(crate) fn edits(
     content: &Content,
     judgements: &Judgements,
     networks: &Networks,
@@ -357,12 +334,7 @@ impl Wanted {
                 });
                 continue;
             }
-            let leads_out = match &subnet.cursor {
-                Some(Cursor::At(address)) => !within.contains(*address),
-                Some(Cursor::Malformed(_)) => true,
-                None => false,
-            };
-            if leads_out {
+            if subnet.cursor_is_astray() {
                 edits.push(Edit::RemoveCursor {
                     network,
                     subnet: key,

@@ -1,0 +1,58 @@
+//! What can go wrong, apart from the command line.
+
+use std::path::PathBuf;
+
+use berth::lifecycle::session::SessionError;
+use berth::podman::{HostError, NetworkLockError};
+use berth::rules::network_config::TakeOverError;
+use berth::store::StoreError;
+use berth::upkeep::doctor::Finding;
+use thiserror::Error;
+
+use crate::file::FileError;
+
+/// Failure of a command. Nothing is changed then, unless it says otherwise.
+#[derive(Debug, Error)]
+pub(crate) enum Error {
+    /// ipam.db, or a network's configuration file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    NetworkLock(#[from] NetworkLockError),
+    /// The default network.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The lease store, or a look at the host for it.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error(transparent)]
+    TakeOver(#[from] TakeOverError),
+    #[error("found no network {name:?} in {directory}; `podman network ls` lists them")]
+    NoNetwork { name: String, directory: String },
+    #[error("several networks have an id that begins with {0:?}; give more of it, or the name")]
+    Ambiguous(String),
+    /// Something writes ipam.db without Podman's lock.
+    #[error(
+        "{} changed while berth-migrate held Podman's network lock, so another program writes to it \
+         without that lock; find and stop that program, then run this again",
+        .0.display()
+    )]
+    Changed(PathBuf),
+    /// No container could start any more.
+    #[error("{}{}; to repair that: {}", .0.what, because(.0), .0.repair)]
+    Plugin(Box<Finding>),
+    #[error(
+        "{failure}; undoing the change failed as well: {undoing}. Run this again when that is repaired"
+    )]
+    Undone { failure: String, undoing: String },
+}
+
+fn because(finding: &Finding) -> String {
+    if finding.cause.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", finding.cause)
+    }
+}

@@ -1,0 +1,89 @@
+//! Putting a file in the place of another: durably, and whole or not at all.
+
+use std::fs::{self, DirBuilder};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::file::{FileError, directory, failed, sync_directory};
+
+/// What the names of staged files begin with. Podman takes no file for a network that
+/// does not end in `.json`.
+const STAGED: &str = ".berth-migrate-";
+
+/// Removes what a killed command has staged in a directory. The caller has Podman's
+/// network lock, so that nobody stages anything now.
+pub(crate) fn sweep(directory: &Path) {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()) {
+        let name = path.file_name().and_then(|name| name.to_str());
+        if name.is_some_and(|name| name.starts_with(STAGED))
+            && let Err(error) = fs::remove_file(&path)
+        {
+            log::debug!("{} stays: {error}", path.display());
+        }
+    }
+}
+
+/// Removes a file, durably; that it is gone already is no error.
+pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("remove", path)(error)),
+        Ok(()) | Err(_) => sync_directory(path),
+    }
+}
+
+/// A file beside the one whose place it is to take.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    file: NamedTempFile,
+    path: PathBuf,
+}
+
+impl Staged {
+    /// Writes a file beside `path`, durable but for its name, with this mode, user and
+    /// group.
+    pub(crate) fn new(
+        path: &Path,
+        bytes: &[u8],
+        owner: Option<(u32, u32, u32)>,
+    ) -> Result<Self, FileError> {
+        let directory = directory(path);
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(directory)
+            .map_err(failed("create", directory))?;
+        let mut file = tempfile::Builder::new()
+            .prefix(STAGED)
+            .tempfile_in(directory)
+            .map_err(failed("create a file in", directory))?;
+        let (mode, user, group) = owner.map_or((0o644, None, None), |(mode, user, group)| {
+            (mode, Some(user), Some(group))
+        });
+        file.write_all(bytes)
+            .and_then(|()| fchown(file.as_file(), user, group))
+            .and_then(|()| {
+                let mode = fs::Permissions::from_mode(mode);
+                file.as_file().set_permissions(mode)
+            })
+            .and_then(|()| file.as_file().sync_all())
+            .map_err(failed("write a file beside", path))?;
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Puts it in its place, durably.
+    ///
+    /// # Errors
+    /// If the file system refuses. The old file may be in its place then, or the new.
+    pub(crate) fn put(self) -> Result<(), FileError> {
+        let placed = self.file.persist(&self.path);
+        placed.map_err(|error| failed("replace", &self.path)(error.error))?;
+        sync_directory(&self.path)
+    }
+}
