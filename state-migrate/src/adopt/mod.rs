@@ -21,8 +21,7 @@ use berth::rules::allocator::Shelf;
 use berth::rules::lease::{Kind, Tenancy};
 use berth::rules::network_config::{CreateError, TakeOverError};
 use berth::rules::options::{self, Options};
-use berth::sight::links;
-use berth::sight::survey::{self, Survey, SurveyError};
+use berth::sight::survey::{self, Survey};
 
 use crate::backup;
 use crate::error::Error;
@@ -98,16 +97,14 @@ pub(crate) fn examine(
     let networks = site.lock()?;
     let files = site.networks()?;
     let content = Look::at(&site.ipam_db(), Reading::Whole)?.content;
-    let evidence = observe(site, asked);
     let chosen = |file: &&NetworkFile| names.contains(&file.network.name);
     site.with_store(&networks, INTRODUCTION, |session| {
+        let seen = observe(session, asked)?;
         let reports = files.iter().filter(chosen).map(|file| {
-            Ok(
-                match look(session, file, &content, &evidence, asked, all)? {
-                    Looked::Go(found) => found.report(file, Outcome::Planned),
-                    Looked::Not(report) => report,
-                },
-            )
+            Ok(match look(session, file, &content, &seen, asked, all)? {
+                Looked::Go(found) => found.report(file, Outcome::Planned),
+                Looked::Not(report) => report,
+            })
         });
         reports.collect()
     })
@@ -130,10 +127,10 @@ pub(crate) fn adopt(
     let ipam = IpamFile::open(&site.ipam_db(), LOCK_PATIENCE)?;
     let root = ipam.as_ref().map(IpamFile::content).transpose()?;
     let content = root.as_ref().map(Content::parse).unwrap_or_default();
-    let evidence = observe(site, asked);
 
     let moved = site.with_store(&networks, INTRODUCTION, |session| {
-        let found = match look(session, &file, &content, &evidence, asked, all)? {
+        let seen = observe(session, asked)?;
+        let found = match look(session, &file, &content, &seen, asked, all)? {
             Looked::Go(found) => found,
             Looked::Not(report) => return Ok(Moved::Not(report)),
         };
@@ -200,18 +197,22 @@ struct Found {
     on_record: bool,
 }
 
-fn observe(site: &Site, asked: &Asked) -> Evidence {
-    Evidence {
-        kernel: Kernel::observe(&site.podman),
+/// One look at the host: what it says of Podman's claims, and of the networks of ours.
+fn observe(session: &Session<'_>, asked: &Asked) -> Result<(Evidence, Survey), Error> {
+    Kernel::await_netavark(session.podman);
+    let survey = session.survey(None)?;
+    let evidence = Evidence {
+        kernel: Kernel::of(&survey, session.podman),
         ..asked.evidence.clone()
-    }
+    };
+    Ok((evidence, survey))
 }
 
 fn look(
     session: &Session<'_>,
     file: &NetworkFile,
     content: &Content,
-    evidence: &Evidence,
+    (evidence, survey): &(Evidence, Survey),
     asked: &Asked,
     all: bool,
 ) -> Result<Looked, Error> {
@@ -219,8 +220,7 @@ fn look(
         let report = NetworkReport::of(&file.network, outcome);
         Ok(Looked::Not(report.because(reason)))
     };
-    let links = links().map_err(|error| SessionError::from(SurveyError::Links(error)))?;
-    let names = links.into_iter().map(|link| link.name).collect();
+    let names = survey.links.iter().map(|link| link.name.clone()).collect();
     let target = match Target::of(file, names) {
         Ok(target) => target,
         Err(error) => {
@@ -240,7 +240,9 @@ fn look(
     if target.rewrite.is_none() && record.is_none() {
         return not(Outcome::Already, "it is berth's".to_owned());
     }
-    let survey = session.survey(Some(&target.network))?;
+    let run_directory = &session.podman.delegation.config;
+    let survey = survey.including(&target.network, run_directory);
+    let survey = survey.map_err(SessionError::from)?;
     let tenants = session.store.begin().all_tenants()?;
     let delegation = &session.podman.delegation;
     let adoptions = survey::adoptions(&survey, &tenants, delegation, session.now);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use berth::lifecycle::namespace_file;
 use berth::podman::{INTO_USER_NAMESPACE, Podman};
-use berth::sight::survey;
+use berth::sight::survey::Survey;
 use berth::sight::{self, Evidence, Link, NamespaceKey, ProcessFact};
 
 /// How long a netavark may take whose podman was killed. It is milliseconds.
@@ -65,66 +65,82 @@ pub(crate) enum Inhabitant {
 }
 
 impl Kernel {
-    /// Takes the evidence. To be called when the claims have been read.
+    /// Looks at the host, when no netavark is at work any more. To be called after the
+    /// claims were read.
     pub(crate) fn observe(podman: &Podman) -> Self {
-        await_netavark(&podman.delegation.config);
-        let now = sight::now().unwrap_or_default();
-        let boot_id = sight::boot_id().unwrap_or_default();
-        let mut seen = Evidence::gather(&[], &boot_id, now);
-        seen.note_files(&podman.namespace_directory);
+        Self::await_netavark(podman);
+        let survey = sight::boot_id().and_then(|boot_id| Ok((boot_id, sight::now()?)));
+        let survey = survey.map_err(|error| berth::chain(&error));
+        let survey = survey.and_then(|(boot_id, now)| {
+            Survey::of_host(&podman.namespace_directory, &[], &boot_id, now)
+                .map_err(|error| berth::chain(&error))
+        });
+        match survey {
+            Ok(survey) => Self::of(&survey, podman),
+            Err(doubt) => Self {
+                doubt: Some(doubt),
+                ..Self::default()
+            },
+        }
+    }
+
+    /// Waits until no netavark is at work with a Podman's directories. The caller has
+    /// Podman's network lock, so that it is one whose podman was killed.
+    pub(crate) fn await_netavark(podman: &Podman) {
+        let config = &podman.delegation.config;
+        let start = Instant::now();
+        while at_work(&sight::processes(), config).is_some() && start.elapsed() < PATIENCE {
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Returns what a look at the host says of whoever may have an address.
+    pub(crate) fn of(survey: &Survey, podman: &Podman) -> Self {
+        let seen = &survey.evidence;
         let mut kernel = Self {
             elsewhere: seen.elsewhere.clone(),
+            doubt: survey.doubt.clone().or_else(|| survey.hidden.clone()),
+            processes: seen.processes.clone(),
             ..Self::default()
         };
-        if let Err(doubt) = kernel.look(&seen) {
-            kernel.doubt = Some(doubt);
-        }
         if let Some(netavark) = at_work(&seen.processes, &podman.delegation.config) {
             kernel.doubt = Some(format!("{} is still at work", label(netavark)));
         }
-        kernel.processes = seen.processes;
-        kernel
-    }
-
-    /// Notes all addresses of all namespaces.
-    fn look(&mut self, seen: &Evidence) -> Result<(), String> {
-        let own = sight::own_namespace().map_err(|error| error.to_string())?;
-        let host = sight::links().map_err(|error| error.to_string())?;
-        let (namespaces, doubt) = sight::namespaces(seen, own);
-        let hidden = sight::hidden(&host, &namespaces);
-        self.note(host.iter().flat_map(|link| &link.addresses), || Holder {
-            namespace: own,
+        let host = survey.links.iter().flat_map(|link| &link.addresses);
+        kernel.note(host, || Holder {
+            namespace: survey.own,
             path: "/proc/self/ns/net".into(),
             inhabitant: Inhabitant::Host,
             container: None,
         });
-        for fact in namespaces {
+        for fact in &survey.namespaces {
             let inhabitant = inhabitant(seen, fact.key, &fact.path);
+            let container = survey.containers.get(&fact.key);
             let addresses = fact.links.iter().flat_map(|link| &link.addresses);
-            self.note(addresses, || Holder {
+            kernel.note(addresses, || Holder {
                 namespace: fact.key,
                 path: fact.path.clone(),
                 inhabitant: inhabitant.clone(),
-                container: survey::container(seen, fact.key).map(|id| id.0),
+                container: container.map(|id| id.0.clone()),
             });
             if let Inhabitant::Nobody { since } = inhabitant {
-                self.empty.push(Empty {
+                kernel.empty.push(Empty {
                     namespace: fact.key,
-                    path: fact.path,
+                    path: fact.path.clone(),
                     since,
-                    links: fact.links,
+                    links: fact.links.clone(),
                 });
             }
         }
         // Files on which no namespace was mounted yet, or is no more.
-        let bare = seen.files.iter().filter(|(_, key)| key.0 != own.0);
-        self.empty.extend(bare.map(|(path, key)| Empty {
+        let bare = seen.files.iter().filter(|(_, key)| key.0 != survey.own.0);
+        kernel.empty.extend(bare.map(|(path, key)| Empty {
             namespace: *key,
             path: path.clone(),
             since: age(path),
             links: Vec::new(),
         }));
-        doubt.or(hidden).map_or(Ok(()), Err)
+        kernel
     }
 
     fn note<'a>(
@@ -177,15 +193,6 @@ fn inhabitant(seen: &Evidence, key: NamespaceKey, path: &Path) -> Inhabitant {
 fn age(path: &Path) -> Option<Duration> {
     let made = namespace_file::file_made(path).ok()?;
     SystemTime::now().duration_since(made).ok()
-}
-
-/// Waits until no netavark is at work with these directories. The caller has Podman's
-/// network lock, so that it is one whose podman was killed.
-fn await_netavark(config: &Path) {
-    let start = Instant::now();
-    while at_work(&sight::processes(), config).is_some() && start.elapsed() < PATIENCE {
-        thread::sleep(PAUSE);
-    }
 }
 
 /// Returns a netavark that changes what containers have on these networks.

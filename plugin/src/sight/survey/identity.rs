@@ -7,7 +7,7 @@ use crate::sight::{Evidence, NamespaceKey, ProcessFact};
 
 /// Returns the container of the namespace's first process: of those that share a
 /// namespace, as in a pod, the one it was made for.
-pub fn container(evidence: &Evidence, key: NamespaceKey) -> Option<ContainerId> {
+pub(super) fn container(evidence: &Evidence, key: NamespaceKey) -> Option<ContainerId> {
     let first = evidence
         .processes
         .iter()

@@ -17,7 +17,6 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 pub use adoption::{Adoption, adoptions};
-pub use identity::container;
 pub use leftover::{Leftover, leftovers};
 pub use records::{Record, records};
 pub use sighting::Sighting;
@@ -78,30 +77,44 @@ pub struct Survey {
     pub containers: HashMap<NamespaceKey, ContainerId>,
     /// Why there may be namespaces that were not seen.
     pub doubt: Option<String>,
+    /// Why some interface of the host may lead into such a namespace.
+    pub hidden: Option<String>,
 }
 
 impl Survey {
     /// Looks at everything. The tenants must have been read before.
     ///
     /// # Errors
-    /// If something is there and cannot be read. A namespace that cannot be
-    /// looked into is no error, but a `doubt`.
+    /// If something is there and cannot be read. A namespace that cannot be looked into
+    /// is no error, but a `doubt`.
     pub fn take(
         place: &Place<'_>,
         tenants: &[Tenant],
         boot_id: &str,
         at: Moment,
     ) -> Result<Self, SurveyError> {
-        let mut evidence = Evidence::gather(tenants, boot_id, at);
-        evidence.note_files(place.namespace_directory);
+        let mut survey = Self::of_host(place.namespace_directory, tenants, boot_id, at)?;
         let configured = place.networks.iter();
-        let configured = configured.map(|network| network.id.clone()).collect();
-        let networks = with_those_of(tenants, place.networks);
-        let mut remembered = HashMap::new();
-        for network in &networks {
-            let found = records(place.run_directory, network)?;
-            remembered.insert(network.id.clone(), found);
+        survey.configured = configured.map(|network| network.id.clone()).collect();
+        for network in with_those_of(tenants, place.networks) {
+            survey.remember(network, place.run_directory)?;
         }
+        Ok(survey)
+    }
+
+    /// As [`Survey::take`], without any network: who runs, in which namespaces, with
+    /// which addresses.
+    ///
+    /// # Errors
+    /// If the host's own namespace or interfaces cannot be read.
+    pub fn of_host(
+        namespace_directory: &Path,
+        tenants: &[Tenant],
+        boot_id: &str,
+        at: Moment,
+    ) -> Result<Self, SurveyError> {
+        let mut evidence = Evidence::gather(tenants, boot_id, at);
+        evidence.note_files(namespace_directory);
         let own = sight::own_namespace().map_err(|source| SurveyError::Read {
             path: "/proc/thread-self/ns/net".into(),
             source,
@@ -111,17 +124,39 @@ impl Survey {
             .iter()
             .filter_map(|fact| Some((fact.key, identity::container(&evidence, fact.key)?)))
             .collect();
+        let links = sight::links().map_err(SurveyError::Links)?;
         Ok(Self {
+            hidden: sight::hidden(&links, &namespaces),
             evidence,
-            networks,
-            configured,
-            records: remembered,
-            links: sight::links().map_err(SurveyError::Links)?,
+            links,
             own,
             namespaces,
             containers,
             doubt,
+            ..Self::default()
         })
+    }
+
+    /// Returns the same look with one more network that counts as one of ours, whatever
+    /// its file says.
+    ///
+    /// # Errors
+    /// If what netavark remembers of it cannot be read.
+    pub fn including(&self, network: &Network, run_directory: &Path) -> Result<Self, SurveyError> {
+        let mut survey = self.clone();
+        if survey.configured.insert(network.id.clone()) {
+            survey.networks.retain(|known| known.id != network.id);
+            survey.remember(network.clone(), run_directory)?;
+        }
+        Ok(survey)
+    }
+
+    /// Adds a network, with what netavark remembers of its containers.
+    fn remember(&mut self, network: Network, run_directory: &Path) -> Result<(), SurveyError> {
+        let found = records(run_directory, &network)?;
+        self.records.insert(network.id.clone(), found);
+        self.networks.push(network);
+        Ok(())
     }
 
     /// Returns what netavark remembers of a network's containers.
