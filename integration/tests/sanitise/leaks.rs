@@ -91,7 +91,7 @@ fn both_families_and_several_networks_are_told_apart() {
     let report = lab.sanitise(&["--network", &id]);
     assert_eq!(addresses(&report, "removed"), ["10.77.0.3", "fd77::3"]);
     lab.migrate(["sanitise", "--network", "nonsuch"])
-        .fails("there is no network \"nonsuch\"");
+        .fails("found no network \"nonsuch\"");
     all_is_well(&lab);
 }
 
