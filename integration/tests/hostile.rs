@@ -1,0 +1,49 @@
+//! What containers and other users of the host control is read every minute, by root:
+//! it decides nothing about anybody else.
+
+use std::time::Duration;
+
+use berth_integration::{Driver, Lab, wait_until};
+
+const SUBNET: [&str; 2] = ["--subnet", "10.77.0.0/24"];
+const STORE: &str = "/run/containers/networks/berth";
+
+/// Runs a shell script as an ordinary user of the lab, until the lab ends; returns
+/// when it has said `ready`.
+#[track_caller]
+fn stranger(lab: &Lab, script: &str) {
+    let ready = "/tmp/stranger-is-ready";
+    lab.sh(&format!("rm -f {ready}"));
+    let script = format!("ready() {{ : >{ready}; }}; {script}");
+    let user = ["--reuid=1000", "--regid=1000", "--clear-groups"];
+    let _ = lab
+        .cmd("setpriv")
+        .args(user)
+        .args(["bash", "-euc", &script])
+        .within(Duration::from_secs(600))
+        .spawn();
+    wait_until("a stranger's process", Duration::from_secs(20), || {
+        let found = lab.cmd("test").args(["-e", ready]).run();
+        found.status.success().then_some(())
+    });
+}
+
+/// Asserts that a store that knows nothing of what runs leases, and collects.
+#[track_caller]
+fn assert_a_lost_store_comes_back(lab: &Lab) {
+    lab.sh(&format!("rm -rf {STORE}"));
+    lab.container("new", &["n"]).start();
+    lab.cmd("berth").arg("gc").ok();
+    lab.remove("new");
+}
+
+/// Any user can give an interface of a namespace of his own an alias that is no text.
+#[test]
+fn a_byte_that_is_no_text_locks_nobody_out() {
+    let lab = Lab::start();
+    lab.network(Driver::Berth, "n", &SUBNET);
+    let script = r#"export -f ready
+        exec unshare -Urn bash -c 'ip link set lo alias $'"'x\\xff'"'; ready; exec sleep 999'"#;
+    stranger(&lab, script);
+    assert_a_lost_store_comes_back(&lab);
+}
