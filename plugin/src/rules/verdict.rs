@@ -216,7 +216,8 @@ fn runs_for(process: &ProcessFact, tenant: &Tenant) -> bool {
 fn plumbs_for(process: &ProcessFact, tenant: &Tenant) -> bool {
     let path = tenant.namespace.path.to_str();
     let stand_in = |argument: &String| argument.starts_with("/proc/") && argument.contains("/fd/");
-    path.is_some_and(|path| process.mentions(path))
+    let is_worker = ["netavark", "berth"].contains(&process.name.as_str());
+    is_worker && path.is_some_and(|path| process.mentions(path))
         || process.name == "netavark" && process.arguments.iter().any(stand_in)
 }
 

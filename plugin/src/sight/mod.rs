@@ -27,6 +27,7 @@ pub use clock::{ClockError, boot_id, now, pid_namespace};
 pub use judge::judge_all;
 pub use links::{links, links_of};
 pub use namespaces::{namespaces, own_namespace};
+use process::read as read_proc;
 pub use process::{parent_of, process};
 
 use crate::rules::lease::{Moment, Tenant};
