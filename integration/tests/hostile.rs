@@ -47,3 +47,22 @@ fn a_byte_that_is_no_text_locks_nobody_out() {
     stranger(&lab, script);
     assert_a_lost_store_comes_back(&lab);
 }
+
+/// Without CAP_SYS_PTRACE, as in a service with bounded capabilities, root is refused the
+/// namespaces of processes that have more, such as the machine's first one.
+#[test]
+fn whoever_may_not_trace_starts_the_first_container() {
+    let lab = Lab::start();
+    lab.network(Driver::Berth, "n", &SUBNET);
+    let bounded = |program: &str| {
+        lab.cmd("setpriv")
+            .args(["--bounding-set=-sys_ptrace", program])
+    };
+    let run = ["run", "--detach", "--name", "c", "--network", "n", "lab"];
+    bounded("podman").args(run).ok();
+    bounded("berth").arg("gc").ok();
+    bounded("podman")
+        .args(["rm", "--force", "--time=0", "c"])
+        .ok();
+    assert_a_lost_store_comes_back(&lab);
+}

@@ -9,6 +9,7 @@ mod clock;
 mod judge;
 mod links;
 mod namespaces;
+mod proc_net;
 mod process;
 mod reach;
 pub mod survey;

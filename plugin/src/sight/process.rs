@@ -4,6 +4,7 @@
 //! arguments are read only of processes that could be at work for a container, and only
 //! as far as those have any.
 
+use std::cell::LazyCell;
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
@@ -11,6 +12,7 @@ use std::os::unix::fs::MetadataExt;
 
 use procfs::ProcError;
 
+use super::proc_net::View;
 use super::reach::{Sight, Stranger};
 use super::{NamespaceKey, ProcessFact};
 use crate::rules::lease::Process;
@@ -39,6 +41,7 @@ impl Processes {
     pub(super) fn all() -> Self {
         let own = i32::try_from(std::process::id()).unwrap_or_default();
         let sight = Sight::of_this_process();
+        let host = LazyCell::new(|| View::of("thread-self"));
         let mut all = Self::default();
         if let Some(doubt) = sight.blind_spot() {
             all.doubt(sight.hidden(), doubt);
@@ -54,7 +57,12 @@ impl Processes {
             match entry.and_then(|process| observe(&process)) {
                 Ok((fact, _)) if fact.process.pid == own => {}
                 Ok((mut fact, doubt)) => {
-                    let mut doubts = Vec::from_iter(doubt);
+                    let pid = fact.process.pid;
+                    let is_beside_the_point = || match (&*host, View::of(&pid.to_string())) {
+                        (Ok(host), Ok(its)) => its.is_beside_the_point(host),
+                        _ => false,
+                    };
+                    let mut doubts = Vec::from_iter(doubt.filter(|_| !is_beside_the_point()));
                     if fact.namespace.is_none() && doubts.is_empty() {
                         let (threads, doubt) = threads(&fact);
                         all.facts.extend(threads);
@@ -65,7 +73,7 @@ impl Processes {
                         Err(doubt) => doubts.push(doubt),
                     }
                     for doubt in doubts {
-                        all.doubt(sight.stranger(fact.process.pid), doubt);
+                        all.doubt(sight.stranger(pid), doubt);
                     }
                     all.facts.push(fact);
                 }
