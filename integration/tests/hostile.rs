@@ -66,3 +66,29 @@ fn whoever_may_not_trace_starts_the_first_container() {
         .ok();
     assert_a_lost_store_comes_back(&lab);
 }
+
+/// A runtime in a container gives its only interface to a container of its own.
+#[test]
+fn an_interface_that_was_moved_on_keeps_its_address() {
+    let lab = Lab::start();
+    let network = lab.network(Driver::Berth, "n", &SUBNET);
+    lab.container("c", &["n"]).ip("10.77.0.9").start();
+    let pid = lab.pid("c").to_string();
+    let script = r#"
+        nsenter --target "$1" --net unshare --net sleep 600 >/dev/null 2>&1 &
+        until inner=$(pgrep -x sleep --newest --parent $$) &&
+            [ "$(stat -L -c %i /proc/$inner/ns/net)" != "$(stat -L -c %i /proc/$1/ns/net)" ] &&
+            [ "$(stat -L -c %i /proc/$inner/ns/net)" != "$(stat -L -c %i /proc/self/ns/net)" ]
+        do sleep 0.02; done
+        nsenter --target "$1" --net ip link set eth0 netns "$inner"
+        nsenter --target "$inner" --net ip address add 10.77.0.9/24 dev eth0
+        echo "$inner""#;
+    let inner = lab.cmd("bash").args(["-euc", script, "bash", &pid]).ok();
+    lab.cmd("berth").arg("gc").ok();
+    assert_eq!(lab.leases(&network).of(&network).len(), 1);
+    let thief = lab.container("thief", &["n"]).ip("10.77.0.9");
+    thief.fails("has its address in another namespace");
+    lab.kill(&inner);
+    lab.cmd("berth").arg("gc").ok();
+    assert_eq!(lab.leases(&network).of(&network).len(), 0);
+}

@@ -47,6 +47,13 @@ pub enum Sign {
         /// Its name.
         name: String,
     },
+    /// A process elsewhere has its address on its network: the interface was moved.
+    Moved {
+        /// The process.
+        pid: i32,
+        /// Its name.
+        name: String,
+    },
     /// The podman that asked is still starting it.
     Starting {
         /// That podman.
@@ -241,6 +248,12 @@ impl fmt::Display for Sign {
                 write!(f, "process {pid} ({name}) lives in its namespace")
             }
             Self::AtWork { pid, name } => write!(f, "process {pid} ({name}) is at work for it"),
+            Self::Moved { pid, name } => {
+                write!(
+                    f,
+                    "process {pid} ({name}) has its address in another namespace"
+                )
+            }
             Self::Starting { pid } => write!(f, "process {pid} is starting it"),
         }
     }

@@ -74,7 +74,7 @@ pub(super) fn covers(network: &Network, address: IpAddr) -> bool {
 
 /// Returns whether a container's interface hangs on a network's bridge or parent.
 /// A veth whose other end is on no bridge any more may be, so it does.
-fn hangs_on(link: &Link, network: &Network, host: &[Link]) -> bool {
+pub(in crate::sight) fn hangs_on(link: &Link, network: &Network, host: &[Link]) -> bool {
     let Some(Peer::Host(index)) = link.peer else {
         return false;
     };
