@@ -1,61 +1,117 @@
 //! Requests to the kernel's routing socket, in the network namespace of the
 //! calling thread.
+//!
+//! A container fills its own namespace with interfaces and addresses, so what comes
+//! back is bounded in size and time, and read as bytes: see [`message`].
+
+pub(crate) mod message;
 
 use std::io;
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
 
-use netlink_packet_core::{
-    NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-    NetlinkSerializable,
-};
+use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, connect, recv, send,
+    setsockopt, socket, sockopt::ReceiveTimeout,
+};
+use nix::sys::time::TimeVal;
+
+use message::{Message, Reply};
+
+/// How long an answer may take. It takes microseconds, unless somebody keeps the
+/// kernel's lock on its interfaces.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often a listing is asked for that changes while it is made.
+const ATTEMPTS: u32 = 10;
+
+/// Room for one datagram; the kernel's own are at most 32 KiB.
+const DATAGRAM: usize = 1 << 17;
 
 /// Sends one request and returns what is answered. `flags` must ask for an end:
 /// `NLM_F_ACK` for a change, `NLM_F_DUMP` for a listing.
 ///
 /// # Errors
-/// The kernel's refusal, or an answer that cannot be understood.
-pub(crate) fn request(
-    message: RouteNetlinkMessage,
-    flags: u16,
-) -> io::Result<Vec<RouteNetlinkMessage>> {
+/// The kernel's refusal; an answer that is malformed, too long or too late; a listing
+/// that changed at every attempt. What is missing from it then is not absent.
+pub(crate) fn request(message: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<Message>> {
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | flags;
     let mut message = NetlinkMessage::new(header, NetlinkPayload::from(message));
     message.finalize();
-    let mut buffer = vec![0; message.buffer_len()];
-    message.serialize(&mut buffer);
+    let mut request = vec![0; message.buffer_len()];
+    message.serialize(&mut request);
+    whole(|| exchange(&request))
+}
 
-    let socket = Socket::new(NETLINK_ROUTE)?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    socket.send(&buffer, 0)?;
-    let mut answers = Vec::new();
+/// Makes attempts until one is not interrupted.
+fn whole(mut attempt: impl FnMut() -> io::Result<Reply>) -> io::Result<Vec<Message>> {
+    for _ in 0..ATTEMPTS {
+        let reply = attempt()?;
+        if !reply.is_torn {
+            return Ok(reply.messages);
+        }
+    }
+    Err(io::Error::other(format!(
+        "the listing changed during each of {ATTEMPTS} attempts"
+    )))
+}
+
+fn exchange(request: &[u8]) -> io::Result<Reply> {
+    let socket = socket(
+        AddressFamily::Netlink,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::NetlinkRoute,
+    )?;
+    // Connected to the kernel, the socket takes nothing from anybody else.
+    connect(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
+    let seconds = i64::try_from(PATIENCE.as_secs()).unwrap_or(i64::MAX);
+    setsockopt(&socket, ReceiveTimeout, &TimeVal::new(seconds, 0))?;
+    send(socket.as_raw_fd(), request, MsgFlags::empty())?;
+    let deadline = Instant::now() + PATIENCE;
+    let mut datagram = vec![0; DATAGRAM];
+    let mut reply = Reply::default();
     loop {
-        let (datagram, _) = socket.recv_from_full()?;
-        if read(&datagram, &mut answers)? {
-            return Ok(answers);
+        let length = match recv(socket.as_raw_fd(), &mut datagram, MsgFlags::MSG_TRUNC) {
+            Err(Errno::EINTR) => continue,
+            Err(Errno::EAGAIN) => return Err(io::ErrorKind::TimedOut.into()),
+            other => other?,
+        };
+        let whole = datagram.get(..length);
+        let whole = whole.ok_or_else(|| io::Error::other("the kernel's answer is too long"))?;
+        if reply.add(whole)? {
+            return Ok(reply);
+        }
+        if Instant::now() > deadline {
+            return Err(io::ErrorKind::TimedOut.into());
         }
     }
 }
 
-/// Reads the messages of one datagram. Returns whether they were the last ones.
-fn read<M>(datagram: &[u8], answers: &mut Vec<M>) -> io::Result<bool>
-where
-    M: NetlinkDeserializable + NetlinkSerializable + std::fmt::Debug,
-{
-    let mut rest = datagram;
-    while !rest.is_empty() {
-        let message = NetlinkMessage::<M>::deserialize(rest).map_err(io::Error::other)?;
-        // Each message is padded to four bytes; its length is not.
-        let length = usize::try_from(message.header.length).unwrap_or(usize::MAX);
-        let padded = length.max(16).saturating_add(3) & !3;
-        rest = rest.get(padded..).unwrap_or_default();
-        match message.payload {
-            NetlinkPayload::InnerMessage(inner) => answers.push(inner),
-            NetlinkPayload::Error(error) if error.code.is_some() => return Err(error.to_io()),
-            NetlinkPayload::Error(_) | NetlinkPayload::Done(_) => return Ok(true),
-            _ => {}
-        }
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_that_changed_is_asked_for_again_and_in_the_end_an_error() {
+        let mut attempts = 0;
+        let torn = |is_torn| {
+            let mut reply = Reply::default();
+            reply.is_torn = is_torn;
+            reply
+        };
+        let listed = whole(|| {
+            attempts += 1;
+            Ok(torn(attempts < 3))
+        });
+        assert!(listed.unwrap().is_empty());
+        assert_eq!(attempts, 3);
+        let error = whole(|| Ok(torn(true))).unwrap_err().to_string();
+        assert_eq!(error, "the listing changed during each of 10 attempts");
     }
-    Ok(false)
 }

@@ -47,6 +47,13 @@ pub enum Sign {
         /// Its name.
         name: String,
     },
+    /// A process elsewhere has its address on its network: the interface was moved.
+    Moved {
+        /// The process.
+        pid: i32,
+        /// Its name.
+        name: String,
+    },
     /// The podman that asked is still starting it.
     Starting {
         /// That podman.
@@ -216,7 +223,8 @@ fn runs_for(process: &ProcessFact, tenant: &Tenant) -> bool {
 fn plumbs_for(process: &ProcessFact, tenant: &Tenant) -> bool {
     let path = tenant.namespace.path.to_str();
     let stand_in = |argument: &String| argument.starts_with("/proc/") && argument.contains("/fd/");
-    path.is_some_and(|path| process.mentions(path))
+    let is_worker = ["netavark", "berth"].contains(&process.name.as_str());
+    is_worker && path.is_some_and(|path| process.mentions(path))
         || process.name == "netavark" && process.arguments.iter().any(stand_in)
 }
 
@@ -240,6 +248,12 @@ impl fmt::Display for Sign {
                 write!(f, "process {pid} ({name}) lives in its namespace")
             }
             Self::AtWork { pid, name } => write!(f, "process {pid} ({name}) is at work for it"),
+            Self::Moved { pid, name } => {
+                write!(
+                    f,
+                    "process {pid} ({name}) has its address in another namespace"
+                )
+            }
             Self::Starting { pid } => write!(f, "process {pid} is starting it"),
         }
     }

@@ -1,6 +1,9 @@
 //! Interfaces as the kernel lists them: what each is, what it hangs on, which
 //! addresses it has.
 
+mod decode;
+
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::net::IpAddr;
@@ -9,37 +12,51 @@ use std::path::Path;
 use std::thread;
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
-use netlink_packet_route::RouteNetlinkMessage as Message;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_route::RouteNetlinkMessage as Request;
+use netlink_packet_route::address::AddressMessage;
+use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use nix::sched::{CloneFlags, setns};
 
 use super::{Link, Peer};
 use crate::netlink::request;
 
+/// How often interfaces are listed again that have changed between two listings.
+const ATTEMPTS: u32 = 10;
+
 /// Returns the interfaces of the calling thread's namespace.
 ///
 /// # Errors
-/// The kernel's refusal.
+/// The kernel's refusal; a listing that is too long, or changes all the time.
 pub fn links() -> io::Result<Vec<Link>> {
-    let answers = request(Message::GetLink(LinkMessage::default()), NLM_F_DUMP)?;
-    let mut links: Vec<Link> = answers
-        .into_iter()
-        .filter_map(|answer| match answer {
-            Message::NewLink(message) => Some(link(message)),
-            _ => None,
-        })
-        .collect();
-    let answers = request(Message::GetAddress(AddressMessage::default()), NLM_F_DUMP)?;
-    for answer in answers {
-        if let Message::NewAddress(message) = answer
-            && let Some(link) = links.iter_mut().find(|l| l.index == message.header.index)
-        {
-            link.addresses.extend(address(&message));
+    for _ in 0..ATTEMPTS {
+        let mut links = Vec::new();
+        for message in request(Request::GetLink(LinkMessage::default()), NLM_F_DUMP)? {
+            links.extend(decode::link(&message)?);
+        }
+        let mut addresses = Vec::new();
+        for message in request(Request::GetAddress(AddressMessage::default()), NLM_F_DUMP)? {
+            addresses.extend(decode::address(&message)?);
+        }
+        if assign(&mut links, addresses) {
+            return Ok(links);
         }
     }
-    Ok(links)
+    Err(io::Error::other("the interfaces change all the time"))
+}
+
+/// Gives each interface its addresses. Returns whether they all have one: else it is
+/// newer than the listing of the interfaces.
+fn assign(links: &mut [Link], addresses: Vec<(u32, IpAddr)>) -> bool {
+    let places = links.iter().enumerate();
+    let places: HashMap<u32, usize> = places.map(|(place, link)| (link.index, place)).collect();
+    for (index, address) in addresses {
+        let Some(place) = places.get(&index) else {
+            return false;
+        };
+        links[*place].addresses.push(address);
+    }
+    true
 }
 
 /// Returns the interfaces of a namespace, by a file that shows it.
@@ -76,59 +93,12 @@ fn id_of(namespace: &File) -> io::Result<Option<i32>> {
     let descriptor = u32::try_from(namespace.as_raw_fd()).map_err(io::Error::other)?;
     let mut message = NsidMessage::default();
     message.attributes.push(NsidAttribute::Fd(descriptor));
-    let answers = request(Message::GetNsId(message), NLM_F_ACK)?;
-    let ids = answers.iter().filter_map(|answer| match answer {
-        Message::NewNsId(message) => message.attributes.iter().find_map(|a| match a {
-            NsidAttribute::Id(id) => Some(*id),
-            _ => None,
-        }),
-        _ => None,
-    });
-    // -1: it has none.
-    Ok(ids.into_iter().find(|id| *id >= 0))
-}
-
-fn link(message: LinkMessage) -> Link {
-    let mut link = Link {
-        index: message.header.index,
-        up: message.header.flags.contains(LinkFlags::Up),
-        ..Link::default()
-    };
-    let (mut peer, mut namespace) = (None, None);
-    for attribute in message.attributes {
-        match attribute {
-            LinkAttribute::IfName(name) => link.name = name,
-            LinkAttribute::Controller(index) => link.master = Some(index),
-            LinkAttribute::Link(index) => peer = Some(index),
-            LinkAttribute::LinkNetNsId(id) => namespace = Some(id),
-            LinkAttribute::LinkInfo(infos) => {
-                for info in infos {
-                    if let LinkInfo::Kind(kind) = info {
-                        link.kind = kind.to_string();
-                    }
-                }
-            }
-            _ => {}
+    for message in request(Request::GetNsId(message), NLM_F_ACK)? {
+        if let Some(id) = decode::namespace_id(&message)? {
+            return Ok(Some(id));
         }
     }
-    link.peer = peer.map(|index| match namespace {
-        None => Peer::Here(index),
-        Some(id) => Peer::Elsewhere(id, index),
-    });
-    link
-}
-
-/// Returns an interface's own address: `IFA_LOCAL`, or for IPv6 `IFA_ADDRESS`.
-fn address(message: &AddressMessage) -> Option<IpAddr> {
-    let mut found = None;
-    for attribute in &message.attributes {
-        match attribute {
-            AddressAttribute::Local(address) => return Some(*address),
-            AddressAttribute::Address(address) => found = Some(*address),
-            _ => {}
-        }
-    }
-    found
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -142,5 +112,18 @@ mod tests {
         let lo = links.iter().find(|link| link.name == "lo").unwrap();
         assert_eq!((lo.index, lo.kind.as_str(), lo.peer), (1, "", None));
         assert!(!lo.up || lo.addresses.contains(&IpAddr::from([127, 0, 0, 1])));
+    }
+
+    #[test]
+    fn an_address_of_an_interface_that_is_not_listed_yet_asks_for_another_listing() {
+        let link = |index| Link {
+            index,
+            ..Link::default()
+        };
+        let address = |index| (index, IpAddr::from([10, 0, 0, 5]));
+        let mut listed = [link(1), link(7)];
+        assert!(assign(&mut listed, vec![address(7)]));
+        assert_eq!(listed[1].addresses, [address(7).1]);
+        assert!(!assign(&mut [link(1)], vec![address(7)]));
     }
 }

@@ -9,6 +9,7 @@ mod clock;
 mod judge;
 mod links;
 mod namespaces;
+mod proc_net;
 mod process;
 mod reach;
 pub mod survey;
@@ -27,6 +28,7 @@ pub use clock::{ClockError, boot_id, now, pid_namespace};
 pub use judge::judge_all;
 pub use links::{links, links_of};
 pub use namespaces::{namespaces, own_namespace};
+use process::read as read_proc;
 pub use process::{parent_of, process};
 
 use crate::rules::lease::{Moment, Tenant};
@@ -60,7 +62,10 @@ impl Evidence {
                 .paths
                 .entry(path.clone())
                 .or_insert_with(|| examine_in_sight(path));
-            if let Some(directory) = path
+            if holder(path).is_some() {
+                // Beside it are files of another kind.
+                evidence.note_file(path);
+            } else if let Some(directory) = path
                 .parent()
                 .filter(|path| directories.insert(path.to_owned()))
             {
@@ -75,10 +80,14 @@ impl Evidence {
     /// names none, which keeps leases rather than freeing them.
     pub fn note_files(&mut self, directory: &Path) {
         for file in fs::read_dir(directory).into_iter().flatten().flatten() {
-            if let PathFact::There(key) = examine(&file.path()) {
-                self.named.insert(key, file.path());
-                self.files.insert(file.path(), key);
-            }
+            self.note_file(&file.path());
+        }
+    }
+
+    fn note_file(&mut self, path: &Path) {
+        if let PathFact::There(key) = examine(path) {
+            self.named.insert(key, path.to_owned());
+            self.files.insert(path.to_owned(), key);
         }
     }
 
@@ -97,10 +106,25 @@ impl Evidence {
     }
 }
 
+/// Returns the process that holds a namespace open, by the path of its descriptor:
+/// `podman build` makes no file for a namespace, but names `/proc/PID/fd/N`.
+fn holder(path: &Path) -> Option<i32> {
+    let mut names = path.strip_prefix("/proc").ok()?.iter();
+    let pid = names.next()?.to_str()?.parse().ok()?;
+    (names.next()? == "fd").then_some(pid)
+}
+
 /// Returns what a namespace path shows. A file is missing only from a directory
-/// that is there: we may be in a mount namespace that does not show it.
+/// that is there: we may be in a mount namespace that does not show it. A descriptor
+/// ends with its process.
 fn examine_in_sight(path: &Path) -> PathFact {
+    let has_ended = |pid: i32| {
+        let proc = Path::new("/proc");
+        proc.join("self").exists()
+            && matches!(examine(&proc.join(pid.to_string())), PathFact::Missing)
+    };
     match (examine(path), path.parent()) {
+        (PathFact::Missing, _) if holder(path).is_some_and(has_ended) => PathFact::Missing,
         (PathFact::Missing, Some(directory)) if !directory.is_dir() => PathFact::Unreadable(
             format!("{}: the directory is not in sight", directory.display()),
         ),
@@ -131,5 +155,29 @@ mod tests {
         assert_eq!(examine_in_sight(&path), PathFact::Missing);
         fs::write(&path, "").unwrap();
         assert!(matches!(examine_in_sight(&path), PathFact::There(_)));
+    }
+
+    #[test]
+    fn a_descriptor_is_missing_when_its_process_has_ended() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("99")
+            .spawn()
+            .unwrap();
+        let of_child = |what: &str| format!("/proc/{}/{what}", child.id());
+        let (open, none) = (of_child("fd/0"), of_child("fd/999"));
+        let other = of_child("ns/none");
+        assert!(matches!(
+            examine_in_sight(open.as_ref()),
+            PathFact::There(_)
+        ));
+        child.kill().and_then(|()| child.wait()).unwrap();
+        for path in [open, none] {
+            assert_eq!(examine_in_sight(path.as_ref()), PathFact::Missing);
+        }
+        // Of this we know nothing.
+        assert!(matches!(
+            examine_in_sight(other.as_ref()),
+            PathFact::Unreadable(_)
+        ));
     }
 }

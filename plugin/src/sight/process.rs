@@ -1,14 +1,30 @@
 //! Processes, as `/proc` shows them.
+//!
+//! A process chooses its own name and arguments, and may have as many as it likes. So
+//! arguments are read only of processes that could be at work for a container, and only
+//! as far as those have any.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::cell::LazyCell;
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 
 use procfs::ProcError;
 
-use super::ProcessFact;
+use super::proc_net::View;
 use super::reach::{Sight, Stranger};
+use super::{NamespaceKey, ProcessFact};
 use crate::rules::lease::Process;
+
+/// The names of those whose arguments say for which container they are at work.
+const WORKERS: [&str; 6] = ["podman", "conmon", "netavark", "berth", "buildah", "nft"];
+
+/// Room for the arguments of a worker: the kernel takes 128 KiB for one.
+const ARGUMENTS: u64 = 1 << 20;
+
+/// How many threads of a process are looked at.
+const THREADS: usize = 1024;
 
 /// All processes but ourselves, and what could not be read about some of them.
 #[derive(Debug, Default)]
@@ -25,6 +41,7 @@ impl Processes {
     pub(super) fn all() -> Self {
         let own = i32::try_from(std::process::id()).unwrap_or_default();
         let sight = Sight::of_this_process();
+        let host = LazyCell::new(|| View::of("thread-self"));
         let mut all = Self::default();
         if let Some(doubt) = sight.blind_spot() {
             all.doubt(sight.hidden(), doubt);
@@ -39,9 +56,24 @@ impl Processes {
         for entry in listing {
             match entry.and_then(|process| observe(&process)) {
                 Ok((fact, _)) if fact.process.pid == own => {}
-                Ok((fact, doubt)) => {
-                    if let Some(doubt) = doubt {
-                        all.doubt(sight.stranger(fact.process.pid), doubt);
+                Ok((mut fact, doubt)) => {
+                    let pid = fact.process.pid;
+                    let is_beside_the_point = || match (&*host, View::of(&pid.to_string())) {
+                        (Ok(host), Ok(its)) => its.is_beside_the_point(host),
+                        _ => false,
+                    };
+                    let mut doubts = Vec::from_iter(doubt.filter(|_| !is_beside_the_point()));
+                    if fact.namespace.is_none() && doubts.is_empty() {
+                        let (threads, doubt) = threads(&fact);
+                        all.facts.extend(threads);
+                        doubts.extend(doubt);
+                    }
+                    match arguments_of_worker(&fact) {
+                        Ok(arguments) => fact.arguments = arguments,
+                        Err(doubt) => doubts.push(doubt),
+                    }
+                    for doubt in doubts {
+                        all.doubt(sight.stranger(pid), doubt);
                     }
                     all.facts.push(fact);
                 }
@@ -65,10 +97,13 @@ impl Processes {
     }
 }
 
-/// Returns one process, or `None` if it has ended or cannot be read.
+/// Returns one process, whatever its name, or `None` if it has ended or cannot be read.
+/// More arguments than we have room for count as none.
 pub fn process(pid: i32) -> Option<ProcessFact> {
     let process = procfs::process::Process::new(pid).ok()?;
-    observe(&process).ok().map(|(fact, _)| fact)
+    let (mut fact, _) = observe(&process).ok()?;
+    fact.arguments = arguments(pid).unwrap_or_default();
+    Some(fact)
 }
 
 /// Returns the parent of a process, or `None` if it has no living parent but
@@ -79,7 +114,7 @@ pub fn parent_of(child: &ProcessFact) -> Option<ProcessFact> {
     (!REAPERS.contains(&parent.name.as_str())).then_some(parent)
 }
 
-/// Returns a process and, if its namespace could not be read, why.
+/// Returns a process without its arguments and, if its namespace could not be read, why.
 fn observe(process: &procfs::process::Process) -> Result<(ProcessFact, Option<String>), ProcError> {
     let stat = process.stat()?;
     let (namespace, doubt) = match fs::metadata(format!("/proc/{}/ns/net", process.pid)) {
@@ -98,21 +133,123 @@ fn observe(process: &procfs::process::Process) -> Result<(ProcessFact, Option<St
         },
         parent: stat.ppid,
         name: stat.comm,
-        arguments: arguments(process.pid),
+        arguments: Vec::new(),
         namespace,
     };
     Ok((fact, doubt))
 }
 
+/// Returns the arguments of a process that may be at work for a container of ours; none
+/// of any other, so that they say nothing.
+fn arguments_of_worker(fact: &ProcessFact) -> Result<Vec<String>, String> {
+    let pid = fact.process.pid;
+    if !WORKERS.contains(&fact.name.as_str()) || is_foreign(pid) {
+        return Ok(Vec::new());
+    }
+    match arguments(pid) {
+        Ok(arguments) => Ok(arguments),
+        // Gone since.
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) if error.raw_os_error() == Some(nix::libc::ESRCH) => Ok(Vec::new()),
+        Err(error) => Err(format!(
+            "arguments of process {pid} ({}): {error}",
+            fact.name
+        )),
+    }
+}
+
+/// Returns whether a process is certainly no podman, conmon or netavark of ours: it runs
+/// as another user, or in a user or pid namespace or a root directory of its own.
+/// Mount namespaces differ among ours, too: systemd gives a service one, and a rootless
+/// netavark has its own.
+fn is_foreign(pid: i32) -> bool {
+    let differs = |name: &str| {
+        let key = |path: String| fs::metadata(path).map(|file| (file.dev(), file.ino()));
+        let (own, its) = (
+            key(format!("/proc/self/{name}")),
+            key(format!("/proc/{pid}/{name}")),
+        );
+        matches!((own, its), (Ok(own), Ok(its)) if own != its)
+    };
+    let user = effective_user(pid);
+    user.is_some_and(|user| user != nix::unistd::geteuid().as_raw())
+        || ["ns/user", "ns/pid", "root"].into_iter().any(differs)
+}
+
+fn effective_user(pid: i32) -> Option<u32> {
+    let status = read(&format!("/proc/{pid}/status"), 1 << 16).ok()?;
+    let status = String::from_utf8_lossy(&status);
+    let mut lines = status.lines();
+    let ids = lines.find_map(|line| line.strip_prefix("Uid:"))?;
+    ids.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Returns the namespaces that the threads of a process live in whose first thread has
+/// ended: that is a zombie, and shows none. And what could not be read of them.
+fn threads(fact: &ProcessFact) -> (Vec<ProcessFact>, Option<String>) {
+    let pid = fact.process.pid;
+    let (mut found, mut doubt) = (Vec::new(), None);
+    if !is_survived_by_threads(pid) {
+        return (found, doubt);
+    }
+    let listing = fs::read_dir(format!("/proc/{pid}/task"));
+    let mut seen = HashSet::<NamespaceKey>::new();
+    for entry in listing.into_iter().flatten().flatten().take(THREADS) {
+        let thread = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        let namespace = fs::metadata(entry.path().join("ns/net"));
+        if let Err(error) = &namespace
+            && error.kind() == ErrorKind::PermissionDenied
+        {
+            doubt = Some(format!("namespace of process {pid}: {error}"));
+        }
+        if let (Some(thread), Ok(namespace)) = (thread, namespace) {
+            let namespace = (namespace.dev(), namespace.ino());
+            if seen.insert(namespace) {
+                found.push(ProcessFact {
+                    process: Process {
+                        pid: thread,
+                        ..fact.process
+                    },
+                    arguments: Vec::new(),
+                    namespace: Some(namespace),
+                    ..fact.clone()
+                });
+            }
+        }
+    }
+    (found, doubt)
+}
+
+fn is_survived_by_threads(pid: i32) -> bool {
+    let stat = procfs::process::Process::new(pid).and_then(|process| process.stat());
+    stat.is_ok_and(|stat| stat.num_threads > 1)
+}
+
 /// Returns a process' arguments, empty ones included: conmon calls podman with
 /// `--network-config-dir ''`.
-fn arguments(pid: i32) -> Vec<String> {
-    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+fn arguments(pid: i32) -> io::Result<Vec<String>> {
+    let bytes = read(&format!("/proc/{pid}/cmdline"), ARGUMENTS)?;
     let text = String::from_utf8_lossy(&bytes);
     let Some(text) = text.strip_suffix('\0') else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
-    text.split('\0').map(str::to_owned).collect()
+    Ok(text.split('\0').map(str::to_owned).collect())
+}
+
+/// Returns what is in a file of `/proc` that somebody else fills.
+///
+/// # Errors
+/// If it is longer than `limit`, or unreadable.
+pub(super) fn read(path: &str, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit {
+        return Err(io::Error::other(format!("longer than {} KiB", limit >> 10)));
+    }
+    Ok(bytes)
 }
 
 /// Returns whether a process is a zombie or gone: while it ends, its namespace
@@ -124,12 +261,183 @@ fn is_ending(process: &procfs::process::Process) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
-    use std::process::{Command, Stdio};
+    use std::io::BufRead;
+    use std::io::BufReader;
+    use std::path::Path;
+    use std::process::{Child, Command, Stdio};
     use std::thread;
     use std::time::{Duration, Instant};
 
     use super::*;
+
+    /// A program in C, for what Rust cannot do without `unsafe`. It runs, says `ready`,
+    /// and ends with this value.
+    struct Program {
+        child: Child,
+        _directory: tempfile::TempDir,
+    }
+
+    impl Program {
+        fn run(name: &str, source: &str) -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let (code, program) = (directory.path().join("x.c"), directory.path().join(name));
+            fs::write(&code, source).unwrap();
+            let mut cc = Command::new("cc");
+            let made = cc
+                .args(["-pthread", "-o"])
+                .arg(&program)
+                .arg(&code)
+                .status();
+            assert!(made.unwrap().success(), "cc compiles it");
+            let mut child = Command::new(&program)
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            assert_eq!(lines.next().unwrap().unwrap(), "ready");
+            Self {
+                child,
+                _directory: directory,
+            }
+        }
+
+        fn pid(&self) -> i32 {
+            i32::try_from(self.child.id()).unwrap()
+        }
+
+        fn facts(&self) -> (Vec<ProcessFact>, Option<String>) {
+            let all = Processes::all();
+            let mut facts = all.facts;
+            let is_its = |fact: &ProcessFact| {
+                let task = format!("/proc/{}/task/{}", self.pid(), fact.process.pid);
+                Path::new(&task).exists()
+            };
+            facts.retain(is_its);
+            (facts, all.unreadable)
+        }
+    }
+
+    impl Drop for Program {
+        fn drop(&mut self) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+
+    /// Its arguments are a gigabyte of zeros that nobody has written: each of them
+    /// would be a string.
+    const BOMB: &str = r#"
+#include <stdio.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <linux/prctl.h>
+static uint64_t field(const char *stat, int wanted) {
+    const char *at = strrchr(stat, ')') + 2;
+    uint64_t value = 0;
+    for (int n = 3; n < wanted; n++) at = strchr(at, ' ') + 1;
+    sscanf(at, "%lu", &value);
+    return value;
+}
+int main(void) {
+    char stat[4096] = {0};
+    FILE *file = fopen("/proc/self/stat", "r");
+    fread(stat, 1, sizeof stat - 1, file);
+    uint64_t size = 1UL << 30;
+    char *map = mmap(0, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    struct prctl_mm_map mm = {
+        .start_code = field(stat, 26), .end_code = field(stat, 27),
+        .start_data = field(stat, 45), .end_data = field(stat, 46),
+        .start_brk = field(stat, 47), .brk = (uint64_t)sbrk(0),
+        .start_stack = field(stat, 28),
+        .arg_start = (uint64_t)map, .arg_end = (uint64_t)map + size,
+        .env_start = field(stat, 50), .env_end = field(stat, 51), .exe_fd = -1,
+    };
+    if (prctl(PR_SET_MM, PR_SET_MM_MAP, &mm, sizeof mm, 0)) perror("prctl");
+    puts("ready");
+    fflush(stdout);
+    for (;;) pause();
+}"#;
+
+    #[test]
+    fn endless_arguments_are_a_doubt_and_cost_nothing() {
+        let bomb = Program::run("podman", BOMB);
+        let (facts, doubt) = bomb.facts();
+        assert_eq!((facts.len(), facts[0].name.as_str()), (1, "podman"));
+        assert_eq!(facts[0].arguments, [""; 0]);
+        let pid = bomb.pid();
+        let expected = format!("arguments of process {pid} (podman): longer than 1024 KiB");
+        assert_eq!(doubt, Some(expected));
+        assert_eq!(process(pid).unwrap().arguments, [""; 0]);
+        let bystander = Program::run("bystander", BOMB);
+        drop(bomb);
+        let doubt = bystander.facts().1.unwrap_or_default();
+        assert!(
+            !doubt.contains("arguments"),
+            "nobody asks for them: {doubt}"
+        );
+    }
+
+    const LEADERLESS: &str = r#"
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+static void *rest(void *unused) {
+    sleep(1);
+    puts("ready");
+    fflush(stdout);
+    for (;;) pause();
+}
+int main(void) {
+    pthread_t thread;
+    pthread_create(&thread, 0, rest, 0);
+    pthread_exit(0);
+}"#;
+
+    #[test]
+    fn a_process_whose_first_thread_has_ended_lives_where_its_threads_do() {
+        let program = Program::run("leaderless", LEADERLESS);
+        let (facts, _) = program.facts();
+        let own = crate::sight::own_namespace().unwrap();
+        let namespaces: Vec<_> = facts.iter().map(|fact| fact.namespace).collect();
+        assert_eq!(namespaces, [Some(own), None]);
+        let path = facts[0].namespace_path();
+        assert!(fs::metadata(path).is_ok(), "it can be opened");
+    }
+
+    #[test]
+    fn a_worker_of_another_user_or_in_a_container_is_none() {
+        let user = ["--reuid=1000", "--regid=1000", "--clear-groups"];
+        let mut stranger = Command::new("setpriv");
+        stranger.args(user).args(["sleep", "99"]);
+        let mut contained = Command::new("unshare");
+        contained.args(["--pid", "--fork", "--kill-child", "sleep", "99"]);
+        let mut ours = Command::new("sleep");
+        ours.arg("99");
+        for (mut command, expected) in [(stranger, true), (contained, true), (ours, false)] {
+            let mut child = command.spawn().unwrap();
+            let deadline = Instant::now() + Duration::from_secs(20);
+            let sleeper = loop {
+                let mut facts = super::super::processes().into_iter();
+                let pid = i32::try_from(child.id()).unwrap();
+                let is_it = |fact: &ProcessFact| {
+                    fact.name == "sleep" && (fact.process.pid == pid || fact.parent == pid)
+                };
+                if let Some(fact) = facts.find(is_it) {
+                    break fact;
+                }
+                assert!(Instant::now() < deadline, "it sleeps");
+                thread::sleep(Duration::from_millis(5));
+            };
+            assert_eq!(is_foreign(sleeper.process.pid), expected, "{command:?}");
+            child.kill().and_then(|()| child.wait()).unwrap();
+        }
+    }
 
     #[test]
     fn an_empty_argument_is_one() {
@@ -141,10 +449,10 @@ mod tests {
         let pid = i32::try_from(child.id()).expect("a pid");
         // In the midst of its exec, a process has none.
         let deadline = Instant::now() + Duration::from_secs(20);
-        let mut seen = arguments(pid);
+        let mut seen = arguments(pid).unwrap();
         while seen.is_empty() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(1));
-            seen = arguments(pid);
+            seen = arguments(pid).unwrap();
         }
         child.kill().and_then(|()| child.wait()).expect("it ends");
         assert_eq!(seen, ["sh", "-c", "read line", "name", ""]);

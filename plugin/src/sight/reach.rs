@@ -68,8 +68,9 @@ impl Sight {
 
     /// Returns what a process is to us whose namespace is unreadable.
     pub(super) fn stranger(&self, pid: i32) -> Stranger {
-        let map = fs::read_to_string(format!("/proc/{pid}/uid_map"));
-        match self.stranger_with(&map.unwrap_or_default()) {
+        // At most 340 lines (user_namespaces(7)).
+        let map = super::read_proc(&format!("/proc/{pid}/uid_map"), 1 << 16);
+        match self.stranger_with(&String::from_utf8_lossy(&map.unwrap_or_default())) {
             Stranger::Sibling if is_secretive(pid) => Stranger::Suspect,
             stranger => stranger,
         }

@@ -2,7 +2,7 @@
 //! seen. So a lost store comes back, and a ghost without a lease gets one by which
 //! it can be judged and taken down.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
 use serde_json::json;
@@ -10,9 +10,11 @@ use serde_json::json;
 use super::sighting::Sighting;
 use super::{Record, Survey, identity};
 use crate::rules::lease::{
-    Delegation, Kind, LeasedAddress, Moment, Namespace, Phase, Tenancy, Tenant,
+    ContainerId, Delegation, Kind, LeasedAddress, Moment, Namespace, NetworkId, Phase, Tenancy,
+    Tenant,
 };
 use crate::rules::options::Options;
+use crate::sight::NamespaceKey;
 
 /// A tenant made from what is seen. Its `leased` are those it had before.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,52 +44,103 @@ impl Adoption {
     }
 }
 
+/// How many addresses of one interface are adopted. Podman gives it a few; a container
+/// that may change its own interface can give it thousands.
+const ADDRESSES: usize = 64;
+
 /// Returns the tenants to be made from what is seen, one for each tenancy.
 ///
 /// An address that has a lease already stays with its tenant; of two namespaces
 /// with one address, the first seen gets the lease. What nothing shows to be a
 /// container's, such as an administrator's own namespace, is left alone.
+///
+/// A container may change its own interfaces, and look like another one. So a tenancy
+/// that is bound gets no more addresses than it has, nor another namespace while its own
+/// is there; and no interface more than [`ADDRESSES`], of those that can be leased.
 pub fn adoptions(
     survey: &Survey,
     tenants: &[Tenant],
     delegation: &Delegation,
     now: Moment,
 ) -> Vec<Adoption> {
+    let known: HashMap<&Tenancy, &Tenant> = tenants.iter().map(|t| (&t.tenancy, t)).collect();
+    let mut taken: HashSet<(NetworkId, IpAddr)> = tenants
+        .iter()
+        .flat_map(|tenant| tenant.leased.iter().map(move |held| (tenant, held.address)))
+        .map(|(tenant, address)| (tenant.tenancy.network_id.clone(), address))
+        .collect();
     let mut adoptions: BTreeMap<Tenancy, Adoption> = BTreeMap::new();
     for sighting in survey.sightings() {
-        let network = sighting.network.id.as_str().into();
-        let leased = |address: &IpAddr, adopted: &BTreeMap<Tenancy, Adoption>| {
-            let of_network = |tenancy: &Tenancy| tenancy.network_id == network;
-            tenants
-                .iter()
-                .any(|t| of_network(&t.tenancy) && t.has_leased(*address))
-                || adopted.iter().any(|(tenancy, adoption)| {
-                    of_network(tenancy) && adoption.addresses.iter().any(|(a, _)| a == address)
-                })
-        };
-        let mut unknown = sighting.addresses();
-        unknown.retain(|address| !leased(address, &adoptions));
+        let network = NetworkId::from(sighting.network.id.as_str());
+        let mut unknown = sighting.leasable();
+        unknown.retain(|address| !taken.contains(&(network.clone(), *address)));
         if unknown.is_empty() {
             continue;
         }
-        let Some(tenant) = tenant(survey, &sighting, delegation, now) else {
+        let Some(mut tenant) = tenant(survey, &sighting, delegation, now) else {
             continue;
         };
-        let known = tenants.iter().find(|known| known.tenancy == tenant.tenancy);
-        let tenancy = tenant.tenancy.clone();
-        let adoption = adoptions.entry(tenancy).or_insert_with(|| Adoption {
-            addresses: known.map_or_else(Vec::new, |known| {
-                let held = known.leased.iter();
-                held.map(|holding| (holding.address, holding.kind))
-                    .collect()
-            }),
-            tenant,
-        });
-        adoption
-            .addresses
-            .extend(unknown.into_iter().map(|address| (address, Kind::Dynamic)));
+        let mut record = known.get(&tenant.tenancy).copied();
+        if record.is_some_and(|record| survey.shows_another(&tenant, record)) {
+            let key = sighting.namespace.key;
+            log::warn!(
+                "an interface in {} looks like container {}, which is in another namespace",
+                sighting.namespace.path.display(),
+                tenant.tenancy.container_id.short()
+            );
+            tenant.request.container_id = unknown_container(key);
+            tenant.tenancy = tenant.request.tenancy();
+            record = known.get(&tenant.tenancy).copied();
+        }
+        if record.is_some_and(|record| survey.shows_as_bound(&tenant, record)) {
+            continue;
+        }
+        let adoption = adoptions
+            .entry(tenant.tenancy.clone())
+            .or_insert_with(|| Adoption {
+                addresses: record.map_or_else(Vec::new, |known| {
+                    let held = known.leased.iter();
+                    held.map(|holding| (holding.address, holding.kind))
+                        .collect()
+                }),
+                tenant,
+            });
+        for address in unknown {
+            let has_room = adoption.addresses.len() < ADDRESSES;
+            if has_room && taken.insert((network.clone(), address)) {
+                adoption.addresses.push((address, Kind::Dynamic));
+            }
+        }
     }
+    adoptions.retain(|_, adoption| !adoption.addresses.is_empty());
     adoptions.into_values().collect()
+}
+
+impl Survey {
+    /// Returns whether a tenant made from what is seen is in another namespace than its
+    /// record says, though that one is still there.
+    fn shows_another(&self, seen: &Tenant, record: &Tenant) -> bool {
+        let own = key(record);
+        let is_there = || {
+            self.evidence.is_inhabited(own) || self.namespaces.iter().any(|other| other.key == own)
+        };
+        record.boot_id == self.evidence.boot_id && own != key(seen) && is_there()
+    }
+
+    /// Returns whether a tenant made from what is seen is bound already, in there.
+    fn shows_as_bound(&self, seen: &Tenant, record: &Tenant) -> bool {
+        let is_bound = record.phase == Phase::Bound && record.boot_id == self.evidence.boot_id;
+        is_bound && key(record) == key(seen)
+    }
+}
+
+fn key(tenant: &Tenant) -> NamespaceKey {
+    (tenant.namespace.device, tenant.namespace.inode)
+}
+
+/// Returns the name for a container that nothing tells the id of.
+fn unknown_container(namespace: NamespaceKey) -> ContainerId {
+    ContainerId(format!("unknown-{}", namespace.1))
 }
 
 /// Makes a tenant from what is seen of it, if it is a container: by its first
@@ -108,7 +161,7 @@ fn tenant(
         None => match records.iter().rev().find(by_address) {
             Some(record) => record.container_id.clone(),
             None if !crate::sight::is_namespace_file(&namespace.path) => return None,
-            None => format!("unknown-{}", namespace.key.1).as_str().into(),
+            None => unknown_container(namespace.key),
         },
     };
     let record = records

@@ -1,9 +1,10 @@
 //! Which container lives in a namespace, as far as the running system tells.
 
-use std::fs;
-
 use crate::rules::lease::ContainerId;
-use crate::sight::{Evidence, NamespaceKey, ProcessFact};
+use crate::sight::{self, Evidence, NamespaceKey, ProcessFact};
+
+/// Room for the mounts of a container: some 5,000.
+const MOUNTS: u64 = 1 << 20;
 
 /// Returns the container of the namespace's first process: of those that share a
 /// namespace, as in a pod, the one it was made for.
@@ -13,10 +14,10 @@ pub(super) fn container(evidence: &Evidence, key: NamespaceKey) -> Option<Contai
         .iter()
         .filter(|fact| fact.namespace == Some(key))
         .min_by_key(|fact| fact.process.start_time)?;
-    let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", first.process.pid));
+    let mounts = sight::read_proc(&format!("/proc/{}/mountinfo", first.process.pid), MOUNTS);
     mounts
         .ok()
-        .and_then(|text| mounted(&text))
+        .and_then(|bytes| mounted(&String::from_utf8_lossy(&bytes)))
         .or_else(|| monitored(evidence, first))
 }
 

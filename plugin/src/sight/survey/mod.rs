@@ -20,6 +20,7 @@ pub use adoption::{Adoption, adoptions};
 pub use leftover::{Leftover, leftovers};
 pub use records::{Record, records};
 pub use sighting::Sighting;
+pub(in crate::sight) use sighting::hangs_on;
 
 use crate::protocol::Network;
 use crate::rules::lease::{ContainerId, Moment, Tenant};

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::Survey;
 use crate::protocol::Network;
 use crate::rules::options::Plumbing;
-use crate::rules::pool::normalise;
+use crate::rules::pool::{Pool, normalise};
 use crate::sight::{Link, NamespaceFact, Peer};
 
 /// A container's interface on a network of ours.
@@ -25,6 +25,22 @@ impl Sighting<'_> {
     pub fn addresses(&self) -> Vec<IpAddr> {
         let within = |address: &IpAddr| covers(self.network, *address);
         self.link.addresses.iter().copied().filter(within).collect()
+    }
+}
+
+impl Sighting<'_> {
+    /// Returns those of the interface's addresses that can be leased: no gateway, nor the
+    /// first or last of a subnet.
+    pub(super) fn leasable(&self) -> Vec<IpAddr> {
+        let subnets = self.network.subnets.iter();
+        let pools: Vec<_> = subnets.flat_map(|subnet| Pool::new(subnet, &[])).collect();
+        let can_be_leased = |address: &IpAddr| {
+            let mut pools = pools.iter().filter(|pool| pool.covers(*address));
+            pools.all(|pool| pool.unleasable(*address).is_none())
+        };
+        let mut addresses = self.addresses();
+        addresses.retain(can_be_leased);
+        addresses
     }
 }
 
@@ -58,7 +74,7 @@ pub(super) fn covers(network: &Network, address: IpAddr) -> bool {
 
 /// Returns whether a container's interface hangs on a network's bridge or parent.
 /// A veth whose other end is on no bridge any more may be, so it does.
-fn hangs_on(link: &Link, network: &Network, host: &[Link]) -> bool {
+pub(in crate::sight) fn hangs_on(link: &Link, network: &Network, host: &[Link]) -> bool {
     let Some(Peer::Host(index)) = link.peer else {
         return false;
     };

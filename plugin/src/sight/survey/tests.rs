@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde_json::json;
 
 use super::*;
-use crate::rules::lease::{Delegation, Kind, LeasedAddress, Process, Tenancy, fixture};
+use crate::rules::lease::{Delegation, Kind, LeasedAddress, Phase, Process, Tenancy, fixture};
 use crate::sight::{Peer, ProcessFact};
 
 const BRIDGE: u32 = 3;
@@ -72,6 +72,7 @@ fn survey(namespace: NamespaceFact) -> Survey {
     };
     // As of the fixture's tenants.
     survey.evidence.pid_namespace = 9;
+    survey.evidence.boot_id = "boot".into();
     let (path, key) = (namespace.path.clone(), namespace.key);
     survey.evidence.named.insert(key, path.clone());
     survey.evidence.files.insert(path, key);
@@ -127,8 +128,42 @@ fn what_a_container_holds_is_adopted_under_its_id() {
     assert_eq!(adopted(&survey, &[tenant("other", "10.0.0.5")]), []);
     // It keeps what it is known to have.
     let both = vec![ip("10.0.0.6"), ip("10.0.0.5")];
-    let known = [tenant("seen", "10.0.0.6")];
+    let mut known = [tenant("seen", "10.0.0.6")];
+    known[0].phase = Phase::Offered;
     assert_eq!(adopted(&survey, &known), [("seen".into(), both)]);
+}
+
+#[test]
+fn a_container_cannot_lease_what_it_likes() {
+    let mut seen = survey(namespace(FILE, vec![inner("10.0.0.5")]));
+    seen.containers.insert((4, 40), "seen".into());
+    let own = &mut seen.namespaces[0].links[1].addresses;
+    // The kernel takes an address twice, with two prefix lengths.
+    own.extend([ip("10.0.0.0"), ip("10.0.0.255"), ip("10.0.0.5")]);
+    own.extend((6..=200).map(|last| IpAddr::from([10, 0, 0, last])));
+    let expected: Vec<_> = (5..69).map(|last| IpAddr::from([10, 0, 0, last])).collect();
+    assert_eq!(adopted(&seen, &[]), [("seen".into(), expected)]);
+    // Once it is bound, nothing more.
+    assert_eq!(adopted(&seen, &[tenant("seen", "10.0.0.5")]), []);
+}
+
+#[test]
+fn a_container_that_looks_like_another_one_does_not_get_its_lease() {
+    let mut seen = survey(namespace(FILE, vec![inner("10.0.0.5")]));
+    seen.containers.insert((4, 40), "victim".into());
+    let mut victim = tenant("victim", "10.0.0.6");
+    victim.namespace.inode = 41;
+    let own = namespace("/run/netns/netns-2", vec![]);
+    seen.namespaces.push(NamespaceFact {
+        key: (4, 41),
+        ..own
+    });
+    let alone = [("unknown-40".into(), vec![ip("10.0.0.5")])];
+    assert_eq!(adopted(&seen, std::slice::from_ref(&victim)), alone);
+    // Its own is gone: it has started again.
+    seen.namespaces.pop();
+    let both = vec![ip("10.0.0.6"), ip("10.0.0.5")];
+    assert_eq!(adopted(&seen, &[victim]), [("victim".into(), both)]);
 }
 
 #[test]

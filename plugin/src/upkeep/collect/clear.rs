@@ -1,5 +1,7 @@
 //! Clearing away what no lease speaks of.
 
+use nix::libc::ENODEV;
+
 use crate::delegate;
 use crate::lifecycle::namespace_file::remove_file;
 use crate::lifecycle::takedown::take_down_record;
@@ -19,9 +21,11 @@ pub(super) fn clear(leftover: &Leftover, podman: &Podman) -> Result<(), String> 
             }
             remove_file(path).map_err(|error| error.to_string())
         }
-        Leftover::Veth { index, .. } => {
-            delegate::remove_link(*index).map_err(|error| error.to_string())
-        }
+        Leftover::Veth { index, .. } => match delegate::remove_link(*index) {
+            // The kernel takes a moment to remove it with its namespace.
+            Err(error) if error.raw_os_error() == Some(ENODEV) => Ok(()),
+            done => done.map_err(|error| error.to_string()),
+        },
         Leftover::Record { network, record } => take_down_record(podman, network, record),
         Leftover::Bridge { network } => {
             take_down_record(podman, network, &Record::nothing("nobody".into()))

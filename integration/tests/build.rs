@@ -1,0 +1,35 @@
+//! `podman build --network`: its containers have no namespace file, but a descriptor of
+//! the process that builds.
+
+use std::time::Duration;
+
+use berth_integration::{Driver, Lab, wait_until};
+
+const FILE: &str = "FROM lab\nRUN sleep 600\n";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[test]
+fn a_build_is_live_while_it_runs_and_dead_when_it_was_interrupted() {
+    let lab = Lab::start();
+    let network = lab.network(Driver::Berth, "n", &["--subnet", "10.77.0.0/24"]);
+    lab.write("/tmp/build/Containerfile", FILE);
+    let build = lab.podman(["build", "--isolation=oci", "--network", "n", "/tmp/build"]);
+    let _running = build.within(Duration::from_secs(600)).spawn();
+    wait_until("the build's address", PATIENCE, || {
+        let seen = lab.sightings();
+        let mut seen = seen.iter().filter(|seen| seen.inhabitant != 0);
+        seen.any(|seen| seen.address.to_string() == "10.77.0.2")
+            .then_some(())
+    });
+    lab.cmd("berth").arg("gc").ok();
+    assert_eq!(lab.leases(&network).of(&network).len(), 1);
+    for name in ["podman", "buildah", "conmon", "crun", "sleep"] {
+        lab.pids(name).iter().for_each(|pid| lab.kill(pid));
+    }
+    wait_until("the end of the build", PATIENCE, || {
+        let seen = lab.sightings();
+        seen.iter().all(|seen| seen.inhabitant == 0).then_some(())
+    });
+    lab.cmd("berth").arg("gc").ok();
+    assert_eq!(lab.leases(&network).of(&network).len(), 0);
+}

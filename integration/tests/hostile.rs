@@ -1,0 +1,94 @@
+//! What containers and other users of the host control is read every minute, by root:
+//! it decides nothing about anybody else.
+
+use std::time::Duration;
+
+use berth_integration::{Driver, Lab, wait_until};
+
+const SUBNET: [&str; 2] = ["--subnet", "10.77.0.0/24"];
+const STORE: &str = "/run/containers/networks/berth";
+
+/// Runs a shell script as an ordinary user of the lab, until the lab ends; returns
+/// when it has said `ready`.
+#[track_caller]
+fn stranger(lab: &Lab, script: &str) {
+    let ready = "/tmp/stranger-is-ready";
+    lab.sh(&format!("rm -f {ready}"));
+    let script = format!("ready() {{ : >{ready}; }}; {script}");
+    let user = ["--reuid=1000", "--regid=1000", "--clear-groups"];
+    let _ = lab
+        .cmd("setpriv")
+        .args(user)
+        .args(["bash", "-euc", &script])
+        .within(Duration::from_secs(600))
+        .spawn();
+    wait_until("a stranger's process", Duration::from_secs(20), || {
+        let found = lab.cmd("test").args(["-e", ready]).run();
+        found.status.success().then_some(())
+    });
+}
+
+/// Asserts that a store that knows nothing of what runs leases, and collects.
+#[track_caller]
+fn assert_a_lost_store_comes_back(lab: &Lab) {
+    lab.sh(&format!("rm -rf {STORE}"));
+    lab.container("new", &["n"]).start();
+    lab.cmd("berth").arg("gc").ok();
+    lab.remove("new");
+}
+
+/// Any user can give an interface of a namespace of his own an alias that is no text.
+#[test]
+fn a_byte_that_is_no_text_locks_nobody_out() {
+    let lab = Lab::start();
+    lab.network(Driver::Berth, "n", &SUBNET);
+    let script = r#"export -f ready
+        exec unshare -Urn bash -c 'ip link set lo alias $'"'x\\xff'"'; ready; exec sleep 999'"#;
+    stranger(&lab, script);
+    assert_a_lost_store_comes_back(&lab);
+}
+
+/// Without CAP_SYS_PTRACE, as in a service with bounded capabilities, root is refused the
+/// namespaces of processes that have more, such as the machine's first one.
+#[test]
+fn whoever_may_not_trace_starts_the_first_container() {
+    let lab = Lab::start();
+    lab.network(Driver::Berth, "n", &SUBNET);
+    let bounded = |program: &str| {
+        lab.cmd("setpriv")
+            .args(["--bounding-set=-sys_ptrace", program])
+    };
+    let run = ["run", "--detach", "--name", "c", "--network", "n", "lab"];
+    bounded("podman").args(run).ok();
+    bounded("berth").arg("gc").ok();
+    bounded("podman")
+        .args(["rm", "--force", "--time=0", "c"])
+        .ok();
+    assert_a_lost_store_comes_back(&lab);
+}
+
+/// A runtime in a container gives its only interface to a container of its own.
+#[test]
+fn an_interface_that_was_moved_on_keeps_its_address() {
+    let lab = Lab::start();
+    let network = lab.network(Driver::Berth, "n", &SUBNET);
+    lab.container("c", &["n"]).ip("10.77.0.9").start();
+    let pid = lab.pid("c").to_string();
+    let script = r#"
+        nsenter --target "$1" --net unshare --net sleep 600 >/dev/null 2>&1 &
+        until inner=$(pgrep -x sleep --newest --parent $$) &&
+            [ "$(stat -L -c %i /proc/$inner/ns/net)" != "$(stat -L -c %i /proc/$1/ns/net)" ] &&
+            [ "$(stat -L -c %i /proc/$inner/ns/net)" != "$(stat -L -c %i /proc/self/ns/net)" ]
+        do sleep 0.02; done
+        nsenter --target "$1" --net ip link set eth0 netns "$inner"
+        nsenter --target "$inner" --net ip address add 10.77.0.9/24 dev eth0
+        echo "$inner""#;
+    let inner = lab.cmd("bash").args(["-euc", script, "bash", &pid]).ok();
+    lab.cmd("berth").arg("gc").ok();
+    assert_eq!(lab.leases(&network).of(&network).len(), 1);
+    let thief = lab.container("thief", &["n"]).ip("10.77.0.9");
+    thief.fails("has its address in another namespace");
+    lab.kill(&inner);
+    lab.cmd("berth").arg("gc").ok();
+    assert_eq!(lab.leases(&network).of(&network).len(), 0);
+}

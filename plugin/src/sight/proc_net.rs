@@ -1,0 +1,140 @@
+//! What `/proc/PID/net` shows of the network namespace that a process is in. Everybody
+//! may read it, where `/proc/PID/ns/net` is refused: to whoever may not trace, or by a
+//! security module.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::read_proc;
+
+/// Room for a file. That of routes is long on a router; then nothing is concluded.
+const LIMIT: u64 = 1 << 20;
+
+/// The interfaces and addresses of a namespace, without saying which has which.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct View {
+    /// The names of its interfaces.
+    interfaces: BTreeSet<Vec<u8>>,
+    addresses: BTreeSet<IpAddr>,
+}
+
+impl View {
+    /// Reads it, of `self` or a pid.
+    pub(super) fn of(process: &str) -> io::Result<Self> {
+        let read = |name: &str| read_proc(&format!("/proc/{process}/net/{name}"), LIMIT);
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let mut addresses = v4(&text(read("fib_trie")?));
+        match read("if_inet6") {
+            Ok(bytes) => addresses.extend(text(bytes).lines().filter_map(v6)),
+            // Of a kernel without IPv6.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let interfaces = interfaces(&read("dev")?);
+        Ok(Self {
+            interfaces,
+            addresses,
+        })
+    }
+
+    /// Returns whether nothing in this namespace can be a container's on a network of
+    /// `host`: it is the host's own namespace or looks just like it, without an address
+    /// that the host has not; or it has no interface but the loopback.
+    pub(super) fn is_beside_the_point(&self, host: &Self) -> bool {
+        let is_alone = self.interfaces.iter().all(|name| name == b"lo");
+        let is_host = self.interfaces == host.interfaces;
+        // A zombie shows nothing at all.
+        !self.interfaces.is_empty()
+            && (is_alone || is_host && self.addresses.is_subset(&host.addresses))
+    }
+}
+
+/// Reads `net/dev`: two lines of headings, then `NAME: NUMBERS`. A name has no colon.
+fn interfaces(bytes: &[u8]) -> BTreeSet<Vec<u8>> {
+    let lines = bytes.split(|byte| *byte == b'\n').skip(2);
+    lines
+        .filter_map(|line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            Some(line[..colon].trim_ascii().to_vec())
+        })
+        .collect()
+}
+
+/// Reads `net/fib_trie`: a line `|-- ADDRESS`, then its routes, `/32 host LOCAL` among
+/// them if it is the namespace's own.
+fn v4(text: &str) -> BTreeSet<IpAddr> {
+    let (mut found, mut last) = (BTreeSet::new(), None);
+    for line in text.lines() {
+        if let Some((_, address)) = line.split_once("|-- ") {
+            last = address.trim().parse::<Ipv4Addr>().ok();
+        } else if line.trim() == "/32 host LOCAL" {
+            found.extend(last.map(IpAddr::V4));
+        }
+    }
+    found
+}
+
+/// Reads a line of `net/if_inet6`: the address in hexadecimal digits comes first.
+fn v6(line: &str) -> Option<IpAddr> {
+    let digits = line.split_whitespace().next()?;
+    let number = u128::from_str_radix(digits, 16).ok()?;
+    Some(Ipv6Addr::from_bits(number).into())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn view(interfaces: &[&str], addresses: &[&str]) -> View {
+        let bytes = |name: &&str| name.as_bytes().to_vec();
+        View {
+            interfaces: interfaces.iter().map(bytes).collect(),
+            addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
+        }
+    }
+
+    #[test]
+    fn only_the_hosts_own_and_empty_namespaces_are_beside_the_point() {
+        let host = view(&["lo", "eth0"], &["127.0.0.1", "192.0.2.1"]);
+        let check = |interfaces: &[&str], addresses: &[&str], expected: bool| {
+            let seen = view(interfaces, addresses).is_beside_the_point(&host);
+            assert_eq!(seen, expected, "{interfaces:?} {addresses:?}");
+        };
+        check(&["lo", "eth0"], &["127.0.0.1", "192.0.2.1"], true);
+        check(&["lo"], &["127.0.0.1"], true);
+        check(&["lo", "eth0"], &["127.0.0.1", "10.77.0.5"], false);
+        check(&["lo", "eth1"], &["127.0.0.1"], false);
+        check(&[], &[], false);
+    }
+
+    #[test]
+    fn our_own_is_read() {
+        let own = View::of("self").unwrap();
+        assert!(own.interfaces.contains(b"lo".as_slice()));
+        assert!(own.is_beside_the_point(&own));
+        let links = crate::sight::links().unwrap();
+        let addresses = links.iter().flat_map(|link| link.addresses.clone());
+        assert_eq!(own.addresses, addresses.collect());
+    }
+
+    #[test]
+    fn an_address_is_one_of_the_namespaces_own() {
+        let text = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 10.77.0.0\n        /24 link UNICAST\n     \
+                    |-- 10.77.0.1\n        /32 host LOCAL\n     |-- 10.77.0.255\n        /32 link \
+                    BROADCAST\n";
+        assert_eq!(v4(text), BTreeSet::from(["10.77.0.1".parse().unwrap()]));
+        let line = "fd770000000000000000000000000001 02 40 00 80     eth0";
+        assert_eq!(v6(line), Some("fd77::1".parse().unwrap()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_file_is_the_readers_end(bytes: Vec<u8>, text: String) {
+            let _ = (interfaces(&bytes), v4(&text), v6(&text));
+        }
+    }
+}
