@@ -13,7 +13,7 @@ use std::path::Path;
 use berth::rules::allocator::Shelf;
 use berth::rules::lease::{Kind, NetworkId, Tenant};
 use berth::rules::pool::Pool;
-use berth::store::Store;
+use berth::store::{EngineKind, Store};
 use fixture::{at, ip, pool, tenant, with_store};
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
@@ -129,7 +129,7 @@ fn a_store_of_format_1_is_read_whole_and_sound() {
     unpack(dir.path());
     let expected = fs::read_to_string(Path::new(FIXTURE).join("expected.json")).unwrap();
     let expected: Value = serde_json::from_str(&expected).unwrap();
-    with_store(dir.path(), at(400), |store| {
+    with_store(dir.path(), EngineKind::Sled, at(400), |store| {
         assert_eq!(store.check().unwrap(), []);
         let found = contents(store);
         for (part, expected) in expected.as_object().unwrap() {
@@ -143,7 +143,7 @@ fn a_store_of_format_1_is_read_whole_and_sound() {
 fn a_store_of_format_1_takes_new_leases() {
     let dir = tempfile::tempdir().unwrap();
     unpack(dir.path());
-    with_store(dir.path(), at(400), |store| {
+    with_store(dir.path(), EngineKind::Sled, at(400), |store| {
         let mut transaction = store.begin();
         let [(web, v4), ..] = pools();
         transaction.prepare(&web, &[v4], at(400)).unwrap();
@@ -155,7 +155,7 @@ fn a_store_of_format_1_takes_new_leases() {
         assert_eq!(leased.leased[0].generation, 40);
         transaction.commit(at(400)).unwrap();
     });
-    with_store(dir.path(), at(500), |store| {
+    with_store(dir.path(), EngineKind::Sled, at(500), |store| {
         assert_eq!(store.begin().all_tenants().unwrap().len(), 27);
         assert_eq!(store.check().unwrap(), []);
     });
