@@ -19,11 +19,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use berth::rules::allocator::{Request, choose};
+use berth::rules::allocator::{Decision, Request, choose};
 use berth::rules::lease::{Kind, NetworkId};
 use berth::rules::options::Order;
 use berth::rules::pool::Pool;
-use berth::store::{LockFile, Store};
+use berth::store::{EngineKind, LockFile, Store};
 use fixture::{at, pool, tenant};
 
 const LEASE_ONCE: &str = env!("CARGO_BIN_EXE_lease-once");
@@ -108,7 +108,14 @@ fn in_process(count: u32) -> (Duration, Duration) {
     let scratch = Scratch::new(&format!("in-process-{count}"));
     let mut lock = LockFile::open(&scratch.0).unwrap();
     let guard = lock.acquire(Duration::ZERO, "bench", || true).unwrap();
-    let store = Store::open(&scratch.0, &guard, fixture::BOOT, at(1)).unwrap();
+    let store = Store::open(
+        &scratch.0,
+        &guard,
+        EngineKind::default(),
+        fixture::BOOT,
+        at(1),
+    )
+    .unwrap();
     fill(&store, count);
     let network = NetworkId::from(NETWORK);
     let pool = slash_14();
@@ -127,8 +134,10 @@ fn in_process(count: u32) -> (Duration, Duration) {
         let start = Instant::now();
         let mut transaction = store.begin();
         transaction.prepare(&network, &pools, at(2)).unwrap();
-        let choice = choose(&transaction.shelf(&network), &pools, &request).unwrap();
-        let choice = choice.expect("there are free addresses");
+        let decision = choose(&transaction.shelf(&network), &pools, &request).unwrap();
+        let Decision::Lease(choice) = decision else {
+            panic!("there are free addresses");
+        };
         let leased = transaction.lease_to(new.clone(), &choice).unwrap();
         transaction.commit(at(2)).unwrap();
         leasing.push(start.elapsed());
@@ -180,7 +189,14 @@ fn process_per_call(host_local: &Path, count: u32, rounds: usize) -> (Pair, Pair
         let guard = lock.acquire(Duration::ZERO, "bench", || true).unwrap();
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
         fill(
-            &Store::open(&ours.0, &guard, boot_id.trim_end(), at(1)).unwrap(),
+            &Store::open(
+                &ours.0,
+                &guard,
+                EngineKind::default(),
+                boot_id.trim_end(),
+                at(1),
+            )
+            .unwrap(),
             count,
         );
     }

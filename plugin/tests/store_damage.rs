@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use berth::rules::lease::{Kind, NetworkId, Tenant};
-use berth::store::{LockFile, Store, StoreError};
-use fixture::{BOOT, at, hold, ip, pool, tenant, with_store};
+use berth::store::{EngineKind, LockFile, Store, StoreError};
+use fixture::{BOOT, at, ip, pool, reservation, tenant, with_store};
 
 /// Everything a store tells of itself.
 type Contents = (
@@ -21,16 +21,16 @@ type Contents = (
 fn contents(store: &Store<'_>) -> Result<Contents, StoreError> {
     let transaction = store.begin();
     let tenants = transaction.all_tenants()?;
-    let holds = transaction.reservations(&NetworkId::from("web"))?;
-    Ok((tenants, holds))
+    let reservations = transaction.reservations(&NetworkId::from("web"))?;
+    Ok((tenants, reservations))
 }
 
-/// Makes a store with a past: several sessions, leases, holds, releases.
+/// Makes a store with a past: several sessions, leases, reservations, releases.
 fn populate(dir: &Path) -> Contents {
     let network = NetworkId::from("web");
     let pools = [pool("10.0.0.0/22", "10.0.0.1", "", &[])];
     for session in 0..12_u32 {
-        with_store(dir, at(1), |store| {
+        with_store(dir, EngineKind::Sled, at(1), |store| {
             for number in 0..20_u32 {
                 let id = session * 20 + number;
                 let now = at(u64::from(id));
@@ -42,17 +42,17 @@ fn populate(dir: &Path) -> Contents {
                     .lease_to(tenant, &[(address, Kind::Dynamic)])
                     .unwrap();
                 if id % 3 == 0 {
-                    let hold = hold(&format!("{id:064}"), Kind::Dynamic, now, 1_000_000);
+                    let left = reservation(&format!("{id:064}"), Kind::Dynamic, now, 1_000_000);
                     let generation = tenant.leased[0].generation;
                     transaction
-                        .release(&tenant.tenancy, address, generation, Some(hold))
+                        .release(&tenant.tenancy, address, generation, Some(left))
                         .unwrap();
                 }
                 transaction.commit(now).unwrap();
             }
         });
     }
-    with_store(dir, at(1), |store| {
+    with_store(dir, EngineKind::Sled, at(1), |store| {
         assert_eq!(store.check().unwrap(), []);
         contents(store).unwrap()
     })
@@ -83,7 +83,7 @@ fn open_damaged(dir: &Path, good: &Contents, what: &str) -> bool {
     let guard = lock
         .acquire(Duration::from_secs(30), "test", || true)
         .unwrap();
-    let result = Store::open(dir, &guard, BOOT, at(1)).and_then(|store| {
+    let result = Store::open(dir, &guard, EngineKind::Sled, BOOT, at(1)).and_then(|store| {
         let violations = store.check()?;
         Ok((contents(&store)?, violations))
     });
@@ -189,7 +189,7 @@ fn an_unfinished_snapshot_does_not_lock_us_out() {
 fn a_lost_lock_race_is_an_error_and_no_second_store() {
     let dir = tempfile::tempdir().unwrap();
     populate(dir.path());
-    with_store(dir.path(), at(1), |store| {
+    with_store(dir.path(), EngineKind::Sled, at(1), |store| {
         let mut lock = LockFile::open(dir.path()).unwrap();
         let error = lock
             .acquire(Duration::from_millis(20), "gc", || true)

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use berth::rules::allocator::Shelf;
 use berth::rules::lease::{Kind, NetworkId};
-use berth::store::Store;
-use fixture::{at, hold, pool, tenant, with_store};
+use berth::store::{EngineKind, Store};
+use fixture::{at, pool, reservation, tenant, with_store};
 
 /// Set for the child: the state directory.
 const STATE: &str = "BERTH_KILL_TEST_STATE";
@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const KILLS: u64 = 40;
 
 /// Leases two addresses to a new container, and releases those of the one before
-/// the last with a hold: two tenancies in every transaction, so that half of one
+/// the last with a reservation: two tenancies in every transaction, so that half of one
 /// would show.
 fn turn(store: &Store<'_>, number: u64) -> [IpAddr; 2] {
     let network = NetworkId::from("web");
@@ -50,10 +50,10 @@ fn turn(store: &Store<'_>, number: u64) -> [IpAddr; 2] {
     transaction.lease_to(tenant, &wanted).unwrap();
     if let Some(old) = number.checked_sub(2) {
         let tenancy = fixture::tenancy("web", &format!("{old:064}"));
-        for holding in transaction.tenant(&tenancy).unwrap().unwrap().leased {
-            let hold = hold(&format!("{old:064}"), holding.kind, now, 500);
+        for leased in transaction.tenant(&tenancy).unwrap().unwrap().leased {
+            let left = reservation(&format!("{old:064}"), leased.kind, now, 500);
             let released =
-                transaction.release(&tenancy, holding.address, holding.generation, Some(hold));
+                transaction.release(&tenancy, leased.address, leased.generation, Some(left));
             assert!(released.unwrap());
         }
     }
@@ -87,7 +87,7 @@ fn last_turn(store: &Store<'_>) -> Option<(u64, BTreeMap<u64, Vec<IpAddr>>)> {
         .iter()
         .map(|tenant| {
             let number = tenant.tenancy.container_id.as_str().parse().unwrap();
-            let addresses = tenant.leased.iter().map(|holding| holding.address);
+            let addresses = tenant.leased.iter().map(|leased| leased.address);
             (number, addresses.collect())
         })
         .collect();
@@ -107,7 +107,7 @@ fn take_turns_until_killed() {
     let dir = env::var_os(STATE).expect("run by the other test");
     let mut next = None;
     loop {
-        with_store(Path::new(&dir), at(0), |store| {
+        with_store(Path::new(&dir), EngineKind::Sled, at(0), |store| {
             let start = next.unwrap_or_else(|| last_turn(store).map_or(0, |(last, _)| last + 1));
             for number in start..start + 7 {
                 let [first, second] = turn(store, number);
@@ -180,7 +180,7 @@ fn a_killed_process_loses_nothing_it_acknowledged() {
         if round % 3 == 0 {
             continue;
         }
-        with_store(dir.path(), at(0), |store| {
+        with_store(dir.path(), EngineKind::Sled, at(0), |store| {
             let found = last_turn(store);
             let Some((number, addresses)) = &known else {
                 return;
@@ -200,7 +200,7 @@ fn a_killed_process_loses_nothing_it_acknowledged() {
             );
         });
     }
-    with_store(dir.path(), at(0), |store| {
+    with_store(dir.path(), EngineKind::Sled, at(0), |store| {
         assert!(last_turn(store).is_some())
     });
     eprintln!("{at_work} killed at work, {opening} while opening");

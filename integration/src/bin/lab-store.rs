@@ -1,5 +1,5 @@
-//! Prints berth's store as JSON: `lab-store [NETWORK-ID…]`: all tenants, the holds
-//! of the networks named, and whatever contradicts itself.
+//! Prints berth's store as JSON: `lab-store [NETWORK-ID…]`: all tenants, the reservations
+//! on the networks named, and whatever contradicts itself.
 //!
 //! Or damages it: `lab-store delete|garble TABLE TEXT` deletes the entries of a table
 //! whose key has this text in it, or spoils their values, and prints how many.
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use berth::podman::{Podman, enter_if_needed};
 use berth::sight::{self, Evidence};
-use berth::store::{LockFile, STORE, Store};
+use berth::store::{EngineKind, LockFile, Store};
 use serde_json::{Value, json};
 
 /// The tables, by the first byte of their keys, from 1.
@@ -30,9 +30,9 @@ const TABLES: [&str; 11] = [
     "free",
     "expiry",
     "yield",
-    "holder-id",
-    "holder-name",
-    "hold",
+    "former-id",
+    "former-name",
+    "reservation",
     "lease",
     "tenant",
 ];
@@ -79,7 +79,7 @@ fn damage(
     let _guard = lock.acquire(Duration::from_secs(10), "lab-store", || false)?;
     // As the store itself opens it: sled keeps these with the files.
     let db = sled::Config::new()
-        .path(directory.join(STORE))
+        .path(EngineKind::Sled.store_in(&directory))
         .mode(sled::Mode::LowSpace)
         .use_compression(false)
         .open()?;
@@ -115,7 +115,8 @@ fn read(networks: &[String]) -> Result<Value, Failure> {
     }
     let mut lock = LockFile::open(directory)?;
     let guard = lock.acquire(Duration::from_secs(10), "lab-store", || false)?;
-    let store = Store::open(directory, &guard, &sight::boot_id()?, sight::now()?)?;
+    let (boot_id, now) = (sight::boot_id()?, sight::now()?);
+    let store = Store::open(directory, &guard, EngineKind::default(), &boot_id, now)?;
     let transaction = store.begin();
     let mut holds = Vec::new();
     for network in networks {

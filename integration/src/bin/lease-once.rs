@@ -10,12 +10,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use berth::rules::allocator::{Request, choose};
+use berth::rules::allocator::{Decision, Request, choose};
 use berth::rules::attachment::Attachment;
 use berth::rules::lease::{Delegation, Moment, Namespace, NetworkId, Phase, Tenant};
 use berth::rules::options::{Options, pools};
 use berth::sight;
-use berth::store::{LockFile, Store, Transaction};
+use berth::store::{EngineKind, LockFile, Store, Transaction};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -43,7 +43,7 @@ fn run(verb: &str, dir: &Path) -> Result<String, Failure> {
     let (boot_id, now) = (sight::boot_id()?, sight::now()?);
     let mut lock = LockFile::open(dir)?;
     let guard = lock.acquire(Duration::from_secs(30), verb, || true)?;
-    let store = Store::open(dir, &guard, &boot_id, now)?;
+    let store = Store::open(dir, &guard, EngineKind::default(), &boot_id, now)?;
     let mut transaction = store.begin();
     let tenant = match verb {
         "add" => add(&mut transaction, request, boot_id, now)?,
@@ -95,8 +95,10 @@ fn add(
         order: options.order,
         random: 0,
     };
-    let choice = choose(&transaction.shelf(&network), &pools, &wishes)?
-        .map_err(|refusal| format!("{refusal:?}"))?;
+    let choice = match choose(&transaction.shelf(&network), &pools, &wishes)? {
+        Decision::Lease(choice) => choice,
+        Decision::Refused(refusal) => return Err(format!("{refusal:?}").into()),
+    };
     for (address, _) in &choice {
         let pool = pools.iter().find(|pool| pool.covers(*address));
         let subnet = pool.ok_or("an address of no subnet")?.subnet();

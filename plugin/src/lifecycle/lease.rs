@@ -7,7 +7,7 @@ use super::LifecycleError;
 use super::contest;
 use super::session::Session;
 use crate::podman::Podman;
-use crate::rules::allocator::{self, Refusal, Request};
+use crate::rules::allocator::{self, Decision, Refusal, Request};
 use crate::rules::attachment::Attachment;
 use crate::rules::lease::{Kind, Namespace, Phase, Tenant};
 use crate::rules::options::{self, Options};
@@ -127,8 +127,8 @@ fn offer(
         random: fastrand::u128(..),
     };
     let choice = match allocator::choose(&transaction.shelf(&network_id), pools, &request)? {
-        Ok(choice) => choice,
-        Err(refusal) => return Ok(Err(refusal)),
+        Decision::Lease(choice) => choice,
+        Decision::Refused(refusal) => return Ok(Err(refusal)),
     };
     let tenant = transaction.lease_to(wanted, &choice)?;
     for (pool, address) in dynamic(pools, &choice) {

@@ -16,7 +16,7 @@ use crate::rules::lease::{Moment, Tenant};
 use crate::rules::verdict::Verdict;
 use crate::sight::survey::{Place, Survey, SurveyError};
 use crate::sight::{self, ClockError, Evidence};
-use crate::store::{LockFile, LockGuard, Store, StoreError};
+use crate::store::{EngineKind, LockFile, LockGuard, Salvage, Store, StoreError};
 
 /// How long a command waits for another one to let go of the store. Podman
 /// serialises its own calls, so only an operator's command can be in the way.
@@ -90,13 +90,20 @@ impl<'l> Locked<'l> {
     /// As [`Store::open`].
     pub fn open(&self) -> Result<Session<'_>, SessionError> {
         let directory = &self.podman.state_directory;
-        let store = Store::open(directory, self.guard, &self.boot_id, self.now)?;
+        let engine = EngineKind::default();
+        let store = Store::open(directory, self.guard, engine, &self.boot_id, self.now)?;
         Ok(Session {
             podman: self.podman,
             store,
             boot_id: self.boot_id.clone(),
             now: self.now,
         })
+    }
+
+    /// Reads what only the store knows, as far as it can be read: see [`Salvage`].
+    pub fn salvage(&self) -> Salvage {
+        let directory = &self.podman.state_directory;
+        Salvage::read(directory, self.guard, &self.boot_id, self.now)
     }
 
     /// Moves the store aside: see [`Store::set_aside`].

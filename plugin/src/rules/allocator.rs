@@ -5,9 +5,9 @@
 //! static ones where the container asks for them, else the next free one after
 //! the last dynamic lease, wrapping round once. In addition
 //!
-//! - a container that comes back gets the address still held for it;
-//! - held addresses are given to others only when nothing else is free, those of
-//!   dynamic holders first, the one whose hold ends soonest first;
+//! - a container that comes back gets the address that is still reserved for it;
+//! - reserved addresses are given to others only when nothing else is free: those of
+//!   dynamic leases first, of these the one whose reservation ends soonest;
 //! - a subnet may have several static addresses.
 //!
 //! Each dynamic choice costs at most five look-ups in ordered indexes, however
@@ -17,7 +17,9 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
-use crate::rules::lease::{ContainerId, ContainerName, Kind, Lease, Reservation, Tenancy, Tenant};
+use crate::rules::lease::{
+    ContainerId, ContainerName, Kind, Lease, LeasedAddress, Reservation, Tenancy, Tenant,
+};
 use crate::rules::options::Order;
 use crate::rules::pool::{Family, Pool, Unleasable, number};
 
@@ -29,40 +31,38 @@ pub trait Shelf {
     /// Returns the lease of an address.
     fn lease(&self, address: IpAddr) -> Result<Option<Lease>, Self::Error>;
 
-    /// Returns the hold on an address.
+    /// Returns the reservation of an address.
     fn reservation(&self, address: IpAddr) -> Result<Option<Reservation>, Self::Error>;
 
     /// Returns the lowest address at or above `from` that the pool offers and
-    /// that is neither leased nor held.
+    /// that is neither leased nor reserved.
     fn first_free(&self, pool: &Pool, from: IpAddr) -> Result<Option<IpAddr>, Self::Error>;
 
     /// Returns the last address leased dynamically from the pool's subnet.
     fn cursor(&self, pool: &Pool) -> Result<Option<IpAddr>, Self::Error>;
 
-    /// Returns the address of the pool's subnet held for this container: by id,
-    /// else by name, the latest release first.
-    fn held_for(
+    /// Returns the address of the pool's subnet that is reserved for this container: by
+    /// id, else by name, the latest release first.
+    fn reserved_for(
         &self,
         pool: &Pool,
         container_id: &ContainerId,
         container_name: &ContainerName,
     ) -> Result<Option<IpAddr>, Self::Error>;
 
-    /// Returns the held address that the pool gives up next: dynamic former
-    /// holders before static ones, then the hold that ends soonest.
+    /// Returns the reserved address that the pool gives up next: dynamic ones before
+    /// static ones, then the one whose reservation ends soonest.
     fn next_yield(&self, pool: &Pool) -> Result<Option<IpAddr>, Self::Error>;
 }
 
 /// What a container asks for on one network.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// Who asks.
     pub tenancy: &'a Tenancy,
-    /// The container's name.
     pub container_name: &'a ContainerName,
     /// The addresses asked for, as the caller sent them.
     pub static_ips: &'a [IpAddr],
-    /// What the tenancy holds already, if it asks again.
+    /// The tenancy's record, if it asks again.
     pub current: Option<&'a Tenant>,
     /// How to pick a dynamic address.
     pub order: Order,
@@ -86,6 +86,13 @@ pub enum Refusal {
 /// The chosen addresses, in the order of the network's subnets.
 pub type Choice = Vec<(IpAddr, Kind)>;
 
+/// What comes of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    Lease(Choice),
+    Refused(Refusal),
+}
+
 /// Chooses addresses for a request: at least one per pool, in the order of the
 /// pools. Asking again for the same tenancy gives the same answer.
 ///
@@ -98,52 +105,56 @@ pub fn choose<S: Shelf>(
     shelf: &S,
     pools: &[Pool],
     request: &Request<'_>,
-) -> Result<Result<Choice, Refusal>, S::Error> {
+) -> Result<Decision, S::Error> {
+    let refused = |refusal| Ok(Decision::Refused(refusal));
     let mut chosen: Vec<Choice> = vec![Vec::new(); pools.len()];
     for address in request.static_ips.iter().map(IpAddr::to_canonical) {
         let Some(index) = pools.iter().position(|pool| pool.covers(address)) else {
-            return Ok(Err(Refusal::Outside(address)));
+            return refused(Refusal::Outside(address));
         };
         if let Some(reason) = pools[index].unleasable(address) {
-            return Ok(Err(Refusal::Unleasable(address, reason)));
+            return refused(Refusal::Unleasable(address, reason));
         }
         if let Some(lease) = shelf.lease(address)?
             && lease.tenancy != *request.tenancy
         {
-            return Ok(Err(Refusal::Leased(address, lease.tenancy)));
+            return refused(Refusal::Leased(address, lease.tenancy));
         }
         if chosen[index].iter().all(|(known, _)| *known != address) {
             chosen[index].push((address, kind_of(shelf, address, request)?));
         }
     }
-    for (pool, chosen) in pools
-        .iter()
-        .zip(&mut chosen)
-        .filter(|(_, chosen)| chosen.is_empty())
-    {
+    let unasked = pools.iter().zip(&mut chosen);
+    for (pool, chosen) in unasked.filter(|(_, chosen)| chosen.is_empty()) {
         match dynamic(shelf, pool, request)? {
             Some(address) => chosen.push((address, Kind::Dynamic)),
-            None => return Ok(Err(Refusal::Full(pool.subnet()))),
+            None => return refused(Refusal::Full(pool.subnet())),
         }
     }
-    Ok(Ok(chosen.concat()))
+    Ok(Decision::Lease(chosen.concat()))
 }
 
 /// Returns how an address asked for by name was come by. `podman network reload`
 /// asks for a container's current addresses, dynamic ones included: those stay
 /// dynamic.
 fn kind_of<S: Shelf>(shelf: &S, address: IpAddr, request: &Request<'_>) -> Result<Kind, S::Error> {
-    let held = request
-        .current
-        .into_iter()
-        .flat_map(|tenant| &tenant.leased);
-    if let Some(holding) = held.into_iter().find(|holding| holding.address == address) {
-        return Ok(holding.kind);
+    let mut current = leased_already(request);
+    if let Some(leased) = current.find(|leased| leased.address == address) {
+        return Ok(leased.kind);
     }
+    let container_id = &request.tenancy.container_id;
     Ok(match shelf.reservation(address)? {
-        Some(hold) if hold.container_id == request.tenancy.container_id => hold.kind,
+        Some(reservation) if reservation.container_id == *container_id => reservation.kind,
         Some(_) | None => Kind::Static,
     })
+}
+
+/// Returns what is leased to the tenancy already.
+fn leased_already<'a>(request: &Request<'a>) -> impl Iterator<Item = &'a LeasedAddress> {
+    request
+        .current
+        .into_iter()
+        .flat_map(|tenant| &tenant.leased)
 }
 
 /// Returns the dynamic address for one pool, or `None` if all it offers is leased.
@@ -152,17 +163,13 @@ fn dynamic<S: Shelf>(
     pool: &Pool,
     request: &Request<'_>,
 ) -> Result<Option<IpAddr>, S::Error> {
-    let current = request
-        .current
-        .into_iter()
-        .flat_map(|tenant| &tenant.leased);
-    for address in current.map(|holding| holding.address) {
+    for address in leased_already(request).map(|leased| leased.address) {
         if pool.covers(address) && pool.unleasable(address).is_none() {
             return Ok(Some(address));
         }
     }
     let container_id = &request.tenancy.container_id;
-    if let Some(address) = shelf.held_for(pool, container_id, request.container_name)?
+    if let Some(address) = shelf.reserved_for(pool, container_id, request.container_name)?
         && pool.offers(address)
     {
         return Ok(Some(address));

@@ -1,7 +1,7 @@
 //! Keys and values as bytes.
 //!
-//! All tables share one sled tree; a key's first byte names its table. Numbers
-//! are big-endian, so that the order of keys is the order of addresses and
+//! All tables share one ordered space of keys; a key's first byte names its table.
+//! Numbers are big-endian, so that the order of keys is the order of addresses and
 //! moments. Names are followed by a NUL, which they may not contain, so that no
 //! name is another one's prefix.
 //!
@@ -15,69 +15,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::StoreError;
+use super::tables::Table;
 use crate::rules::lease::{Kind, Moment, NetworkId, Tenancy};
 use crate::rules::pool::Span;
-
-/// A kind of record. The small tables come first, so that they share leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Table {
-    /// One record: format, boot, clock, counters.
-    Meta = 1,
-    /// network, subnet → spans the subnet was last prepared with.
-    Pool,
-    /// network, subnet → last address leased dynamically.
-    Cursor,
-    /// network, subnet, first address → last address of a free extent.
-    Free,
-    /// network, end, address → nothing: holds by end.
-    Expiry,
-    /// network, subnet, kind, end, address → nothing: offered holds by the order they yield in.
-    Yield,
-    /// network, container id, release (latest first), address → nothing.
-    HolderId,
-    /// network, container name, release (latest first), address → nothing.
-    HolderName,
-    /// network, address → hold.
-    Reservation,
-    /// network, first address of a block of sixteen → its leases.
-    Lease,
-    /// network, container id, interface → tenant.
-    Tenant,
-}
-
-impl Table {
-    /// Returns every table, in key order.
-    pub(super) const ALL: [Self; 11] = [
-        Self::Meta,
-        Self::Pool,
-        Self::Cursor,
-        Self::Free,
-        Self::Expiry,
-        Self::Yield,
-        Self::HolderId,
-        Self::HolderName,
-        Self::Reservation,
-        Self::Lease,
-        Self::Tenant,
-    ];
-
-    /// Returns the prefix of all keys of the table.
-    pub(super) fn prefix(self) -> Vec<u8> {
-        vec![self as u8]
-    }
-
-    /// Returns the table and key for people: `Lease "web\x00\x04\n\x01\x00\x07"`.
-    pub(super) fn describe(key: &[u8]) -> String {
-        let table = key
-            .first()
-            .and_then(|byte| Self::ALL.into_iter().find(|table| *table as u8 == *byte));
-        match table {
-            Some(table) => format!("{table:?} \"{}\"", key[1..].escape_ascii()),
-            None => format!("unknown table, key \"{}\"", key.escape_ascii()),
-        }
-    }
-}
 
 /// Appends a name and its end mark.
 pub(super) fn push_name(
@@ -109,6 +49,13 @@ pub(super) fn push_address(key: &mut Vec<u8>, address: IpAddr) {
             key.extend_from_slice(&v6.octets());
         }
     }
+}
+
+/// Returns the prefix with an address after it.
+pub(super) fn with_address(prefix: &[u8], address: IpAddr) -> Vec<u8> {
+    let mut key = prefix.to_vec();
+    push_address(&mut key, address);
+    key
 }
 
 /// Returns the prefix of a network's keys in a table.
@@ -157,15 +104,15 @@ pub(super) fn tenancy_key(tenancy: &Tenancy) -> Result<Vec<u8>, StoreError> {
     Ok(key)
 }
 
-/// Returns the prefix of a former holder's keys in [`Table::HolderId`] or
-/// [`Table::HolderName`].
-pub(super) fn holder_key(
+/// Returns the prefix of a former tenant's keys in [`Table::FormerId`] or
+/// [`Table::FormerName`].
+pub(super) fn former_key(
     table: Table,
     network: &NetworkId,
-    holder: &str,
+    name: &str,
 ) -> Result<Vec<u8>, StoreError> {
     let mut key = network_key(table, network)?;
-    push_name(&mut key, "container id or name", holder)?;
+    push_name(&mut key, "container id or name", name)?;
     Ok(key)
 }
 
@@ -175,7 +122,7 @@ pub(super) fn push_latest_first(key: &mut Vec<u8>, moment: Moment) {
     key.extend_from_slice(&(!moment.wall_ms).to_be_bytes());
 }
 
-/// Returns a kind's rank among those who yield: dynamic holders first.
+/// Returns a kind's rank in the order in which reservations yield.
 pub(super) const fn yield_rank(kind: Kind) -> u8 {
     match kind {
         Kind::Dynamic => 0,
@@ -269,6 +216,36 @@ pub(super) fn parse_spans(payload: &[u8]) -> Option<Vec<Span>> {
         spans.push(Span::new(fields.address()?, fields.address()?)?);
     }
     Some(spans)
+}
+
+/// What is stored of a pool: the spans its free extents were built from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct StoredPool {
+    pub(super) subnet: IpNetwork,
+    pub(super) spans: Vec<Span>,
+}
+
+impl StoredPool {
+    /// Returns whether the address may be leased dynamically.
+    pub(super) fn offers(&self, address: IpAddr) -> bool {
+        let after = self.spans.partition_point(|span| span.first() <= address);
+        after > 0 && self.spans[after - 1].contains(address)
+    }
+}
+
+/// Reads an entry of [`Table::Pool`].
+pub(super) fn parse_pool(key: &[u8], value: &[u8]) -> Option<(NetworkId, StoredPool)> {
+    let (network, mut fields) = split_network(key)?;
+    let subnet = fields.subnet()?;
+    let spans = parse_spans(unseal(key, value)?)?;
+    fields.end((network, StoredPool { subnet, spans }))
+}
+
+/// Reads an entry of [`Table::Cursor`].
+pub(super) fn parse_cursor(key: &[u8], value: &[u8]) -> Option<IpAddr> {
+    let mut fields = Fields(unseal(key, value)?);
+    let address = fields.address()?;
+    fields.end(address)
 }
 
 /// Returns an address as a payload.

@@ -1,26 +1,23 @@
 //! What can go wrong with the lease store.
 
+use std::error::Error;
 use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnetwork::IpNetwork;
-use thiserror::Error;
 
 use crate::rules::lease::{NetworkId, Tenancy};
 
 /// Failure of the lease store. Nothing is changed by a call that fails.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file system refused.
     #[error("failed to {action} {}", path.display())]
     Io {
-        /// What was tried, as in "failed to …".
         action: &'static str,
-        /// On what.
         path: PathBuf,
-        /// Why not.
         source: io::Error,
     },
     /// Somebody else kept the lock.
@@ -30,9 +27,7 @@ pub enum StoreError {
         path.display()
     )]
     LockTimeout {
-        /// The lock file.
         path: PathBuf,
-        /// How long we waited.
         wait: Duration,
         /// `pid <pid> (<what it does>)`, or `an unknown process`.
         holder: String,
@@ -40,11 +35,10 @@ pub enum StoreError {
     /// The store cannot be read, wholly or in part. It is left as it is.
     #[error(
         "lease store {} is damaged: {what}; `berth rebuild` makes a new one from what runs",
-        dir.join(super::STORE).display()
+        path.display()
     )]
     Damaged {
-        /// The state directory.
-        dir: PathBuf,
+        path: PathBuf,
         /// Table and key, or file, and what is wrong with it.
         what: String,
     },
@@ -55,114 +49,101 @@ pub enum StoreError {
         path.display()
     )]
     NewerFormat {
-        /// The store.
         path: PathBuf,
-        /// Its format.
         found: u32,
-        /// The newest format we know.
         known: u32,
     },
-    /// sled refused, other than for damage or the file system.
+    /// The engine refused, for another reason than damage or the file system.
     #[error("failed to {action} lease store {}", path.display())]
     Engine {
-        /// What was tried, as in "failed to …".
         action: &'static str,
-        /// The store.
         path: PathBuf,
-        /// Why not.
-        source: sled::Error,
+        source: Box<dyn Error + Send + Sync>,
     },
-    /// sled panicked.
+    /// The engine panicked.
     #[error(
         "failed to {action} lease store {}: it panicked ({message}); \
          raise the limits on processes and memory (ulimit -u, -v); if that does not help, \
          `berth rebuild` makes a new one from what runs",
-        dir.join(super::STORE).display()
+        path.display()
     )]
     Panicked {
-        /// What was tried, as in "failed to …".
         action: &'static str,
-        /// The state directory.
-        dir: PathBuf,
-        /// The panic's message.
+        path: PathBuf,
         message: String,
     },
-    /// sled neither succeeds nor fails.
+    /// The engine neither succeeds nor fails.
     #[error(
         "failed to {action} lease store {} within {}; \
-         raise the limit on processes (ulimit -u), or wait for the disk",
+         raise the limit on processes (ulimit -u), make room, or wait for the disk",
         path.display(),
         humantime::format_duration(*wait)
     )]
     Hung {
-        /// What was tried, as in "failed to …".
         action: &'static str,
-        /// The store.
         path: PathBuf,
-        /// How long we waited.
         wait: Duration,
     },
     /// An earlier write of this process failed, so memory and disk may differ.
     #[error("lease store {} is closed: an earlier write failed", path.display())]
-    Broken {
-        /// The store.
-        path: PathBuf,
-    },
+    Broken { path: PathBuf },
     /// Two transactions were begun, and the other one was committed first.
     #[error("another transaction was committed since this one began")]
     Overtaken,
     /// An identity that cannot be a key.
     #[error("{what} {name:?} is not usable: it is {problem}")]
     Name {
-        /// Of what, as in "network id".
+        /// As in "network id".
         what: &'static str,
-        /// The name.
         name: String,
         /// `empty` or the like.
         problem: &'static str,
     },
-    /// Another tenancy holds the address.
+    /// Another tenancy has leased the address.
     #[error(
         "address {address} is already leased to container {} (interface {})",
         tenancy.container_id.short(),
         tenancy.interface
     )]
-    Leased {
-        /// The address.
-        address: IpAddr,
-        /// Its holder.
-        tenancy: Tenancy,
-    },
+    Leased { address: IpAddr, tenancy: Tenancy },
     /// An address was asked for twice at once.
     #[error("address {address} is asked for twice")]
-    Repeated {
-        /// The address.
-        address: IpAddr,
-    },
-    /// The tenancy does not hold what the caller thinks it holds.
+    Repeated { address: IpAddr },
+    /// The tenancy has not leased what the caller thinks it has.
     #[error(
         "the addresses of container {} (interface {}) have changed meanwhile",
         tenancy.container_id.short(),
         tenancy.interface
     )]
-    Changed {
-        /// The tenancy.
-        tenancy: Tenancy,
-    },
+    Changed { tenancy: Tenancy },
     /// The pool is not the one the network was prepared with.
     #[error("subnet {subnet} of network {network} has not been prepared")]
     Unprepared {
-        /// The network.
         network: NetworkId,
-        /// The subnet.
         subnet: IpNetwork,
     },
     /// The network still has leases.
     #[error("network {network} still has leases, {address} among them")]
     InUse {
-        /// The network.
         network: NetworkId,
-        /// Its lowest leased address.
+        /// The lowest leased one.
         address: IpAddr,
     },
+}
+
+impl StoreError {
+    pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    pub(super) fn damaged(store: &Path, what: impl Into<String>) -> Self {
+        Self::Damaged {
+            path: store.to_owned(),
+            what: what.into(),
+        }
+    }
 }

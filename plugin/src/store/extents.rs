@@ -7,8 +7,9 @@
 use std::net::IpAddr;
 
 use super::codec::{Fields, address_payload, last_address, push_address, seal, unseal};
+use super::engine::Entry;
 use super::error::StoreError;
-use super::overlay::{Entry, Ordered, OrderedMut};
+use super::overlay::{Ordered, OrderedMut};
 use crate::rules::pool::{Family, Span, number};
 
 /// Returns the lowest free address at or above `from`.
@@ -178,7 +179,7 @@ mod tests {
 
         fn damaged(&self, key: &[u8]) -> StoreError {
             StoreError::Damaged {
-                dir: "/".into(),
+                path: "/".into(),
                 what: key.escape_ascii().to_string(),
             }
         }

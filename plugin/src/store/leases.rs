@@ -9,9 +9,10 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
-use super::codec::{Table, address_key, network_key, seal_record, split_network, unseal_record};
+use super::codec::{address_key, network_key, seal_record, split_network, unseal_record};
 use super::error::StoreError;
 use super::overlay::{Ordered, OrderedMut, successor};
+use super::tables::Table;
 use super::transaction::Transaction;
 use crate::rules::lease::{ContainerId, InterfaceName, Kind, Lease, NetworkId, Tenancy};
 use crate::rules::pool::{Family, last_address, number};
@@ -19,7 +20,7 @@ use crate::rules::pool::{Family, last_address, number};
 /// The bits of an address that count within its block.
 const WITHIN: u128 = 0xf;
 
-/// A lease in its block: last four bits of the address, generation, kind, holder.
+/// A lease in its block: last four bits of the address, generation, kind, tenant.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Entry(u8, u64, Kind, ContainerId, InterfaceName);
 

@@ -1,13 +1,10 @@
-//! The store's record of itself.
+//! The store's record of itself: plain data.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::FORMAT;
-use super::codec::Table;
-use super::overlay::OrderedMut;
-use super::transaction::Transaction;
+use super::engine::FORMAT;
 use crate::rules::lease::Moment;
 
 /// The store's record of itself.
@@ -44,40 +41,6 @@ impl Meta {
             surveyed: false,
             collection: None,
         }
-    }
-}
-
-impl Transaction<'_> {
-    /// Stages the change to another boot.
-    pub(super) fn set_boot(&mut self, boot_id: &str, now: Moment) {
-        boot_id.clone_into(&mut self.meta.boot_id);
-        self.meta.since = now;
-        self.meta.surveyed = false;
-        self.meta.collection = None;
-        self.stage_meta();
-    }
-
-    /// Notes that what the host's namespaces hold has been adopted.
-    pub fn set_surveyed(&mut self) {
-        self.meta.surveyed = true;
-        self.stage_meta();
-    }
-
-    /// Notes what a collection did.
-    pub fn set_collection(&mut self, collection: Collection) {
-        self.meta.collection = Some(collection);
-        self.stage_meta();
-    }
-
-    /// The record itself is written by every commit that has something staged.
-    fn stage_meta(&mut self) {
-        self.overlay.put(Table::Meta.prefix(), Vec::new());
-    }
-
-    /// Stages another highest generation, kept by the next commit.
-    pub(super) fn set_generation(&mut self, generation: u64) {
-        self.meta.generation = generation;
-        self.stage_meta();
     }
 }
 

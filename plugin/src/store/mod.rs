@@ -2,20 +2,21 @@
 //!
 //! ```text
 //! <network run dir>/berth/
-//!   lock               whoever holds it is alone with all the rest
-//!   leases.sled.new/   a store being made; of no account once its maker is dead
-//!   leases.sled/
-//!     format           format version, a decimal number and a newline
-//!     witness          how many commits this boot were flushed, at least
-//!     conf, db, blobs/, snap.*    sled's own
-//!   leases.sled.damaged-<ms since 1970>/    kept by `berth rebuild`
+//!   lock               whoever has it is alone with all the rest
+//!   leases.<engine>/   the store; see `engine`
+//!   leases.<engine>.damaged-<ms since 1970>/    kept by `berth rebuild`
 //! ```
 //!
-//! One sled tree holds all tables (`codec` lists them): records of tenants,
-//! leases and holds, and what is derived from them so that nothing is ever
-//! searched: free extents, indexes of the holds. A transaction changes all of it
-//! at once or not at all; [`Store::check`] lists where the parts disagree, and
-//! [`Store::repair`] makes them agree again.
+//! There are records of tenants, leases and reservations, and what is derived from
+//! them so that nothing is ever searched: free extents, and indexes of the
+//! reservations. A transaction changes all of it at once or not at all;
+//! [`Store::check`] lists where the parts disagree, and [`Store::repair`] makes anew
+//! what is derived.
+//!
+//! Layers, from below: `engine` (bytes in order), `overlay` (staged changes), `tables`
+//! and `codec` (keys and values), `transaction`, a module for each table (`pools`,
+//! `reservations`, `leases`), and those that take several (`networks`, `tenants`,
+//! `shelf`, `check`, `repair`, `salvage`).
 //!
 //! Never: unlink the lock, write before the lock is held, replace or repair a
 //! store that cannot be read, or return an error as an absence.
@@ -28,55 +29,54 @@ mod extents;
 mod leases;
 mod lock;
 mod meta;
+mod networks;
 mod overlay;
 mod pools;
 mod repair;
 mod reservations;
+mod salvage;
 mod shelf;
+mod tables;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod transaction;
 
 use std::cell::RefCell;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 pub use check::Violation;
-pub use engine::UNFINISHED;
+pub use engine::{EngineKind, Name};
 pub use error::StoreError;
 pub use lock::{LOCK, LockFile, LockGuard};
 pub use meta::{Collection, EmptyNamespace};
-pub use repair::{Lookout, Repair};
+pub use repair::Repair;
+pub use salvage::Salvage;
 pub use shelf::NetworkShelf;
 pub use transaction::Transaction;
 
-use codec::{Table, seal_record, unseal_record};
-use engine::{Engine, Writes};
+use codec::{seal_record, unseal_record};
+use engine::{Engine, FORMAT, Witness, Writes};
 use meta::Meta;
-use overlay::Ordered;
+use tables::Table;
 
 use crate::rules::lease::Moment;
-
-/// Name of the store in its state directory.
-pub const STORE: &str = "leases.sled";
-
-/// Version of everything in this module. Formats so far: 1.
-const FORMAT: u32 = 1;
 
 /// The open lease store. It is closed, and only then safe from a crash of the
 /// machine, when it is dropped; `std::process::exit` skips that.
 pub struct Store<'lock> {
     // In the order they are dropped: the store is closed before it is unlocked.
-    engine: Engine,
+    engine: Box<dyn Engine>,
+    witness: Witness,
     meta: RefCell<Meta>,
     _guard: &'lock LockGuard<'lock>,
 }
 
 impl<'lock> Store<'lock> {
-    /// Opens the store in the state directory `dir`, making it if there is none.
-    /// `guard` must be of the lock in the same directory.
+    /// Opens the store in the state directory `dir`, whichever its engine. If there is
+    /// none, one is made with `engine`. `guard` must be of the lock in the same directory.
     ///
-    /// If `boot_id` is not that of the last commit, the holds move to the new
+    /// If `boot_id` is not that of the last commit, the reservations move to the new
     /// boot's clock, on which `now` is: what was left of each at the last commit
     /// is left of it from now on. Leases stay as they are.
     ///
@@ -88,28 +88,39 @@ impl<'lock> Store<'lock> {
     pub fn open(
         dir: &Path,
         guard: &'lock LockGuard<'_>,
+        engine: EngineKind,
         boot_id: &str,
         now: Moment,
     ) -> Result<Self, StoreError> {
         let key = Table::Meta.prefix();
-        let first = Meta::new(boot_id, now);
-        let value = seal_record(&key, &first);
-        let engine = Engine::open(dir, &Writes::from([(key.clone(), Some(value))]))?;
-        let Some(value) = engine.get(&key)? else {
-            return Err(engine.damaged("it has no record of itself"));
+        let kind = match engine::find(dir)? {
+            Some(kind) => kind,
+            None => {
+                let meta = seal_record(&key, &Meta::new(boot_id, now));
+                engine::create(dir, engine, &Writes::from([(key.clone(), Some(meta))]))?;
+                engine
+            }
         };
-        let meta: Meta = unseal_record(&key, &value).ok_or_else(|| engine.damaged_value(&key))?;
+        let engine = engine::open(dir, kind)?;
+        let damaged = |what: String| StoreError::damaged(engine.path(), what);
+        let Some(value) = engine.get(&key)? else {
+            return Err(damaged("it has no record of itself".to_owned()));
+        };
+        let meta: Meta =
+            unseal_record(&key, &value).ok_or_else(|| overlay::unreadable(&*engine, &key))?;
         if meta.format != FORMAT {
-            return Err(engine.damaged(format!("it says to have format {}", meta.format)));
+            return Err(damaged(format!("it says to have format {}", meta.format)));
         }
-        // After a power failure the witness may be ahead of what sled had synced,
-        // and rightly so: it counts only within one boot.
-        let witnessed = engine.witnessed(boot_id);
+        // After a power failure the witness may be ahead of what was synced, and
+        // rightly so: it counts only within one boot.
+        let witness = Witness::of(engine.path());
+        let witnessed = witness.commits(boot_id);
         if meta.boot_id == boot_id && witnessed.is_some_and(|commits| commits > meta.commits) {
-            return Err(engine.damaged("its last commits are missing"));
+            return Err(damaged("its last commits are missing".to_owned()));
         }
         let store = Self {
             engine,
+            witness,
             meta: RefCell::new(meta),
             _guard: guard,
         };
@@ -124,31 +135,34 @@ impl<'lock> Store<'lock> {
 
     /// Returns whether there is a store in the state directory, sound or not.
     pub fn exists(dir: &Path) -> bool {
-        dir.join(STORE).exists()
+        !matches!(engine::find(dir), Ok(None))
     }
 
     /// Moves the store in the state directory aside, durably, and returns where it
     /// is then; `None` if there is none. Its name says when this was.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if the file system refuses; it is where it was then.
+    /// [`StoreError::Io`] if the file system refuses: then it is where it was.
     pub fn set_aside(
         dir: &Path,
         _guard: &LockGuard<'_>,
         now: Moment,
     ) -> Result<Option<PathBuf>, StoreError> {
-        if !Self::exists(dir) {
+        let Some(kind) = engine::find(dir)? else {
             return Ok(None);
-        }
-        let aside = dir.join(format!("{STORE}.damaged-{}", now.wall_ms));
-        fs::rename(dir.join(STORE), &aside)
-            .and_then(|()| fs::File::open(dir)?.sync_all())
-            .map_err(|source| StoreError::Io {
-                action: "move aside",
-                path: dir.join(STORE),
-                source,
-            })?;
+        };
+        let aside = kind.aside_in(dir, now.wall_ms);
+        engine::rename(&kind.store_in(dir), &aside)?;
         Ok(Some(aside))
+    }
+
+    /// Removes what killed processes left of stores they were making. The caller has
+    /// the lock.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the file system refuses.
+    pub fn remove_unfinished(dir: &Path) -> Result<(), StoreError> {
+        engine::remove_unfinished(dir)
     }
 
     /// Returns whether what the host's namespaces hold has been adopted since the
@@ -181,24 +195,20 @@ impl<'lock> Store<'lock> {
         check::check(&self.begin())
     }
 
-    fn engine(&self) -> &Engine {
-        &self.engine
+    fn engine(&self) -> &dyn Engine {
+        &*self.engine
     }
 
     fn meta(&self) -> Meta {
         self.meta.borrow().clone()
     }
 
-    fn commits(&self) -> u64 {
-        self.meta.borrow().commits
-    }
-
     /// Applies a transaction's changes; `meta` is what they make of the record.
     fn write(&self, writes: &Writes, meta: Meta) -> Result<(), StoreError> {
         self.engine.apply(writes)?;
-        if let Err(error) = self.engine.witness(&meta.boot_id, meta.commits) {
+        if let Err(error) = self.witness.note(&meta.boot_id, meta.commits) {
             // The commit is durable; only a guard against damage is behind.
-            log::debug!("{error}");
+            log::debug!("cannot write the store's witness: {error}");
         }
         *self.meta.borrow_mut() = meta;
         Ok(())

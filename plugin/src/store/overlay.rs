@@ -1,16 +1,14 @@
 //! An ordered table, and one that shows staged changes over another.
 //!
-//! sled's own transactions cannot read ranges. We are alone with the store, so
-//! reads go to the tree below, changes gather here, and are applied at once.
+//! We are alone with the store, so reads go to the engine below, changes gather here,
+//! and are applied at once. This way no engine has to read what it has not written.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use super::engine::{Engine, Writes};
+use super::engine::{Engine, Entry, Writes};
 use super::error::StoreError;
-
-/// A key and its value.
-pub(super) type Entry = (Vec<u8>, Vec<u8>);
+use super::tables::Table;
 
 /// Reads of a table ordered by key. Every call costs O(log n).
 pub(super) trait Ordered {
@@ -38,13 +36,13 @@ pub(super) trait OrderedMut: Ordered {
 
 /// Staged changes over the store.
 pub(super) struct Overlay<'s> {
-    below: &'s Engine,
+    below: &'s dyn Engine,
     staged: Writes,
 }
 
 impl<'s> Overlay<'s> {
     /// Returns the store without changes.
-    pub(super) const fn new(below: &'s Engine) -> Self {
+    pub(super) const fn new(below: &'s dyn Engine) -> Self {
         Self {
             below,
             staged: BTreeMap::new(),
@@ -134,7 +132,10 @@ impl Ordered for Overlay<'_> {
             .range::<[u8], _>((Bound::Unbounded, Bound::Included(key)))
             .rev()
             .peekable();
-        let mut stored = self.below.at_or_below(key)?;
+        let mut stored = match self.below.get(key)? {
+            Some(value) => Some((key.to_vec(), value)),
+            None => self.below.below(key)?,
+        };
         loop {
             match (changes.peek(), &stored) {
                 (Some((key, change)), Some((other, _))) if *key == other => {
@@ -143,7 +144,7 @@ impl Ordered for Overlay<'_> {
                     }
                     let gone = (*key).clone();
                     changes.next();
-                    stored = self.below.strictly_below(&gone)?;
+                    stored = self.below.below(&gone)?;
                 }
                 (Some((key, change)), other)
                     if other.as_ref().is_none_or(|(other, _)| *key > other) =>
@@ -159,7 +160,7 @@ impl Ordered for Overlay<'_> {
     }
 
     fn damaged(&self, key: &[u8]) -> StoreError {
-        self.below.damaged_value(key)
+        unreadable(self.below, key)
     }
 }
 
@@ -171,6 +172,12 @@ impl OrderedMut for Overlay<'_> {
     fn delete(&mut self, key: Vec<u8>) {
         self.staged.insert(key, None);
     }
+}
+
+/// Returns the error for a value that cannot be read.
+pub(super) fn unreadable(engine: &dyn Engine, key: &[u8]) -> StoreError {
+    let what = format!("cannot read {}", Table::describe(key));
+    StoreError::damaged(engine.path(), what)
 }
 
 /// Returns the lowest key above this one.

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use super::codec::{Fields, Table, holder_key, subnet_key};
+use super::codec::{Fields, former_key, parse_cursor, subnet_key};
 use super::error::StoreError;
 use super::extents;
 use super::overlay::{Ordered, successor};
-use super::pools::parse_cursor;
+use super::tables::Table;
 use super::transaction::Transaction;
 use crate::rules::allocator::Shelf;
 use crate::rules::lease::{ContainerId, ContainerName, Lease, NetworkId, Reservation};
@@ -15,7 +15,7 @@ use crate::rules::pool::Pool;
 /// One network of a [`Transaction`], staged writes included.
 ///
 /// [`Transaction::prepare`] must have been called with the pools asked about, in
-/// this transaction or one before; expired holds count until it is.
+/// this transaction or one before; expired reservations count until it is.
 pub struct NetworkShelf<'t> {
     transaction: &'t Transaction<'t>,
     network: NetworkId,
@@ -48,18 +48,18 @@ impl NetworkShelf<'_> {
         }
     }
 
-    /// Returns the latest released address in the pool's subnet under a former
-    /// holder.
+    /// Returns the latest released address in the pool's subnet of a former tenant, by
+    /// an index.
     fn latest_of(
         &self,
         pool: &Pool,
         table: Table,
-        holder: &str,
+        name: &str,
     ) -> Result<Option<IpAddr>, StoreError> {
         let overlay = &self.transaction.overlay;
-        let prefix = holder_key(table, &self.network, holder)?;
+        let prefix = former_key(table, &self.network, name)?;
         let mut next = prefix.clone();
-        // One container has a hold or two per subnet, so a step or two suffices.
+        // A container has a reservation or two per subnet, so a step or two suffices.
         while let Some((key, _)) = overlay.at_or_above(&next)?
             && key.starts_with(&prefix)
         {
@@ -105,17 +105,17 @@ impl Shelf for NetworkShelf<'_> {
             .ok_or_else(|| overlay.damaged(&key))
     }
 
-    fn held_for(
+    fn reserved_for(
         &self,
         pool: &Pool,
         container_id: &ContainerId,
         container_name: &ContainerName,
     ) -> Result<Option<IpAddr>, StoreError> {
-        let by_id = self.latest_of(pool, Table::HolderId, container_id.as_str())?;
+        let by_id = self.latest_of(pool, Table::FormerId, container_id.as_str())?;
         if by_id.is_some() || container_name.as_str().is_empty() {
             return Ok(by_id);
         }
-        self.latest_of(pool, Table::HolderName, container_name.as_str())
+        self.latest_of(pool, Table::FormerName, container_name.as_str())
     }
 
     fn next_yield(&self, pool: &Pool) -> Result<Option<IpAddr>, StoreError> {

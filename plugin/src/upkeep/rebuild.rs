@@ -16,8 +16,8 @@ use crate::store::{Store, StoreError};
 pub enum RebuildError {
     /// The store is not damaged.
     #[error(
-        "lease store {} is sound, so it is left as it is; a new one would know nothing of \
-         reservations and cooldowns (--force makes one all the same)",
+        "lease store {} is sound, so it is left as it is; a new one would not know which \
+         leases are static (--force makes one all the same)",
         .0.display()
     )]
     Sound(PathBuf),
@@ -43,13 +43,16 @@ pub struct Rebuilt {
     pub damage: Option<String>,
     /// Where the old store is kept.
     pub kept: Option<PathBuf>,
+    /// How many reservations of the old store are in the new one.
+    pub reservations: usize,
     /// Containers whose addresses the new store has adopted.
     pub adopted: Vec<Party>,
 }
 
 /// Moves a damaged store aside and makes a new one, with leases for all that the
-/// namespaces of this host hold. On return both are durable. Killed half-way, it
-/// leaves no store, and the next command makes one in the same way.
+/// namespaces of this host hold, and the reservations that can still be read. On
+/// return both are durable. Killed half-way, it leaves no store, and the next command
+/// makes one from what runs.
 ///
 /// # Errors
 /// [`RebuildError::Sound`] if the store is not damaged, unless `force`d. Before
@@ -73,16 +76,22 @@ pub fn rebuild(podman: &Podman, force: bool) -> Result<Rebuilt, RebuildError> {
             if let Some(doubt) = survey.doubt {
                 return Err(SessionError::from(SurveyError::Incomplete(doubt)).into());
             }
+            let salvage = locked.salvage();
             // B1
             let kept = locked.set_aside()?;
             // B2
             let session = locked.open()?;
+            // Before the leases: adopting an address ends its reservation.
+            let mut transaction = session.store.begin();
+            let reservations = transaction.restore(&salvage, session.now)?;
+            transaction.commit(session.now)?;
             session.adopt(&survey).map_err(RebuildError::Adopt)?;
             let tenants = session.store.begin().all_tenants()?;
             let adopted = tenants.iter();
             Ok(Rebuilt {
                 damage,
                 kept,
+                reservations,
                 adopted: adopted
                     .map(|tenant| Party::new(tenant, "its namespace holds it"))
                     .collect(),

@@ -38,9 +38,17 @@ pub(super) fn run(arguments: &Rebuild) -> Result<(), Failure> {
         let kept = kept.display();
         writeln!(
             stdout,
-            "the old lease store is kept in {kept}; its reservations and cooldowns are not in \
-             the new one. Remove it when you need it no more"
+            "the old lease store is kept in {kept}; remove it when you no longer need it"
         )?;
+    }
+    if rebuilt.reservations > 0 {
+        let count = rebuilt.reservations;
+        let reservations = if count == 1 {
+            "reservation was"
+        } else {
+            "reservations were"
+        };
+        writeln!(stdout, "{count} {reservations} carried over")?;
     }
     let count = rebuilt.adopted.len();
     let containers = if count == 1 {

@@ -14,7 +14,7 @@ use crate::rules::options::{Options, pools};
 #[derive(Default)]
 struct Model {
     leases: BTreeMap<IpAddr, Tenancy>,
-    holds: BTreeMap<IpAddr, Reservation>,
+    reservations: BTreeMap<IpAddr, Reservation>,
     cursor: Option<IpAddr>,
 }
 
@@ -30,7 +30,7 @@ impl Shelf for Model {
     }
 
     fn reservation(&self, address: IpAddr) -> Result<Option<Reservation>, Infallible> {
-        Ok(self.holds.get(&address).cloned())
+        Ok(self.reservations.get(&address).cloned())
     }
 
     fn first_free(&self, pool: &Pool, from: IpAddr) -> Result<Option<IpAddr>, Infallible> {
@@ -38,7 +38,7 @@ impl Shelf for Model {
             .spans()
             .iter()
             .flat_map(|span| number(span.first())..=number(span.last()));
-        let taken: BTreeSet<_> = self.leases.keys().chain(self.holds.keys()).collect();
+        let taken: BTreeSet<_> = self.leases.keys().chain(self.reservations.keys()).collect();
         let addresses = all.map(|n| pool.family().address(n));
         Ok(addresses
             .filter(|a| *a >= from)
@@ -49,25 +49,25 @@ impl Shelf for Model {
         Ok(self.cursor.filter(|address| pool.covers(*address)))
     }
 
-    fn held_for(
+    fn reserved_for(
         &self,
         pool: &Pool,
         id: &ContainerId,
         name: &ContainerName,
     ) -> Result<Option<IpAddr>, Infallible> {
-        let holds = || {
-            self.holds
+        let reservations = || {
+            self.reservations
                 .iter()
                 .filter(|(address, _)| pool.covers(**address))
         };
-        let by_id = holds().find(|(_, hold)| hold.container_id == *id);
-        let by_name = || holds().find(|(_, hold)| hold.container_name == *name);
+        let by_id = reservations().find(|(_, left)| left.container_id == *id);
+        let by_name = || reservations().find(|(_, left)| left.container_name == *name);
         Ok(by_id.or_else(by_name).map(|(address, _)| *address))
     }
 
     fn next_yield(&self, pool: &Pool) -> Result<Option<IpAddr>, Infallible> {
         let offered = self
-            .holds
+            .reservations
             .iter()
             .filter(|(address, _)| pool.offers(**address));
         Ok(offered
@@ -100,7 +100,7 @@ fn tenancy(container: &str) -> Tenancy {
     }
 }
 
-fn hold(container: &str, kind: Kind, until: u64) -> Reservation {
+fn reservation(container: &str, kind: Kind, until: u64) -> Reservation {
     let until = Moment {
         wall_ms: 0,
         boot_ms: until,
@@ -125,11 +125,11 @@ fn leased(addresses: &[&str]) -> Model {
     }
 }
 
-fn held(mut model: Model, holds: &[(&str, &str, Kind, u64)]) -> Model {
-    for (address, container, kind, until) in holds {
+fn reserved(mut model: Model, reservations: &[(&str, &str, Kind, u64)]) -> Model {
+    for (address, container, kind, until) in reservations {
         model
-            .holds
-            .insert(ip(address), hold(container, *kind, *until));
+            .reservations
+            .insert(ip(address), reservation(container, *kind, *until));
     }
     model
 }
@@ -151,9 +151,9 @@ fn ask(model: &Model, network: &Network, statics: &[&str]) -> String {
         order: options.order,
         random: 7,
     };
-    let Ok(choice) = choose(model, &pools(network, &options).unwrap(), &request);
-    match choice {
-        Ok(choice) => {
+    let Ok(decision) = choose(model, &pools(network, &options).unwrap(), &request);
+    match decision {
+        Decision::Lease(choice) => {
             let mark = |kind| if kind == Kind::Static { "!" } else { "" };
             let texts: Vec<_> = choice
                 .iter()
@@ -161,7 +161,7 @@ fn ask(model: &Model, network: &Network, statics: &[&str]) -> String {
                 .collect();
             texts.join(" ")
         }
-        Err(refusal) => format!("{refusal:?}"),
+        Decision::Refused(refusal) => format!("{refusal:?}"),
     }
 }
 
@@ -324,14 +324,14 @@ fn a_leased_address_is_refused_unless_it_is_ones_own() {
 }
 
 #[test]
-fn held_addresses_are_skipped_while_others_are_free() {
-    let model = held(Model::default(), &[("10.0.0.2", "a", Kind::Dynamic, 5)]);
+fn reserved_addresses_are_skipped_while_others_are_free() {
+    let model = reserved(Model::default(), &[("10.0.0.2", "a", Kind::Dynamic, 5)]);
     check(&model, NET, "", &[], "10.0.0.3");
 }
 
 #[test]
-fn a_pool_without_free_addresses_gives_up_holds_dynamic_ones_first() {
-    let model = held(
+fn a_pool_without_free_addresses_gives_up_reserved_ones_dynamic_ones_first() {
+    let model = reserved(
         leased(&["10.0.0.2"]),
         &[
             ("10.0.0.3", "a", Kind::Static, 1),
@@ -341,7 +341,7 @@ fn a_pool_without_free_addresses_gives_up_holds_dynamic_ones_first() {
         ],
     );
     check(&model, SMALL, "", &[], "10.0.0.5");
-    let only_static = held(
+    let only_static = reserved(
         leased(&["10.0.0.2", "10.0.0.4", "10.0.0.5", "10.0.0.6"]),
         &[("10.0.0.3", "a", Kind::Static, 1)],
     );
@@ -350,7 +350,7 @@ fn a_pool_without_free_addresses_gives_up_holds_dynamic_ones_first() {
 
 #[test]
 fn a_container_that_comes_back_gets_its_address_by_id_then_by_name() {
-    let both = held(
+    let both = reserved(
         Model::default(),
         &[
             ("10.0.0.7", "me", Kind::Dynamic, 1),
@@ -358,12 +358,12 @@ fn a_container_that_comes_back_gets_its_address_by_id_then_by_name() {
         ],
     );
     check(&both, NET, "", &[], "10.0.0.7");
-    let mut by_name = held(
+    let mut by_name = reserved(
         Model::default(),
         &[("10.0.0.8", "old-me", Kind::Dynamic, 1)],
     );
     by_name
-        .holds
+        .reservations
         .get_mut(&ip("10.0.0.8"))
         .unwrap()
         .container_name = "my-name".into();
@@ -379,16 +379,16 @@ fn a_container_that_comes_back_gets_its_address_by_id_then_by_name() {
 }
 
 #[test]
-fn a_static_request_may_take_an_address_held_for_another() {
-    let model = held(Model::default(), &[("10.0.0.7", "a", Kind::Static, 1)]);
+fn a_static_request_may_take_an_address_reserved_for_another() {
+    let model = reserved(Model::default(), &[("10.0.0.7", "a", Kind::Static, 1)]);
     check(&model, NET, "", &["10.0.0.7"], "10.0.0.7!");
 }
 
 #[test]
 fn reload_keeps_a_dynamic_address_dynamic() {
-    let model = held(Model::default(), &[("10.0.0.7", "me", Kind::Dynamic, 1)]);
+    let model = reserved(Model::default(), &[("10.0.0.7", "me", Kind::Dynamic, 1)]);
     check(&model, NET, "", &["10.0.0.7"], "10.0.0.7");
-    let model = held(Model::default(), &[("10.0.0.7", "me", Kind::Static, 1)]);
+    let model = reserved(Model::default(), &[("10.0.0.7", "me", Kind::Static, 1)]);
     check(&model, NET, "", &["10.0.0.7"], "10.0.0.7!");
 }
 
@@ -423,6 +423,7 @@ fn the_same_tenancy_asking_again_gets_the_same_answer() {
         order: options.order,
         random: 0,
     };
-    let Ok(choice) = choose(&model, &pools(&network, &options).unwrap(), &request);
-    assert_eq!(choice, Ok(vec![(ip("10.0.0.9"), Kind::Dynamic)]));
+    let Ok(decision) = choose(&model, &pools(&network, &options).unwrap(), &request);
+    let expected = Decision::Lease(vec![(ip("10.0.0.9"), Kind::Dynamic)]);
+    assert_eq!(decision, expected);
 }

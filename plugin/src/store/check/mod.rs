@@ -1,6 +1,6 @@
-//! Every invariant of the store, looked at one by one.
+//! Checks every invariant of the store, one by one.
 //!
-//! Each is named in its [`Violation`]. Nothing is repaired here.
+//! Each has its [`Violation`]. Nothing is repaired here.
 
 mod violation;
 
@@ -11,27 +11,24 @@ use ipnetwork::IpNetwork;
 
 pub use violation::Violation;
 
-use super::codec::{Table, split_network, tenancy_key, unseal, unseal_record};
+use super::codec::{StoredPool, split_network, tenancy_key, unseal, unseal_record};
 use super::error::StoreError;
 use super::extents;
 use super::overlay::Ordered;
-use super::pools::{StoredPool, parse_pool};
 use super::reservations::index_keys;
+use super::tables::Table;
 use super::transaction::Transaction;
 use crate::rules::lease::{Lease, NetworkId, Reservation, Tenancy, Tenant};
 use crate::rules::pool::{Span, last_address};
 
 /// Everything there is but what is derived.
-#[derive(Clone, Default)]
-pub(super) struct Contents {
-    /// Leases by network and address.
-    pub(super) leases: BTreeMap<(NetworkId, IpAddr), Lease>,
-    /// Holds by network and address.
-    pub(super) holds: BTreeMap<(NetworkId, IpAddr), Reservation>,
-    /// Tenants by what their records say, wherever they are filed.
-    pub(super) tenants: BTreeMap<Tenancy, Tenant>,
-    /// Pools by network.
-    pub(super) pools: BTreeMap<NetworkId, Vec<StoredPool>>,
+#[derive(Default)]
+struct Contents {
+    leases: BTreeMap<(NetworkId, IpAddr), Lease>,
+    reservations: BTreeMap<(NetworkId, IpAddr), Reservation>,
+    /// By what the records say, wherever they are filed.
+    tenants: BTreeMap<Tenancy, Tenant>,
+    pools: BTreeMap<NetworkId, Vec<StoredPool>>,
 }
 
 impl Contents {
@@ -62,63 +59,34 @@ pub(super) fn check(transaction: &Transaction<'_>) -> Result<Vec<Violation>, Sto
 }
 
 /// Reads everything but what is derived, and finds what is filed wrongly.
-pub(super) fn read(
-    transaction: &Transaction<'_>,
-    found: &mut Vec<Violation>,
-) -> Result<Contents, StoreError> {
+fn read(transaction: &Transaction<'_>, found: &mut Vec<Violation>) -> Result<Contents, StoreError> {
+    let at = |network, address| (network, address);
+    let leases = transaction.all_leases()?.into_iter();
+    let reservations = transaction.all_reservations()?.into_iter();
     let mut contents = Contents {
-        leases: transaction
-            .all_leases()?
-            .into_iter()
-            .map(|(network, address, lease)| ((network, address), lease))
+        leases: leases
+            .map(|(network, address, lease)| (at(network, address), lease))
             .collect(),
-        holds: read_holds(transaction)?,
+        reservations: reservations
+            .map(|(network, address, reservation)| (at(network, address), reservation))
+            .collect(),
         ..Contents::default()
     };
-    for (key, tenant) in tenant_records(transaction)? {
-        if tenancy_key(&tenant.tenancy).ok().as_ref() != Some(&key) {
+    for (key, value) in transaction.overlay.scan(&Table::Tenant.prefix())? {
+        let tenant: Tenant =
+            unseal_record(&key, &value).ok_or_else(|| transaction.overlay.damaged(&key))?;
+        let tenancy = tenant.tenancy.clone();
+        if tenancy_key(&tenancy).ok().as_ref() != Some(&key) {
             found.push(Violation::TenantMisfiled {
-                tenancy: tenant.tenancy.clone(),
+                tenancy: tenancy.clone(),
             });
         }
-        contents.tenants.insert(tenant.tenancy.clone(), tenant);
+        contents.tenants.insert(tenancy, tenant);
     }
-    for (key, value) in transaction.overlay.scan(&Table::Pool.prefix())? {
-        let (network, pool) =
-            parse_pool(&key, &value).ok_or_else(|| transaction.overlay.damaged(&key))?;
+    for (network, pool) in transaction.all_pools()? {
         contents.pools.entry(network).or_default().push(pool);
     }
     Ok(contents)
-}
-
-/// Returns the records of tenants, each with its key.
-pub(super) fn tenant_records(
-    transaction: &Transaction<'_>,
-) -> Result<Vec<(Vec<u8>, Tenant)>, StoreError> {
-    let entries = transaction.overlay.scan(&Table::Tenant.prefix())?;
-    let read = |(key, value): (Vec<u8>, Vec<u8>)| match unseal_record(&key, &value) {
-        Some(tenant) => Ok((key, tenant)),
-        None => Err(transaction.overlay.damaged(&key)),
-    };
-    entries.into_iter().map(read).collect()
-}
-
-fn read_holds(
-    transaction: &Transaction<'_>,
-) -> Result<BTreeMap<(NetworkId, IpAddr), Reservation>, StoreError> {
-    let entries = transaction.overlay.scan(&Table::Reservation.prefix())?;
-    entries
-        .iter()
-        .map(|(key, value)| {
-            split_network(key)
-                .and_then(|(network, mut fields)| {
-                    let address = fields.address()?;
-                    fields.end((network, address))
-                })
-                .zip(unseal_record(key, value))
-                .ok_or_else(|| transaction.overlay.damaged(key))
-        })
-        .collect()
 }
 
 fn check_leases(contents: &Contents, highest: u64, found: &mut Vec<Violation>) {
@@ -134,10 +102,10 @@ fn check_leases(contents: &Contents, highest: u64, found: &mut Vec<Violation>) {
                 tenancy,
             }),
             Some(tenant) => {
-                let listed = tenant.leased.iter().any(|holding| {
-                    holding.address == address
-                        && holding.generation == generation
-                        && holding.kind == lease.kind
+                let listed = tenant.leased.iter().any(|leased| {
+                    leased.address == address
+                        && leased.generation == generation
+                        && leased.kind == lease.kind
                 });
                 if !listed || tenancy.network_id != network {
                     found.push(Violation::LeaseNotListed {
@@ -148,8 +116,11 @@ fn check_leases(contents: &Contents, highest: u64, found: &mut Vec<Violation>) {
                 }
             }
         }
-        if contents.holds.contains_key(&(network.clone(), address)) {
-            found.push(Violation::LeasedAndHeld {
+        if contents
+            .reservations
+            .contains_key(&(network.clone(), address))
+        {
+            found.push(Violation::LeasedAndReserved {
                 network: network.clone(),
                 address,
             });
@@ -175,22 +146,22 @@ fn check_leases(contents: &Contents, highest: u64, found: &mut Vec<Violation>) {
 fn check_tenants(contents: &Contents, found: &mut Vec<Violation>) {
     for (tenancy, tenant) in &contents.tenants {
         if tenant.leased.is_empty() {
-            found.push(Violation::TenantWithoutHolding {
+            found.push(Violation::TenantWithoutAddress {
                 tenancy: tenancy.clone(),
             });
         }
         let mut listed = BTreeSet::new();
-        for holding in &tenant.leased {
-            let address = holding.address;
+        for leased in &tenant.leased {
+            let address = leased.address;
             if !listed.insert(address) {
-                found.push(Violation::HoldingTwice {
+                found.push(Violation::LeasedAddressTwice {
                     tenancy: tenancy.clone(),
                     address,
                 });
             }
             let lease = contents.leases.get(&(tenancy.network_id.clone(), address));
             if lease.is_none_or(|lease| lease.tenancy != *tenancy) {
-                found.push(Violation::HoldingWithoutLease {
+                found.push(Violation::LeasedAddressWithoutLease {
                     tenancy: tenancy.clone(),
                     address,
                 });
@@ -216,7 +187,11 @@ fn check_free(
     for (network, pools) in &contents.pools {
         for pool in pools {
             let mut taken = Contents::within(&contents.leases, network, pool.subnet);
-            taken.extend(Contents::within(&contents.holds, network, pool.subnet));
+            taken.extend(Contents::within(
+                &contents.reservations,
+                network,
+                pool.subnet,
+            ));
             taken.sort_unstable();
             taken.dedup();
             let expected = extents::remaining(&pool.spans, taken);
@@ -294,12 +269,10 @@ fn check_indexes(
     found: &mut Vec<Violation>,
 ) -> Result<(), StoreError> {
     let mut entries = BTreeSet::new();
-    for table in [
-        Table::Expiry,
-        Table::Yield,
-        Table::HolderId,
-        Table::HolderName,
-    ] {
+    let indexes = Table::DERIVED
+        .into_iter()
+        .filter(|table| *table != Table::Free);
+    for table in indexes {
         for (key, value) in transaction.overlay.scan(&table.prefix())? {
             if unseal(&key, &value) != Some(&[]) {
                 return Err(transaction.overlay.damaged(&key));
@@ -307,11 +280,11 @@ fn check_indexes(
             entries.insert(key);
         }
     }
-    for ((network, address), hold) in &contents.holds {
+    for ((network, address), reservation) in &contents.reservations {
         let pools = contents.pools.get(network).map_or(&[][..], Vec::as_slice);
-        for key in index_keys(network, *address, hold, pools)? {
+        for key in index_keys(network, *address, reservation, pools)? {
             if !entries.remove(&key) {
-                found.push(Violation::HoldNotIndexed {
+                found.push(Violation::ReservationNotIndexed {
                     network: network.clone(),
                     address: *address,
                     entry: Table::describe(&key),
@@ -319,8 +292,12 @@ fn check_indexes(
             }
         }
     }
-    found.extend(entries.iter().map(|key| Violation::IndexWithoutHold {
-        entry: Table::describe(key),
-    }));
+    found.extend(
+        entries
+            .iter()
+            .map(|key| Violation::IndexWithoutReservation {
+                entry: Table::describe(key),
+            }),
+    );
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What the checker can find, and its words.
+//! What the checker can find: its words, its cause and its remedy.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,120 +11,80 @@ use crate::rules::pool::Span;
 /// A contradiction within the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Violation {
-    /// A lease names a tenancy of which there is no record.
+    /// An address is leased to a tenancy that has no record.
     LeaseWithoutTenant {
-        /// The network.
         network: NetworkId,
-        /// The leased address.
         address: IpAddr,
-        /// Who should hold it.
         tenancy: Tenancy,
     },
     /// A lease's tenant does not list it, or with another generation or kind.
     LeaseNotListed {
-        /// The network.
         network: NetworkId,
-        /// The leased address.
         address: IpAddr,
-        /// Its holder.
         tenancy: Tenancy,
     },
-    /// A tenant lists an address of which there is no lease, or another's.
-    HoldingWithoutLease {
-        /// The tenant.
-        tenancy: Tenancy,
-        /// The address it lists.
-        address: IpAddr,
-    },
+    /// A tenant lists an address that is not leased, or to another.
+    LeasedAddressWithoutLease { tenancy: Tenancy, address: IpAddr },
     /// A tenant lists an address twice.
-    HoldingTwice {
-        /// The tenant.
-        tenancy: Tenancy,
-        /// The address it lists.
-        address: IpAddr,
-    },
+    LeasedAddressTwice { tenancy: Tenancy, address: IpAddr },
     /// A tenant lists no address.
-    TenantWithoutHolding {
-        /// The tenant.
-        tenancy: Tenancy,
-    },
+    TenantWithoutAddress { tenancy: Tenancy },
     /// A tenant's record is filed under another tenancy.
     TenantMisfiled {
-        /// The tenant as the record says.
+        /// As the record says.
         tenancy: Tenancy,
     },
-    /// An address is leased and held.
-    LeasedAndHeld {
-        /// The network.
-        network: NetworkId,
-        /// The address.
-        address: IpAddr,
-    },
+    /// An address is both leased and reserved.
+    LeasedAndReserved { network: NetworkId, address: IpAddr },
     /// A lease's generation is one that is yet to be given out.
     GenerationAhead {
-        /// The network.
         network: NetworkId,
-        /// The leased address.
         address: IpAddr,
-        /// The lease's generation.
         generation: u64,
-        /// The highest generation given out.
         highest: u64,
     },
     /// Two leases have one generation.
     GenerationTwice {
-        /// The network of the second.
+        /// Of the second lease, as the address.
         network: NetworkId,
-        /// The address of the second.
         address: IpAddr,
-        /// The generation.
         generation: u64,
     },
     /// Two free extents overlap, or touch and are not one.
     ExtentsNotApart {
-        /// The network.
         network: NetworkId,
-        /// The subnet.
         subnet: IpNetwork,
         /// First address of the upper one.
         first: IpAddr,
     },
-    /// Addresses count as free, but are leased, held or not offered.
+    /// Addresses count as free, but are leased, reserved or not offered.
     FreeInError {
-        /// The network.
         network: NetworkId,
-        /// The subnet.
         subnet: IpNetwork,
         /// The lowest such addresses.
         span: Span,
     },
-    /// Addresses are offered and neither leased nor held, but do not count as free.
+    /// Addresses are offered and neither leased nor reserved, but do not count as free.
     FreeMissing {
-        /// The network.
         network: NetworkId,
-        /// The subnet.
         subnet: IpNetwork,
         /// The lowest such addresses.
         span: Span,
     },
     /// Free extents of a subnet that has no pool.
     FreeWithoutPool {
-        /// The network.
         network: NetworkId,
-        /// The subnet.
         subnet: IpNetwork,
     },
-    /// A hold is missing from an index.
-    HoldNotIndexed {
-        /// The network.
+    /// A reservation is missing from an index.
+    ReservationNotIndexed {
         network: NetworkId,
-        /// The held address.
         address: IpAddr,
         /// The index entry's table and key.
         entry: String,
     },
-    /// An index has an entry for a hold that is not there, or not like that.
-    IndexWithoutHold {
+    /// An index has an entry for a reservation that is not there, or not like that.
+    IndexWithoutReservation {
         /// The index entry's table and key.
         entry: String,
     },
@@ -133,22 +93,77 @@ pub enum Violation {
 impl Violation {
     /// Returns the kind's name, which stays the same: `lease-without-tenant`.
     pub const fn name(&self) -> &'static str {
+        self.about().0
+    }
+
+    /// Returns how this comes about, and what comes of it.
+    pub const fn cause(&self) -> &'static str {
+        self.about().1
+    }
+
+    /// Returns whether only free extents or indexes are wrong. They follow from the
+    /// records, so that a repair can make them anew.
+    pub const fn is_derived(&self) -> bool {
+        matches!(
+            self,
+            Self::ExtentsNotApart { .. }
+                | Self::FreeInError { .. }
+                | Self::FreeMissing { .. }
+                | Self::FreeWithoutPool { .. }
+                | Self::ReservationNotIndexed { .. }
+                | Self::IndexWithoutReservation { .. }
+        )
+    }
+
+    /// Returns what to do about all that was found in a store.
+    pub fn remedy(found: &[Self]) -> &'static str {
+        if found.iter().all(Self::is_derived) {
+            "berth doctor --repair"
+        } else {
+            "berth rebuild"
+        }
+    }
+
+    /// Returns name and cause.
+    const fn about(&self) -> (&'static str, &'static str) {
+        let not_kept_up = "what is derived from leases and reservations was not kept up with them";
+        let not_a_setups = "a record was written that no setup writes";
+        let went_back = "the counter went back, so that a late release may name another's lease";
         match self {
-            Self::LeaseWithoutTenant { .. } => "lease-without-tenant",
-            Self::LeaseNotListed { .. } => "lease-not-listed",
-            Self::HoldingWithoutLease { .. } => "holding-without-lease",
-            Self::HoldingTwice { .. } => "holding-twice",
-            Self::TenantWithoutHolding { .. } => "tenant-without-holding",
-            Self::TenantMisfiled { .. } => "tenant-misfiled",
-            Self::LeasedAndHeld { .. } => "leased-and-held",
-            Self::GenerationAhead { .. } => "generation-ahead",
-            Self::GenerationTwice { .. } => "generation-twice",
-            Self::ExtentsNotApart { .. } => "extents-not-apart",
-            Self::FreeInError { .. } => "free-in-error",
-            Self::FreeMissing { .. } => "free-missing",
-            Self::FreeWithoutPool { .. } => "free-without-pool",
-            Self::HoldNotIndexed { .. } => "hold-not-indexed",
-            Self::IndexWithoutHold { .. } => "index-without-hold",
+            Self::LeaseWithoutTenant { .. } => (
+                "lease-without-tenant",
+                "the tenant's record is lost, so that nothing takes the lease back",
+            ),
+            Self::LeaseNotListed { .. } => (
+                "lease-not-listed",
+                "lease and record were not written together, so that the lease is never released",
+            ),
+            Self::LeasedAddressWithoutLease { .. } => (
+                "leased-address-without-lease",
+                "the lease is lost, or two containers were given one address",
+            ),
+            Self::LeasedAddressTwice { .. } => ("leased-address-twice", not_a_setups),
+            Self::TenantWithoutAddress { .. } => (
+                "tenant-without-address",
+                "its addresses were lost from its record",
+            ),
+            Self::TenantMisfiled { .. } => ("tenant-misfiled", not_a_setups),
+            Self::LeasedAndReserved { .. } => (
+                "leased-and-reserved",
+                "the reservation should have ended when the address was leased",
+            ),
+            Self::GenerationAhead { .. } => ("generation-ahead", went_back),
+            Self::GenerationTwice { .. } => ("generation-twice", went_back),
+            Self::ExtentsNotApart { .. } => ("extents-not-apart", not_kept_up),
+            Self::FreeInError { .. } => (
+                "free-in-error",
+                "what is derived from the leases was not kept up, so that an address may be \
+                 given twice",
+            ),
+            Self::FreeMissing { .. } => ("free-missing", not_kept_up),
+            Self::FreeWithoutPool { .. } => ("free-without-pool", not_kept_up),
+            Self::ReservationNotIndexed { .. } => ("reservation-not-indexed", not_kept_up),
+            Self::IndexWithoutReservation { .. } => ("index-without-reservation", not_kept_up),
         }
     }
 }
@@ -169,7 +184,7 @@ impl fmt::Display for Violation {
             } => {
                 write!(
                     f,
-                    "{address} is leased to {}, of which there is no record",
+                    "{address} is leased to {}, which has no record",
                     of(tenancy)
                 )
             }
@@ -178,21 +193,21 @@ impl fmt::Display for Violation {
             } => {
                 write!(
                     f,
-                    "{address} is leased to {}, whose record does not list it so",
+                    "{address} is leased to {}, whose record does not list it, or differently",
                     of(tenancy)
                 )
             }
-            Self::HoldingWithoutLease { tenancy, address } => {
+            Self::LeasedAddressWithoutLease { tenancy, address } => {
                 write!(
                     f,
                     "{} lists {address}, which is not leased to it",
                     of(tenancy)
                 )
             }
-            Self::HoldingTwice { tenancy, address } => {
+            Self::LeasedAddressTwice { tenancy, address } => {
                 write!(f, "{} lists {address} twice", of(tenancy))
             }
-            Self::TenantWithoutHolding { tenancy } => {
+            Self::TenantWithoutAddress { tenancy } => {
                 write!(f, "{} has a record but no address", of(tenancy))
             }
             Self::TenantMisfiled { tenancy } => {
@@ -202,8 +217,11 @@ impl fmt::Display for Violation {
                     of(tenancy)
                 )
             }
-            Self::LeasedAndHeld { network, address } => {
-                write!(f, "{address} on network {network} is both leased and held")
+            Self::LeasedAndReserved { network, address } => {
+                write!(
+                    f,
+                    "{address} on network {network} is both leased and reserved"
+                )
             }
             Self::GenerationAhead {
                 network,
@@ -239,7 +257,7 @@ impl fmt::Display for Violation {
                 span,
             } => write!(
                 f,
-                "{span} of {subnet} on network {network} counts as free, but is leased, held or not offered"
+                "{span} of {subnet} on network {network} counts as free, but is leased, reserved or not offered"
             ),
             Self::FreeMissing {
                 network,
@@ -247,7 +265,7 @@ impl fmt::Display for Violation {
                 span,
             } => write!(
                 f,
-                "{span} of {subnet} on network {network} is offered and neither leased nor held, \
+                "{span} of {subnet} on network {network} is offered and neither leased nor reserved, \
                  but does not count as free"
             ),
             Self::FreeWithoutPool { network, subnet } => {
@@ -256,16 +274,19 @@ impl fmt::Display for Violation {
                     "{subnet} on network {network} has free extents but no pool"
                 )
             }
-            Self::HoldNotIndexed {
+            Self::ReservationNotIndexed {
                 network,
                 address,
                 entry,
             } => write!(
                 f,
-                "the hold on {address} on network {network} is missing from an index: {entry}"
+                "the reservation of {address} on network {network} is missing from an index: {entry}"
             ),
-            Self::IndexWithoutHold { entry } => {
-                write!(f, "an index names a hold that does not exist so: {entry}")
+            Self::IndexWithoutReservation { entry } => {
+                write!(
+                    f,
+                    "an index names a reservation that is not there, or not like that: {entry}"
+                )
             }
         }
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 
 use super::finding::Finding;
-use crate::store::{LOCK, STORE, UNFINISHED};
+use crate::store::{Name, Store};
 
 const CHECK: &str = "state-directory";
 const MODE: &str = "state-directory-mode";
@@ -110,7 +110,7 @@ pub(super) fn judge(facts: &DirectoryFacts) -> Vec<Finding> {
     if there.tmpfs == Some(false) {
         found.push(
             Finding::note(CHECK, format!("{path} is not on a tmpfs")).because(
-                "leases of an earlier boot are found there; they count as dead, and holds go on",
+                "leases of an earlier boot are found there; they count as dead, and reservations go on",
             ),
         );
     }
@@ -133,19 +133,19 @@ pub(super) fn judge_names(path: &Path, names: &[String]) -> Vec<Finding> {
     for name in names {
         let file = path.join(name);
         let file = file.display();
-        match name.as_str() {
-            LOCK | STORE => {}
-            UNFINISHED => found.push(
+        match Name::of(name) {
+            Name::Lock | Name::Store => {}
+            Name::Unfinished => found.push(
                 Finding::note(LEFT_OVER, format!("{file} is left over"))
                     .because("a command was killed while it made the store; the next one to make one removes it")
                     .repair("berth doctor --repair removes it"),
             ),
-            aside if aside.starts_with(STORE) => found.push(
+            Name::Aside => found.push(
                 Finding::note("store-aside", format!("{file} is a store that was moved aside"))
                     .because("it was damaged")
                     .repair(format!("remove it when nobody wants to look into it: rm -r {file}")),
             ),
-            _ => found.push(
+            Name::Foreign => found.push(
                 Finding::note(CHECK, format!("{file} is not of berth's making"))
                     .because("something else put it there; it does no harm")
                     .repair("remove it"),
@@ -176,9 +176,10 @@ pub(super) fn names(path: &Path) -> Result<Vec<String>, Finding> {
 pub(super) fn repair(path: &Path, findings: &mut [Finding]) {
     for finding in findings {
         let done = if finding.check == LEFT_OVER {
-            fs::remove_dir_all(path.join(UNFINISHED))
+            Store::remove_unfinished(path).map_err(|error| crate::chain(&error))
         } else if finding.check == MODE {
             fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+                .map_err(|error| error.to_string())
         } else {
             continue;
         };

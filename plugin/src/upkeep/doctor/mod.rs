@@ -12,7 +12,6 @@ mod collection;
 mod directory;
 mod finding;
 mod holders;
-mod lookout;
 mod networks;
 mod programs;
 mod records;

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use super::directory::{self, DirectoryFacts};
 use super::finding::{Finding, Report};
-use super::lookout::Watch;
 use super::{collection, holders, records};
 use crate::lifecycle::session::{Locked, Session, SessionError, with_lock};
 use crate::podman::Podman;
-use crate::store::{STORE, StoreError};
+use crate::store::{Store, StoreError};
 
 /// How long to wait for each lock.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -59,7 +58,7 @@ fn look_inside(
         directory::repair(directory, &mut found);
     }
     report.add(found);
-    if !names.iter().any(|name| name == STORE) {
+    if !Store::exists(directory) {
         // Opening would make one.
         report.add([directory::no_store(directory)]);
         return Ok(());
@@ -75,17 +74,14 @@ fn examine_store(
     report: &mut Report,
 ) -> Result<(), StoreError> {
     let (store, now) = (&session.store, session.now);
-    let tenants = store.begin().all_tenants()?;
-    // Evidence is taken after the tenants were read.
-    let namespaces = &session.podman.namespace_directory;
-    let watch = Watch::keep(&tenants, namespaces, &session.boot_id, now);
     if repair {
-        report.add(records::mended(&store.repair(now, &watch)?));
+        report.add(records::mended(&store.repair(now)?));
     } else {
         report.add(records::found(&store.check()?));
     }
     let tenants = store.begin().all_tenants()?;
-    let verdicts = watch.verdicts(&tenants);
+    // Evidence is taken after the tenants were read.
+    let verdicts = session.judge(&tenants);
     let judged: Vec<_> = tenants.into_iter().zip(verdicts).collect();
     report.add(holders::judge(&judged, now));
     let last = store.last_collection();

@@ -1,0 +1,91 @@
+//! A store's directory, as far as it is the same for every engine.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+use crate::store::error::StoreError;
+
+/// Version of the tables. Formats so far: 1.
+pub(in crate::store) const FORMAT: u32 = 1;
+
+/// The format's file in the store's directory.
+const FORMAT_FILE: &str = "format";
+
+/// Reads the beginning of one of the store's files, whose absence is damage.
+pub(super) fn read(store: &Path, name: &str, most: u64) -> Result<Vec<u8>, StoreError> {
+    let file = store.join(name);
+    let mut bytes = Vec::new();
+    match File::open(&file).and_then(|file| file.take(most).read_to_end(&mut bytes)) {
+        Ok(_) => Ok(bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let what = format!("{} is missing", file.display());
+            Err(StoreError::damaged(store, what))
+        }
+        Err(source) => Err(StoreError::io("read", &file, source)),
+    }
+}
+
+/// Returns the error for one of the store's files whose content is wrong.
+pub(super) fn unreadable(store: &Path, name: &str) -> StoreError {
+    StoreError::damaged(store, format!("cannot read {}", store.join(name).display()))
+}
+
+/// Refuses a store whose format we do not know, without writing.
+pub(super) fn check_format(store: &Path) -> Result<(), StoreError> {
+    let format = read(store, FORMAT_FILE, 16)?;
+    let found: u32 = std::str::from_utf8(&format)
+        .ok()
+        .and_then(|text| text.strip_suffix('\n'))
+        .and_then(|text| text.parse().ok())
+        .filter(|found| *found >= 1)
+        .ok_or_else(|| unreadable(store, FORMAT_FILE))?;
+    if found > FORMAT {
+        return Err(StoreError::NewerFormat {
+            path: store.to_owned(),
+            found,
+            known: FORMAT,
+        });
+    }
+    Ok(())
+}
+
+/// Makes a store in `unfinished`, and gives it its own name once it is complete and
+/// durable. `fill` makes the engine's files and closes them.
+pub(super) fn create(
+    unfinished: &Path,
+    store: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    remove(unfinished)?;
+    fs::create_dir(unfinished).map_err(|source| StoreError::io("create", unfinished, source))?;
+    let format = unfinished.join(FORMAT_FILE);
+    fs::write(&format, format!("{FORMAT}\n"))
+        .and_then(|()| File::open(&format)?.sync_all())
+        .map_err(|source| StoreError::io("write", &format, source))?;
+    fill(unfinished)?;
+    sync(unfinished)?;
+    rename(unfinished, store)
+}
+
+/// Removes a directory that need not be there.
+pub(super) fn remove(directory: &Path) -> Result<(), StoreError> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StoreError::io("remove", directory, error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Renames a store within its state directory, durably.
+pub(in crate::store) fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
+    fs::rename(from, to).map_err(|source| StoreError::io("rename", from, source))?;
+    to.parent().map_or(Ok(()), sync)
+}
+
+fn sync(directory: &Path) -> Result<(), StoreError> {
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(|source| StoreError::io("sync", directory, source))
+}

@@ -1,0 +1,77 @@
+//! Which engines there are, and the names of their stores.
+
+use std::path::{Path, PathBuf};
+
+use crate::store::lock::LOCK;
+
+/// The engine of a store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EngineKind {
+    #[default]
+    Sled,
+}
+
+/// What an entry of the state directory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Name {
+    Lock,
+    Store,
+    /// A store that was never finished.
+    Unfinished,
+    /// A store that `berth rebuild` moved aside.
+    Aside,
+    /// Something that berth did not make.
+    Foreign,
+}
+
+impl EngineKind {
+    /// Every engine.
+    pub const ALL: [Self; 1] = [Self::Sled];
+
+    /// Returns the engine's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sled => "sled",
+        }
+    }
+
+    /// Returns where the engine's store is in a state directory.
+    pub fn store_in(self, dir: &Path) -> PathBuf {
+        dir.join(self.file_name())
+    }
+
+    /// Returns where the engine's store is made.
+    pub(super) fn unfinished_in(self, dir: &Path) -> PathBuf {
+        dir.join(self.file_name() + NEW)
+    }
+
+    /// Returns where `berth rebuild` keeps an old store.
+    pub(in crate::store) fn aside_in(self, dir: &Path, wall_ms: u64) -> PathBuf {
+        dir.join(format!("{}.damaged-{wall_ms}", self.file_name()))
+    }
+
+    fn file_name(self) -> String {
+        format!("leases.{}", self.name())
+    }
+}
+
+/// What the name of a store that is being made ends with.
+const NEW: &str = ".new";
+
+impl Name {
+    /// Returns what an entry of the state directory is.
+    pub fn of(name: &str) -> Self {
+        if name == LOCK {
+            return Self::Lock;
+        }
+        for kind in EngineKind::ALL {
+            match name.strip_prefix(&kind.file_name()) {
+                Some("") => return Self::Store,
+                Some(NEW) => return Self::Unfinished,
+                Some(_) => return Self::Aside,
+                None => {}
+            }
+        }
+        Self::Foreign
+    }
+}

@@ -1,0 +1,106 @@
+//! Bytes in order, durable: what the tables are kept in.
+//!
+//! ```text
+//! leases.<engine>.new/   a store being made; worthless once its maker is dead
+//! leases.<engine>/
+//!   format               format version, a decimal number and a newline
+//!   witness              how many commits of this boot were flushed, at least
+//!   …                    the engine's own files
+//! ```
+//!
+//! An engine knows nothing of tables, leases or checksums.
+
+mod bounded;
+mod directory;
+mod kind;
+mod sled;
+mod witness;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::{fs, io};
+
+pub(super) use directory::{FORMAT, rename};
+pub use kind::{EngineKind, Name};
+pub(super) use witness::Witness;
+
+use super::error::StoreError;
+
+/// A key and its value.
+pub(super) type Entry = (Vec<u8>, Vec<u8>);
+
+/// Changes to apply: a value to put, or `None` to delete.
+pub(super) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// An open store, closed when it is dropped. Every read costs O(log n).
+pub(super) trait Engine {
+    /// Returns the directory of the store.
+    fn path(&self) -> &Path;
+
+    /// Returns the value of a key.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Returns the entry with the lowest key at or above this one.
+    fn at_or_above(&self, key: &[u8]) -> Result<Option<Entry>, StoreError>;
+
+    /// Returns the entry with the highest key below this one.
+    fn below(&self, key: &[u8]) -> Result<Option<Entry>, StoreError>;
+
+    /// Returns all entries whose key begins with the prefix, in key order.
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<Entry>, StoreError>;
+
+    /// Applies all changes or none. They survive the death of this process when
+    /// this returns; a crash of the machine only once the store is closed. If it
+    /// fails, every later call does.
+    fn apply(&self, writes: &Writes) -> Result<(), StoreError>;
+}
+
+/// Returns which engine's store is in a state directory, sound or not.
+pub(super) fn find(dir: &Path) -> Result<Option<EngineKind>, StoreError> {
+    let mut found = None;
+    for kind in EngineKind::ALL {
+        let path = kind.store_in(dir);
+        match fs::symlink_metadata(&path) {
+            Ok(_) if found.is_some() => {
+                return Err(StoreError::damaged(
+                    &path,
+                    "another lease store is beside it",
+                ));
+            }
+            Ok(_) => found = Some(kind),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(StoreError::io("examine", &path, source)),
+        }
+    }
+    Ok(found)
+}
+
+/// Opens the store of an engine in a state directory. The caller has the lock.
+pub(super) fn open(dir: &Path, kind: EngineKind) -> Result<Box<dyn Engine>, StoreError> {
+    let path = kind.store_in(dir);
+    directory::check_format(&path)?;
+    match kind {
+        EngineKind::Sled => Ok(Box::new(sled::Sled::open(&path)?)),
+    }
+}
+
+/// Makes a store with these entries in a state directory. The caller has the lock.
+/// What is left of a killed creation is removed.
+pub(super) fn create(dir: &Path, kind: EngineKind, first: &Writes) -> Result<(), StoreError> {
+    directory::create(
+        &kind.unfinished_in(dir),
+        &kind.store_in(dir),
+        |path| match kind {
+            EngineKind::Sled => sled::Sled::create(path, first),
+        },
+    )
+}
+
+/// Removes what killed processes left of stores they were making. The caller has the
+/// lock.
+pub(super) fn remove_unfinished(dir: &Path) -> Result<(), StoreError> {
+    let mut unfinished = EngineKind::ALL
+        .map(|kind| kind.unfinished_in(dir))
+        .into_iter();
+    unfinished.try_for_each(|path| directory::remove(&path))
+}
