@@ -58,15 +58,13 @@ pub enum FileError {
         /// Its size.
         size: u64,
     },
-    /// Its content.
-    #[error("{} is damaged", path.display())]
-    Damaged {
-        /// Which file.
-        path: PathBuf,
-        /// Where and how.
-        #[source]
-        source: Damage,
-    },
+    /// Its content, and where.
+    #[error(
+        "{} is damaged: {damage}; `berth-migrate dump --salvage` prints what can be read, and \
+         `berth-migrate sanitise --salvage --output FILE` writes it into a new file",
+        path.display()
+    )]
+    Damaged { path: PathBuf, damage: Damage },
     /// The commit.
     #[error("failed to change {}", path.display())]
     Commit {
@@ -204,9 +202,9 @@ pub fn content(bytes: &[u8], path: &Path) -> Result<Bucket, FileError> {
     if bytes.is_empty() {
         return Ok(Bucket::default());
     }
-    bolt::read(bytes).map_err(|source| FileError::Damaged {
+    bolt::read(bytes).map_err(|damage| FileError::Damaged {
         path: path.to_owned(),
-        source,
+        damage,
     })
 }
 
@@ -218,9 +216,9 @@ pub fn salvage(bytes: &[u8], path: &Path) -> Result<Salvaged, FileError> {
     if bytes.is_empty() {
         return Ok(Salvaged::default());
     }
-    bolt::salvage(bytes).map_err(|source| FileError::Damaged {
+    bolt::salvage(bytes).map_err(|damage| FileError::Damaged {
         path: path.to_owned(),
-        source,
+        damage,
     })
 }
 

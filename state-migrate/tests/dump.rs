@@ -65,7 +65,8 @@ fn exit_codes_and_messages() {
         String::from_utf8(refused.stderr).unwrap(),
         format!(
             "Error: {} is damaged: page 256: the file ends before it: it has 256 of 285 pages; \
-             --salvage prints what can be read\n",
+             `berth-migrate dump --salvage` prints what can be read, and `berth-migrate sanitise \
+             --salvage --output FILE` writes it into a new file\n",
             path.display()
         )
     );
