@@ -70,7 +70,10 @@ pub fn adoptions(
         .map(|(tenant, address)| (tenant.tenancy.network_id.clone(), address))
         .collect();
     let mut adoptions: BTreeMap<Tenancy, Adoption> = BTreeMap::new();
-    for sighting in survey.sightings() {
+    let mut sightings = survey.sightings();
+    // Who lives has a better claim to a name than what an earlier start has left.
+    sightings.sort_by_key(|sighting| !survey.evidence.is_inhabited(sighting.namespace.key));
+    for sighting in sightings {
         let network = NetworkId::from(sighting.network.id.as_str());
         let mut unknown = sighting.leasable();
         unknown.retain(|address| !taken.contains(&(network.clone(), *address)));
@@ -81,7 +84,10 @@ pub fn adoptions(
             continue;
         };
         let mut record = known.get(&tenant.tenancy).copied();
-        if record.is_some_and(|record| survey.shows_another(&tenant, record)) {
+        let adopted = adoptions.get(&tenant.tenancy);
+        if record.is_some_and(|record| survey.shows_another(&tenant, record))
+            || adopted.is_some_and(|adopted| key(&adopted.tenant) != key(&tenant))
+        {
             let key = sighting.namespace.key;
             log::warn!(
                 "an interface in {} looks like container {}, which is in another namespace",

@@ -6,25 +6,37 @@ use crate::sight::{self, Evidence, NamespaceKey, ProcessFact};
 /// Room for the mounts of a container: some 5,000.
 const MOUNTS: u64 = 1 << 20;
 
-/// Returns the container of the namespace's first process: of those that share a
-/// namespace, as in a pod, the one it was made for.
+/// How many processes of a namespace are asked.
+const PROCESSES: usize = 16;
+
+/// Returns the container of the namespace's first process that shows one: of those that
+/// share a namespace, as in a pod, the one it was made for. A podman may be in there
+/// before all of them, with the thread that made the namespace.
 pub(super) fn container(evidence: &Evidence, key: NamespaceKey) -> Option<ContainerId> {
-    let first = evidence
-        .processes
-        .iter()
+    let inhabitants = evidence.processes.iter();
+    let mut inhabitants: Vec<_> = inhabitants
         .filter(|fact| fact.namespace == Some(key))
-        .min_by_key(|fact| fact.process.start_time)?;
-    let mounts = sight::read_proc(&format!("/proc/{}/mountinfo", first.process.pid), MOUNTS);
-    mounts
-        .ok()
-        .and_then(|bytes| mounted(&String::from_utf8_lossy(&bytes)))
-        .or_else(|| monitored(evidence, first))
+        .collect();
+    inhabitants.sort_by_key(|fact| fact.process.start_time);
+    inhabitants.into_iter().take(PROCESSES).find_map(|fact| {
+        // A container may mount what it likes; its conmon is Podman's.
+        monitored(evidence, fact).or_else(|| {
+            let path = format!("/proc/{}/mountinfo", fact.process.pid);
+            let mounts = sight::read_proc(&path, MOUNTS).ok()?;
+            mounted(&String::from_utf8_lossy(&mounts))
+        })
+    })
 }
 
 /// Returns the container whose files are mounted: Podman mounts `resolv.conf` and
 /// others from `<driver>-containers/<id>/userdata` of its storage.
+///
+/// What is mounted counts (mountinfo's fourth field), not where: the host has a mount
+/// below each container's `userdata`.
 fn mounted(mounts: &str) -> Option<ContainerId> {
-    mounts.split("-containers/").skip(1).find_map(|rest| {
+    let mut sources = mounts.lines().filter_map(|line| line.split(' ').nth(3));
+    sources.find_map(|source| {
+        let (_, rest) = source.split_once("-containers/")?;
         let (id, rest) = rest.split_once('/')?;
         (is_id(id) && rest.starts_with("userdata/")).then(|| id.into())
     })
@@ -76,5 +88,9 @@ mod tests {
         let other = "1 2 0:3 /x-containers/short/userdata/hosts /etc/hosts rw - tmpfs t rw\n";
         assert_eq!(mounted(other), None);
         assert_eq!(mounted(&mounts.replace("userdata", "merged")), None);
+        // As the host, and a podman on it, see a container.
+        let shm =
+            format!("9 2 0:3 / /var/lib/overlay-containers/{id}/userdata/shm rw - tmpfs s rw");
+        assert_eq!(mounted(&shm), None);
     }
 }

@@ -160,6 +160,29 @@ fn a_container_that_looks_like_another_one_does_not_get_its_lease() {
     });
     let alone = [("unknown-40".into(), vec![ip("10.0.0.5")])];
     assert_eq!(adopted(&seen, std::slice::from_ref(&victim)), alone);
+    // As when the store was lost: the one with a process is the container.
+    let victims = NamespaceFact {
+        key: (4, 41),
+        ..namespace("/run/netns/netns-2", vec![inner("10.0.0.6")])
+    };
+    let mut lost = seen.clone();
+    lost.namespaces[1] = victims;
+    lost.containers.insert((4, 41), "victim".into());
+    lost.evidence.processes.push(ProcessFact {
+        process: Process {
+            pid: 7,
+            start_time: 1,
+        },
+        parent: 1,
+        name: "sleep".into(),
+        arguments: vec![],
+        namespace: Some((4, 41)),
+    });
+    let apart = [
+        ("unknown-40".into(), vec![ip("10.0.0.5")]),
+        ("victim".into(), vec![ip("10.0.0.6")]),
+    ];
+    assert_eq!(adopted(&lost, &[]), apart);
     // Its own is gone: it has started again.
     seen.namespaces.pop();
     let both = vec![ip("10.0.0.6"), ip("10.0.0.5")];
