@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use berth::protocol::Network;
 use berth::rules::network_config::take_over;
 
+use crate::error::Error;
 use crate::file::FileError;
 use crate::network_file::{NetworkFile, Staged, remove};
 
@@ -42,7 +43,7 @@ pub(crate) fn keep(file: &NetworkFile) -> Result<(), FileError> {
 ///
 /// # Errors
 /// If it is there and cannot be read.
-pub(crate) fn original(file: &NetworkFile) -> Result<Option<NetworkFile>, FileError> {
+pub(crate) fn original(file: &NetworkFile) -> Result<Option<NetworkFile>, Error> {
     let kept = NetworkFile::read(&path(file))?;
     Ok(kept.filter(|kept| becomes(&kept.network, &file.network)))
 }

@@ -8,13 +8,11 @@
 mod staged;
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use berth::podman::{self, Fault};
 use berth::protocol::Network;
-use berth::rules::network_config::is_valid_name;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::ser::PrettyFormatter;
 use serde_json::value::RawValue;
@@ -22,6 +20,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use staged::{Staged, remove, sweep};
 
+use crate::error::Error;
 use crate::file::{FileError, failed};
 
 /// By how much Podman indents.
@@ -42,60 +41,44 @@ pub(crate) struct NetworkFile {
 }
 
 impl NetworkFile {
-    /// Reads a file; `None` if there is none, or Podman does not take it for a network
-    /// (`loadNetworks`, 5.4).
+    /// Reads a file; `None` if there is none, or Podman does not take it for a network.
     ///
     /// # Errors
     /// If it is there and cannot be read.
-    pub(crate) fn read(path: &Path) -> Result<Option<Self>, FileError> {
-        let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
-        let (metadata, mut file) = match opened {
-            Ok((metadata, _)) if metadata.is_dir() => return Ok(None),
-            Ok(opened) => opened,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(failed("read", path)(source)),
-        };
-        let mut bytes = Vec::new();
-        io::Read::read_to_end(&mut file, &mut bytes).map_err(failed("read", path))?;
-        let network: Network = match serde_json::from_slice(&bytes) {
-            Ok(network) => network,
-            Err(error) => {
-                log::warn!("{} is no network to Podman: {error}", path.display());
-                return Ok(None);
-            }
-        };
-        let named = path.file_stem().is_some_and(|stem| *stem == *network.name);
-        if !named || !is_valid_name(&network.name) || network.id.len() != 64 {
-            log::warn!("{} is no network to Podman: name or id", path.display());
-            return Ok(None);
-        }
-        Ok(Some(Self {
-            path: path.to_owned(),
-            bytes,
-            network,
-            owner: Some((metadata.mode() & 0o7777, metadata.uid(), metadata.gid())),
-        }))
+    pub(crate) fn read(path: &Path) -> Result<Option<Self>, Error> {
+        let file = podman::NetworkFile::read(path.to_owned());
+        file.map_or(Ok(None), Self::of)
     }
 
     /// Reads all files of a directory, by name. It need not exist.
     ///
     /// # Errors
     /// If one is there and cannot be read.
-    pub(crate) fn read_all(directory: &Path) -> Result<Vec<Self>, FileError> {
-        let entries = match fs::read_dir(directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(failed("read", directory)(source)),
-        };
+    pub(crate) fn read_all(directory: &Path) -> Result<Vec<Self>, Error> {
         let mut files = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(failed("read", directory))?.path();
-            if path.extension().is_some_and(|end| end == "json") {
-                files.extend(Self::read(&path)?);
-            }
+        for file in podman::read_networks(directory)? {
+            files.extend(Self::of(file)?);
         }
+        // They come sorted by path, where `a-b.json` is before `a.json`.
         files.sort_by(|one, other| one.network.name.cmp(&other.network.name));
         Ok(files)
+    }
+
+    fn of(file: podman::NetworkFile) -> Result<Option<Self>, Error> {
+        let (path, owner) = (file.path, file.metadata);
+        match file.network {
+            Ok(network) => Ok(Some(Self {
+                path,
+                bytes: file.bytes,
+                network,
+                owner: owner.map(|own| (own.mode() & 0o7777, own.uid(), own.gid())),
+            })),
+            Err(Fault::Malformed(why)) => {
+                log::warn!("Podman ignores {}: {why}", path.display());
+                Ok(None)
+            }
+            Err(Fault::Unreadable(source)) => Err(failed("read", &path)(source).into()),
+        }
     }
 
     /// Returns a file for a network that has none.

@@ -2,12 +2,10 @@
 //! may exist in Podman's memory only.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::Path;
 
-use berth::podman::ContainersConf;
+use berth::podman::{ContainersConf, default_network, read_networks};
 use berth::protocol::Network;
 use berth::rules::pool::normalise;
 use ipnetwork::IpNetwork;
@@ -21,6 +19,7 @@ pub(crate) struct Networks {
     pub(crate) all: BTreeMap<String, Network>,
     /// The name of the default network.
     pub(crate) default: String,
+    /// Why there may be others.
     pub(crate) doubt: Option<String>,
 }
 
@@ -29,19 +28,16 @@ impl Networks {
     /// anything is to be changed.
     pub(crate) fn read(site: &Site) -> Self {
         let mut networks = Self::default();
-        if let Err(doubt) = networks.add_files(&site.directory) {
-            networks.doubt = Some(doubt);
-        }
+        networks.add_files(&site.directory);
         networks.add_default(&site.conf);
         networks
     }
 
     /// Reads the configurations in a directory, of a Podman that is not here.
     pub(crate) fn of_directory(directory: &Path) -> Self {
-        let mut networks = Self::default();
         // Its default network is not known.
-        let doubt = networks.add_files(directory).err();
-        networks.doubt = Some(doubt.unwrap_or_else(|| "another host's networks".to_owned()));
+        let mut networks = Self::unseen("another host's networks");
+        networks.add_files(directory);
         networks
     }
 
@@ -53,34 +49,25 @@ impl Networks {
         }
     }
 
-    fn add_files(&mut self, directory: &Path) -> Result<(), String> {
-        let failed = |path: &Path, error: &dyn ToString| {
-            format!("{}: {}", path.display(), error.to_string())
-        };
-        let entries = fs::read_dir(directory).map_err(|error| failed(directory, &error))?;
-        let mut doubt = None;
-        for entry in entries {
-            let path = entry.map_err(|error| failed(directory, &error))?.path();
-            if path.extension().is_none_or(|end| end != "json") || path.is_dir() {
-                continue;
+    /// Podman skips a file that it does not understand. The leases of its network are kept
+    /// all the same.
+    fn add_files(&mut self, directory: &Path) {
+        let files = match read_networks(directory) {
+            Ok(files) => files,
+            Err(error) => {
+                self.doubt = Some(berth::chain(&error));
+                return;
             }
-            let text = match fs::read_to_string(&path) {
-                Ok(text) => text,
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                Err(error) => {
-                    doubt = Some(failed(&path, &error));
-                    continue;
-                }
-            };
-            // Podman skips a damaged one. Its leases are kept all the same.
-            match serde_json::from_str::<Network>(&text) {
-                Ok(network) => {
-                    self.all.insert(network.name.clone(), network);
-                }
-                Err(error) => doubt = Some(failed(&path, &error)),
+        };
+        if files.is_empty() && !directory.is_dir() {
+            self.doubt = Some(format!("there is no directory {}", directory.display()));
+        }
+        for file in files {
+            match file.network {
+                Ok(network) => drop(self.all.insert(network.name.clone(), network)),
+                Err(fault) => self.doubt = Some(format!("{}: {fault}", file.path.display())),
             }
         }
-        doubt.map_or(Ok(()), Err)
     }
 
     fn add_default(&mut self, conf: &ContainersConf) {
@@ -88,7 +75,7 @@ impl Networks {
         if self.all.contains_key(&self.default) {
             return;
         }
-        match berth::podman::default_network(conf) {
+        match default_network(conf) {
             Ok(network) => drop(self.all.insert(network.name.clone(), network)),
             Err(error) => self.doubt = Some(berth::chain(&error)),
         }
@@ -137,6 +124,8 @@ pub(crate) fn is_allocated(network: &Network) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::fs;
+
     use serde_json::json;
 
     use super::*;
@@ -145,24 +134,30 @@ mod tests {
     fn a_directory_that_cannot_be_read_whole_leaves_a_doubt() {
         let directory = tempfile::tempdir().unwrap();
         let mut networks = Networks::default();
-        networks.add_files(directory.path()).unwrap();
+        networks.add_files(directory.path());
+        assert_eq!(networks.doubt, None);
         networks.add_default(&ContainersConf::default());
         assert!(networks.lacks("net") && !networks.lacks("podman"));
-        let net = r#"{"name":"net","id":"1","driver":"bridge",
+        let id = "1".repeat(64);
+        let net = format!(
+            r#"{{"name":"net","id":"{id}","driver":"bridge",
             "created":"2001-09-09T03:46:40.123456789+02:00",
-            "subnets":[{"subnet":"10.1.0.7/24","gateway":"10.1.0.1"}]}"#;
+            "subnets":[{{"subnet":"10.1.0.7/24","gateway":"10.1.0.1"}}]}}"#
+        );
         fs::write(directory.path().join("net.json"), net).unwrap();
-        networks.add_files(directory.path()).unwrap();
+        networks.add_files(directory.path());
+        assert_eq!(networks.doubt, None);
         assert!(!networks.lacks("net") && networks.lacks("other"));
         assert_eq!(networks.subnets("net"), ["10.1.0.0/24".parse().unwrap()]);
         assert_eq!(networks.made("net"), Some(1_000_000_000));
         assert!(networks.is_gateway("net", "10.1.0.1".parse().unwrap()));
         assert!(networks.is_gateway("podman", "10.88.0.1".parse().unwrap()));
         fs::write(directory.path().join("bad.json"), "{").unwrap();
-        assert!(networks.add_files(directory.path()).is_err());
-        assert!(networks.add_files(&directory.path().join("none")).is_err());
-        networks.doubt = Some("a doubt".to_owned());
-        assert!(!networks.lacks("other"));
+        networks.add_files(directory.path());
+        assert!(networks.doubt.is_some() && !networks.lacks("other"));
+        networks.doubt = None;
+        networks.add_files(&directory.path().join("none"));
+        assert!(networks.doubt.is_some() && !networks.lacks("other"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use berth::rules::network_config::{hand_back, take_over};
 
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
@@ -123,6 +124,10 @@ fn what_is_no_network_to_podman_is_none_to_us() {
         files.into_iter().map(|file| file.network.name).collect()
     };
     assert_eq!(names(NetworkFile::read_all(dir).unwrap()), ["n"]);
+    // By name, though the path `n-2.json` comes before `n.json`.
+    let second = podmans().replace(r#""name": "n""#, r#""name": "n-2""#);
+    fs::write(dir.join("n-2.json"), second).unwrap();
+    assert_eq!(names(NetworkFile::read_all(dir).unwrap()), ["n", "n-2"]);
     let nowhere = NetworkFile::read_all(&dir.join("nowhere")).unwrap();
     assert!(nowhere.is_empty());
 }
