@@ -41,31 +41,21 @@ pub enum DelegateError {
     /// It could not be started, spoken to or waited for.
     #[error("failed to run {}", netavark.display())]
     Run {
-        /// The executable.
         netavark: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
-    /// It did not end in time and was killed.
     #[error("{} {verb} did not end within {}s and was killed", netavark.display(), PATIENCE.as_secs())]
     TimedOut {
-        /// The executable.
         netavark: PathBuf,
-        /// What it was told to do.
         verb: &'static str,
     },
-    /// It refused; its own words.
     #[error("{0}")]
     Refused(String),
-    /// It ended without an answer that could be understood.
     #[error("{} {verb} ended with {status} and answered {answer:?}", netavark.display())]
     Answer {
-        /// The executable.
         netavark: PathBuf,
-        /// What it was told to do.
         verb: &'static str,
-        /// How it ended.
         status: ExitStatus,
         /// The beginning of what it wrote.
         answer: String,

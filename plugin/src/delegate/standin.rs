@@ -22,15 +22,11 @@ use super::links::add_veth;
 /// Failure to make a stand-in.
 #[derive(Debug, Error)]
 pub enum StandInError {
-    /// A namespace could not be made.
     #[error("failed to make a network namespace")]
     Namespace(#[source] io::Error),
-    /// An interface could not be made in it.
     #[error("failed to make the interface {interface} in a network namespace")]
     Interface {
-        /// Its name.
         interface: String,
-        /// Why.
         #[source]
         source: io::Error,
     },

@@ -25,41 +25,30 @@ use crate::upkeep::collect;
 /// Failure of a verb.
 #[derive(Debug, Error)]
 pub enum PluginError {
-    /// Standard input cannot be read.
     #[error("failed to read the request from standard input")]
     Read(#[source] io::Error),
-    /// It is not what netavark sends.
     #[error(
         "failed to understand the {verb} request on standard input ({cause}); this verb is for \
          netavark, not for people"
     )]
     Parse {
-        /// The verb.
         verb: &'static str,
-        /// Where and why.
         cause: serde_json::Error,
     },
     /// A name in it is empty or cannot be a name.
     #[error("the {verb} request has no usable {field}")]
     Field {
-        /// The verb.
         verb: &'static str,
-        /// The field.
         field: &'static str,
     },
-    /// Termination signals cannot be held back.
     #[error("failed to hold back termination signals")]
     Signals(#[source] io::Error),
-    /// The network cannot be created.
     #[error(transparent)]
     Create(#[from] create::Error),
-    /// netavark cannot be found.
     #[error(transparent)]
     Podman(#[from] PodmanError),
-    /// The work itself failed.
     #[error(transparent)]
     Lifecycle(#[from] LifecycleError),
-    /// The answer cannot be written.
     #[error("failed to write the answer to standard output")]
     Write(#[source] io::Error),
 }

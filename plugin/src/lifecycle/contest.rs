@@ -25,34 +25,19 @@ pub enum Contest {
     /// A static address is taken. Begins with Podman's words, which its users
     /// and tests know.
     #[error("requested ip address {address} is already allocated to container ID {holder}")]
-    Address {
-        /// The address.
-        address: IpAddr,
-        /// Who has it.
-        holder: Holder,
-    },
-    /// Every address is leased.
+    Address { address: IpAddr, holder: Holder },
     #[error("failed to lease an address from {subnet}: {census}")]
-    Full {
-        /// The subnet.
-        subnet: IpNetwork,
-        /// Who has them.
-        census: Census,
-    },
+    Full { subnet: IpNetwork, census: Census },
 }
 
 /// A holder that does not give way.
 #[derive(Debug)]
 pub struct Holder {
-    /// Its container's id.
     pub container_id: ContainerId,
-    /// Its container's name.
     pub container_name: ContainerName,
     /// For how long it has had its lease.
     pub since: Duration,
-    /// Until its TTL runs out.
     pub left: Duration,
-    /// Why it does not give way.
     pub verdict: Verdict,
 }
 

@@ -13,24 +13,17 @@ use crate::rules::network_config::{self, CreateError};
 /// Why a network is not created. Join the chain with `: ` for the user.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// The text is not a network configuration.
     #[error("failed to read the network configuration from standard input")]
     Input(#[source] serde_json::Error),
     /// A DNS server is not an address. Podman checks this only after us.
     #[error(
         "unable to parse ip {server} specified in NetworkDNSServers: invalid argument; give an IPv4 or IPv6 address"
     )]
-    DnsServer {
-        /// What was given.
-        server: String,
-    },
-    /// containers.conf.
+    DnsServer { server: String },
     #[error(transparent)]
     Conf(#[from] ConfError),
-    /// The host.
     #[error(transparent)]
     Host(#[from] HostError),
-    /// The network.
     #[error(transparent)]
     Create(#[from] CreateError),
 }

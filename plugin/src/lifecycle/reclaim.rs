@@ -20,7 +20,6 @@ use crate::store::{StoreError, Transaction};
 /// Failure to take back what a dead tenant left. Its leases stay.
 #[derive(Debug, Error)]
 pub enum ReclaimError {
-    /// Its interface may still answer.
     #[error("failed to take down the interface that container {container} left: {reason}")]
     Plumbing { container: String, reason: String },
     #[error(transparent)]

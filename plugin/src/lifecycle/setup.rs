@@ -20,7 +20,6 @@ use crate::sight::{self, PathFact};
 pub struct Done {
     /// netavark's status block for each network, in the order of the attachments.
     pub status: Vec<Value>,
-    /// Whether nobody has collected for long.
     pub collection_due: bool,
 }
 

@@ -57,30 +57,24 @@ pub enum ConfError {
     /// A file or directory is there but cannot be read, or must be there and is not.
     #[error("failed to read {}{}", path.display(), named_by(*variable))]
     Read {
-        /// The file or directory.
         path: PathBuf,
         /// The environment variable that names it, if one does.
         variable: Option<&'static str>,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
     /// A file is not TOML, or a value has the wrong type.
     #[error("failed to parse {}{}: {message}", path.display(), at_line(*line))]
     Parse {
-        /// The file.
         path: PathBuf,
         /// Line of the fault, from 1, where known.
         line: Option<usize>,
         /// What is wrong, on one line.
         message: String,
     },
-    /// A subnet pool cannot deal out subnets.
     #[error("failed to use default_subnet_pools of {}", path.display())]
     SubnetPool {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: SubnetPoolError,
     },

@@ -19,35 +19,25 @@ use super::{CommandLine, default_network, known_networks, network_config_dir};
 /// Why the host's facts are not to be had.
 #[derive(Debug, Error)]
 pub enum HostError {
-    /// The kernel does not list its interfaces.
     #[error("failed to list the network interfaces and their addresses")]
     Links(#[source] Errno),
     /// A file or directory is there, but cannot be read.
     #[error("failed to read {}", path.display())]
     Read {
-        /// The file or directory.
         path: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// The default network's subnet is not one.
     #[error(
         "invalid default_subnet {value:?} in containers.conf: give an IPv4 subnet like 10.88.0.0/16"
     )]
-    DefaultSubnet {
-        /// What is there.
-        value: String,
-    },
-    /// storage.conf is not TOML.
+    DefaultSubnet { value: String },
     #[error("failed to parse {}: {message}", path.display())]
     Storage {
-        /// The file.
         path: PathBuf,
         /// What is wrong, on one line.
         message: String,
     },
-    /// A rootless user without a home.
     #[error("failed to find the network config directory: neither HOME nor XDG_DATA_HOME is set")]
     NoHome,
 }

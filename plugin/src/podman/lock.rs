@@ -24,21 +24,15 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Failure to take Podman's network lock.
 #[derive(Debug, Error)]
 pub enum NetworkLockError {
-    /// The file system refused.
     #[error("failed to {action} Podman's network lock {}", path.display())]
     Io {
-        /// What was tried.
         action: &'static str,
-        /// The lock file.
         path: PathBuf,
-        /// Why not.
         #[source]
         source: io::Error,
     },
-    /// Where it is cannot be found out.
     #[error(transparent)]
     Podman(#[from] PodmanError),
-    /// Podman kept it.
     #[error(
         "timed out after {} waiting for Podman's network lock {}, held by {holder}; try again, \
          or end that process",
@@ -46,9 +40,7 @@ pub enum NetworkLockError {
         path.display()
     )]
     Timeout {
-        /// The lock file.
         path: PathBuf,
-        /// How long we waited.
         wait: Duration,
         /// `pid <pid> (<its command>)`, or `an unknown process`.
         holder: String,

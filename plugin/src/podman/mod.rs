@@ -47,22 +47,15 @@ const ROOT_LOCK: &str = "/run/lock/netavark.lock";
 /// Failure to find out which Podman to serve.
 #[derive(Debug, Error)]
 pub enum PodmanError {
-    /// containers.conf.
     #[error(transparent)]
     Conf(#[from] ConfError),
-    /// The network configurations.
     #[error(transparent)]
     Host(#[from] HostError),
-    /// There is no netavark.
     #[error(
         "found no netavark in {}; install it, or name it in the environment variable {NETAVARK_VARIABLE}",
         list(directories)
     )]
-    NoNetavark {
-        /// Where it was looked for.
-        directories: Vec<PathBuf>,
-    },
-    /// A rootless Podman's namespaces.
+    NoNetavark { directories: Vec<PathBuf> },
     #[error(transparent)]
     Enter(#[from] EnterError),
     /// The state directory would depend on where the command is run.
@@ -72,7 +65,6 @@ pub enum PodmanError {
         .0.display()
     )]
     StateDirectory(PathBuf),
-    /// A directory that was named is none.
     #[error(
         "found no directory {}; name the one that podman is told, or none for the podman \
          without options",
@@ -89,7 +81,6 @@ pub struct Podman {
     pub delegation: Delegation,
     /// The podman process that asked, if one did and still runs.
     pub starter: Option<Process>,
-    /// The lease store's directory.
     pub state_directory: PathBuf,
     /// Where it keeps the files of containers' network namespaces
     /// (containers/common `pkg/netns`, `GetNSRunDir`).

@@ -33,16 +33,13 @@ const ENTERED: &str = "BERTH_ENTERED";
 /// Failure to enter the namespaces of a rootless Podman.
 #[derive(Debug, Error)]
 pub enum EnterError {
-    /// There is no podman, or it cannot be executed.
     #[error(
         "failed to run podman, which leads to the networks of a user other than root; install it, \
          put it into PATH, or run this as root for root's containers"
     )]
     Podman(#[source] io::Error),
-    /// Our own executable has no name any more.
     #[error("failed to find out which program this is, to start it in Podman's namespaces")]
     Executable(#[source] io::Error),
-    /// We are still outside.
     #[error(
         "`podman unshare --rootless-netns` has started this program outside of a user namespace; \
          is `podman` in PATH a wrapper? put the real one before it"

@@ -8,9 +8,7 @@ pub const API_VERSION: &str = "1.0.0";
 /// Answer of the `info` verb.
 #[derive(Debug, Serialize)]
 pub struct Info {
-    /// Version of this program.
     pub version: &'static str,
-    /// Always [`API_VERSION`].
     pub api_version: &'static str,
 }
 

@@ -17,11 +17,8 @@ pub struct PluginExec {
     /// Published ports, passed on as they are.
     #[serde(default)]
     pub port_mappings: Value,
-    /// The network's configuration.
     pub network: Network,
-    /// What the container asked for on this network.
     pub network_options: PerNetworkOptions,
-    /// Everything else.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
 }
@@ -29,7 +26,6 @@ pub struct PluginExec {
 /// A container's wishes on one network (netavark `types::PerNetworkOptions`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PerNetworkOptions {
-    /// Interface name inside the container.
     pub interface_name: String,
     /// Addresses asked for: any order, possibly partial, repeated or outside
     /// every subnet; empty (or `null`) when the user named none, and on teardown.

@@ -29,7 +29,6 @@ pub struct Network {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub subnets: Vec<Subnet>,
-    /// Static routes.
     #[serde(
         default,
         deserialize_with = "null_as_empty",
@@ -39,7 +38,6 @@ pub struct Network {
     /// Whether the network has an IPv6 subnet, or was asked to have one.
     #[serde(default)]
     pub ipv6_enabled: bool,
-    /// Whether the network is cut off from the outside.
     #[serde(default)]
     pub internal: bool,
     /// Whether aardvark-dns answers for this network.
@@ -89,7 +87,6 @@ pub struct Subnet {
     /// Limits dynamic leases; static ones may lie outside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_range: Option<LeaseRange>,
-    /// Everything else.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
 }
@@ -116,7 +113,6 @@ pub struct LeaseRange {
 /// A static route of a network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Route {
-    /// Destination network.
     pub destination: IpNetwork,
     /// Next hop; absent for routes of newer versions that lead nowhere
     /// (`route_type` `blackhole`, `unreachable`, `prohibit`).

@@ -15,7 +15,6 @@ use crate::protocol::{Network, PluginExec, null_as_empty};
 pub struct Attachment {
     pub container_id: ContainerId,
     pub container_name: ContainerName,
-    /// Published ports, as netavark writes them.
     #[serde(default)]
     pub port_mappings: Value,
     pub network: Network,

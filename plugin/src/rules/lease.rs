@@ -73,11 +73,8 @@ impl ContainerId {
 /// Who holds addresses: the identity of every lease.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Tenancy {
-    /// The network.
     pub network_id: NetworkId,
-    /// The container.
     pub container_id: ContainerId,
-    /// The interface inside the container.
     pub interface: InterfaceName,
 }
 
@@ -145,23 +142,18 @@ pub enum Kind {
 /// The durable record that one address belongs to one tenancy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
-    /// The holder.
     pub tenancy: Tenancy,
     /// Unique in the store's life. A release names it, and fails if the address
     /// has been leased again since.
     pub generation: u64,
-    /// Static or dynamic.
     pub kind: Kind,
 }
 
 /// One address of a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeasedAddress {
-    /// The address.
     pub address: IpAddr,
-    /// As in the [`Lease`].
     pub generation: u64,
-    /// As in the [`Lease`].
     pub kind: Kind,
 }
 
@@ -170,7 +162,6 @@ pub struct LeasedAddress {
 pub struct Namespace {
     /// The path netavark was given, usually `/run/netns/netns-<uuid>`.
     pub path: PathBuf,
-    /// Device of the namespace file.
     pub device: u64,
     /// Inode of the namespace file. The kernel gives it out again after the
     /// namespace's end.
@@ -192,7 +183,6 @@ pub struct Process {
 pub struct Delegation {
     /// `--config`: the network run directory.
     pub config: PathBuf,
-    /// `--rootless`.
     pub rootless: bool,
     /// `--aardvark-binary`.
     pub aardvark_binary: Option<PathBuf>,
@@ -206,17 +196,14 @@ pub struct Delegation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Stored", into = "Stored")]
 pub struct Tenant {
-    /// Who: the request's.
     pub tenancy: Tenancy,
     /// The network's name at setup: the request's.
     pub network_name: NetworkName,
     /// The container's name at setup: the request's.
     pub container_name: ContainerName,
-    /// How far setup has come.
     pub phase: Phase,
     /// The leased addresses, in the order netavark got them.
     pub leased: Vec<LeasedAddress>,
-    /// The container's namespace.
     pub namespace: Namespace,
     /// The pid namespace (inode) in which `starter` and all evidence have pids.
     pub pid_namespace: u64,
@@ -224,17 +211,12 @@ pub struct Tenant {
     pub starter: Option<Process>,
     /// The boot the tenancy belongs to.
     pub boot_id: String,
-    /// When the lease was offered.
     pub created: Moment,
-    /// When the holder was last seen live.
     pub renewed: Moment,
     /// Until when an unknown verdict keeps the lease.
     pub expires: Moment,
-    /// MAC address of the interface, once bound.
     pub mac_address: Option<String>,
-    /// The setup request as netavark sent it.
     pub request: Attachment,
-    /// How to call netavark for this tenancy again.
     pub delegation: Delegation,
 }
 
@@ -313,13 +295,10 @@ impl Tenant {
 /// What a released address leaves behind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
-    /// The former holder's container.
     pub container_id: ContainerId,
     /// The former holder's name. Used to prefer an address, never to free one.
     pub container_name: ContainerName,
-    /// How the former holder came by the address.
     pub kind: Kind,
-    /// When it was released.
     pub released: Moment,
     /// Until when nobody but the former holder gets it while others are free.
     pub until: Moment,

@@ -51,14 +51,12 @@ pub enum Order {
     /// The first free one after the last dynamic lease, as Podman does.
     #[default]
     Next,
-    /// The lowest free one.
     Lowest,
     /// Any free one, each as likely.
     Random,
 }
 
 impl Order {
-    /// All orders.
     pub const ALL: [Self; 3] = [Self::Next, Self::Lowest, Self::Random];
 
     /// Returns the value of [`ORDER`] that selects it.
@@ -80,17 +78,13 @@ impl fmt::Display for Order {
 /// The driver of netavark's own that makes the interfaces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Plumbing {
-    /// A veth pair on a bridge.
     #[default]
     Bridge,
-    /// A macvlan interface on a parent.
     Macvlan,
-    /// An ipvlan interface on a parent.
     Ipvlan,
 }
 
 impl Plumbing {
-    /// All drivers.
     pub const ALL: [Self; 3] = [Self::Bridge, Self::Macvlan, Self::Ipvlan];
 
     /// Returns netavark's name of the driver, which is also the value of [`DRIVER`].
@@ -132,61 +126,37 @@ impl fmt::Display for Plumbing {
 pub enum OptionsError {
     /// It begins like ours, but we have none of that name.
     #[error("unsupported option {name}: berth knows {}", KNOWN.join(", "))]
-    Unknown {
-        /// The name.
-        name: String,
-    },
-    /// It is not a duration.
+    Unknown { name: String },
     #[error(
         "invalid option {name}={value}: not a duration; give whole seconds (90) or a number with a unit (90s, 10m, 24h, 7d)"
     )]
-    NotADuration {
-        /// The option.
-        name: &'static str,
-        /// What was given.
-        value: String,
-    },
+    NotADuration { name: &'static str, value: String },
     /// It is a duration that is too long or too short.
     #[error(
         "invalid option {name}={value}: it must be between {} and {}",
         humantime::format_duration(*.shortest), "365days"
     )]
     DurationOutside {
-        /// The option.
         name: &'static str,
-        /// What was given.
         value: String,
         /// The shortest duration allowed; the longest is [`MAX_DURATION`].
         shortest: Duration,
     },
-    /// It is not one of the words allowed.
     #[error("invalid option {name}={value}: it must be {known}")]
     Choice {
-        /// The option.
         name: &'static str,
-        /// What was given.
         value: String,
-        /// The words allowed, as a list for people.
         known: String,
     },
     /// Part of the list is not an address, a range or a subnet.
     #[error(
         "invalid option {EXCLUDE}: {item:?} is not an address (10.0.0.9), a range (10.0.0.9-10.0.0.20) or a subnet (10.0.0.16/28)"
     )]
-    Exclusion {
-        /// The part.
-        item: String,
-    },
-    /// An exclusion is not covered by one subnet.
+    Exclusion { item: String },
     #[error(
         "invalid option {EXCLUDE}: {span} is not within a subnet of the network ({subnets}); exclusions need subnets given with --subnet"
     )]
-    ExclusionOutside {
-        /// The exclusion.
-        span: Span,
-        /// The network's subnets, as a list for people.
-        subnets: String,
-    },
+    ExclusionOutside { span: Span, subnets: String },
 }
 
 /// Options of a network, with defaults where it names none.
@@ -201,9 +171,7 @@ pub struct Options {
     /// What is never leased dynamically; each span lies in one subnet of the
     /// network. In the order given; spans may overlap.
     pub exclusions: Vec<Span>,
-    /// Order of dynamic leases.
     pub order: Order,
-    /// netavark's driver below us.
     pub plumbing: Plumbing,
 }
 

@@ -16,9 +16,7 @@ use crate::protocol::Subnet;
 /// Address family. Addresses of different families never compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
-    /// IPv4.
     V4,
-    /// IPv6.
     V6,
 }
 
@@ -128,32 +126,19 @@ impl fmt::Display for Span {
 /// Why a subnet cannot be used.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum PoolError {
-    /// The gateway is elsewhere.
     #[error("gateway {gateway} not in subnet {subnet}")]
-    GatewayOutside {
-        /// The gateway.
-        gateway: IpAddr,
-        /// The subnet.
-        subnet: IpNetwork,
-    },
-    /// An end of the lease range is elsewhere.
+    GatewayOutside { gateway: IpAddr, subnet: IpNetwork },
     #[error("lease range {end} ip {address} not in subnet {subnet}")]
     RangeOutside {
         /// `start` or `end`, as Podman words it.
         end: &'static str,
-        /// The offending address.
         address: IpAddr,
-        /// The subnet.
         subnet: IpNetwork,
     },
-    /// The lease range ends before it starts.
     #[error("lease range of subnet {subnet} ends at {last}, before its start {first}")]
     RangeBackwards {
-        /// First address.
         first: IpAddr,
-        /// Last address.
         last: IpAddr,
-        /// The subnet.
         subnet: IpNetwork,
     },
 }
@@ -161,13 +146,10 @@ pub enum PoolError {
 /// Why an address can never be leased, whoever holds it now.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum Unleasable {
-    /// It is the subnet's first address.
     #[error("it is the network address of {0}")]
     Network(IpNetwork),
-    /// It is an IPv4 subnet's last address.
     #[error("it is the broadcast address of {0}")]
     Broadcast(IpNetwork),
-    /// It is the gateway.
     #[error("it is the gateway of {0}")]
     Gateway(IpNetwork),
 }

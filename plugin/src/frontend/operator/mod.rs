@@ -42,16 +42,12 @@ enum Failure {
     /// It has said so itself.
     #[error("something could not be done")]
     Reported,
-    /// Which Podman is meant.
     #[error(transparent)]
     Podman(#[from] PodmanError),
-    /// A collection failed.
     #[error(transparent)]
     Collect(#[from] CollectError),
-    /// A rebuilding failed.
     #[error(transparent)]
     Rebuild(#[from] RebuildError),
-    /// Nobody takes the output.
     #[error("failed to write to standard output")]
     Output(#[from] io::Error),
 }

@@ -30,51 +30,30 @@ const LAST_VLAN: i64 = 4094;
 /// Why an option of netavark's driver is refused.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum DriverOptionError {
-    /// Nobody knows this option.
     #[error("unsupported {plumbing} network option {name}: known are {}", known(*.plumbing).join(", "))]
-    Unknown {
-        /// The driver.
-        plumbing: Plumbing,
-        /// The option.
-        name: String,
-    },
-    /// The driver has no such mode.
+    Unknown { plumbing: Plumbing, name: String },
     #[error("unknown {plumbing} mode {mode:?}: it must be {}", modes(*.plumbing).join(" or "))]
-    Mode {
-        /// The driver.
-        plumbing: Plumbing,
-        /// The mode.
-        mode: String,
-    },
+    Mode { plumbing: Plumbing, mode: String },
     /// It is not a number, or too large or small for netavark.
     #[error("failed to parse {name:?} option: parsing {value:?}: {problem}")]
     NotANumber {
-        /// The option.
         name: &'static str,
-        /// What was given.
         value: String,
         /// What is wrong, in the words of Go.
         problem: &'static str,
     },
-    /// It is neither true nor false.
     #[error(
         "failed to parse {name} option: parsing {value:?}: invalid syntax; it must be {allowed}"
     )]
     NotABool {
-        /// The option.
         name: &'static str,
-        /// What was given.
         value: String,
-        /// The values allowed.
         allowed: &'static str,
     },
-    /// The MTU is negative.
     #[error("mtu {0} is less than zero")]
     Mtu(i64),
-    /// There is no such VLAN id.
     #[error("vlan ID {0} must be between 0 and {LAST_VLAN}")]
     Vlan(i64),
-    /// The VRF has no name.
     #[error("invalid vrf name: it is empty; leave the option out to use none")]
     Vrf,
 }

@@ -11,11 +11,9 @@ use crate::rules::pool::overlap;
 /// A network that exists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KnownNetwork {
-    /// Its name.
     pub name: String,
     /// Its bridge, if it has one: not the parent of macvlan and ipvlan networks.
     pub bridge: Option<String>,
-    /// Its subnets, of either family.
     pub subnets: Vec<IpNetwork>,
 }
 
@@ -36,7 +34,6 @@ impl KnownNetwork {
 /// What is in use on the host when a network is created.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostFacts {
-    /// Names of all network interfaces.
     pub links: Vec<String>,
     /// Addresses of all network interfaces with their prefix lengths.
     pub addresses: Vec<IpNetwork>,
@@ -51,13 +48,9 @@ pub struct HostFacts {
 pub enum InTheWay {
     /// An address of the host's, with its prefix length.
     Address(IpNetwork),
-    /// A route of the host's.
     Route(IpNetwork),
-    /// A subnet of another network.
     Network {
-        /// The network's name.
         name: String,
-        /// Its subnet.
         subnet: IpNetwork,
     },
 }

@@ -20,39 +20,20 @@ const LAST_BRIDGE: u32 = 999_999;
 /// Why an interface name is refused.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum InterfaceError {
-    /// Another network has this bridge.
     #[error(
         "bridge name {name} already in use by network {network}; choose another --interface-name, or give this network a vlan"
     )]
-    InUse {
-        /// The bridge.
-        name: String,
-        /// Who has it.
-        network: String,
-    },
-    /// It breaks Podman's rule for names.
+    InUse { name: String, network: String },
     #[error(
         "bridge name {name} invalid: names must match [a-zA-Z0-9][a-zA-Z0-9_.-]*: invalid argument"
     )]
-    Invalid {
-        /// The bridge.
-        name: String,
-    },
-    /// The kernel cannot have it.
+    Invalid { name: String },
     #[error(
         "bridge name {name} invalid: interface name is too long: interface names must be {MAX_INTERFACE_NAME} characters or less"
     )]
-    TooLong {
-        /// The bridge.
-        name: String,
-    },
-    /// The parent is not there.
+    TooLong { name: String },
     #[error("parent interface {name} does not exist; `ip link` lists those that do")]
-    NoParent {
-        /// The parent.
-        name: String,
-    },
-    /// Every number is taken.
+    NoParent { name: String },
     #[error(
         "could not find free device name: {BRIDGE_PREFIX}1 to {BRIDGE_PREFIX}{LAST_BRIDGE} are all in use; choose an --interface-name"
     )]

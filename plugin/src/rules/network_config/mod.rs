@@ -46,45 +46,29 @@ const DRIVER: &str = "driver";
 /// Why a network cannot be created.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum CreateError {
-    /// An option of ours.
     #[error(transparent)]
     Options(#[from] OptionsError),
-    /// An option of netavark's driver.
     #[error(transparent)]
     DriverOption(#[from] DriverOptionError),
-    /// The bridge or the parent.
     #[error(transparent)]
     Interface(#[from] InterfaceError),
-    /// A subnet, or that there is none.
     #[error(transparent)]
     Subnet(#[from] SubnetError),
-    /// A gateway or a lease range.
     #[error(transparent)]
     Pool(#[from] PoolError),
-    /// Somebody else is to hand out the addresses.
     #[error("ipam driver {driver} is not supported with {with}: {advice}")]
     IpamDriver {
-        /// The ipam driver asked for.
         driver: String,
-        /// What does not go with it.
         with: &'static str,
-        /// What to do.
         advice: String,
     },
-    /// DNS servers for a network without DNS.
     #[error(
         "cannot set NetworkDNSServers if DNS is not enabled for the network: invalid argument; leave out --dns, {advice}"
     )]
-    DnsDisabled {
-        /// What to do instead.
-        advice: &'static str,
-    },
-    /// A route's destination is an address.
+    DnsDisabled { advice: &'static str },
     #[error("route destination invalid: {destination} has host bits set, its network is {network}")]
     RouteDestination {
-        /// What was given.
         destination: String,
-        /// What was perhaps meant.
         network: String,
     },
     /// A route that no kernel takes from netavark.
@@ -92,19 +76,13 @@ pub enum CreateError {
         "route {destination} via {gateway} is invalid: destination and gateway must both be IPv4 or both IPv6"
     )]
     RouteFamily {
-        /// Destination.
         destination: String,
-        /// Gateway.
         gateway: String,
     },
-    /// A subnet whose pool is empty.
     #[error(
         "no address of subnet {subnet} can ever be leased: network, broadcast and gateway address, {EXCLUDE} and what is outside the lease range leave none; use a larger subnet or lease range", EXCLUDE = options::EXCLUDE
     )]
-    NothingToLease {
-        /// The subnet.
-        subnet: String,
-    },
+    NothingToLease { subnet: String },
 }
 
 /// Returns the network with everything filled in that Podman would fill in, ready to

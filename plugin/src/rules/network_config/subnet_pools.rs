@@ -17,18 +17,10 @@ pub struct SubnetPool {
 /// Why a subnet pool is refused. Wording as Podman's (`NetworkConfig.Validate`, 5.4).
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum SubnetPoolError {
-    /// The base is not an IPv4 subnet.
     #[error("invalid subnet pool ip {0:?}: it must be an IPv4 subnet like 10.89.0.0/16")]
     NotIpv4(String),
-    /// The subnets would be larger than the block.
     #[error("invalid subnet pool, size {size} is bigger than subnet {base:?}")]
-    TooBig {
-        /// The block.
-        base: String,
-        /// Prefix length asked for.
-        size: i64,
-    },
-    /// There is no such prefix length.
+    TooBig { base: String, size: i64 },
     #[error("invalid subnet pool size {0}, must be between 0-32")]
     NoSuchSize(i64),
 }

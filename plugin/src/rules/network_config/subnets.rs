@@ -22,32 +22,22 @@ pub enum SubnetError {
     #[error(
         "{plumbing} driver needs at least one subnet specified when the host-local ipam driver is set, or berth's: neither leases from a DHCP server; give --subnet{}", or_dhcp(*.plumbing)
     )]
-    NoneGiven {
-        /// The driver.
-        plumbing: Plumbing,
-    },
-    /// The host or another network uses it.
+    NoneGiven { plumbing: Plumbing },
     #[error(
         "subnet {subnet} is already used on the host or by another config: it overlaps {obstacle}; choose another --subnet"
     )]
     Used {
-        /// The subnet.
         subnet: IpNetwork,
-        /// What it overlaps.
         obstacle: InTheWay,
     },
-    /// It is given twice.
     #[error("duplicate subnet defined: {0}")]
     Duplicate(IpNetwork),
-    /// It shares addresses with another one of this network.
     #[error("overlapping subnets: {0} and {1}")]
     Overlapping(IpNetwork, IpNetwork),
-    /// The subnet pools are used up.
     #[error(
         "could not find free subnet from subnet pools: all overlap networks, addresses or routes of this host; give --subnet, or more default_subnet_pools in containers.conf"
     )]
     NoneFree,
-    /// No random IPv6 prefix was free.
     #[error(
         "failed to get random ipv6 subnet: {IPV6_TRIES} prefixes overlap networks, addresses or routes of this host; give --subnet"
     )]

@@ -14,15 +14,12 @@ const PODMANS: &str = "host-local";
 /// Why a network cannot become one of ours, or cease to be one.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum TakeOverError {
-    /// Neither netavark nor berth does its plumbing.
     #[error("it has driver {0}: berth takes over networks of driver bridge, macvlan and ipvlan")]
     Driver(String),
-    /// Podman does not lease its addresses.
     #[error(
         "it has ipam driver {0}: Podman leases none of its addresses, so there is nothing to take over"
     )]
     IpamDriver(String),
-    /// Nobody can lease an address.
     #[error("it has no subnet, so there is nothing to lease")]
     NoSubnet,
     /// berth would understand this option, netavark does not.
@@ -30,10 +27,8 @@ pub enum TakeOverError {
         "it has option {0}, which means something else to berth; remove it from the network's file"
     )]
     Option(String),
-    /// It is no network of ours.
     #[error("berth does not lease its addresses")]
     NotOurs,
-    /// `berth create` would refuse it.
     #[error(transparent)]
     Refused(#[from] CreateError),
 }

@@ -44,7 +44,6 @@ pub enum CollectError {
     NetworkLock(#[from] NetworkLockError),
     #[error(transparent)]
     Session(#[from] SessionError),
-    /// There is no network of that name or id.
     #[error(
         "berth leases no addresses for a network {0:?}; `podman network ls` lists the networks"
     )]
@@ -64,7 +63,6 @@ pub struct Wish {
     pub dry_run: bool,
     /// Trust one look.
     pub now: bool,
-    /// Only this network, by name or id.
     pub network: Option<String>,
 }
 
@@ -108,7 +106,6 @@ fn milliseconds(duration: Duration) -> u64 {
 
 /// How a turn with the locks ends.
 enum Next {
-    /// Nothing is left to do.
     Done,
     /// What was found must be found again.
     LookAgain,

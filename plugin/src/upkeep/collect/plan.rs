@@ -11,17 +11,13 @@ use crate::store::EmptyNamespace;
 /// What one look has found.
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
-    /// When it was taken.
     pub at: Moment,
-    /// Every tenant with its verdict.
     pub verdicts: Vec<(Tenant, Verdict)>,
     /// What no lease speaks of.
     pub leftovers: Vec<Leftover>,
-    /// The processes that make namespaces for containers.
     pub makers: BTreeSet<Process>,
     /// Namespace files with nobody behind them, and when each was first seen.
     pub empty: Vec<EmptyNamespace>,
-    /// Ids of the networks that have a configuration.
     pub configured: BTreeSet<String>,
 }
 
@@ -31,7 +27,6 @@ pub struct Plan {
     /// From whom to take everything back: those first whose interface is gone, so
     /// that a network's last interface goes after everybody's firewall rules.
     pub reclaim: Vec<(Tenant, Cause)>,
-    /// What else to clear away.
     pub clear: Vec<Leftover>,
 }
 

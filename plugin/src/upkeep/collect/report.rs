@@ -10,7 +10,6 @@ use crate::rules::lease::Tenant;
 /// What a collection has done, or would do.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
-    /// Whether this is only what would be done.
     pub dry_run: bool,
     /// How many looks it rests on: two a grace apart, or one.
     pub looks: u8,
@@ -22,7 +21,6 @@ pub struct Report {
     pub cleared: Vec<String>,
     /// Containers of which it cannot be told whether they are live.
     pub unknown: Vec<Party>,
-    /// How many tenants are live.
     pub live: usize,
     /// What could not be done, one line each.
     pub failures: Vec<String>,
@@ -33,15 +31,10 @@ pub struct Report {
 /// A container on a network.
 #[derive(Clone, Debug, Serialize)]
 pub struct Party {
-    /// The network's name.
     pub network: String,
-    /// The container's full id.
     pub container_id: String,
-    /// Its name.
     pub container_name: String,
-    /// Its addresses.
     pub addresses: Vec<IpAddr>,
-    /// Why.
     pub reason: String,
 }
 

@@ -17,7 +17,6 @@ const LEFT_OVER: &str = "unfinished-store";
 /// What the state directory looks like.
 #[derive(Clone, Debug)]
 pub(super) struct DirectoryFacts {
-    /// Its path.
     path: PathBuf,
     /// Who runs this.
     user: u32,
@@ -28,7 +27,6 @@ pub(super) struct DirectoryFacts {
 #[derive(Clone, Debug)]
 struct There {
     owner: u32,
-    /// The permission bits.
     mode: u32,
     directory: bool,
     /// Whether it is on a tmpfs, if that can be told.

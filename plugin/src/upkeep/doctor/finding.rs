@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 pub enum Level {
     /// Something does not work, or will not.
     Problem,
-    /// Worth knowing.
     Note,
 }
 
@@ -20,7 +19,6 @@ pub enum Level {
 pub struct Finding {
     /// The check's name, which stays the same: `state-directory`.
     pub check: &'static str,
-    /// How bad it is.
     pub level: Level,
     /// What was found, one line.
     pub what: String,

@@ -29,11 +29,8 @@ use programs::PluginFacts;
 /// What to examine.
 #[derive(Clone, Copy, Debug)]
 pub struct Visit<'a> {
-    /// As in [`Podman::find`].
     pub run_directory: Option<&'a Path>,
-    /// As in [`Podman::find`].
     pub network_config_dir: Option<&'a Path>,
-    /// Whether to repair what can be.
     pub repair: bool,
 }
 

@@ -51,7 +51,6 @@ fn say(program: impl AsRef<OsStr>, arguments: &[&str]) -> Said {
 pub(super) struct PluginFacts {
     /// `netavark_plugin_dirs`.
     directories: Vec<PathBuf>,
-    /// The first file of its name in there.
     file: Option<PluginFile>,
 }
 
