@@ -24,7 +24,7 @@ const WORKERS: [&str; 6] = ["podman", "conmon", "netavark", "berth", "buildah", 
 const ARGUMENTS: u64 = 1 << 20;
 
 /// How many threads of a process are looked at.
-const THREADS: usize = 1024;
+const THREADS: usize = 1 << 16;
 
 /// All processes but ourselves, and what could not be read about some of them.
 #[derive(Debug, Default)]
@@ -194,7 +194,11 @@ fn threads(fact: &ProcessFact) -> (Vec<ProcessFact>, Option<String>) {
     }
     let listing = fs::read_dir(format!("/proc/{pid}/task"));
     let mut seen = HashSet::<NamespaceKey>::new();
-    for entry in listing.into_iter().flatten().flatten().take(THREADS) {
+    for (count, entry) in listing.into_iter().flatten().flatten().enumerate() {
+        if count == THREADS {
+            doubt = Some(format!("process {pid} has more than {THREADS} threads"));
+            break;
+        }
         let thread = entry
             .file_name()
             .to_str()
