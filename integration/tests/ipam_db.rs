@@ -140,24 +140,41 @@ fn bbolt_can_work_with_files_that_berth_migrate_wrote() {
     }
 }
 
-/// The networks of a file, as Podman creates them.
+/// Creates the networks of a file, as Podman does, and returns their names.
+///
+/// Podman takes a name for used if an id begins with it, as one in sixteen begins with
+/// `b`: then all are created again, with other ids.
 fn create_networks(lab: &Lab, root: &Bucket) -> Vec<String> {
-    let mut names = Vec::new();
-    for (name, item) in &root.items {
-        let Item::Bucket(network) = item else {
-            continue;
-        };
-        let name = String::from_utf8(name.clone()).expect("it is a name");
-        let subnets = network.items.keys().filter(|key| *key != b"ids");
-        let subnets = subnets.map(|key| String::from_utf8(key.clone()).expect("it is a subnet"));
-        let mut create = words("network create");
-        for subnet in subnets {
-            create.extend(["--subnet".to_owned(), subnet]);
+    let networks = root.items.iter().filter_map(|(name, item)| match item {
+        Item::Bucket(network) => Some((name.clone(), network)),
+        Item::Value(_) => None,
+    });
+    let create: Vec<_> = networks
+        .map(|(name, network)| {
+            let name = String::from_utf8(name).expect("it is a name");
+            let subnets = network.items.keys().filter(|key| *key != b"ids");
+            let mut create = words("network create");
+            for subnet in subnets {
+                let subnet = String::from_utf8(subnet.clone()).expect("it is a subnet");
+                create.extend(["--subnet".to_owned(), subnet]);
+            }
+            create.push(name.clone());
+            (name, create)
+        })
+        .collect();
+    for _ in 0..50 {
+        let collides = create.iter().any(|(_, create)| {
+            let created = lab.podman(create).run();
+            let used = created.stderr.contains("already used");
+            assert!(created.status.success() || used, "{created}");
+            used
+        });
+        if !collides {
+            return create.into_iter().map(|(name, _)| name).collect();
         }
-        lab.podman(create.iter().chain([&name])).ok();
-        names.push(name);
+        lab.podman(["network", "prune", "--force"]).ok();
     }
-    names
+    panic!("the names always collide with ids");
 }
 
 /// Lets the real Podman lease an address on every network and give it back. All other
