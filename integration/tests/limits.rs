@@ -286,7 +286,7 @@ fn nonsense_is_refused_and_changes_nothing() {
     let (lab, network) = Lab::with_bystander();
     says_in_one_line(
         &gc(&lab).args(["--network", "nosuch"]).run(),
-        "berth knows no network \"nosuch\"",
+        "berth leases no addresses for a network \"nosuch\"",
     );
     for option in ["--run-dir", "--config-dir"] {
         for path in ["/nonexistent", "nonexistent", "/etc/passwd"] {
