@@ -92,7 +92,7 @@ pub(crate) fn judge(case: &Case<'_>, evidence: &Evidence) -> Verdict {
     if let Some(by) = case.superseded(evidence) {
         return Verdict::Dead(Cause::Superseded { by });
     }
-    let works = |fact: &&ProcessFact| runs_for(fact, &key.container);
+    let works = |fact: &&ProcessFact| fact.works_for(&key.container);
     if let Some(fact) = kernel.processes.iter().find(works) {
         return Verdict::Live(Sign::AtWork {
             pid: fact.process.pid,
@@ -193,13 +193,6 @@ impl Case<'_> {
             .into_iter()
             .find(|other| kernel.holders(*other).iter().any(has))
     }
-}
-
-/// Returns whether a process runs a container: its conmon, or a podman that starts,
-/// stops or removes it.
-fn runs_for(fact: &ProcessFact, container: &str) -> bool {
-    const PROGRAMS: [&str; 3] = ["conmon", "podman", "buildah"];
-    PROGRAMS.contains(&fact.name.as_str()) && fact.mentions(container)
 }
 
 impl Verdict {

@@ -56,15 +56,9 @@ fn await_end(what: &str, mut is_over: impl FnMut() -> bool) -> bool {
 
 /// Returns whether a process is a netavark that some berth has run with this
 /// configuration directory, or an `nft` that a netavark has run in this namespace.
-/// Podman's own calls of netavark name the plugins' directories.
 fn is_orphan(fact: &ProcessFact, config: &Path, own: Option<NamespaceKey>) -> bool {
     match fact.name.as_str() {
-        "netavark" => {
-            let is_podmans = |word: &String| word.starts_with("--plugin-directory");
-            let is_at_work = ["setup", "teardown"].iter().any(|verb| fact.mentions(verb));
-            let config = config.to_str().is_some_and(|config| fact.mentions(config));
-            config && is_at_work && !fact.arguments.iter().any(is_podmans)
-        }
+        "netavark" => fact.is_netavark_of(config) && !fact.is_called_by_podman(),
         "nft" => {
             let words = fact.arguments.iter().skip(1).map(String::as_str);
             words.eq(["-j", "-f", "-"]) && own.is_some() && fact.namespace == own

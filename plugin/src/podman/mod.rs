@@ -32,7 +32,7 @@ pub use host::{HostError, callers, gather};
 pub use lock::{NetworkLock, NetworkLockError};
 pub use network_dir::network_config_dir;
 pub use networks::{Fault, NetworkFile, known_networks, read_networks};
-pub use rootless::{EnterError, INTO_USER_NAMESPACE, enter_if_needed, storage_options};
+pub use rootless::{EnterError, enter_if_needed, storage_options};
 
 use crate::protocol::Network;
 use crate::rules::lease::{Delegation, Process};

@@ -23,9 +23,7 @@ use thiserror::Error;
 
 use super::STATE_VARIABLE;
 use crate::podman::Environment;
-
-/// What podman is told, to start a command where its bridges are.
-pub const INTO_USER_NAMESPACE: [&str; 2] = ["unshare", "--rootless-netns"];
+use crate::rules::process::INTO_USER_NAMESPACE;
 
 /// Set for the command that was started again, so that it is so once only.
 const ENTERED: &str = "BERTH_ENTERED";

@@ -8,4 +8,5 @@ pub mod lease;
 pub mod network_config;
 pub mod options;
 pub mod pool;
+pub mod process;
 pub mod verdict;

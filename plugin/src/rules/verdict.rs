@@ -108,8 +108,9 @@ pub fn judge(tenant: &Tenant, evidence: &Evidence) -> Verdict {
         return Verdict::Live(Sign::Inhabited { pid, name });
     }
     // Where the container runs without the interface, its conmon is no sign.
+    let container = tenant.tenancy.container_id.as_str();
     let at_work = |fact: &&ProcessFact| {
-        plumbs_for(fact, tenant) || inhabitant.is_none() && runs_for(fact, tenant)
+        fact.plumbs(&namespace.path) || inhabitant.is_none() && fact.works_for(container)
     };
     if let Some(worker) = evidence.processes.iter().find(at_work) {
         let (pid, name) = label(worker);
@@ -192,40 +193,6 @@ fn is_link_local(address: IpAddr) -> bool {
         IpAddr::V4(_) => false,
         IpAddr::V6(v6) => v6.is_unicast_link_local(),
     }
-}
-
-/// Returns whether a process runs a tenant's container: its conmon, or a podman
-/// that starts, stops or removes it.
-fn runs_for(process: &ProcessFact, tenant: &Tenant) -> bool {
-    const VERBS: [&str; 10] = [
-        "start",
-        "restart",
-        "run",
-        "init",
-        "restore",
-        "cleanup",
-        "stop",
-        "kill",
-        "rm",
-        "checkpoint",
-    ];
-    let at_work = match process.name.as_str() {
-        "conmon" => true,
-        "podman" => VERBS.iter().any(|verb| process.mentions(verb)),
-        _ => false,
-    };
-    at_work && process.mentions(tenant.tenancy.container_id.as_str())
-}
-
-/// Returns whether a process is at work in a tenant's namespace: a netavark or
-/// berth. A netavark in a stand-in ([`crate::delegate::StandIn`]) whose berth was
-/// killed may be at work for anybody.
-fn plumbs_for(process: &ProcessFact, tenant: &Tenant) -> bool {
-    let path = tenant.namespace.path.to_str();
-    let stand_in = |argument: &String| argument.starts_with("/proc/") && argument.contains("/fd/");
-    let is_worker = ["netavark", "berth"].contains(&process.name.as_str());
-    is_worker && path.is_some_and(|path| process.mentions(path))
-        || process.name == "netavark" && process.arguments.iter().any(stand_in)
 }
 
 fn key(namespace: &Namespace) -> NamespaceKey {

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use berth::lifecycle::namespace_file;
-use berth::podman::{INTO_USER_NAMESPACE, Podman};
+use berth::podman::Podman;
 use berth::sight::survey::Survey;
 use berth::sight::{self, Evidence, Link, NamespaceKey, ProcessFact};
 
@@ -162,16 +162,7 @@ impl Kernel {
     /// nobody lives in yet: a podman or buildah at work, but not the one that keeps a
     /// user namespace, nor one that runs a command such as this there.
     pub(crate) fn maker(&self) -> Option<&ProcessFact> {
-        const MAKERS: [&str; 2] = ["podman", "buildah"];
-        self.processes.iter().find(|fact| {
-            let mut arguments = fact.arguments.iter().skip(1);
-            MAKERS.contains(&fact.name.as_str())
-                && arguments.any(|argument| !argument.is_empty())
-                && !fact
-                    .arguments
-                    .windows(2)
-                    .any(|pair| pair == INTO_USER_NAMESPACE)
-        })
+        self.processes.iter().find(|fact| fact.is_maker())
     }
 }
 
@@ -197,13 +188,7 @@ fn age(path: &Path) -> Option<Duration> {
 
 /// Returns a netavark that changes what containers have on these networks.
 fn at_work<'a>(processes: &'a [ProcessFact], config: &Path) -> Option<&'a ProcessFact> {
-    let config = config.to_str()?;
-    processes.iter().find(|fact| {
-        let verbs = ["setup", "teardown"];
-        fact.name == "netavark"
-            && fact.mentions(config)
-            && verbs.iter().any(|verb| fact.mentions(verb))
-    })
+    processes.iter().find(|fact| fact.is_netavark_of(config))
 }
 
 fn label(fact: &ProcessFact) -> String {

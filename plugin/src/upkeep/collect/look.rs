@@ -3,25 +3,10 @@
 use super::plan::empty;
 use super::{CollectError, Collector, Findings, Party};
 use crate::lifecycle::session::{Session, SessionError};
-use crate::podman::INTO_USER_NAMESPACE;
 use crate::rules::lease::Tenant;
 use crate::rules::verdict::Verdict;
 use crate::sight::survey::{self, Adoption, Survey, SurveyError};
-use crate::sight::{self, Evidence, ProcessFact};
-
-/// Returns whether a process may make a namespace before netavark is called: a podman
-/// or buildah, but not the one that keeps a user namespace (without arguments), nor
-/// one that runs a command there, such as this collection.
-fn is_maker(process: &ProcessFact) -> bool {
-    const MAKERS: [&str; 2] = ["podman", "buildah"];
-    let mut arguments = process.arguments.iter().skip(1);
-    MAKERS.contains(&process.name.as_str())
-        && arguments.any(|argument| !argument.is_empty())
-        && !process
-            .arguments
-            .windows(2)
-            .any(|pair| pair == INTO_USER_NAMESPACE)
-}
+use crate::sight::{self, Evidence};
 
 impl Collector<'_> {
     /// Adopts, judges and searches. Renews the leases of those seen live.
@@ -79,7 +64,7 @@ impl Collector<'_> {
             empty: empty(&leftovers, &known, evidence.at),
             leftovers,
             makers: makers
-                .filter(|fact| is_maker(fact))
+                .filter(|fact| fact.is_maker())
                 .map(|fact| fact.process)
                 .collect(),
             verdicts: tenants.into_iter().zip(verdicts).collect(),

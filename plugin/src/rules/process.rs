@@ -1,0 +1,139 @@
+//! What a process is at work for, by its name and arguments. [`crate::sight`] reads the
+//! arguments only of processes that can be workers of ours, so that nobody else's say
+//! anything here.
+
+use std::path::Path;
+
+use super::evidence::ProcessFact;
+
+/// What podman is told, to start a command where a user's bridges are.
+pub const INTO_USER_NAMESPACE: [&str; 2] = ["unshare", "--rootless-netns"];
+
+/// What a podman is told that starts, stops or removes a container.
+const VERBS: [&str; 10] = [
+    "start",
+    "restart",
+    "run",
+    "init",
+    "restore",
+    "cleanup",
+    "stop",
+    "kill",
+    "rm",
+    "checkpoint",
+];
+
+impl ProcessFact {
+    /// Returns whether a process works for a container: its conmon, a buildah, or a
+    /// podman that starts, stops or removes it.
+    pub fn works_for(&self, container: &str) -> bool {
+        let at_work = match self.name.as_str() {
+            "conmon" | "buildah" => true,
+            "podman" => VERBS.iter().any(|verb| self.mentions(verb)),
+            _ => false,
+        };
+        at_work && self.mentions(container)
+    }
+
+    /// Returns whether a process may make a namespace before netavark is called: a podman
+    /// or buildah, but not the one that keeps a user namespace (without arguments), nor
+    /// one that runs a command there, such as a collection.
+    pub fn is_maker(&self) -> bool {
+        let mut arguments = self.arguments.iter().skip(1);
+        ["podman", "buildah"].contains(&self.name.as_str())
+            && arguments.any(|argument| !argument.is_empty())
+            && !self
+                .arguments
+                .windows(2)
+                .any(|pair| pair == INTO_USER_NAMESPACE)
+    }
+
+    /// Returns whether a process is a netavark or berth at work in a namespace. A netavark
+    /// in a stand-in ([`crate::delegate::StandIn`]) may be at work for anybody.
+    pub fn plumbs(&self, namespace: &Path) -> bool {
+        let stand_in = |word: &String| word.starts_with("/proc/") && word.contains("/fd/");
+        let is_worker = ["netavark", "berth"].contains(&self.name.as_str());
+        is_worker && namespace.to_str().is_some_and(|path| self.mentions(path))
+            || self.name == "netavark" && self.arguments.iter().any(stand_in)
+    }
+
+    /// Returns whether a process is a netavark that sets up or takes down what containers
+    /// have on the networks of this run directory.
+    pub fn is_netavark_of(&self, run_directory: &Path) -> bool {
+        self.name == "netavark"
+            && run_directory
+                .to_str()
+                .is_some_and(|path| self.mentions(path))
+            && ["setup", "teardown"].iter().any(|verb| self.mentions(verb))
+    }
+
+    /// Returns whether Podman has called a netavark: it names the plugins' directories.
+    pub fn is_called_by_podman(&self) -> bool {
+        let mut words = self.arguments.iter();
+        words.any(|word| word.starts_with("--plugin-directory"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::lease::Process;
+
+    fn fact(line: &str) -> ProcessFact {
+        let arguments: Vec<_> = line.split(' ').map(str::to_owned).collect();
+        ProcessFact {
+            process: Process {
+                pid: 7,
+                start_time: 1,
+            },
+            parent: 1,
+            name: arguments[0].clone(),
+            arguments,
+            namespace: None,
+        }
+    }
+
+    #[test]
+    fn whoever_starts_or_watches_a_container_works_for_it() {
+        let check = |line: &str, expected: bool| {
+            assert_eq!(fact(line).works_for("c1"), expected, "{line}");
+        };
+        check("conmon -c c1 -n web", true);
+        check("conmon -c c2", false);
+        check("podman start c1", true);
+        check("podman container cleanup c1", true);
+        check("podman logs c1", false);
+        check("buildah run c1", true);
+        check("bash run c1", false);
+    }
+
+    #[test]
+    fn a_podman_makes_namespaces_unless_it_only_runs_a_command() {
+        let check = |line: &str, expected: bool| {
+            assert_eq!(fact(line).is_maker(), expected, "{line}");
+        };
+        check("podman run lab", true);
+        check("podman system service", true);
+        check("buildah bud .", true);
+        check("podman", false);
+        check("podman unshare --rootless-netns berth gc", false);
+        check("bash podman run", false);
+    }
+
+    #[test]
+    fn a_netavark_plumbs_where_its_arguments_say() {
+        let netns = Path::new("/run/netns/netns-1");
+        let check = |line: &str, expected: bool| {
+            assert_eq!(fact(line).plumbs(netns), expected, "{line}");
+        };
+        check("netavark --config /r setup /run/netns/netns-1", true);
+        check("berth setup /run/netns/netns-1", true);
+        check("netavark --config /r setup /run/netns/netns-2", false);
+        check("netavark --config /r teardown /proc/9/fd/4", true);
+        check("bash /run/netns/netns-1", false);
+        let at_work = |line: &str| fact(line).is_netavark_of(Path::new("/r"));
+        assert!(at_work("netavark --config /r setup /n"));
+        assert!(!at_work("netavark --config /q setup /n"));
+        assert!(!at_work("netavark --config /r --version"));
+    }
+}
