@@ -68,12 +68,16 @@ impl Salvage {
     }
 }
 
-/// Returns the entries of a table up to the first that the engine fails to read.
+/// Returns the entries of a table up to the first that the engine fails to read, or
+/// that is out of order, as in a damaged tree.
 fn readable(engine: &dyn Engine, table: Table) -> impl Iterator<Item = Entry> + '_ {
     let prefix = table.prefix();
     let mut next = prefix.clone();
     std::iter::from_fn(move || {
         let (key, value) = engine.at_or_above(&next).ok()??;
+        if key < next {
+            return None;
+        }
         next = successor(&key);
         key.starts_with(&prefix).then_some((key, value))
     })

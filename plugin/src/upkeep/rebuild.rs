@@ -1,5 +1,6 @@
 //! A lease store made anew from what runs, in the place of one that is damaged.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -8,6 +9,7 @@ use thiserror::Error;
 use super::collect::Party;
 use crate::lifecycle::session::{LOCK_PATIENCE, Locked, SessionError, with_lock};
 use crate::podman::{NetworkLockError, Podman};
+use crate::rules::lease::{Kind, Tenancy};
 use crate::sight::survey::SurveyError;
 use crate::store::{Store, StoreError};
 
@@ -81,11 +83,13 @@ pub fn rebuild(podman: &Podman, force: bool) -> Result<Rebuilt, RebuildError> {
             let kept = locked.set_aside()?;
             // B2
             let session = locked.open()?;
-            // Before the leases: adopting an address ends its reservation.
             let mut transaction = session.store.begin();
+            let dynamic = |_: &Tenancy, _: IpAddr| Kind::Dynamic;
+            let adopted = session.stage_adoption(&mut transaction, &survey, &dynamic);
+            adopted.map_err(RebuildError::Adopt)?;
+            // After the leases: what is leased again is not reserved any more.
             let reservations = transaction.restore(&salvage, session.now)?;
             transaction.commit(session.now)?;
-            session.adopt(&survey).map_err(RebuildError::Adopt)?;
             let tenants = session.store.begin().all_tenants()?;
             let adopted = tenants.iter();
             Ok(Rebuilt {
