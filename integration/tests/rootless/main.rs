@@ -51,10 +51,14 @@ fn remount_proc(lab: &Lab, option: &str) {
     mount.cmd("mount").args(["-o", &option, "/proc"]).ok();
 }
 
-/// Runs something in a user namespace of the user's that is not Podman's.
+/// Runs something in a user namespace of the user's that is not Podman's, with an
+/// interface: without one, berth sees that it has no address.
 #[track_caller]
 fn sandbox(lab: &Lab) {
-    lab.sh("setsid unshare --map-current-user --net sleep 2000 >/dev/null 2>&1 &");
+    let sleep = "ip link add inner type veth peer name outer && exec sleep 2000";
+    lab.sh(&format!(
+        "setsid unshare --map-root-user --net sh -c '{sleep}' >/dev/null 2>&1 &"
+    ));
     wait_until("the sandbox", BOUND, || {
         let found = lab.cmd("pgrep").args(["-fx", "sleep 2000"]).run();
         found.status.success().then_some(())
