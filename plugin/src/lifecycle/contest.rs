@@ -37,6 +37,7 @@ pub struct Holder {
     pub container_name: ContainerName,
     /// For how long it has had its lease.
     pub since: Duration,
+    /// Until its TTL runs out.
     pub left: Duration,
     pub verdict: Verdict,
 }

@@ -1,9 +1,9 @@
-//! Who holds an address: tenancies, leases and holds. No I/O.
+//! Who has an address: tenancies, leases and reservations. No I/O.
 //!
-//! A *tenancy* is one container's interface on one network: it is the identity
-//! every release is checked against. A *tenant* is the durable record of a
-//! tenancy; it owns one lease per address. A *hold* is what a released address
-//! leaves behind: a cooldown for everyone, a reservation for its former holder.
+//! A *tenancy* is one container's interface on one network. Every release is checked
+//! against it. A *tenant* is the durable record of a tenancy; it owns one lease per
+//! address. A *reservation* is what a released address leaves behind: a cooldown for
+//! everybody, and the address for its former holder to come back to.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -183,6 +183,7 @@ pub struct Process {
 pub struct Delegation {
     /// `--config`: the network run directory.
     pub config: PathBuf,
+    /// `--rootless`.
     pub rootless: bool,
     /// `--aardvark-binary`.
     pub aardvark_binary: Option<PathBuf>,
@@ -212,6 +213,7 @@ pub struct Tenant {
     /// The boot the tenancy belongs to.
     pub boot_id: String,
     pub created: Moment,
+    /// When the container was last seen live.
     pub renewed: Moment,
     /// Until when an unknown verdict keeps the lease.
     pub expires: Moment,
