@@ -94,7 +94,7 @@ fn an_unknown_holder_keeps_its_lease_until_its_ttl() {
     let said = lab.cmd("/usr/libexec/netavark/berth").arg("gc").ok();
     says(&said, "1 live, 1 unknown, 0 reclaimed");
     let refused = lab.container("other", &["n"]).ip(ADDRESS);
-    refused.fails("whether it is live cannot be told (it was set up in another pid namespace)");
+    refused.fails("berth cannot tell whether it is live (it was set up in another pid namespace)");
     lab.remove("other");
     let said = later(&lab, 61, "berth").arg("gc").ok();
     says(&said, "reclaimed 10.77.0.99 of container");

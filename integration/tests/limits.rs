@@ -298,10 +298,10 @@ fn nonsense_is_refused_and_changes_nothing() {
     let relative = gc(&lab).env("BERTH_STATE_DIR", "berth").run();
     says_in_one_line(
         &relative,
-        "BERTH_STATE_DIR is berth, which is no absolute path",
+        "BERTH_STATE_DIR is berth, which is not an absolute path",
     );
     let run = lab.container("d", &["n"]).env("BERTH_STATE_DIR", "berth");
-    run.fails("BERTH_STATE_DIR is berth, which is no absolute path");
+    run.fails("BERTH_STATE_DIR is berth, which is not an absolute path");
     lab.remove("d");
     let unknown = gc(&lab).arg("--nosuch").run();
     assert_eq!(unknown.status.code(), Some(2), "{unknown}");

@@ -77,13 +77,13 @@ fn an_address_is_free_again_after_all_of_the_users_processes_are_killed(driver: 
     );
     sandbox(&lab);
     let refused = lab.container("other", &["n"]).ip(ADDRESS).fails(TAKEN);
-    let words = "whether it is live cannot be told (namespace of process";
+    let words = "berth cannot tell whether it is live (namespace of process";
     assert!(refused.stderr.contains(words), "{refused}");
     lab.remove("other");
     lab.sh("pkill -fx 'sleep 2000'");
     remount_proc(&lab, "hidepid=2");
     let refused = lab.container("other", &["n"]).ip(ADDRESS).fails(TAKEN);
-    let words = "cannot be told (/proc is mounted with hidepid=";
+    let words = "berth cannot tell whether it is live (/proc is mounted with hidepid=";
     assert!(refused.stderr.contains(words), "{refused}");
     lab.remove("other");
     remount_proc(&lab, "hidepid=0");

@@ -83,7 +83,7 @@ fn a_container_without_conmon_is_seen_whatever_user_it_runs_as(driver: Driver) {
         lab.sh(&format!("kill -9 {conmon}"));
         let refused = lab.container("other", &["n"]).ip(ADDRESS).fails(TAKEN);
         let words = if secret {
-            "whether it is live cannot be told"
+            "berth cannot tell whether it is live"
         } else {
             "lives in its namespace"
         };

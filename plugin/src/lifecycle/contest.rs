@@ -73,11 +73,11 @@ impl fmt::Display for Holder {
             ),
             Verdict::Unknown(doubt) => write!(
                 f,
-                "whether it is live cannot be told ({doubt}), so it keeps the address for \
-                 another {left}, longer if it is seen live; stop that container or ask for \
+                "berth cannot tell whether it is live ({doubt}), so it keeps the address for \
+                 another {left}, or longer if it is seen live; stop that container or ask for \
                  another address"
             ),
-            Verdict::Dead(cause) => write!(f, "it is gone ({cause}), but came back meanwhile"),
+            Verdict::Dead(cause) => write!(f, "it was gone ({cause}), but has come back"),
         }
     }
 }
@@ -140,7 +140,7 @@ impl fmt::Display for Census {
         } = self;
         write!(
             f,
-            "{leased} of its {pool} addresses are leased, {held} held; {kept_out} are kept out \
+            "{leased} of its {pool} addresses are leased, {held} reserved; {kept_out} are kept out \
              (network, broadcast, gateway, outside the lease range, excluded)"
         )?;
         let names: Vec<_> = largest
@@ -148,7 +148,7 @@ impl fmt::Display for Census {
             .map(|(name, count)| format!("{name} ({count})"))
             .collect();
         if !names.is_empty() {
-            write!(f, "; most are held by {}", names.join(", "))?;
+            write!(f, "; most are leased by {}", names.join(", "))?;
         }
         f.write_str("; remove containers that are not needed, or widen the lease range")
     }

@@ -60,7 +60,7 @@ pub enum PodmanError {
     Enter(#[from] EnterError),
     /// The state directory would depend on where the command is run.
     #[error(
-        "environment variable {STATE_VARIABLE} is {}, which is no absolute path; every podman \
+        "environment variable {STATE_VARIABLE} is {}, which is not an absolute path; every podman \
          must be given the same one",
         .0.display()
     )]

@@ -51,5 +51,8 @@ pub fn hidden(host: &[Link], seen: &[NamespaceFact]) -> Option<String> {
     };
     let mut outers = host.iter().filter(leads_out);
     let hidden = outers.find(|outer| !is_seen(outer))?;
-    Some(format!("the other end of {} is hidden", hidden.name))
+    Some(format!(
+        "the other end of {} is in a network namespace that berth cannot see",
+        hidden.name
+    ))
 }

@@ -58,6 +58,6 @@ pub(super) fn run(arguments: &Rebuild) -> Result<(), Failure> {
     };
     Ok(writeln!(
         stdout,
-        "the new lease store knows {count} {containers}; all goes on as before"
+        "the new lease store knows {count} {containers}; they notice nothing"
     )?)
 }

@@ -30,7 +30,7 @@ impl Collector<'_> {
         };
         let adopted = adoptions.iter().map(|adoption| {
             let tenant = adoption.clone().into_tenant();
-            Party::new(&tenant, "it holds what the store knew nothing of")
+            Party::new(&tenant, "the store did not know about it")
         });
         if self.wish.dry_run {
             // They are found at each look.

@@ -22,13 +22,10 @@ pub(super) fn judge(last: Option<&Collection>, since: Moment, now: Moment) -> Op
         Some(last) if !last.failures.is_empty() => Some(
             Finding::problem(
                 CHECK,
-                format!(
-                    "the last collection, {} ago, could not do all",
-                    ago(last.at)
-                ),
+                format!("the last collection, {} ago, did not finish", ago(last.at)),
             )
             .because(last.failures.join("; "))
-            .repair("mend that; berth gc tries again"),
+            .repair("fix that; berth gc tries again"),
         ),
         Some(last) if late(last.at) => Some(
             Finding::note(
@@ -80,7 +77,7 @@ mod tests {
             ),
             (
                 Some(last(990, &["one", "two"])),
-                "problem: the last collection, 10s ago, could not do all (one; two); mend that; \
+                "problem: the last collection, 10s ago, did not finish (one; two); fix that; \
                  berth gc tries again",
             ),
             (

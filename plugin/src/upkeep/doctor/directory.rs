@@ -76,7 +76,7 @@ pub(super) fn judge(facts: &DirectoryFacts) -> Vec<Finding> {
     };
     if !there.directory {
         return vec![
-            Finding::problem(CHECK, format!("{path} is no directory"))
+            Finding::problem(CHECK, format!("{path} is not a directory"))
                 .because("something else made it")
                 .repair("remove it: the next container's start makes the directory"),
         ];
@@ -144,7 +144,7 @@ pub(super) fn judge_names(path: &Path, names: &[String]) -> Vec<Finding> {
                     .repair(format!("remove it when nobody wants to look into it: rm -r {file}")),
             ),
             Name::Foreign => found.push(
-                Finding::note(CHECK, format!("{file} is not of berth's making"))
+                Finding::note(CHECK, format!("{file} does not belong to berth"))
                     .because("something else put it there; it does no harm")
                     .repair("remove it"),
             ),

@@ -57,7 +57,7 @@ pub(super) fn judge(tenants: &[(Tenant, Verdict)], now: Moment) -> Vec<Finding> 
         .collect();
     if !unknown.is_empty() {
         let what = format!(
-            "{} of which cannot be told whether the holder lives: {}",
+            "{}, and berth cannot tell whether the holder is alive: {}",
             leases(unknown.len()),
             enumerate(unknown.iter().cloned())
         );
@@ -169,7 +169,7 @@ mod tests {
         let lines = lines(&tenants, OVERDUE);
         assert_eq!(lines.len(), 1);
         assert!(
-            lines[0].starts_with("note: 10 containers have leases of which cannot be told"),
+            lines[0].starts_with("note: 10 containers have leases, and berth cannot tell"),
             "{}",
             lines[0]
         );
