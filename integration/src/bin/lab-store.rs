@@ -140,5 +140,5 @@ fn read(networks: &[String]) -> Result<Value, Failure> {
 fn seen() -> Result<Vec<IpAddr>, Failure> {
     let evidence = Evidence::gather(&[], &sight::boot_id()?, sight::now()?);
     let held = sight::on_this_host(&evidence)?;
-    Ok(held.into_keys().collect())
+    Ok(held.into_iter().collect())
 }

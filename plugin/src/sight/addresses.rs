@@ -1,8 +1,8 @@
 //! Which addresses are in use, in whatever namespace.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
+use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
 
 use thiserror::Error;
 
@@ -14,35 +14,52 @@ use super::{Evidence, Link, NamespaceFact, Peer, namespaces, own_namespace};
 #[error("failed to look into every network namespace: {0}")]
 pub struct Incomplete(String);
 
-/// Returns the addresses that some namespace of this host holds, our own included,
-/// each with a process or file that shows the namespace. Without root it is those of
-/// this user's containers: see [`namespaces`].
+/// Every namespace of this host that can be looked into.
+pub(super) struct Everywhere {
+    /// The interfaces of our own namespace.
+    pub(super) host: Vec<Link>,
+    pub(super) others: Vec<NamespaceFact>,
+    /// Why there may be namespaces that were not seen.
+    doubt: Option<String>,
+}
+
+impl Everywhere {
+    /// Looks into all of them. Without root it is those of this user's containers: see
+    /// [`namespaces`].
+    pub(super) fn look(evidence: &Evidence) -> io::Result<Self> {
+        let (others, doubt) = namespaces(evidence, own_namespace()?);
+        let host = links()?;
+        Ok(Self {
+            doubt: doubt.or_else(|| hidden(&host, &others)),
+            host,
+            others,
+        })
+    }
+
+    /// Returns the addresses that some namespace holds, or why there may be others.
+    pub(super) fn held(&self) -> Result<HashSet<IpAddr>, Incomplete> {
+        if let Some(doubt) = &self.doubt {
+            return Err(Incomplete(doubt.clone()));
+        }
+        let others = self.others.iter().flat_map(|other| &other.links);
+        let links = self.host.iter().chain(others);
+        Ok(links.flat_map(|link| link.addresses.clone()).collect())
+    }
+}
+
+/// Returns the addresses that some namespace of this host holds, our own included.
 ///
 /// # Errors
 /// If a namespace cannot be looked into, or is hidden: then nothing can be said of
 /// any address that was not found.
-pub fn on_this_host(evidence: &Evidence) -> Result<HashMap<IpAddr, PathBuf>, Incomplete> {
-    let own = own_namespace().map_err(|error| Incomplete(error.to_string()))?;
-    let host = links().map_err(|error| Incomplete(error.to_string()))?;
-    let (seen, doubt) = namespaces(evidence, own);
-    if let Some(doubt) = doubt.or_else(|| hidden(&host, &seen)) {
-        return Err(Incomplete(doubt));
-    }
-    let of_host = (PathBuf::from("/proc/self/ns/net"), host.as_slice());
-    let of_others = seen
-        .iter()
-        .map(|fact| (fact.path.clone(), fact.links.as_slice()));
-    let mut found = HashMap::new();
-    for (path, links) in std::iter::once(of_host).chain(of_others) {
-        let addresses = links.iter().flat_map(|link| &link.addresses);
-        found.extend(addresses.map(|address| (*address, path.clone())));
-    }
-    Ok(found)
+pub fn on_this_host(evidence: &Evidence) -> Result<HashSet<IpAddr>, Incomplete> {
+    let seen = Everywhere::look(evidence);
+    seen.map_err(|error| Incomplete(error.to_string()))?.held()
 }
 
 /// Returns why a namespace is hidden, if one is, with processes that are not ours to
 /// see and without a file: one end of its veth pair is here.
-pub fn hidden(host: &[Link], seen: &[NamespaceFact]) -> Option<String> {
+pub(super) fn hidden(host: &[Link], seen: &[NamespaceFact]) -> Option<String> {
     let leads_out =
         |outer: &&Link| outer.kind == "veth" && matches!(outer.peer, Some(Peer::Elsewhere(..)));
     let is_seen = |outer: &Link| {

@@ -1,12 +1,12 @@
 //! Verdicts on many tenants at once, and what only a look at every namespace shows.
 
-use std::io;
+use std::cell::LazyCell;
 
+use super::addresses::Everywhere;
 use super::survey::hangs_on;
-use super::{Evidence, Link, NamespaceFact, links, namespaces, own_namespace};
+use super::{Evidence, Link};
 use crate::rules::lease::Tenant;
 use crate::rules::verdict::{Cause, Sign, Verdict, has_expired, judge};
-use crate::sight;
 
 /// Judges tenants, in order, by evidence taken after they were read.
 ///
@@ -16,60 +16,51 @@ use crate::sight;
 /// interface into a namespace of its own.
 pub fn judge_all(tenants: &[Tenant], evidence: &Evidence) -> Vec<Verdict> {
     let mut verdicts: Vec<_> = tenants.iter().map(|t| judge(t, evidence)).collect();
+    let everywhere = LazyCell::new(|| Everywhere::look(evidence));
     let expired = |(tenant, verdict): (&Tenant, &Verdict)| {
         matches!(verdict, Verdict::Unknown(_)) && has_expired(tenant, &evidence.at)
     };
     if tenants.iter().zip(&verdicts).any(expired)
-        && let Ok(held) = sight::on_this_host(evidence)
+        && let Ok(seen) = &*everywhere
+        && let Ok(held) = seen.held()
     {
         for (tenant, verdict) in tenants.iter().zip(&mut verdicts) {
             let mut leased = tenant.leased.iter();
-            let gone = leased.all(|holding| !held.contains_key(&holding.address));
+            let gone = leased.all(|leased| !held.contains(&leased.address));
             if gone && expired((tenant, &*verdict)) {
                 *verdict = Verdict::Dead(Cause::Expired);
             }
         }
     }
-    let is_dead = |verdict: &Verdict| match verdict {
-        Verdict::Dead(cause) => *cause != Cause::Rebooted,
-        Verdict::Live(_) | Verdict::Unknown(_) => false,
-    };
-    if verdicts.iter().any(is_dead) {
-        let seen = others(evidence);
-        for (tenant, verdict) in tenants.iter().zip(&mut verdicts) {
-            if is_dead(verdict) {
-                *verdict = match &seen {
-                    Ok((host, others)) => match moved(tenant, evidence, host, others) {
-                        Some(sign) => Verdict::Live(sign),
-                        None => continue,
-                    },
-                    Err(error) => Verdict::Unknown(format!("this host's interfaces: {error}")),
-                };
+    for (tenant, verdict) in tenants.iter().zip(&mut verdicts) {
+        let is_dead_in_this_boot =
+            matches!(verdict, Verdict::Dead(cause) if *cause != Cause::Rebooted);
+        if !is_dead_in_this_boot {
+            continue;
+        }
+        match &*everywhere {
+            Ok(seen) => {
+                if let Some(sign) = moved(tenant, evidence, seen) {
+                    *verdict = Verdict::Live(sign);
+                }
+            }
+            Err(error) => {
+                *verdict = Verdict::Unknown(format!("this host's interfaces: {error}"));
             }
         }
     }
     verdicts
 }
 
-/// Returns the host's interfaces, and the namespaces that can be looked into.
-fn others(evidence: &Evidence) -> io::Result<(Vec<Link>, Vec<NamespaceFact>)> {
-    let (others, _) = namespaces(evidence, own_namespace()?);
-    Ok((links()?, others))
-}
-
 /// Returns who has an address of the tenant's on its network, if somebody has.
-fn moved(
-    tenant: &Tenant,
-    evidence: &Evidence,
-    host: &[Link],
-    others: &[NamespaceFact],
-) -> Option<Sign> {
+fn moved(tenant: &Tenant, evidence: &Evidence, seen: &Everywhere) -> Option<Sign> {
     let network = &tenant.request.network;
     let has_one = |link: &Link| {
         let mut addresses = link.addresses.iter();
-        addresses.any(|address| tenant.has_leased(*address)) && hangs_on(link, network, host)
+        addresses.any(|address| tenant.has_leased(*address)) && hangs_on(link, network, &seen.host)
     };
-    let holders = others
+    let holders = seen
+        .others
         .iter()
         .filter(|other| other.links.iter().any(has_one));
     let mut inhabitants = holders.filter_map(|other| {

@@ -23,11 +23,13 @@ use std::path::Path;
 pub use crate::rules::evidence::{
     Evidence, Link, NamespaceFact, NamespaceKey, PathFact, Peer, ProcessFact, is_namespace_file,
 };
-pub use addresses::{Incomplete, hidden, on_this_host};
+use addresses::hidden;
+pub use addresses::{Incomplete, on_this_host};
 pub use clock::{ClockError, boot_id, now, pid_namespace};
 pub use judge::judge_all;
 pub use links::{links, links_of};
-pub use namespaces::{namespaces, own_namespace};
+use namespaces::namespaces;
+pub use namespaces::own_namespace;
 use process::read as read_proc;
 pub use process::{parent_of, process};
 
