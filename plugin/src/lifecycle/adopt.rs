@@ -84,7 +84,7 @@ impl Session<'_> {
             if self.store.is_surveyed() && !self.is_unknown_in_use(network)? {
                 continue;
             }
-            let mut survey = self.survey(Some(network))?;
+            let mut survey = self.survey_including(network)?;
             // Podman has told us whose namespace this is.
             if let PathFact::There(key) = sight::examine(netns) {
                 let container = attachment.container_id.clone();

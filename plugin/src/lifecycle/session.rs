@@ -114,17 +114,12 @@ impl<'l> Locked<'l> {
         Store::set_aside(&self.podman.state_directory, self.guard, self.now)
     }
 
-    /// Looks at the host, for a store in which there are these tenants. `asked` is a
-    /// network that counts as one of ours whatever the files say.
+    /// Looks at the host, for a store in which there are these tenants.
     ///
     /// # Errors
     /// If something is there and cannot be read.
-    pub fn survey(
-        &self,
-        tenants: &[Tenant],
-        asked: Option<&Network>,
-    ) -> Result<Survey, SessionError> {
-        survey(self.podman, tenants, asked, &self.boot_id, self.now)
+    pub fn survey(&self, tenants: &[Tenant]) -> Result<Survey, SessionError> {
+        survey(self.podman, tenants, &self.boot_id, self.now)
     }
 }
 
@@ -142,9 +137,19 @@ impl Session<'_> {
     ///
     /// # Errors
     /// As [`Locked::survey`]; if the store cannot be read.
-    pub fn survey(&self, asked: Option<&Network>) -> Result<Survey, SessionError> {
+    pub fn survey(&self) -> Result<Survey, SessionError> {
         let tenants = self.store.begin().all_tenants()?;
-        survey(self.podman, &tenants, asked, &self.boot_id, self.now)
+        survey(self.podman, &tenants, &self.boot_id, self.now)
+    }
+
+    /// As [`Session::survey`], with a network that counts as one of ours whatever its
+    /// file says.
+    ///
+    /// # Errors
+    /// As [`Session::survey`].
+    pub fn survey_including(&self, network: &Network) -> Result<Survey, SessionError> {
+        let run_directory = &self.podman.delegation.config;
+        Ok(self.survey()?.including(network, run_directory)?)
     }
 
     /// Judges tenants, in order, by evidence taken now.
@@ -157,16 +162,10 @@ impl Session<'_> {
 fn survey(
     podman: &Podman,
     tenants: &[Tenant],
-    asked: Option<&Network>,
     boot_id: &str,
     now: Moment,
 ) -> Result<Survey, SessionError> {
-    let mut networks = podman.networks()?;
-    if let Some(asked) = asked
-        && networks.iter().all(|network| network.id != asked.id)
-    {
-        networks.push(asked.clone());
-    }
+    let networks = podman.networks()?;
     let place = Place {
         networks: &networks,
         run_directory: &podman.delegation.config,

@@ -124,7 +124,7 @@ pub fn take_down_unleased(
             .filter(named)
             .flat_map(|link| link.addresses)
             .collect();
-        own.retain(|address| attachment.covers(*address));
+        own.retain(|address| attachment.network.covers(*address));
         own
     };
     let seen = own();

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::lease::{ContainerId, ContainerName, InterfaceName, Tenancy};
-use super::pool::normalise;
 use crate::protocol::{Network, PluginExec, null_as_empty};
 
 /// A container's request for one network, whichever front end it came by. It is stored
@@ -63,12 +62,6 @@ impl Attachment {
             container_id: self.container_id.clone(),
             interface: self.options.interface.clone(),
         }
-    }
-
-    /// Returns whether an address lies in a subnet of the network.
-    pub fn covers(&self, address: IpAddr) -> bool {
-        let mut subnets = self.network.subnets.iter();
-        subnets.any(|subnet| normalise(subnet.subnet).contains(address))
     }
 }
 

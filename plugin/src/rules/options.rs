@@ -96,9 +96,10 @@ impl Plumbing {
         }
     }
 
-    /// Returns whether a driver is netavark's own.
-    pub fn is_netavarks(driver: &str) -> bool {
-        Self::ALL.into_iter().any(|own| own.as_str() == driver)
+    /// Returns the driver of this name, if netavark has one.
+    pub fn named(driver: &str) -> Option<Self> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|own| own.as_str() == driver)
     }
 
     /// Returns the driver that makes a network's interfaces: the network's own if it is
@@ -107,8 +108,7 @@ impl Plumbing {
     /// # Errors
     /// [`OptionsError::Choice`] if the options name another one.
     pub fn of(network: &Network) -> Result<Self, OptionsError> {
-        let mut all = Self::ALL.into_iter();
-        match all.find(|driver| driver.as_str() == network.driver) {
+        match Self::named(&network.driver) {
             Some(own) => Ok(own),
             None => choice(&network.options, DRIVER, &Self::ALL, Self::as_str),
         }

@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnetwork::IpNetwork;
 use thiserror::Error;
 
-use crate::protocol::Subnet;
+use crate::protocol::{Network, Subnet};
 
 /// Address family. Addresses of different families never compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -310,6 +310,14 @@ fn broadcast(subnet: IpNetwork) -> Option<IpAddr> {
 /// Returns whether two subnets share an address.
 pub fn overlap(a: IpNetwork, b: IpNetwork) -> bool {
     a.contains(b.network()) || b.contains(a.network())
+}
+
+impl Network {
+    /// Returns whether an address lies in one of the network's subnets.
+    pub fn covers(&self, address: IpAddr) -> bool {
+        let mut subnets = self.subnets.iter();
+        subnets.any(|subnet| normalise(subnet.subnet).contains(address))
+    }
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ pub fn rebuild(podman: &Podman, force: bool) -> Result<Rebuilt, RebuildError> {
             if damage.is_none() && !force && Store::exists(&podman.state_directory) {
                 return Err(RebuildError::Sound(podman.state_directory.clone()));
             }
-            let survey = locked.survey(&[], None)?;
+            let survey = locked.survey(&[])?;
             if let Some(doubt) = survey.doubt {
                 return Err(SessionError::from(SurveyError::Incomplete(doubt)).into());
             }

@@ -200,7 +200,7 @@ struct Found {
 /// One look at the host: what it says of Podman's claims, and of the networks of ours.
 fn observe(session: &Session<'_>, asked: &Asked) -> Result<(Evidence, Survey), Error> {
     Kernel::await_netavark(session.podman);
-    let survey = session.survey(None)?;
+    let survey = session.survey()?;
     let evidence = Evidence {
         kernel: Kernel::of(&survey, session.podman),
         ..asked.evidence.clone()
@@ -241,7 +241,7 @@ fn look(
         return not(Outcome::Already, "it is berth's".to_owned());
     }
     let run_directory = &session.podman.delegation.config;
-    let survey = survey.including(&target.network, run_directory);
+    let survey = survey.clone().including(&target.network, run_directory);
     let survey = survey.map_err(SessionError::from)?;
     let tenants = session.store.begin().all_tenants()?;
     let delegation = &session.podman.delegation;

@@ -210,7 +210,7 @@ struct Leases {
 impl Leases {
     /// Returns what the store knows, and what it would adopt.
     fn look(session: &Session<'_>, network: &Network) -> Result<Self, Error> {
-        let survey = session.survey(Some(network))?;
+        let survey = session.survey_including(network)?;
         if let Some(doubt) = survey.doubt {
             return Err(SessionError::from(SurveyError::Incomplete(doubt)).into());
         }
@@ -229,7 +229,7 @@ impl Leases {
 
     /// Adopts first what the store does not know of, and returns what it knows then.
     fn take(session: &Session<'_>, network: &Network) -> Result<Self, Error> {
-        let survey = session.survey(Some(network))?;
+        let survey = session.survey_including(network)?;
         session.adopt(&survey)?;
         Self::known(session, network)
     }

@@ -54,8 +54,7 @@ impl Network {
 /// # Errors
 /// [`TakeOverError`] if berth could not serve it.
 pub fn take_over(mut network: Network, links: Vec<String>) -> Result<Network, TakeOverError> {
-    let is_driver = |plumbing: &Plumbing| plumbing.as_str() == network.driver;
-    let Some(plumbing) = Plumbing::ALL.into_iter().find(is_driver) else {
+    let Some(plumbing) = Plumbing::named(&network.driver) else {
         return Err(TakeOverError::Driver(network.driver));
     };
     if !network.is_podmans() {

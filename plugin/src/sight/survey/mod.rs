@@ -49,7 +49,7 @@ pub enum SurveyError {
 /// Where to look.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
-    /// The networks of ours that have a configuration file, or are about to.
+    /// The networks of ours that have a configuration file.
     pub networks: &'a [Network],
     /// netavark's run directory.
     pub run_directory: &'a Path,
@@ -143,13 +143,16 @@ impl Survey {
     ///
     /// # Errors
     /// If what netavark remembers of it cannot be read.
-    pub fn including(&self, network: &Network, run_directory: &Path) -> Result<Self, SurveyError> {
-        let mut survey = self.clone();
-        if survey.configured.insert(network.id.clone()) {
-            survey.networks.retain(|known| known.id != network.id);
-            survey.remember(network.clone(), run_directory)?;
+    pub fn including(
+        mut self,
+        network: &Network,
+        run_directory: &Path,
+    ) -> Result<Self, SurveyError> {
+        if self.configured.insert(network.id.clone()) {
+            self.networks.retain(|known| known.id != network.id);
+            self.remember(network.clone(), run_directory)?;
         }
-        Ok(survey)
+        Ok(self)
     }
 
     /// Adds a network, with what netavark remembers of its containers.

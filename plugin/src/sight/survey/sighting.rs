@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::Survey;
 use crate::protocol::Network;
 use crate::rules::options::Plumbing;
-use crate::rules::pool::{Pool, normalise};
+use crate::rules::pool::Pool;
 use crate::sight::{Link, NamespaceFact, Peer};
 
 /// A container's interface on a network of ours.
@@ -23,12 +23,10 @@ pub struct Sighting<'s> {
 impl Sighting<'_> {
     /// Returns the interface's addresses that are of the network's subnets.
     pub fn addresses(&self) -> Vec<IpAddr> {
-        let within = |address: &IpAddr| covers(self.network, *address);
+        let within = |address: &IpAddr| self.network.covers(*address);
         self.link.addresses.iter().copied().filter(within).collect()
     }
-}
 
-impl Sighting<'_> {
     /// Returns those of the interface's addresses that can be leased: no gateway, nor the
     /// first or last of a subnet.
     pub(super) fn leasable(&self) -> Vec<IpAddr> {
@@ -51,7 +49,7 @@ impl Survey {
         for namespace in &self.namespaces {
             for link in &namespace.links {
                 let on = |network: &&Network| {
-                    link.addresses.iter().any(|a| covers(network, *a))
+                    link.addresses.iter().any(|a| network.covers(*a))
                         && hangs_on(link, network, &self.links)
                 };
                 let networks = self.networks.iter().filter(on);
@@ -64,12 +62,6 @@ impl Survey {
         }
         sightings
     }
-}
-
-/// Returns whether an address is in one of the network's subnets.
-pub(super) fn covers(network: &Network, address: IpAddr) -> bool {
-    let mut subnets = network.subnets.iter();
-    subnets.any(|subnet| normalise(subnet.subnet).contains(address))
 }
 
 /// Returns whether a container's interface hangs on a network's bridge or parent.

@@ -11,7 +11,7 @@ use crate::sight::{self, Evidence};
 impl Collector<'_> {
     /// Adopts, judges and searches. Renews the leases of those seen live.
     pub(super) fn look(&mut self, session: &Session<'_>) -> Result<Findings, CollectError> {
-        let survey = session.survey(None)?;
+        let survey = session.survey()?;
         let tenants = session.store.begin().all_tenants()?;
         if let Some(wanted) = &self.wish.network
             && !survey

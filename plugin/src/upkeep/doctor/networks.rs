@@ -39,7 +39,7 @@ pub(super) fn judge(files: &[NetworkFile], default_network: &str) -> Vec<Finding
                 ours.push(network.name.as_str());
                 found.extend(judge_ours(&file.path, network));
             }
-            Ok(network) if network.is_podmans() && Plumbing::is_netavarks(&network.driver) => {
+            Ok(network) if network.is_podmans() && Plumbing::named(&network.driver).is_some() => {
                 podmans.push(network.name.as_str());
             }
             Ok(_) => {}
