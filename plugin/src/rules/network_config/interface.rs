@@ -10,9 +10,9 @@ use crate::protocol::Network;
 /// Longest interface name, in bytes (`IFNAMSIZ` less the final NUL, netdevice(7)).
 pub const MAX_INTERFACE_NAME: usize = 15;
 
-/// What bridges without a name of their own are called, with a number from 1;
-/// 0 is the default network's.
-const BRIDGE_PREFIX: &str = "podman";
+/// What bridges without a name of their own are called, with a number from 1. Podman does
+/// not see the bridges of a plugin's networks, so it must never choose such a name itself.
+const BRIDGE_PREFIX: &str = "berth";
 
 /// Highest number tried, as in Podman.
 const LAST_BRIDGE: u32 = 999_999;

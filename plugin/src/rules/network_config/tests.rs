@@ -25,12 +25,12 @@ fn known(name: &str, bridge: &str, subnets: &[&str]) -> KnownNetwork {
 /// A host with a LAN, a VPN, a site route, the default network and one more.
 fn host() -> HostFacts {
     HostFacts {
-        links: ["lo", "eth0", "podman2"].map(str::to_owned).to_vec(),
+        links: ["lo", "eth0", "berth2"].map(str::to_owned).to_vec(),
         addresses: nets(&["127.0.0.1/8", "::1/128", "192.168.7.20/24", "fe80::5/64"]),
         routes: nets(&["192.168.7.0/24", "172.16.0.0/12", "10.70.1.0/24"]),
         networks: vec![
             known("podman", "podman0", &["10.88.0.0/16"]),
-            known("podman1", "br1", &["10.89.0.0/24", "fd00:89::/64"]),
+            known("berth1", "br1", &["10.89.0.0/24", "fd00:89::/64"]),
         ],
     }
 }
@@ -58,7 +58,7 @@ fn check(fields: Value, expected: Value) {
     let text = fields.to_string();
     let completed = complete_here(fields.clone()).unwrap_or_else(|error| panic!("{text}: {error}"));
     let mut whole = serde_json::to_value(input(fields)).unwrap();
-    whole["network_interface"] = json!("podman3");
+    whole["network_interface"] = json!("berth3");
     whole["subnets"] = json!([{"subnet": "10.89.1.0/24", "gateway": "10.89.1.1"}]);
     whole["ipam_options"] = json!({"driver": "berth"});
     for (name, value) in expected.as_object().unwrap() {
@@ -155,8 +155,8 @@ fn a_bridge_may_be_given_and_docker_may_name_it() {
     );
     // A link that exists may be a bridge to join.
     check(
-        json!({"network_interface": "podman2"}),
-        json!({"network_interface": "podman2"}),
+        json!({"network_interface": "berth2"}),
+        json!({"network_interface": "berth2"}),
     );
     check(
         json!({"network_interface": "br7", "options": {

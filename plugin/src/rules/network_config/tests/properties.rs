@@ -74,8 +74,10 @@ fn option() -> impl Strategy<Value = (String, String)> {
 }
 
 fn name() -> impl Strategy<Value = String> {
-    prop::sample::select(vec!["podman0", "podman1", "podman2", "link0", "br9", "x!"])
-        .prop_map(str::to_owned)
+    prop::sample::select(vec![
+        "berth1", "berth2", "podman0", "podman1", "podman2", "link0", "br9", "x!",
+    ])
+    .prop_map(str::to_owned)
 }
 
 prop_compose! {

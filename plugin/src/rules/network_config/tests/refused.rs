@@ -149,7 +149,7 @@ fn subnets_in_use_are_refused_with_who_uses_them() {
     };
     check("10.88.5.0/24", "10.88.0.0/16 of network podman");
     check("10.0.0.0/8", "10.88.0.0/16 of network podman");
-    check("fd00:89::/96", "fd00:89::/64 of network podman1");
+    check("fd00:89::/96", "fd00:89::/64 of network berth1");
     check("127.1.0.0/16", "address 127.0.0.1/8 of this host");
     check("192.168.7.128/25", "address 192.168.7.20/24 of this host");
     check("fe80::/10", "address fe80::5/64 of this host");
