@@ -13,10 +13,12 @@
 # make bench      the benchmarks
 # make lab        a shell in a lab: a real Podman that nothing here can hurt
 # make install    PREFIX=/usr/local by default; DESTDIR for packages
+#                 HOST_WIDE=1: also `berth host-wide on`
 # make uninstall  undoes `make install`, with the same variables
 # make clean-lab  removes what labs are started from (target/lab*)
 
 PREFIX ?= /usr/local
+HOST_WIDE ?=
 DESTDIR ?=
 TORTURE ?=
 FUZZ ?=
@@ -27,6 +29,8 @@ BUILT ?= $(or $(CARGO_TARGET_DIR),target)/release
 
 PLUGIN_DIR := $(PREFIX)/libexec/netavark
 DROP_IN := /etc/containers/containers.conf.d/50-berth.conf
+# Made by `berth host-wide on`.
+LINK := /usr/local/libexec/podman/netavark
 # Where Podman and systemd look by themselves.
 STANDARD := $(filter /usr /usr/local,$(PREFIX))
 UNIT_DIR := $(if $(STANDARD),$(PREFIX)/lib/systemd,/etc/systemd)
@@ -111,7 +115,14 @@ ifeq ($(STANDARD),)
 	sed 's|/opt/berth/libexec/netavark|$(PLUGIN_DIR)|' containers.conf.d/50-berth.conf >$(DESTDIR)$(DROP_IN)
 endif
 
+ifneq ($(HOST_WIDE),)
+	$(PREFIX)/bin/berth host-wide on --yes
+endif
+
+# Podman could start nothing without the link's target.
 uninstall:
+	@if [ "$$(readlink -f $(DESTDIR)$(LINK))" = "$(DESTDIR)$(PLUGIN_DIR)/berth" ]; then \
+		echo "berth is in front of netavark: run berth host-wide off first" >&2; exit 1; fi
 	rm -f $(DESTDIR)$(PLUGIN_DIR)/berth $(addprefix $(DESTDIR)$(PREFIX)/bin/,berth berth-migrate)
 	rm -f $(foreach of,system user,$(foreach unit,$(UNITS),$(DESTDIR)$(UNIT_DIR)/$(of)/$(unit)))
 ifeq ($(STANDARD),)

@@ -9,12 +9,14 @@ pub enum Driver {
     Bridge,
     /// The plugin.
     Berth,
+    /// Podman's own bridge driver, with berth in front of netavark.
+    HostWide,
 }
 
 impl fmt::Display for Driver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Bridge => "bridge",
+            Self::Bridge | Self::HostWide => "bridge",
             Self::Berth => "berth",
         })
     }

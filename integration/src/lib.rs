@@ -57,6 +57,7 @@ macro_rules! with_each_driver {
     ($($test:ident),+ $(,)?) => {
         $crate::with_driver!(bridge, Bridge, $($test),+);
         $crate::with_driver!(berth, Berth, $($test),+);
+        $crate::with_driver!(host_wide, HostWide, $($test),+);
     };
 }
 

@@ -53,11 +53,25 @@ impl Lab {
     /// If that fails.
     #[track_caller]
     pub fn network(&self, driver: Driver, name: &str, options: &[&str]) -> Network {
+        if driver == Driver::HostWide {
+            self.host_wide();
+        }
         self.podman(["network", "create", "--driver", &driver.to_string()])
             .args(options)
             .arg(name)
             .ok();
+        if driver == Driver::HostWide {
+            // As the next collection would.
+            self.migrate(["adopt", "--yes", name]).ok();
+        }
         self.inspect_network(name)
+    }
+
+    /// Puts berth in front of netavark, for all users, and moves root's networks to it.
+    #[track_caller]
+    pub fn host_wide(&self) {
+        let root = self.seen_by(None);
+        root.cmd("berth").args(["host-wide", "on", "--yes"]).ok();
     }
 
     /// Returns what Podman says of a network.

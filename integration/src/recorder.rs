@@ -53,7 +53,9 @@ impl Lab {
         self.write_executable(&format!("{DIRECTORY}/netavark"), &script);
         let setting = match driver {
             Driver::Bridge => crate::outage::helpers(DIRECTORY),
-            Driver::Berth => format!("env = [\"BERTH_NETAVARK={DIRECTORY}/netavark\"]"),
+            Driver::Berth | Driver::HostWide => {
+                format!("env = [\"BERTH_NETAVARK={DIRECTORY}/netavark\"]")
+            }
         };
         let conf = "/etc/containers/containers.conf.d/50-recorder.conf";
         self.write(conf, &format!("[engine]\n{setting}\n"));

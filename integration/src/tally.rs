@@ -41,7 +41,7 @@ impl Tally {
         Self {
             addresses: match driver {
                 Driver::Bridge => lab.allocated(&network.name).len(),
-                Driver::Berth => count("lease "),
+                Driver::Berth | Driver::HostWide => count("lease "),
             },
             names: count("DNS name "),
             interfaces: count("interface "),

@@ -233,7 +233,7 @@ impl Round {
     fn carry_out(&self, lab: &Lab, driver: Driver) -> bool {
         let berth = match driver {
             Driver::Bridge => "netavark",
-            Driver::Berth => "berth",
+            Driver::Berth | Driver::HostWide => "berth",
         };
         match self.blow {
             Blow::Podman(delay) => self.run_for(lab, &["--foreground"], delay),

@@ -138,7 +138,7 @@ fn addresses_come_from_the_lease_range(driver: Driver) {
     }
     lab.container("d", &["n"]).fails(match driver {
         Driver::Bridge => "failed to find free IP in range: 10.77.0.129 - 10.77.0.131",
-        Driver::Berth => "3 of its 3 addresses are leased",
+        Driver::Berth | Driver::HostWide => "3 of its 3 addresses are leased",
     });
     // Whoever asks for an address by name may go beyond the range.
     lab.remove("d");
@@ -244,7 +244,7 @@ fn a_full_network_refuses_until_a_container_goes(driver: Driver) {
     let refusal = match driver {
         Driver::Bridge => "failed to find free IP in range: 10.77.0.1 - 10.77.0.6",
         // netavark's range has the gateway in it, what can be leased has not
-        Driver::Berth => "5 of its 5 addresses are leased",
+        Driver::Berth | Driver::HostWide => "5 of its 5 addresses are leased",
     };
     lab.container("f", &["n"]).fails(refusal);
     lab.remove("c");

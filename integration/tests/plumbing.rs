@@ -186,13 +186,16 @@ fn leads_to_its_parent(driver: Driver, plumbing: &str) {
     lab.cmd("ip").args(["link", "delete", "probe"]).ok();
     let create = lab.podman(["network", "create", "--opt=parent=near", "--opt=mtu=1400"]);
     let create = match driver {
-        Driver::Bridge => create.args(["--driver", plumbing]),
+        Driver::Bridge | Driver::HostWide => create.args(["--driver", plumbing]),
         Driver::Berth => {
             let plumbing = format!("driver={plumbing}");
             create.args(["--driver", "berth", "--opt", &plumbing])
         }
     };
     create.args(SUBNET).arg("n").ok();
+    if driver == Driver::HostWide {
+        lab.host_wide();
+    }
     let network = lab.inspect_network("n");
     lab.container("web", &["n"])
         .ip("10.77.0.99")

@@ -31,7 +31,7 @@ fn the_address_of_a_running_container_is_refused_in_podmans_words(driver: Driver
             "requested ip address 10.77.0.99 is already allocated to container ID {}",
             holder.id
         ));
-    if driver == Driver::Berth {
+    if driver != Driver::Bridge {
         assert!(refusal.stderr.contains("holder"), "its name:\\n{refusal}");
     }
     lab.remove("late");

@@ -50,7 +50,7 @@ fn requests(driver: Driver, case: &Case) -> [String; 2] {
     lab.record_requests(driver);
     let create = lab.podman(["network", "create"]);
     let create = match driver {
-        Driver::Bridge => create.args(["--driver", case.plumbing]),
+        Driver::Bridge | Driver::HostWide => create.args(["--driver", case.plumbing]),
         Driver::Berth if case.plumbing == "bridge" => create.args(["--driver", "berth"]),
         Driver::Berth => {
             let plumbing = format!("driver={}", case.plumbing);

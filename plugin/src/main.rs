@@ -4,7 +4,7 @@ use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use berth::frontend::{finish, operator, plugin};
+use berth::frontend::{finish, netavark, operator, plugin, report};
 use clap::{Parser, Subcommand};
 
 /// IP address management for Podman that cannot leak
@@ -50,10 +50,17 @@ enum Verb {
 
 fn main() -> ExitCode {
     berth::logging::start();
+    let mut arguments = env::args_os();
+    if arguments
+        .next()
+        .is_some_and(|name| netavark::is_meant(&name))
+    {
+        return netavark::run(arguments.collect());
+    }
     let verb = match CommandLine::try_parse() {
         Ok(line) => line.verb,
         Err(error) if error.use_stderr() && !is_for_people() => {
-            plugin::report(&one_line(&error));
+            report(&one_line(&error));
             return ExitCode::FAILURE;
         }
         Err(for_people) => for_people.exit(),
@@ -70,7 +77,7 @@ fn main() -> ExitCode {
         }
         .map(|()| ExitCode::SUCCESS)
     };
-    finish("berth", act, plugin::report)
+    finish("berth", act, report)
 }
 
 /// Returns whether a command line that cannot be understood is a person's: an

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use berth::protocol::Network;
-use berth::rules::network_config::take_over;
+use berth::rules::network_config::{Form, take_over};
 
 use crate::error::Error;
 use crate::file::FileError;
@@ -54,12 +54,24 @@ pub(crate) fn original(file: &NetworkFile) -> Result<Option<NetworkFile>, Error>
 /// If it cannot be removed.
 pub(crate) fn forget(file: &NetworkFile) -> Result<(), FileError> {
     let path = path(file);
-    if path.exists() { remove(&path) } else { Ok(()) }
+    if path.exists() {
+        remove(&path)?;
+    }
+    // Nothing is lost if it stays: others may still be kept in it.
+    if let Some(directory) = path.parent() {
+        let _ = std::fs::remove_dir(directory);
+    }
+    Ok(())
 }
 
 /// Returns whether adoption makes one network of another.
 pub(crate) fn becomes(before: &Network, after: &Network) -> bool {
     // Whether its parent is there now does not matter.
     let links = before.network_interface.iter().cloned().collect();
-    take_over(before.clone(), links).is_ok_and(|taken| taken == *after)
+    let form = if after.is_plain() {
+        Form::Plain
+    } else {
+        Form::Plugin
+    };
+    take_over(before.clone(), links, form).is_ok_and(|taken| taken == *after)
 }

@@ -44,6 +44,11 @@ pub(crate) enum Error {
     #[error("{}{}; to repair that: {}", .0.what, because(.0), .0.repair)]
     Plugin(Box<Finding>),
     #[error(
+        "berth is not in front of netavark, so no container could start on a plain network; run \
+         `berth host-wide on` first"
+    )]
+    NotHostWide,
+    #[error(
         "{failure}; undoing the change failed as well: {undoing}. Run this again when that is repaired"
     )]
     Undone { failure: String, undoing: String },

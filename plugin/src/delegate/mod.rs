@@ -9,6 +9,7 @@ mod orphan;
 mod request;
 mod standin;
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -19,7 +20,7 @@ use std::time::Duration;
 use nix::net::if_::if_nametoindex;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use thiserror::Error;
 use wait_timeout::ChildExt;
 
@@ -29,7 +30,10 @@ pub use orphan::await_orphans;
 pub use request::{Connection, SeveralPerSubnet};
 pub use standin::{StandIn, StandInError};
 
+use crate::protocol::{Network, Request};
+use crate::rules::attachment::AttachmentOptions;
 use crate::rules::lease::Delegation;
+use crate::sight::front;
 
 /// How long netavark may take. It needs some 30 ms for a setup and 90 ms for a
 /// teardown; Podman holds its network lock meanwhile, so there must be an end.
@@ -100,19 +104,33 @@ pub fn setup(
     connection: &Connection<'_>,
     namespace: &Path,
 ) -> Result<Value, DelegateError> {
-    let several = if connection.has_several_per_subnet() {
-        version(netavark)?
-    } else {
-        SeveralPerSubnet::AsTheyAre
-    };
-    let answer = run(
-        netavark,
-        delegation,
-        "setup",
-        namespace,
-        &connection.setup_request(several),
-    )?;
-    Ok(connection.status_block(answer))
+    let request = connection.setup_request(several(netavark, &[*connection])?);
+    let mut answer = run(netavark, delegation, &[], "setup", namespace, &request)?;
+    Ok(connection.status_block(&mut answer))
+}
+
+/// Sets up a container with several networks by one netavark and returns all that it
+/// answers, with the status blocks of `connections` put right. `request` is Podman's own,
+/// in which these connections are replaced.
+///
+/// # Errors
+/// As [`setup`].
+pub fn setup_together(
+    call: &Call<'_>,
+    mut request: Request,
+    connections: &[Connection<'_>],
+    namespace: &Path,
+) -> Result<Value, DelegateError> {
+    let several = several(call.netavark, connections)?;
+    for connection in connections {
+        replace(&mut request, connection, connection.for_setup(several));
+    }
+    let mut answer = call.run("setup", namespace, request)?;
+    for connection in connections {
+        let status = connection.status_block(&mut answer);
+        answer[&connection.attachment.network.name] = status;
+    }
+    Ok(answer)
 }
 
 /// Takes the plumbing down. What is gone already is no failure.
@@ -127,9 +145,83 @@ pub fn teardown(
     namespace: &Path,
 ) -> Result<(), String> {
     let request = connection.teardown_request();
-    match run(netavark, delegation, "teardown", namespace, &request) {
+    let done = run(netavark, delegation, &[], "teardown", namespace, &request);
+    serious(done)
+}
+
+/// Takes down a container with several networks by one netavark, as
+/// [`setup_together`] sets it up.
+///
+/// # Errors
+/// As [`teardown`].
+pub fn teardown_together(
+    call: &Call<'_>,
+    mut request: Request,
+    connections: &[Connection<'_>],
+    namespace: &Path,
+) -> Result<(), String> {
+    for connection in connections {
+        replace(&mut request, connection, connection.for_teardown());
+    }
+    serious(call.run("teardown", namespace, request))
+}
+
+fn replace(
+    request: &mut Request,
+    connection: &Connection<'_>,
+    (network, options): (Network, AttachmentOptions),
+) {
+    let name = &connection.attachment.network.name;
+    request.replace(name, json!(network), json!(options));
+}
+
+fn serious(done: Result<Value, DelegateError>) -> Result<(), String> {
+    match done {
         Ok(_) => Ok(()),
         Err(error) => error.serious().map_or(Ok(()), Err),
+    }
+}
+
+/// Returns how this netavark wants several addresses of one subnet. It is asked only where
+/// there are any.
+fn several(
+    netavark: &Path,
+    connections: &[Connection<'_>],
+) -> Result<SeveralPerSubnet, DelegateError> {
+    let mut connections = connections.iter();
+    if connections.any(Connection::has_several_per_subnet) {
+        version(netavark)
+    } else {
+        Ok(SeveralPerSubnet::AsTheyAre)
+    }
+}
+
+/// The netavark to run in the place of the one that Podman has called.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    pub netavark: &'a Path,
+    pub delegation: &'a Delegation,
+    /// Where it finds the plugins of networks that are not ours.
+    pub plugin_directories: &'a [PathBuf],
+}
+
+impl Call<'_> {
+    fn run(
+        &self,
+        verb: &'static str,
+        namespace: &Path,
+        request: Request,
+    ) -> Result<Value, DelegateError> {
+        let (netavark, directories) = (self.netavark, self.plugin_directories);
+        let request = request.into_value();
+        run(
+            netavark,
+            self.delegation,
+            directories,
+            verb,
+            namespace,
+            &request,
+        )
     }
 }
 
@@ -182,6 +274,7 @@ pub fn teardown_in_stand_in(
 fn run(
     netavark: &Path,
     delegation: &Delegation,
+    plugin_directories: &[PathBuf],
     verb: &'static str,
     namespace: &Path,
     request: &Value,
@@ -193,6 +286,7 @@ fn run(
     );
     let mut command = Command::new(netavark);
     command
+        .env(front::VARIABLE, front::passed())
         .arg("--config")
         .arg(&delegation.config)
         .arg(format!("--rootless={}", delegation.rootless));
@@ -204,6 +298,13 @@ fn run(
     }
     if let Some(port) = &delegation.dns_port {
         command.env("NETAVARK_DNS_PORT", port);
+    }
+    // In one word each: in two it would look like a call of Podman's own
+    // (`ProcessFact::is_called_by_podman`).
+    for directory in plugin_directories {
+        let mut word = OsString::from("--plugin-directory=");
+        word.push(directory);
+        command.arg(word);
     }
     command.arg(verb).arg(namespace);
     let (status, text) = answer(command, verb, request.to_string().as_bytes())?;
@@ -281,7 +382,10 @@ fn understand(status: ExitStatus, text: &str) -> Option<Result<Value, DelegateEr
 }
 
 /// Returns a file in memory that holds these bytes, to be read from the start.
-fn memory(bytes: &[u8]) -> io::Result<File> {
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn memory(bytes: &[u8]) -> io::Result<File> {
     let mut file = File::from(memfd_create("berth", MFdFlags::MFD_CLOEXEC)?);
     file.write_all(bytes)?;
     file.rewind()?;
@@ -292,6 +396,7 @@ fn memory(bytes: &[u8]) -> io::Result<File> {
 /// own from 2.0 on, before that each with a subnet entry.
 fn version(netavark: &Path) -> Result<SeveralPerSubnet, DelegateError> {
     let mut command = Command::new(netavark);
+    command.env(front::VARIABLE, front::passed());
     command.arg("--version");
     let (status, text) = answer(command, "--version", b"")?;
     let major = text

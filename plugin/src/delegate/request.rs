@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
 
-use crate::protocol::Subnet;
-use crate::rules::attachment::Attachment;
+use crate::protocol::{Network, Subnet};
+use crate::rules::attachment::{Attachment, AttachmentOptions};
 use crate::rules::options::{Plumbing, passed_on};
 use crate::rules::pool::normalise;
 
@@ -62,6 +62,17 @@ impl Connection<'_> {
 
     /// Returns netavark's setup request.
     pub fn setup_request(&self, several: SeveralPerSubnet) -> Value {
+        self.request(self.for_setup(several))
+    }
+
+    /// Returns netavark's teardown request.
+    pub fn teardown_request(&self) -> Value {
+        self.request(self.for_teardown())
+    }
+
+    /// Returns the network and the container's wishes there, as netavark's own driver is
+    /// to set them up.
+    pub fn for_setup(&self, several: SeveralPerSubnet) -> (Network, AttachmentOptions) {
         let mut subnets = Vec::new();
         let mut addresses = Vec::new();
         for subnet in &self.attachment.network.subnets {
@@ -76,15 +87,15 @@ impl Connection<'_> {
                 subnets.extend(further.map(|_| bare.clone()));
             }
         }
-        self.request(subnets, addresses)
+        self.native(subnets, addresses)
     }
 
-    /// Returns netavark's teardown request: one address for each subnet.
+    /// As [`Connection::for_setup`] for a teardown: one address for each subnet.
     ///
     /// netavark 1 panics when there are fewer addresses than subnets, so a
     /// subnet whose address is not known gets its network address, which no
     /// container has.
-    pub fn teardown_request(&self) -> Value {
+    pub fn for_teardown(&self) -> (Network, AttachmentOptions) {
         let subnets = self.attachment.network.subnets.clone();
         let first = |subnet| {
             self.within(subnet)
@@ -92,11 +103,12 @@ impl Connection<'_> {
                 .unwrap_or(normalise(subnet.subnet).network())
         };
         let addresses = subnets.iter().map(first).collect();
-        self.request(subnets, addresses)
+        self.native(subnets, addresses)
     }
 
-    fn request(&self, subnets: Vec<Subnet>, addresses: Vec<IpAddr>) -> Value {
-        let name = &self.attachment.network.name;
+    /// Returns the network as one of netavark's own driver, which takes the addresses it
+    /// is given.
+    fn native(&self, subnets: Vec<Subnet>, addresses: Vec<IpAddr>) -> (Network, AttachmentOptions) {
         let mut network = self.attachment.network.clone();
         network.driver = self.plumbing().as_str().to_owned();
         network.options = passed_on(&network.options);
@@ -104,6 +116,11 @@ impl Connection<'_> {
         network.subnets = subnets;
         let mut options = self.attachment.options.clone();
         options.static_ips = addresses;
+        (network, options)
+    }
+
+    fn request(&self, (network, options): (Network, AttachmentOptions)) -> Value {
+        let name = &self.attachment.network.name;
         let mut request = self.attachment.rest.clone();
         request.extend(Map::from_iter([
             (
@@ -126,7 +143,7 @@ impl Connection<'_> {
 
     /// Returns the network's status block out of netavark's answer. An address
     /// that went with a repeated subnet gets its subnet's gateway back.
-    pub fn status_block(&self, mut answer: Value) -> Value {
+    pub fn status_block(&self, answer: &mut Value) -> Value {
         let mut status = answer[&self.attachment.network.name].take();
         let interfaces = status.get_mut("interfaces").and_then(Value::as_object_mut);
         let listed = interfaces.into_iter().flat_map(|map| map.values_mut());

@@ -9,8 +9,12 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+pub mod netavark;
 pub mod operator;
 pub mod plugin;
+mod wire;
+
+pub use wire::report;
 
 /// Runs a command to its end and returns the program's exit code. An error or a panic
 /// goes to `report`, in one line.

@@ -1,26 +1,17 @@
 //! netavark's plugin protocol, version 1.0.0 (netavark `plugin-API.md`).
-//!
-//! One JSON document on standard output, errors included; all else goes to
-//! standard error, which is the user's terminal.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use serde::Serialize;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use thiserror::Error;
 
+use super::wire::{answer, hold_back_signals, start_collection};
 use crate::delegate::{self, Connection};
 use crate::lifecycle::{self, LifecycleError, create};
 use crate::podman::{Podman, PodmanError};
-use crate::protocol::{Info, PluginExec, error_envelope};
+use crate::protocol::{Info, PluginExec};
 use crate::rules::attachment::Attachment;
 use crate::rules::lease::Tenant;
-use crate::upkeep::collect;
 
 /// Failure of a verb.
 #[derive(Debug, Error)]
@@ -78,7 +69,7 @@ pub fn create() -> Result<(), PluginError> {
 /// See [`lifecycle::setup`]; nothing is left behind then.
 pub fn setup(netns: &Path) -> Result<(), PluginError> {
     let attachment = request("setup")?;
-    hold_back_signals()?;
+    hold_back_signals().map_err(PluginError::Signals)?;
     let podman = Podman::calling()?;
     let plumb = |tenants: &[Tenant]| {
         let status = tenants.iter().map(|tenant| {
@@ -93,7 +84,7 @@ pub fn setup(netns: &Path) -> Result<(), PluginError> {
     let done = lifecycle::setup(&podman, vec![attachment.clone()], netns, plumb)?;
     // C7
     if let Err(error) = answer(&done.status[0]) {
-        let undone = lifecycle::teardown(&podman, &attachment, netns);
+        let undone = take_down(&podman, attachment, netns);
         return Err(undone.map_or_else(PluginError::from, |()| {
             LifecycleError::Unheard(error).into()
         }));
@@ -104,39 +95,26 @@ pub fn setup(netns: &Path) -> Result<(), PluginError> {
     Ok(())
 }
 
-/// Starts a collection beside us. The container has its network, come what may.
-fn start_collection(podman: &Podman) {
-    let directory = podman.network_config_dir();
-    let started = directory
-        .map_err(|error| crate::chain(&error))
-        .and_then(|directory| {
-            let started = collect::start(&podman.delegation.config, directory);
-            started.map_err(|error| error.to_string())
-        });
-    if let Err(reason) = started {
-        log::warn!("failed to start a collection: {reason}");
-    }
-}
-
 /// Takes a container's network down; prints nothing.
 ///
 /// # Errors
 /// See [`lifecycle::teardown`].
 pub fn teardown(netns: &Path) -> Result<(), PluginError> {
     let attachment = request("teardown")?;
-    hold_back_signals()?;
-    Ok(lifecycle::teardown(
-        &Podman::calling()?,
-        &attachment,
-        netns,
-    )?)
+    hold_back_signals().map_err(PluginError::Signals)?;
+    Ok(take_down(&Podman::calling()?, attachment, netns)?)
 }
 
-/// Prints an error the way netavark and Podman expect it.
-pub fn report(message: &str) {
-    if let Err(error) = answer(&error_envelope(message)) {
-        log::error!("{message} (and failed to write that to standard output: {error})");
-    }
+fn take_down(podman: &Podman, attachment: Attachment, netns: &Path) -> Result<(), LifecycleError> {
+    lifecycle::teardown(podman, &[attachment], netns, |tenants| {
+        tenants.iter().try_for_each(|tenant| {
+            let connection = Connection {
+                attachment: &tenant.request,
+                addresses: &tenant.addresses(),
+            };
+            delegate::teardown(&podman.netavark, &tenant.delegation, &connection, netns)
+        })
+    })
 }
 
 /// Reads standard input to its end: netavark would report a broken pipe instead
@@ -166,25 +144,4 @@ fn check(exec: &PluginExec, verb: &'static str) -> Result<(), PluginError> {
         Some((field, _)) => Err(PluginError::Field { verb, field }),
         None => Ok(()),
     }
-}
-
-/// Holds back SIGTERM, SIGINT and SIGHUP until we are done: half a setup or
-/// teardown helps nobody, and every wait in it has an end.
-fn hold_back_signals() -> Result<(), PluginError> {
-    let noted = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGINT, SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&noted)).map_err(PluginError::Signals)?;
-    }
-    Ok(())
-}
-
-/// Writes one JSON document to standard output. Nothing else does.
-///
-/// Past the standard library's buffer: a document that could not be written would
-/// stay there, and be written before the error that says so.
-fn answer<T: Serialize>(document: &T) -> io::Result<()> {
-    let mut text = serde_json::to_vec(document)?;
-    text.push(b'\n');
-    let mut stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-    stdout.write_all(&text)
 }

@@ -63,10 +63,10 @@ pub enum LifecycleError {
     /// The plumbing of the same container's last start is still there.
     #[error(transparent)]
     Reclaim(#[from] ReclaimError),
-    #[error("teardown of container {container} on network {network}: {}", failures.join("; "))]
+    #[error("{who}: {}", failures.join("; "))]
     Teardown {
-        container: String,
-        network: NetworkName,
+        /// As [`super::introduction`] says.
+        who: String,
         failures: Vec<String>,
     },
     #[error(transparent)]

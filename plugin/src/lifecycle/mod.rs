@@ -42,8 +42,13 @@ fn introduction(verb: &str, attachments: &[Attachment]) -> String {
         .first()
         .map_or("", |one| one.container_id.short());
     let networks: Vec<_> = attachments.iter().map(|one| &*one.network.name).collect();
+    let noun = if networks.len() == 1 {
+        "network"
+    } else {
+        "networks"
+    };
     format!(
-        "{verb} of container {container} on network {}",
+        "{verb} of container {container} on {noun} {}",
         networks.join(", ")
     )
 }

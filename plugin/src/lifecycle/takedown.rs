@@ -89,6 +89,41 @@ pub fn take_down(podman: &Podman, tenant: &Tenant) -> Result<(), Left> {
     remains.take_down(&podman.netavark, path, || interface_remains(tenant))
 }
 
+/// Takes down what tenants of one container have in one namespace. `unplumb` has netavark
+/// do it for all of them at once; it is not called if none of their interfaces is there.
+/// What it leaves of a tenant, a stand-in takes down.
+///
+/// # Errors
+/// What is left of each, apart from what was gone before.
+pub fn take_down_together(
+    podman: &Podman,
+    tenants: &[Tenant],
+    unplumb: impl FnOnce(&[Tenant]) -> Result<(), String>,
+) -> Vec<Result<(), Left>> {
+    let there: Vec<_> = tenants.iter().map(interface_remains).collect();
+    let done = match there.contains(&true) {
+        true => unplumb(tenants),
+        false => Ok(()),
+    };
+    let rest = tenants.iter().zip(there).map(|(tenant, was_there)| {
+        if was_there && interface_remains(tenant) {
+            let renamed = || "netavark did not find it: it may have been renamed".to_owned();
+            return Err(Left::Interface(done.clone().err().unwrap_or_else(renamed)));
+        }
+        if was_there && done.is_ok() {
+            return Ok(());
+        }
+        let connection = Connection {
+            attachment: &tenant.request,
+            addresses: &tenant.addresses(),
+        };
+        let rest =
+            delegate::teardown_in_stand_in(&podman.netavark, &tenant.delegation, &connection);
+        rest.map_err(Left::Rest)
+    });
+    rest.collect()
+}
+
 /// Takes down what netavark remembers of a container without a lease, or of nobody on a
 /// network.
 ///

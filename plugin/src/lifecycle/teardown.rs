@@ -11,78 +11,87 @@ use crate::rules::attachment::Attachment;
 use crate::rules::lease::Tenant;
 use crate::store::StoreError;
 
-/// Has netavark take the interface down, then releases the container's leases on this
-/// network, each with a reservation.
+/// Has netavark take a container's interfaces down, by `unplumb` for all its networks at
+/// once, then releases its leases there, each with a reservation, in one transaction.
 ///
-/// Repeating it is no failure, nor is a namespace or lease that is gone. It carries on
-/// past failures. On return the release is durable.
+/// Repeating it is no failure, nor is a namespace or lease that is gone: `unplumb` is
+/// called only if there is something to take down. It carries on past failures. On return
+/// the release is durable.
 ///
 /// # Errors
 /// All that failed. A lease whose interface is still there is kept: it is taken back once
 /// its namespace is gone.
 pub fn teardown(
     podman: &Podman,
-    attachment: &Attachment,
+    attachments: &[Attachment],
     netns: &Path,
+    unplumb: impl FnOnce(&[Tenant]) -> Result<(), String>,
 ) -> Result<(), LifecycleError> {
     let mut failures = Vec::new();
-    let who = introduction("teardown", std::slice::from_ref(attachment));
+    let who = introduction("teardown", attachments);
     // T1
     let done = with_session(podman, &who, |session| {
-        by_record(session, attachment, netns, &mut failures)
+        by_record(session, attachments, netns, unplumb, &mut failures)
     });
     if let Err(error) = done {
-        // Whatever is wrong with the store, the interface can go. berth does not know now
+        // Whatever is wrong with the store, the interfaces can go. berth does not know now
         // whose the addresses are that the caller names.
         failures.push(crate::chain(&error));
-        failures.extend(take_down_unleased(podman, attachment, netns, &[]).err());
+        for attachment in attachments {
+            failures.extend(take_down_unleased(podman, attachment, netns, &[]).err());
+        }
     }
     if failures.is_empty() {
         return Ok(());
     }
-    Err(LifecycleError::Teardown {
-        container: attachment.container_id.short().to_owned(),
-        network: attachment.network.name.as_str().into(),
-        failures,
-    })
+    Err(LifecycleError::Teardown { who, failures })
 }
 
 /// Tears down by what the store knows. Errors are those of the store; failures of the
 /// plumbing are collected.
 fn by_record(
     session: &Session<'_>,
-    attachment: &Attachment,
+    attachments: &[Attachment],
     netns: &Path,
+    unplumb: impl FnOnce(&[Tenant]) -> Result<(), String>,
     failures: &mut Vec<String>,
 ) -> Result<(), LifecycleError> {
     session
-        .recover(std::slice::from_ref(attachment), netns)
+        .recover(attachments, netns)
         .map_err(LifecycleError::Recover)?;
-    match session.store.begin().tenant(&attachment.tenancy())? {
-        Some(tenant) if is_of(&tenant, netns) => {
-            // T2
-            match takedown::take_down(session.podman, &tenant) {
-                Err(Left::Interface(reason)) => {
-                    failures.push(format!(
-                        "its interface is still there, so its lease is kept: {reason}"
-                    ));
-                    return Ok(());
-                }
-                Err(Left::Rest(reason)) => failures.push(reason),
-                Ok(()) => {}
+    let (mut tenants, mut unleased) = (Vec::new(), Vec::new());
+    for attachment in attachments {
+        match session.store.begin().tenant(&attachment.tenancy())? {
+            Some(tenant) if is_of(&tenant, netns) => tenants.push(tenant),
+            Some(tenant) => log::info!(
+                "container {} has been started again: leaving it alone",
+                tenant.tenancy.container_id.short()
+            ),
+            None => unleased.push(attachment),
+        }
+    }
+    // T2
+    let mut gone = Vec::new();
+    let taken = takedown::take_down_together(session.podman, &tenants, unplumb);
+    for (tenant, taken) in tenants.iter().zip(taken) {
+        match taken {
+            Err(Left::Interface(reason)) => {
+                failures.push(format!(
+                    "its interface is still there, so its lease is kept: {reason}"
+                ));
+                continue;
             }
-            // T3
-            session.release(&[&tenant])?;
+            Err(Left::Rest(reason)) => failures.push(reason),
+            Ok(()) => {}
         }
-        Some(tenant) => log::info!(
-            "container {} has been started again: leaving it alone",
-            tenant.tenancy.container_id.short()
-        ),
-        None => {
-            let said = not_leased(session, attachment)?;
-            let done = take_down_unleased(session.podman, attachment, netns, &said);
-            failures.extend(done.err());
-        }
+        gone.push(tenant);
+    }
+    // T3
+    session.release(&gone)?;
+    for attachment in unleased {
+        let said = not_leased(session, attachment)?;
+        let done = take_down_unleased(session.podman, attachment, netns, &said);
+        failures.extend(done.err());
     }
     Ok(())
 }

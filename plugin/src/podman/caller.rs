@@ -13,16 +13,15 @@ use clap::Parser;
 use super::PodmanError;
 use crate::podman::{ContainersConf, Environment};
 use crate::rules::lease::{Delegation, Process};
-use crate::sight::{self, ProcessFact};
+use crate::sight::{self, ProcessFact, front};
 
 /// Names the netavark executable to run, whatever called us.
 pub const NETAVARK_VARIABLE: &str = "BERTH_NETAVARK";
 
-/// netavark's own command line, as far as it concerns a nested call
-/// (netavark `main.rs`, `Opts`, 1.6 to 2.1).
-#[derive(Debug, Parser)]
+/// netavark's own command line (netavark `main.rs`, `Opts`, 1.6 to 2.1).
+#[derive(Clone, Debug, Parser)]
 #[command(disable_help_flag = true, disable_version_flag = true)]
-struct CommandLine {
+pub struct NetavarkLine {
     #[arg(short, long)]
     config: PathBuf,
     #[arg(short, long, action = clap::ArgAction::Set, default_value = "false")]
@@ -31,12 +30,37 @@ struct CommandLine {
     aardvark_binary: Option<OsString>,
     #[arg(long)]
     firewall_driver: Option<String>,
+    /// Where it finds plugins.
     #[arg(long = "plugin-directory")]
-    _plugin_directories: Vec<PathBuf>,
-    #[arg(short, long = "file")]
-    _file: Option<PathBuf>,
+    pub plugin_directories: Vec<PathBuf>,
+    /// Where it reads the request, instead of standard input.
+    #[arg(short, long)]
+    pub file: Option<PathBuf>,
+    /// The verb and its arguments.
     #[arg(required = true)]
-    _verb: Vec<String>,
+    pub verb: Vec<OsString>,
+}
+
+impl NetavarkLine {
+    /// Understands a command line, the program's name first; `None` if netavark would
+    /// refuse it, or does something else than work on networks.
+    pub fn parse(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Option<Self> {
+        Self::try_parse_from(arguments).ok()
+    }
+
+    /// Returns how to call another netavark for the same Podman.
+    pub fn delegation(&self) -> Delegation {
+        Delegation {
+            config: self.config.clone(),
+            rootless: self.rootless,
+            aardvark_binary: self.aardvark_binary.clone().map(PathBuf::from),
+            firewall_driver: self
+                .firewall_driver
+                .clone()
+                .or_else(|| env::var("NETAVARK_FW").ok()),
+            dns_port: env::var("NETAVARK_DNS_PORT").ok(),
+        }
+    }
 }
 
 /// Returns the netavark that called this process, how it was called, and the podman
@@ -57,24 +81,15 @@ fn named() -> Option<PathBuf> {
 
 /// Returns how the parent was called, or `None` if it is no netavark.
 fn command_line(parent: &ProcessFact) -> Option<Delegation> {
-    let line = CommandLine::try_parse_from(&parent.arguments).ok()?;
-    Some(Delegation {
-        config: line.config,
-        rootless: line.rootless,
-        aardvark_binary: line.aardvark_binary.map(PathBuf::from),
-        firewall_driver: line
-            .firewall_driver
-            .or_else(|| env::var("NETAVARK_FW").ok()),
-        dns_port: env::var("NETAVARK_DNS_PORT").ok(),
-    })
+    Some(NetavarkLine::parse(&parent.arguments)?.delegation())
 }
 
-/// Returns the netavark that Podman would run.
+/// Returns the netavark that Podman would run if berth were not in front of it.
 ///
 /// # Errors
 /// [`PodmanError::NoNetavark`] if there is none.
 pub fn netavark(conf: &ContainersConf) -> Result<PathBuf, PodmanError> {
-    let found = named().or_else(|| helper(conf, "netavark"));
+    let found = named().or_else(|| front::real_netavark(&conf.helper_binaries_dir));
     found.ok_or_else(|| PodmanError::NoNetavark {
         directories: conf.helper_binaries_dir.clone(),
     })

@@ -17,13 +17,14 @@ mod rootless;
 
 use std::cell::OnceCell;
 use std::env;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thiserror::Error;
 
-pub use caller::{NETAVARK_VARIABLE, netavark};
+pub use caller::{NETAVARK_VARIABLE, NetavarkLine, netavark};
 pub use command_line::CommandLine;
 pub use conf::{ConfError, ContainersConf};
 pub use default_network::default_network;
@@ -36,6 +37,7 @@ pub use rootless::{EnterError, enter_if_needed, storage_options};
 
 use crate::protocol::Network;
 use crate::rules::lease::{Delegation, Process};
+use crate::sight;
 
 /// Overrides where the store lives.
 pub const STATE_VARIABLE: &str = "BERTH_STATE_DIR";
@@ -155,6 +157,19 @@ impl Podman {
         Self::with(caller::netavark(&conf)?, delegation, &environment)
     }
 
+    /// Returns the Podman that has called this process under the name `netavark`, with
+    /// this command line. `netavark` is the real one.
+    ///
+    /// # Errors
+    /// If the state directory that the environment names is no absolute path.
+    pub fn in_front(netavark: PathBuf, line: &NetavarkLine) -> Result<Self, PodmanError> {
+        let parent = sight::process(nix::unistd::getppid().as_raw());
+        Ok(Self {
+            starter: parent.map(|fact| fact.process),
+            ..Self::with(netavark, line.delegation(), &Environment::of_this_process())?
+        })
+    }
+
     fn with(
         netavark: PathBuf,
         delegation: Delegation,
@@ -185,6 +200,29 @@ impl Podman {
         let conf = ContainersConf::load(&environment)?;
         let found = network_dir::network_config_dir(&environment, &conf, &callers())?;
         Ok(self.network_config_dir.get_or_init(|| found))
+    }
+
+    /// Returns whether a network's file says otherwise than `is_ours`. A file of another
+    /// network, or none, says nothing.
+    pub fn denies(&self, network: &Network, is_ours: bool) -> bool {
+        let file = |directory: &Path| {
+            let path = directory.join(format!("{}.json", network.name));
+            NetworkFile::read(path)?.network.ok()
+        };
+        let on_file = self.network_config_dir().ok().and_then(file);
+        on_file.is_some_and(|own| own.id == network.id && own.is_ours() != is_ours)
+    }
+
+    /// Makes every Podman read the network files anew: it does when their directory has
+    /// changed (`loadNetworks`, 5.4).
+    pub fn touch_networks(&self) {
+        let touched = self.network_config_dir().map(|directory| {
+            let now = std::time::SystemTime::now();
+            fs::File::open(directory).and_then(|directory| directory.set_modified(now))
+        });
+        if let Ok(Err(error)) = touched {
+            log::warn!("failed to touch the directory of network files: {error}");
+        }
     }
 
     /// Returns the path of Podman's network lock (containers/common `network.go`).

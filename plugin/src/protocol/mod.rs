@@ -7,8 +7,10 @@
 mod envelope;
 mod exec;
 mod network;
+mod request;
 
 pub use envelope::{API_VERSION, Info, error_envelope};
 pub use exec::{PerNetworkOptions, PluginExec};
 pub(crate) use network::null_as_empty;
 pub use network::{LeaseRange, Network, Route, Subnet};
+pub use request::Request;

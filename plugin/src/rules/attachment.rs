@@ -55,6 +55,18 @@ impl Attachment {
         }
     }
 
+    /// Returns whether its names can identify a tenancy, and name files.
+    pub fn is_usable(&self) -> bool {
+        let names = [
+            self.container_id.as_str(),
+            &self.network.id,
+            &self.network.name,
+            self.options.interface.as_str(),
+        ];
+        let bad = |text: &&str| text.is_empty() || text.contains(['\0', '/']);
+        !names.iter().any(bad)
+    }
+
     /// Returns the identity of its leases.
     pub fn tenancy(&self) -> Tenancy {
         Tenancy {

@@ -67,10 +67,11 @@ impl ProcessFact {
             && ["setup", "teardown"].iter().any(|verb| self.mentions(verb))
     }
 
-    /// Returns whether Podman has called a netavark: it names the plugins' directories.
+    /// Returns whether Podman has called a netavark: it names the plugins' directories,
+    /// each in two words. berth does so in one word.
     pub fn is_called_by_podman(&self) -> bool {
         let mut words = self.arguments.iter();
-        words.any(|word| word.starts_with("--plugin-directory"))
+        words.any(|word| word == "--plugin-directory")
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod addresses;
 mod clock;
+pub mod front;
 mod judge;
 mod links;
 mod namespaces;

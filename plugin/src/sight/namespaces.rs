@@ -25,7 +25,10 @@ pub fn own_namespace() -> io::Result<NamespaceKey> {
 /// is mounted shows no namespace and is left out. So is, without root, what we may
 /// not join: the host's own namespace, and whatever was made in an earlier user
 /// namespace of ours, whose containers are on bridges out of reach.
-pub(super) fn namespaces(evidence: &Evidence, own: NamespaceKey) -> (Vec<NamespaceFact>, Option<String>) {
+pub(super) fn namespaces(
+    evidence: &Evidence,
+    own: NamespaceKey,
+) -> (Vec<NamespaceFact>, Option<String>) {
     let mut doubt = evidence.unreadable.clone();
     let sight = Sight::of_this_process();
     // All namespaces are on one device; other files are where one was mounted.

@@ -19,9 +19,10 @@ use std::collections::BTreeSet;
 use berth::lifecycle::session::{LOCK_PATIENCE, Session, SessionError};
 use berth::rules::allocator::Shelf;
 use berth::rules::lease::{Kind, Tenancy};
-use berth::rules::network_config::{CreateError, TakeOverError};
+use berth::rules::network_config::{CreateError, Form, OPT_OUT, TakeOverError};
 use berth::rules::options::{self, Options};
 use berth::sight::survey::{self, Survey};
+use berth::upkeep::host_wide;
 
 use crate::backup;
 use crate::error::Error;
@@ -72,19 +73,37 @@ pub(crate) fn ask(site: &Site, networks: &[String]) -> Result<Asked, Error> {
     })
 }
 
-/// Makes sure that containers can start on networks of ours.
+/// Returns the form that networks get: plain where berth is in front of netavark, else the
+/// plugin's. Makes sure that containers can start on them.
 ///
 /// # Errors
+/// [`Error::NotHostWide`] if the plain form is asked for and berth is not in front;
 /// [`Error::Plugin`] if Podman would not find the plugin.
-pub(crate) fn check_plugin(site: &Site) -> Result<(), Error> {
+pub(crate) fn form(site: &Site, plain: bool) -> Result<Form, Error> {
+    if host_wide::link(&site.conf).is_some() {
+        return Ok(Form::Plain);
+    }
+    if plain {
+        return Err(Error::NotHostWide);
+    }
     match berth::upkeep::doctor::plugin(&site.conf) {
-        None => Ok(()),
+        None => Ok(Form::Plugin),
         Some(finding) => Err(Error::Plugin(Box::new(finding))),
     }
 }
 
-/// Says what would be done with networks. `all`: those that are not Podman's to lease for
-/// are left alone, not refused.
+/// How networks are to become berth's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct How {
+    /// All are meant: those that are not Podman's to lease for, or that a label keeps
+    /// there, are left alone, not refused.
+    pub(crate) all: bool,
+    pub(crate) form: Form,
+    /// Whether networks of the plugin are turned into plain ones.
+    pub(crate) turn: bool,
+}
+
+/// Says what would be done with networks.
 ///
 /// # Errors
 /// If not everything can be looked at.
@@ -92,7 +111,7 @@ pub(crate) fn examine(
     site: &Site,
     names: &[String],
     asked: &Asked,
-    all: bool,
+    how: How,
 ) -> Result<Vec<NetworkReport>, Error> {
     let networks = site.lock()?;
     let files = site.networks()?;
@@ -101,7 +120,7 @@ pub(crate) fn examine(
     site.with_store(&networks, INTRODUCTION, |session| {
         let seen = observe(session, asked)?;
         let reports = files.iter().filter(chosen).map(|file| {
-            Ok(match look(session, file, &content, &seen, asked, all)? {
+            Ok(match look(session, file, &content, &seen, asked, how)? {
                 Looked::Go(found) => found.report(file, Outcome::Planned),
                 Looked::Not(report) => report,
             })
@@ -119,7 +138,7 @@ pub(crate) fn adopt(
     site: &Site,
     name: &str,
     asked: &Asked,
-    all: bool,
+    how: How,
 ) -> Result<NetworkReport, Error> {
     let networks = site.lock()?;
     sweep(&site.directory);
@@ -130,7 +149,7 @@ pub(crate) fn adopt(
 
     let moved = site.with_store(&networks, INTRODUCTION, |session| {
         let seen = observe(session, asked)?;
-        let found = match look(session, &file, &content, &seen, asked, all)? {
+        let found = match look(session, &file, &content, &seen, asked, how)? {
             Looked::Go(found) => found,
             Looked::Not(report) => return Ok(Moved::Not(report)),
         };
@@ -214,21 +233,25 @@ fn look(
     content: &Content,
     (evidence, survey): &(Evidence, Survey),
     asked: &Asked,
-    all: bool,
+    how: How,
 ) -> Result<Looked, Error> {
     let not = |outcome, reason: String| {
         let report = NetworkReport::of(&file.network, outcome);
         Ok(Looked::Not(report.because(reason)))
     };
+    if how.all && file.network.is_podmans() && file.network.is_opted_out() {
+        let reason = format!("its label {OPT_OUT}=off leaves it with Podman");
+        return not(Outcome::Skipped, reason);
+    }
     let names = survey.links.iter().map(|link| link.name.clone()).collect();
-    let target = match Target::of(file, names) {
+    let target = match Target::of(file, names, how.form, how.turn) {
         Ok(target) => target,
         Err(error) => {
             let is_others = matches!(
                 error,
                 TakeOverError::Driver(_) | TakeOverError::IpamDriver(_) | TakeOverError::NoSubnet
             );
-            let outcome = if all && is_others {
+            let outcome = if how.all && is_others {
                 Outcome::Skipped
             } else {
                 Outcome::Refused
@@ -272,7 +295,10 @@ impl Found {
         let Some(bytes) = &self.target.rewrite else {
             return Ok(Undo::Nothing);
         };
-        backup::keep(file)?;
+        // A network of ours that only changes its form is no original to go back to.
+        if !file.network.is_ours() {
+            backup::keep(file)?;
+        }
         // Written before anything is changed, so that it needs no room later.
         let undo = if file.is_there() {
             Undo::PutBack(file.stage(&file.bytes)?)
@@ -340,17 +366,23 @@ impl Found {
         let mut report = NetworkReport::of(&self.target.network, outcome);
         report.containers.clone_from(&self.plan.holders);
         report.left_behind.clone_from(&self.plan.left_behind);
-        let (path, driver) = (file.path.display(), &report.driver);
+        let path = file.path.display();
+        let says = if self.target.network.is_plain() {
+            format!("ipam driver berth, driver {}", report.driver)
+        } else {
+            format!("driver berth with option driver={}", report.driver)
+        };
         if self.target.rewrite.is_some() {
-            report.changes.push(if file.is_there() {
+            report.changes.push(if file.network.is_ours() {
+                format!("rewrites {path}: {says}")
+            } else if file.is_there() {
                 let kept = backup::path(file);
                 format!(
-                    "rewrites {path}: driver berth with option driver={driver}; the original is kept \
-                     in {}",
+                    "rewrites {path}: {says}; the original is kept in {}",
                     kept.display()
                 )
             } else {
-                format!("writes {path}: driver berth with option driver={driver}")
+                format!("writes {path}: {says}")
             });
         }
         if self.on_record {

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use berth::protocol::Network;
 use berth::rules::lease::{ContainerId, Kind, Tenancy, Tenant};
-use berth::rules::network_config::{TakeOverError, hand_back, take_over};
+use berth::rules::network_config::{Form, TakeOverError, hand_back, plain, take_over};
 use berth::rules::pool::normalise;
 use berth::sight::survey::{Adoption, Survey};
 use ipnetwork::IpNetwork;
@@ -31,18 +31,27 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Returns what becomes of a network. `links` are the host's interfaces.
+    /// Returns what becomes of a network. `links` are the host's interfaces. A network of
+    /// ours keeps its form, unless it is to be `turned` into a plain one.
     ///
     /// # Errors
     /// If berth cannot serve it.
-    pub(crate) fn of(file: &NetworkFile, links: Vec<String>) -> Result<Self, TakeOverError> {
-        if file.network.is_ours() {
-            return Ok(Self {
-                network: file.network.clone(),
-                rewrite: None,
-            });
-        }
-        let network = take_over(file.network.clone(), links)?;
+    pub(crate) fn of(
+        file: &NetworkFile,
+        links: Vec<String>,
+        form: Form,
+        turned: bool,
+    ) -> Result<Self, TakeOverError> {
+        let network = match file.network.is_ours() {
+            true if turned && !file.network.is_plain() => plain(file.network.clone())?,
+            true => {
+                return Ok(Self {
+                    network: file.network.clone(),
+                    rewrite: None,
+                });
+            }
+            false => take_over(file.network.clone(), links, form)?,
+        };
         let rewrite = Some(file.rewritten(&network));
         Ok(Self { network, rewrite })
     }

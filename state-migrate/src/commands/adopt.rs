@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::Failure;
 use super::move_networks::{Choice, Direction};
-use crate::adopt::{self, Asked};
+use crate::adopt::{self, Asked, How};
 use crate::error::Error;
 use crate::moves::NetworkReport;
 use crate::site::Site;
@@ -16,6 +16,12 @@ use crate::site::Site;
 pub struct Adopt {
     #[command(flatten)]
     choice: Choice,
+    /// Turn networks that were made with `-d berth` into plain ones as well
+    ///
+    /// Their driver is netavark's own again; only berth in front of netavark can serve
+    /// them then (`berth host-wide on`).
+    #[arg(long)]
+    plain: bool,
 }
 
 /// Adopts, and says what was done.
@@ -25,25 +31,28 @@ pub struct Adopt {
 pub(super) fn run(arguments: &Adopt) -> Result<ExitCode, Failure> {
     let choice = &arguments.choice;
     let site = choice.site()?;
-    adopt::check_plugin(&site)?;
+    let how = How {
+        all: choice.all,
+        form: adopt::form(&site, arguments.plain)?,
+        turn: arguments.plain,
+    };
     let names = choice.names(&site)?;
     let asked = adopt::ask(&site, &names)?;
-    let all = choice.all;
-    choice.run(&site, &names, &Adoption { asked, all })
+    choice.run(&site, &names, &Adoption { asked, how })
 }
 
 struct Adoption {
     asked: Asked,
-    all: bool,
+    how: How,
 }
 
 impl Direction for Adoption {
     fn examine(&self, site: &Site, names: &[String]) -> Result<Vec<NetworkReport>, Error> {
-        adopt::examine(site, names, &self.asked, self.all)
+        adopt::examine(site, names, &self.asked, self.how)
     }
 
     fn carry_out(&self, site: &Site, name: &str) -> Result<NetworkReport, Error> {
-        adopt::adopt(site, name, &self.asked, self.all)
+        adopt::adopt(site, name, &self.asked, self.how)
     }
 
     fn question(&self, networks: &str) -> String {

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use berth::rules::network_config::{hand_back, take_over};
+use berth::rules::network_config::{Form, hand_back, take_over};
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -47,7 +47,7 @@ fn file(text: &str) -> NetworkFile {
 #[test]
 fn only_what_changes_is_written_anew() {
     let before = podmans();
-    let taken = take_over(file(&before).network, Vec::new()).unwrap();
+    let taken = take_over(file(&before).network, Vec::new(), Form::Plugin).unwrap();
     let after = String::from_utf8(file(&before).rewritten(&taken)).unwrap();
     let expected = before
         .replace(r#""driver": "bridge""#, r#""driver": "berth""#)

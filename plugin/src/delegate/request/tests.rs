@@ -117,7 +117,7 @@ fn the_status_block_shows_every_address_with_its_gateway() {
         addresses: &addresses,
     };
     let status = connection.status_block(
-        json!({"net": {"dns_server_ips": ["10.0.0.1"], "interfaces": {"eth0": {
+        &mut json!({"net": {"dns_server_ips": ["10.0.0.1"], "interfaces": {"eth0": {
         "mac_address": "aa:bb:cc:dd:ee:ff", "subnets": [
             {"gateway": "10.0.0.1", "ipnet": "10.0.0.5/24"},
             {"gateway": null, "ipnet": "10.0.0.9/24"}]}}}}),

@@ -4,7 +4,9 @@ use clap::Args;
 
 use super::{Failure, Place};
 use crate::frontend::print;
+use crate::podman::{ContainersConf, Environment, Podman};
 use crate::upkeep::collect::{self, Wish};
+use crate::upkeep::host_wide;
 
 /// Arguments of `berth gc`.
 #[derive(Debug, Args)]
@@ -36,11 +38,28 @@ pub(super) fn run(gc: &Gc) -> Result<(), Failure> {
         now: gc.now,
         network: gc.network.clone(),
     };
-    let report = collect::collect(&gc.place.podman()?, &wish)?;
+    let podman = gc.place.podman()?;
+    if !gc.dry_run && gc.network.is_none() {
+        adopt(&podman);
+    }
+    let report = collect::collect(&podman, &wish)?;
     print(&report, gc.json)?;
     if report.failures.is_empty() {
         Ok(())
     } else {
         Err(Failure::Reported)
+    }
+}
+
+/// Adopts what a host-wide berth has not yet. Whether that works or not, the dead are
+/// collected.
+fn adopt(podman: &Podman) {
+    let Ok(conf) = ContainersConf::load(&Environment::of_this_process()) else {
+        return;
+    };
+    if host_wide::link(&conf).is_some()
+        && let Err(error) = host_wide::adopt(podman, &conf.default_network)
+    {
+        log::warn!("{}", crate::chain(&error));
     }
 }

@@ -6,6 +6,7 @@
 
 mod doctor;
 mod gc;
+mod host_wide;
 mod rebuild;
 
 use std::io;
@@ -18,6 +19,7 @@ use thiserror::Error;
 use crate::frontend::{complain, finish};
 use crate::podman::{Podman, PodmanError, enter_if_needed};
 use crate::upkeep::collect::CollectError;
+use crate::upkeep::host_wide::SwitchError;
 use crate::upkeep::rebuild::RebuildError;
 
 /// The operator's commands.
@@ -30,6 +32,11 @@ pub enum Command {
     /// Looks twice, two seconds apart, and clears away what was nobody's both times.
     /// A systemd timer does this every minute; it may run beside anything.
     Gc(gc::Gc),
+    /// Lease the addresses of every network of this host, without a change to any
+    ///
+    /// Podman then runs berth under the name of netavark. Networks, compose files and
+    /// quadlets stay as they are; containers keep running.
+    HostWide(host_wide::HostWide),
     /// Make a new lease store from what runs, in the place of a damaged one
     ///
     /// The damaged store is kept beside it. Running containers notice nothing.
@@ -48,6 +55,10 @@ enum Failure {
     Collect(#[from] CollectError),
     #[error(transparent)]
     Rebuild(#[from] RebuildError),
+    #[error(transparent)]
+    Switch(#[from] SwitchError),
+    #[error("failed to run berth-migrate")]
+    Migrate(#[source] io::Error),
     #[error("failed to write to standard output")]
     Output(#[from] io::Error),
 }
@@ -105,6 +116,7 @@ pub fn run(command: &Command) -> ExitCode {
         let done = match command {
             Command::Doctor(arguments) => doctor::run(arguments),
             Command::Gc(arguments) => gc::run(arguments),
+            Command::HostWide(arguments) => host_wide::run(arguments),
             Command::Rebuild(arguments) => rebuild::run(arguments),
         };
         match done {

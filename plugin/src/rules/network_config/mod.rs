@@ -34,7 +34,7 @@ pub use facts::{HostFacts, InTheWay, KnownNetwork};
 pub use interface::{InterfaceError, MAX_INTERFACE_NAME, is_valid_name};
 pub use subnet_pools::{SubnetPool, SubnetPoolError, SubnetPools};
 pub use subnets::SubnetError;
-pub use take_over::{TakeOverError, hand_back, take_over};
+pub use take_over::{Form, OPT_OUT, TakeOverError, hand_back, plain, take_over};
 
 /// Name of our ipam driver. Podman leaves ipam.db alone for a network that has it
 /// (`requiresIPAMAlloc`, 5.4).

@@ -1,5 +1,7 @@
 //! A network of netavark's own driver as one of ours, and back.
 
+use std::collections::BTreeMap;
+
 use thiserror::Error;
 
 use super::{
@@ -10,6 +12,18 @@ use crate::rules::options::Plumbing;
 
 /// The ipam driver of networks whose addresses Podman leases itself.
 const PODMANS: &str = "host-local";
+
+/// The label by which a network stays with Podman in the host-wide mode: `off`.
+pub const OPT_OUT: &str = "berth.adopt";
+
+/// What becomes of a network that berth takes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Its driver is the plugin, its own driver an option: netavark runs berth.
+    Plugin,
+    /// Only its ipam driver changes: berth runs in front of netavark.
+    Plain,
+}
 
 /// Why a network cannot become one of ours, or cease to be one.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -45,15 +59,72 @@ impl Network {
     pub fn is_podmans(&self) -> bool {
         ["", PODMANS].contains(&ipam_driver(self))
     }
+
+    /// Returns whether berth leases the network's addresses while netavark's own driver is
+    /// its driver, so that only berth in front of netavark can serve it.
+    pub fn is_plain(&self) -> bool {
+        self.is_ours() && Plumbing::named(&self.driver).is_some()
+    }
+
+    /// Returns whether the network may become ours without anybody asking for it by name:
+    /// Podman leases its addresses, and no label keeps it there.
+    pub fn is_adoptable(&self) -> bool {
+        let has_addresses = self.is_podmans() && !self.subnets.is_empty();
+        has_addresses && Plumbing::named(&self.driver).is_some() && !self.is_opted_out()
+    }
+
+    /// Returns whether its label [`OPT_OUT`] says `off`.
+    pub fn is_opted_out(&self) -> bool {
+        let labels = self.rest.get("labels");
+        labels.is_some_and(|labels| labels[OPT_OUT] == "off")
+    }
 }
 
-/// Returns a network whose addresses Podman leases as one of ours: with our driver,
-/// its own as an option, and whatever `berth create` makes of it. `links` are the
-/// names of the host's interfaces. Name, id and unknown fields are unchanged.
+/// Returns a network whose addresses Podman leases as one of ours: for the plugin with our
+/// driver, its own as an option, and whatever `berth create` makes of it; plain with
+/// nothing but another ipam driver. `links` are the names of the host's interfaces. Name,
+/// id and unknown fields are unchanged.
 ///
 /// # Errors
 /// [`TakeOverError`] if berth could not serve it.
-pub fn take_over(mut network: Network, links: Vec<String>) -> Result<Network, TakeOverError> {
+pub fn take_over(
+    network: Network,
+    links: Vec<String>,
+    form: Form,
+) -> Result<Network, TakeOverError> {
+    let plain = Network {
+        ipam_options: ours(&network),
+        ..network.clone()
+    };
+    let plugins = for_plugin(network, links)?;
+    Ok(match form {
+        Form::Plugin => plugins,
+        Form::Plain => plain,
+    })
+}
+
+/// Returns a network of ours in the plain form, without the options that only the plugin
+/// understands.
+///
+/// # Errors
+/// [`TakeOverError`] if it is none of ours, or names no driver of netavark's.
+pub fn plain(mut network: Network) -> Result<Network, TakeOverError> {
+    if !network.is_ours() {
+        return Err(TakeOverError::NotOurs);
+    }
+    let plumbing = Plumbing::of(&network).map_err(CreateError::from)?;
+    plumbing.as_str().clone_into(&mut network.driver);
+    network.options.remove(options::DRIVER);
+    Ok(network)
+}
+
+fn ours(network: &Network) -> BTreeMap<String, String> {
+    let mut options = network.ipam_options.clone();
+    options.insert(DRIVER.to_owned(), IPAM_DRIVER.to_owned());
+    options
+}
+
+fn for_plugin(mut network: Network, links: Vec<String>) -> Result<Network, TakeOverError> {
     let Some(plumbing) = Plumbing::named(&network.driver) else {
         return Err(TakeOverError::Driver(network.driver));
     };
@@ -71,9 +142,7 @@ pub fn take_over(mut network: Network, links: Vec<String>) -> Result<Network, Ta
     let driver = plumbing.as_str().to_owned();
     network.options.insert(options::DRIVER.to_owned(), driver);
     // It has its subnets already: none is chosen.
-    network
-        .ipam_options
-        .insert(DRIVER.to_owned(), IPAM_DRIVER.to_owned());
+    network.ipam_options = ours(&network);
     // Of the host only the parent matters: its bridge and subnets are in use, by itself.
     let host = HostFacts {
         links,
@@ -122,7 +191,8 @@ mod tests {
     #[track_caller]
     fn check(more: &Value, changed: &Value) {
         let before = network(more);
-        let after = take_over(before.clone(), vec!["eth0".to_owned()]).expect("it can be served");
+        let after = take_over(before.clone(), vec!["eth0".to_owned()], Form::Plugin)
+            .expect("it can be served");
         let mut expected = serde_json::to_value(&before).expect("JSON");
         let fields = expected.as_object_mut().expect("an object");
         fields.insert("driver".to_owned(), json!("berth"));
@@ -163,9 +233,35 @@ mod tests {
         check(&ipvlan, &json!({"options": {"driver": "ipvlan"}}));
     }
 
+    #[test]
+    fn a_plain_network_differs_in_its_ipam_driver_alone() {
+        let before = network(&json!({"options": {"mtu": "1400"}}));
+        assert!(before.is_adoptable() && !before.is_plain());
+        let after = take_over(before.clone(), Vec::new(), Form::Plain).expect("it can be served");
+        assert!(after.is_plain() && !after.is_adoptable());
+        let mut expected = serde_json::to_value(&before).expect("JSON");
+        expected["ipam_options"]["driver"] = json!("berth");
+        assert_eq!(serde_json::to_value(&after).expect("JSON"), expected);
+        assert_eq!(hand_back(after).expect("it is ours"), before);
+        let plugins = take_over(before.clone(), Vec::new(), Form::Plugin).expect("likewise");
+        assert!(!plugins.is_plain());
+        let same = plain(plugins).expect("it is ours");
+        assert_eq!(serde_json::to_value(&same).expect("JSON"), expected);
+        assert_eq!(plain(before), Err(TakeOverError::NotOurs));
+    }
+
+    #[test]
+    fn a_label_keeps_a_network_with_podman() {
+        let with = |value: &str| network(&json!({"labels": {"berth.adopt": value}}));
+        assert!(with("off").is_opted_out() && !with("off").is_adoptable());
+        assert!(with("on").is_adoptable());
+        assert!(!network(&json!({"driver": "vxlan"})).is_adoptable());
+    }
+
     #[track_caller]
     fn check_refused(more: &Value, expected: &str) {
-        let refused = take_over(network(more), Vec::new()).expect_err("it must be refused");
+        let refused =
+            take_over(network(more), Vec::new(), Form::Plain).expect_err("it must be refused");
         assert_eq!(refused.to_string(), expected);
     }
 

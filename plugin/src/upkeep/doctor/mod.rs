@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 pub use finding::{Finding, Level, Report};
 
+use super::host_wide;
 use crate::podman;
 use crate::podman::Podman;
 use crate::podman::{ContainersConf, Environment};
@@ -71,7 +72,11 @@ pub fn examine(visit: &Visit<'_>) -> Report {
         .map_err(|error| unconfigured(&error))
         .and_then(networks::read);
     match &files {
-        Ok(files) => report.add(networks::judge(files, &conf.default_network)),
+        Ok(files) => {
+            report.add(networks::judge(files, &conf.default_network));
+            let is_in_front = host_wide::link(&conf).is_some();
+            report.add(networks::unserved(files, is_in_front));
+        }
         Err(unreadable) => report.add([unreadable.clone()]),
     }
     state::examine(&podman, visit.repair, &mut report);

@@ -57,6 +57,25 @@ pub(super) fn judge(files: &[NetworkFile], default_network: &str) -> Vec<Finding
     found
 }
 
+/// Judges whether somebody serves the networks that need berth in front of netavark.
+pub(super) fn unserved(files: &[NetworkFile], is_in_front: bool) -> Option<Finding> {
+    let networks = files.iter().filter_map(|file| file.network.as_ref().ok());
+    let plain = networks.filter(|network| network.is_plain());
+    let names: Vec<_> = plain.map(|network| network.name.as_str()).collect();
+    if is_in_front || names.is_empty() {
+        return None;
+    }
+    let what = format!("no container can start on {}", names.join(", "));
+    Some(
+        Finding::problem("host-wide", what)
+            .because("berth leases their addresses, and Podman does not run it as its netavark")
+            .repair(
+                "`berth host-wide on` puts it there; `berth-migrate rollback NETWORK` moves one \
+                 back to Podman",
+            ),
+    )
+}
+
 fn faulty(path: &Path, fault: &Fault) -> Finding {
     let repair = match fault {
         Fault::Malformed(_) => "Podman ignores this network: repair the file, or remove it",

@@ -1,0 +1,289 @@
+//! The host-wide mode: berth in front of netavark, with networks that say nothing of it.
+
+use std::time::Duration;
+
+use berth_integration::{Driver, Lab, ip, outage::Death, wait_until};
+
+const LINK: &str = "/usr/local/libexec/podman/netavark";
+const BOUND: Duration = Duration::from_secs(30);
+
+/// Returns who leases a network's addresses, as its file says.
+fn ipam(lab: &Lab, network: &str) -> String {
+    let format = "{{.IPAMOptions.driver}}";
+    lab.podman(["network", "inspect", "--format", format, network])
+        .ok()
+}
+
+#[test]
+fn a_new_network_is_adopted_while_its_first_container_runs() {
+    let lab = Lab::start();
+    lab.host_wide();
+    assert_eq!(ipam(&lab, "podman"), "berth", "the default network");
+    let network = lab.network(Driver::Bridge, "n", &["--subnet", "10.77.0.0/24"]);
+    lab.container("first", &["n"]).ip("10.77.0.9").start();
+    wait_until("the adoption", BOUND, || {
+        (ipam(&lab, "n") == "berth").then_some(())
+    });
+    let leases = wait_until("the lease", BOUND, || {
+        let leases = lab.leases(&network).of(&network);
+        (!leases.is_empty()).then_some(leases)
+    });
+    assert_eq!(leases, ["[10.77.0.9] bound to first"]);
+    assert_eq!(lab.claims(), [""; 0], "Podman leases nothing of it");
+    lab.container("second", &["n"])
+        .ip("10.77.0.9")
+        .fails("already allocated to container ID");
+    lab.container("third", &["n"]).start();
+    assert_eq!(lab.reported("third", "n").len(), 1);
+    assert_ne!(lab.reported("third", "n"), [ip("10.77.0.9")]);
+    let found = lab.podman(["exec", "third", "nslookup", "first"]).ok();
+    assert!(found.contains("10.77.0.9"), "{found}");
+    lab.remove("first");
+    lab.remove("third");
+    lab.assert_clean(&network);
+}
+
+#[test]
+fn the_outage_does_not_happen() {
+    let lab = Lab::start();
+    let network = lab.network(Driver::HostWide, "n", &["--subnet", "10.77.0.0/24"]);
+    let run = || lab.container("c", &["n"]).ip("10.77.0.99");
+    run().dies(Death::PodmanAfterNetavark);
+    lab.remove("c");
+    run().start();
+    assert_eq!(lab.reported("c", "n"), [ip("10.77.0.99")]);
+    lab.remove("c");
+    lab.assert_clean(&network);
+}
+
+#[test]
+fn one_container_is_on_networks_of_all_kinds_at_once() {
+    let lab = Lab::start();
+    let plain = lab.network(Driver::HostWide, "plain", &["--subnet", "10.77.0.0/24"]);
+    let plugin = lab.network(Driver::Berth, "plugin", &["--subnet", "10.78.0.0/24"]);
+    let off = ["--subnet", "10.79.0.0/24", "--label", "berth.adopt=off"];
+    let native = lab.network(Driver::Bridge, "native", &off);
+    lab.migrate(["adopt", "--all", "--yes"]).ok();
+    assert_eq!(ipam(&lab, "native"), "host-local");
+    lab.container("c", &["plain", "plugin", "native"]).start();
+    for network in ["plain", "plugin", "native"] {
+        assert_eq!(lab.reported("c", network).len(), 1, "{network}");
+    }
+    for network in [&plain, &plugin] {
+        assert_eq!(lab.leases(network).of(network).len(), 1, "{}", network.name);
+    }
+    assert_eq!(lab.claims().len(), 1, "{:?}", lab.claims());
+    lab.podman(["restart", "--time=0", "c"]).ok();
+    lab.podman(["network", "reload", "c"]).ok();
+    lab.podman(["network", "disconnect", "plain", "c"]).ok();
+    assert_eq!(lab.leases(&plain).of(&plain), [""; 0]);
+    lab.podman(["network", "connect", "plain", "c"]).ok();
+    lab.remove("c");
+    for network in [&plain, &plugin, &native] {
+        lab.assert_clean(network);
+    }
+    assert_eq!(lab.claims(), [""; 0]);
+}
+
+#[test]
+fn a_setup_that_fails_on_one_network_leaves_nothing_on_any() {
+    let lab = Lab::start();
+    let plain = lab.network(Driver::HostWide, "plain", &["--subnet", "10.77.0.0/24"]);
+    let off = ["--subnet", "10.79.0.0/24", "--label", "berth.adopt=off"];
+    let native = lab.network(Driver::Bridge, "native", &off);
+    // Another kind of link has the bridge's name.
+    let veth = ["type", "veth", "peer", "name", "other"];
+    lab.cmd("ip")
+        .args(["link", "add", &native.interface])
+        .args(veth)
+        .ok();
+    lab.container("c", &["plain", "native"])
+        .fails("already exists");
+    lab.podman(["rm", "--force", "--ignore", "c"]).ok();
+    lab.assert_clean(&plain);
+    assert_eq!(lab.claims(), [""; 0]);
+}
+
+#[test]
+fn everything_else_reaches_the_real_netavark_byte_for_byte() {
+    let lab = Lab::start();
+    let real = lab.netavark();
+    lab.host_wide();
+    assert_eq!(lab.netavark(), LINK);
+    for arguments in [
+        &["--version"][..],
+        &["version"],
+        &["--help"],
+        &["frobnicate"],
+        &["setup"],
+        &[
+            "--config",
+            "/tmp",
+            "update",
+            "nobody",
+            "--network-dns-servers",
+            "",
+        ],
+        &["--config", "/tmp", "teardown", "/proc/self/ns/net"],
+        &["--config", "/tmp", "setup", "/nowhere"],
+    ] {
+        for input in [
+            "",
+            "{",
+            r#"{"container_id":"c","container_name":"c","networks":{},"network_info":{}}"#,
+        ] {
+            let run = |program: &str| lab.cmd(program).args(arguments).stdin(input).run();
+            let (front, native) = (run(LINK), run(&real));
+            let seen = |outcome: &berth_integration::Outcome| {
+                let stderr = outcome
+                    .stderr
+                    .replace(LINK, "netavark")
+                    .replace(&real, "netavark");
+                (outcome.status.code(), outcome.stdout.clone(), stderr)
+            };
+            assert_eq!(seen(&front), seen(&native), "{arguments:?} with {input:?}");
+        }
+    }
+}
+
+#[test]
+fn two_copies_in_the_path_do_not_call_each_other() {
+    let lab = Lab::start();
+    lab.host_wide();
+    lab.sh("mkdir -p /usr/local/lib/podman && cp /usr/libexec/netavark/berth /usr/local/lib/podman/netavark");
+    let network = lab.network(Driver::HostWide, "n", &["--subnet", "10.77.0.0/24"]);
+    lab.container("c", &["n"]).start();
+    assert_eq!(lab.reported("c", "n").len(), 1);
+    lab.remove("c");
+    lab.assert_clean(&network);
+}
+
+#[test]
+fn a_broken_link_is_told_by_the_doctor() {
+    let lab = Lab::start();
+    lab.network(Driver::HostWide, "n", &["--subnet", "10.77.0.0/24"]);
+    lab.cmd("ln").args(["-sfn", "/nowhere/berth", LINK]).ok();
+    lab.container("c", &["n"]).fails("ipam driver");
+    let doctor = lab.cmd("berth").arg("doctor").run();
+    assert!(
+        doctor.stdout.contains("no container can start on n"),
+        "{doctor}"
+    );
+    lab.podman(["rm", "--force", "--ignore", "c"]).ok();
+    lab.host_wide();
+    lab.container("c", &["n"]).start();
+}
+
+#[test]
+fn a_podman_with_an_old_copy_is_refused_and_reads_anew() {
+    let lab = Lab::start();
+    let network = lab.network(Driver::HostWide, "n", &["--subnet", "10.77.0.0/24"]);
+    let file = "/etc/containers/networks/n.json";
+    // A podman that has read the network before it was moved says host-local.
+    let info = lab.sh(&format!(
+        "sed 's/\"driver\": \"berth\"/\"driver\": \"host-local\"/' {file}"
+    ));
+    let request = format!(
+        r#"{{"container_id":"{}","container_name":"c","networks":{{"n":{{"interface_name":"eth0",
+        "static_ips":["10.77.0.5"]}}}},"network_info":{{"n":{info}}}}}"#,
+        "c".repeat(64)
+    );
+    lab.cmd("touch")
+        .args(["-d", "2001-01-01", "/etc/containers/networks"])
+        .ok();
+    lab.sh("ip netns add old");
+    let outcome = lab
+        .cmd(LINK)
+        .args([
+            "--config",
+            "/run/containers/networks",
+            "setup",
+            "/run/netns/old",
+        ])
+        .stdin(request)
+        .run();
+    assert!(
+        outcome.stdout.contains("network n has just been moved"),
+        "{outcome}"
+    );
+    let year = lab
+        .cmd("stat")
+        .args(["-c", "%y", "/etc/containers/networks"])
+        .ok();
+    assert!(!year.starts_with("2001"), "{year}");
+    assert_eq!(lab.leases(&network).of(&network), [""; 0]);
+}
+
+#[test]
+fn a_store_that_is_damaged_stops_berths_networks_alone() {
+    let lab = Lab::start();
+    lab.network(Driver::HostWide, "plain", &["--subnet", "10.77.0.0/24"]);
+    let off = ["--subnet", "10.79.0.0/24", "--label", "berth.adopt=off"];
+    lab.network(Driver::Bridge, "native", &off);
+    lab.container("up", &["plain"]).start();
+    lab.sh("find /run/containers/networks/berth/leases* -type f -exec sh -c 'echo damaged >\"$1\"' _ {} \\;");
+    lab.container("c", &["plain"]).fails("");
+    lab.container("d", &["native"]).start();
+    let links = lab.sh("ip -o link show type veth | wc -l");
+    lab.podman(["rm", "--force", "--time=0", "up"]).run();
+    let after = lab.sh("ip -o link show type veth | wc -l");
+    assert!(after < links, "the interface goes all the same");
+}
+
+#[test]
+fn off_leaves_everything_as_it_was_before() {
+    let lab = Lab::start();
+    let before = lab.network(Driver::Bridge, "n", &["--subnet", "10.77.0.0/24"]);
+    let text = lab.sh("cat /etc/containers/networks/n.json");
+    lab.host_wide();
+    lab.container("c", &["n"]).ip("10.77.0.7").start();
+    lab.container("default", &["podman"]).start();
+    let status = lab.cmd("berth").args(["host-wide", "status"]).ok();
+    assert!(status.starts_with("on: "), "{status}");
+    assert!(
+        status.contains("n, podman") || status.contains("podman, n"),
+        "{status}"
+    );
+    lab.cmd("berth").args(["host-wide", "off", "--yes"]).ok();
+    assert_eq!(lab.sh("cat /etc/containers/networks/n.json"), text);
+    assert_eq!(lab.names("/etc/containers/networks"), ["n.json"]);
+    assert_eq!(lab.names("/usr/local/libexec/podman"), [""; 0]);
+    let status = lab.cmd("berth").args(["host-wide", "status"]).ok();
+    assert!(status.starts_with("off: "), "{status}");
+    assert_eq!(lab.claims().len(), 2, "{:?}", lab.claims());
+    lab.container("again", &["n"])
+        .ip("10.77.0.7")
+        .fails("already allocated");
+    lab.remove("c");
+    lab.remove("default");
+    lab.assert_clean(&before);
+    assert_eq!(lab.claims(), [""; 0]);
+}
+
+#[test]
+fn networks_of_the_plugin_are_turned_into_plain_ones() {
+    let lab = Lab::start();
+    lab.network(Driver::Berth, "n", &["--subnet", "10.77.0.0/24"]);
+    lab.container("c", &["n"]).ip("10.77.0.7").start();
+    lab.migrate(["adopt", "--plain", "--yes", "n"])
+        .fails("berth is not in front of netavark");
+    lab.host_wide();
+    let driver = || {
+        lab.podman(["network", "inspect", "--format", "{{.Driver}}", "n"])
+            .ok()
+    };
+    assert_eq!(driver(), "berth");
+    lab.migrate(["adopt", "--plain", "--yes", "n"]).ok();
+    assert_eq!(
+        (driver(), ipam(&lab, "n")),
+        ("bridge".into(), "berth".into())
+    );
+    lab.podman(["restart", "--time=0", "c"]).ok();
+    assert_eq!(lab.reported("c", "n"), [ip("10.77.0.7")]);
+    lab.cmd("berth").args(["host-wide", "off", "--yes"]).ok();
+    assert_eq!(
+        (driver(), ipam(&lab, "n")),
+        ("bridge".into(), "host-local".into())
+    );
+    lab.remove("c");
+}

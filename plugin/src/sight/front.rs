@@ -1,0 +1,103 @@
+//! berth under the name `netavark`, in front of the real one: who it is, and which of
+//! these fronts a call has passed already.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Names the executables, as `device:inode`, that a call has passed on its way to the
+/// real netavark. A front that finds it set passes the call on as it is, so that two
+/// copies of berth never call each other.
+pub const VARIABLE: &str = "BERTH_FRONT";
+
+/// The executable's name, under which it is installed.
+pub const NAME: &str = "berth";
+
+/// Returns whether a berth has called this process.
+pub fn is_behind_another() -> bool {
+    env::var_os(VARIABLE).is_some()
+}
+
+/// Returns the value of [`VARIABLE`] for whatever this process starts.
+pub fn passed() -> OsString {
+    let mut passed = env::var_os(VARIABLE).unwrap_or_default();
+    if let Some(own) = identity(Path::new("/proc/self/exe")) {
+        passed.push(format!("{own},"));
+    }
+    passed
+}
+
+/// Returns the first netavark in these directories that is no berth; what cannot be
+/// executed is passed over, as Podman does.
+pub fn real_netavark(directories: &[PathBuf]) -> Option<PathBuf> {
+    let passed = passed();
+    let passed = passed.to_string_lossy();
+    let is_passed = |path: &Path| {
+        let own = identity(path);
+        own.is_some_and(|own| passed.split(',').any(|one| one == own))
+    };
+    let candidates = directories.iter().map(|dir| dir.join("netavark"));
+    candidates
+        .filter(|path| is_executable(path))
+        .find(|path| !is_berth(path) && !is_passed(path))
+}
+
+/// Returns the first netavark in these directories, which is the one Podman runs, if it
+/// is a link to berth.
+pub fn link(directories: &[PathBuf]) -> Option<PathBuf> {
+    let mut candidates = directories.iter().map(|dir| dir.join("netavark"));
+    let first = candidates.find(|path| is_executable(path));
+    first.filter(|path| is_berth(path))
+}
+
+/// Returns whether a path leads to a berth.
+pub fn is_berth(path: &Path) -> bool {
+    let leads = fs::canonicalize(path);
+    leads.is_ok_and(|file| file.file_name().is_some_and(|name| name == NAME))
+}
+
+fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
+
+fn identity(path: &Path) -> Option<String> {
+    let file = fs::metadata(path).ok()?;
+    Some(format!("{}:{}", file.dev(), file.ino()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn the_real_netavark_is_the_first_that_is_no_berth_and_can_be_executed() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = |name: &str| {
+            let path = root.path().join(name);
+            fs::create_dir(&path).unwrap();
+            path
+        };
+        let program = |path: &Path, mode| {
+            fs::write(path, "").unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let [link_dir, dangling, own, bare, real] =
+            ["link", "dangling", "own", "bare", "real"].map(directory);
+        program(&root.path().join("berth"), 0o755);
+        symlink("../berth", link_dir.join("netavark")).unwrap();
+        symlink("../nothing", dangling.join("netavark")).unwrap();
+        symlink("/proc/self/exe", own.join("netavark")).unwrap();
+        program(&bare.join("netavark"), 0o644);
+        program(&real.join("netavark"), 0o755);
+        let all = [&dangling, &link_dir, &own, &bare, &real].map(Clone::clone);
+        assert_eq!(real_netavark(&all), Some(real.join("netavark")));
+        assert_eq!(real_netavark(&all[..4]), None);
+        assert_eq!(link(&all), Some(link_dir.join("netavark")));
+        assert_eq!(link(&all[2..]), None);
+    }
+}

@@ -1,0 +1,127 @@
+//! The host-wide mode: berth is in front of netavark, and leases the addresses of every
+//! network of Podman's own drivers.
+//!
+//! A network becomes berth's by `berth-migrate adopt`, which takes Podman's lock itself.
+//! So nothing is adopted within a call of Podman's, which holds that lock and has its own
+//! copy of the network: a collection does it a moment later.
+
+mod switch;
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use thiserror::Error;
+
+use crate::podman::{ContainersConf, Podman, PodmanError, known_networks};
+use crate::protocol::Network;
+use crate::sight::front;
+
+pub use switch::{Status, SwitchError, off, on};
+
+/// How long a network that could not be adopted is left alone by starting containers. The
+/// timer tries more often.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// Failure to adopt.
+#[derive(Debug, Error)]
+pub enum AdoptionError {
+    #[error(transparent)]
+    Podman(#[from] PodmanError),
+    #[error("failed to run {}", .0.display())]
+    Run(PathBuf, #[source] io::Error),
+}
+
+/// Returns the link by which Podman runs berth as its netavark, if there is one.
+pub fn link(conf: &ContainersConf) -> Option<PathBuf> {
+    front::link(&conf.helper_binaries_dir)
+}
+
+/// Returns whether a collection should be started for a network that Podman leases the
+/// addresses of, because none was for the last minute.
+pub fn is_adoption_due(podman: &Podman, network: &Network) -> bool {
+    let directory = podman.delegation.config.join("berth-asked");
+    // The id names a file: it must not lead elsewhere.
+    let is_id = network.id.len() == 64 && network.id.bytes().all(|b| b.is_ascii_hexdigit());
+    if !network.is_adoptable() || !is_id {
+        return false;
+    }
+    let stamp = directory.join(&network.id);
+    let age = fs::metadata(&stamp)
+        .and_then(|file| file.modified())
+        .map(|at| SystemTime::now().duration_since(at));
+    if matches!(age, Ok(Ok(age)) if age < PAUSE) {
+        return false;
+    }
+    let stamped = fs::create_dir_all(&directory)
+        .and_then(|()| File::create(&stamp))
+        .and_then(|file| file.set_modified(SystemTime::now()));
+    if let Err(error) = stamped {
+        log::debug!("failed to write {}: {error}", stamp.display());
+    }
+    true
+}
+
+/// Has `berth-migrate` adopt every network that can be, and take leaked addresses out of
+/// ipam.db for those that stay with Podman. Waits for it; no lock may be held. What it
+/// says goes to standard error if it fails.
+///
+/// # Errors
+/// If it cannot be run. That a network is in doubt is no error: it is tried again.
+pub fn adopt(podman: &Podman, default_network: &str) -> Result<(), AdoptionError> {
+    let directory = podman.network_config_dir()?;
+    let podmans = || -> Result<bool, AdoptionError> {
+        let networks = known_networks(directory).map_err(PodmanError::from)?;
+        Ok(networks.iter().any(|own| own.is_podmans())
+            || networks.iter().all(|own| own.name != default_network))
+    };
+    if podmans()? {
+        migrate(podman, directory, &["adopt", "--all", "--yes"])?;
+    }
+    if podmans()? {
+        migrate(podman, directory, &["sanitise"])?;
+    }
+    Ok(())
+}
+
+fn migrate(podman: &Podman, directory: &Path, arguments: &[&str]) -> Result<(), AdoptionError> {
+    let program = berth_migrate();
+    let done = Command::new(&program)
+        .args(arguments)
+        .arg("--run-dir")
+        .arg(&podman.delegation.config)
+        .arg("--config-dir")
+        .arg(directory)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| AdoptionError::Run(program.clone(), error))?;
+    if !done.status.success() {
+        log::info!(
+            "{} {}: {}{}",
+            program.display(),
+            arguments.join(" "),
+            String::from_utf8_lossy(&done.stdout),
+            String::from_utf8_lossy(&done.stderr)
+        );
+    }
+    Ok(())
+}
+
+/// Returns the `berth-migrate` that was installed with this executable: beside it, or in
+/// `bin` of the same prefix; else the one of `PATH`.
+pub fn berth_migrate() -> PathBuf {
+    const NAME: &str = "berth-migrate";
+    let own = fs::canonicalize("/proc/self/exe").unwrap_or_default();
+    let beside = own.with_file_name(NAME);
+    let in_bin = own
+        .ancestors()
+        .nth(3)
+        .map(|prefix| prefix.join("bin").join(NAME));
+    let installed = [Some(beside), in_bin].into_iter().flatten();
+    installed
+        .into_iter()
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| NAME.into())
+}

@@ -1,0 +1,245 @@
+//! The link that puts berth in front of netavark: made, removed, and told of.
+
+use std::fmt;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use thiserror::Error;
+
+use super::link;
+use crate::podman::{
+    self, ConfError, ContainersConf, Environment, Podman, PodmanError, read_networks,
+};
+use crate::sight::front;
+
+/// Where the link goes if no directory is searched before netavark's own.
+const DIRECTORY: &str = "/usr/local/libexec/podman";
+
+/// Lets Podman search [`DIRECTORY`] first, where `helper_binaries_dir` is set otherwise.
+const DROP_IN: &str = "/etc/containers/containers.conf.d/60-berth-host-wide.conf";
+
+/// Failure to switch the mode. Nothing is changed then.
+#[derive(Debug, Error)]
+pub enum SwitchError {
+    #[error(transparent)]
+    Conf(#[from] ConfError),
+    #[error(transparent)]
+    Podman(#[from] PodmanError),
+    #[error("failed to write {}", .0.display())]
+    Write(PathBuf, #[source] io::Error),
+    #[error("failed to remove {}", .0.display())]
+    Remove(PathBuf, #[source] io::Error),
+    #[error(
+        "{} is not berth's: move it away first, Podman would run it in the place of netavark",
+        .0.display()
+    )]
+    Occupied(PathBuf),
+    #[error(
+        "the link {} is there, but Podman does not search that directory first: look for \
+         helper_binaries_dir in containers.conf",
+        .0.display()
+    )]
+    NotFirst(PathBuf),
+    #[error("berth is not in front of netavark; root turns that on with `berth host-wide on`")]
+    NotRoot,
+    #[error(
+        "networks {} lease from berth and need it in front of netavark; move them back with \
+         `berth-migrate rollback`",
+        .0.join(", ")
+    )]
+    Needed(Vec<String>),
+}
+
+/// Puts berth in front of netavark, durably, and returns the link. Doing it twice is doing
+/// it once. A user without root only learns whether root has done it.
+///
+/// # Errors
+/// If Podman would not run the link; then there is none.
+pub fn on() -> Result<PathBuf, SwitchError> {
+    let environment = Environment::of_this_process();
+    let conf = ContainersConf::load(&environment)?;
+    if let Some(there) = link(&conf) {
+        return Ok(there);
+    }
+    if environment.rootless() {
+        return Err(SwitchError::NotRoot);
+    }
+    let netavark = podman::netavark(&conf)?;
+    let directories = &conf.helper_binaries_dir;
+    let mut before = directories
+        .iter()
+        .take_while(|directory| directory.join("netavark") != netavark);
+    let directory = match before.next() {
+        Some(directory) => directory.clone(),
+        None => {
+            write_drop_in(directories)?;
+            DIRECTORY.into()
+        }
+    };
+    let path = directory.join("netavark");
+    let made = make(&path).and_then(|()| {
+        let conf = ContainersConf::load(&environment)?;
+        match link(&conf) {
+            Some(there) => Ok(there),
+            None => Err(SwitchError::NotFirst(path.clone())),
+        }
+    });
+    if made.is_err() {
+        remove(&path)?;
+        remove_drop_in()?;
+    }
+    made
+}
+
+/// Takes berth away from the front of netavark, durably.
+///
+/// # Errors
+/// [`SwitchError::Needed`] while a network of `podman` needs it there.
+pub fn off(podman: &Podman) -> Result<(), SwitchError> {
+    let plain = Status::of(podman)?.plain;
+    if !plain.is_empty() {
+        return Err(SwitchError::Needed(plain));
+    }
+    let environment = Environment::of_this_process();
+    let conf = ContainersConf::load(&environment)?;
+    if environment.rootless() {
+        return Err(SwitchError::NotRoot);
+    }
+    if let Some(path) = link(&conf) {
+        remove(&path)?;
+    }
+    remove_drop_in()
+}
+
+fn write_drop_in(directories: &[PathBuf]) -> Result<(), SwitchError> {
+    let first = std::iter::once(DIRECTORY.to_owned());
+    let rest = directories.iter().map(|dir| dir.display().to_string());
+    let all: Vec<_> = first.chain(rest).collect();
+    let text = format!(
+        "# Written by `berth host-wide on`, which `berth host-wide off` undoes: Podman finds\n\
+         # berth under the name of netavark in the first of these directories.\n\
+         [engine]\nhelper_binaries_dir = {all:?}\n"
+    );
+    let path = Path::new(DROP_IN);
+    let directory = path.parent().unwrap_or(path);
+    fs::create_dir_all(directory)
+        .and_then(|()| fs::write(path, text))
+        .map_err(|error| SwitchError::Write(path.to_owned(), error))
+}
+
+fn remove_drop_in() -> Result<(), SwitchError> {
+    match fs::remove_file(DROP_IN) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(SwitchError::Remove(DROP_IN.into(), error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes the link. A link of ours that leads nowhere is replaced.
+fn make(path: &Path) -> Result<(), SwitchError> {
+    let failed = |error| SwitchError::Write(path.to_owned(), error);
+    match fs::read_link(path) {
+        Ok(target) if target.file_name().is_some_and(|name| name == front::NAME) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Ok(_) | Err(_) => return Err(SwitchError::Occupied(path.to_owned())),
+    }
+    let own = fs::canonicalize("/proc/self/exe").map_err(failed)?;
+    let directory = path.parent().unwrap_or(path);
+    let new = directory.join(".netavark.berth");
+    fs::create_dir_all(directory).map_err(failed)?;
+    let _ = fs::remove_file(&new);
+    symlink(own, &new).map_err(failed)?;
+    fs::rename(&new, path).map_err(failed)?;
+    sync(directory).map_err(failed)
+}
+
+/// Removes the link, if it leads to berth.
+fn remove(path: &Path) -> Result<(), SwitchError> {
+    let leads = fs::read_link(path).ok();
+    let is_ours = leads.is_some_and(|to| to.file_name().is_some_and(|name| name == front::NAME));
+    if !is_ours {
+        return Ok(());
+    }
+    fs::remove_file(path)
+        .and_then(|()| sync(path.parent().unwrap_or(path)))
+        .map_err(|error| SwitchError::Remove(path.to_owned(), error))
+}
+
+fn sync(directory: &Path) -> io::Result<()> {
+    fs::File::open(directory)?.sync_all()
+}
+
+/// Who leases the addresses of a Podman's networks.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// The link by which Podman runs berth as its netavark.
+    pub link: Option<PathBuf>,
+    /// The real netavark.
+    pub netavark: PathBuf,
+    /// Networks that need berth in front of netavark, by name.
+    pub plain: Vec<String>,
+    /// Networks for which netavark runs berth as a plugin.
+    pub plugin: Vec<String>,
+    /// Networks whose addresses Podman leases.
+    pub podman: Vec<String>,
+}
+
+impl Status {
+    /// Reads who leases.
+    ///
+    /// # Errors
+    /// If the networks or Podman's configuration cannot be read.
+    pub fn of(podman: &Podman) -> Result<Self, SwitchError> {
+        let conf = ContainersConf::load(&Environment::of_this_process())?;
+        let mut status = Self {
+            link: link(&conf),
+            netavark: podman.netavark.clone(),
+            plain: Vec::new(),
+            plugin: Vec::new(),
+            podman: Vec::new(),
+        };
+        let files = read_networks(podman.network_config_dir()?).map_err(PodmanError::from)?;
+        let networks: Vec<_> = files
+            .into_iter()
+            .filter_map(|file| file.network.ok())
+            .collect();
+        if networks.iter().all(|own| own.name != conf.default_network) {
+            status.podman.push(conf.default_network);
+        }
+        for network in networks {
+            if network.is_plain() {
+                status.plain.push(network.name);
+            } else if network.is_ours() {
+                status.plugin.push(network.name);
+            } else if network.is_podmans() {
+                status.podman.push(network.name);
+            }
+        }
+        Ok(status)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.link {
+            Some(link) => writeln!(
+                f,
+                "on: {} is berth, {} does the plumbing",
+                link.display(),
+                self.netavark.display()
+            )?,
+            None => writeln!(f, "off: Podman runs {} itself", self.netavark.display())?,
+        }
+        let list = |names: &[String]| match names {
+            [] => "none".to_owned(),
+            names => names.join(", "),
+        };
+        writeln!(f, "leased by berth, host-wide:  {}", list(&self.plain))?;
+        writeln!(f, "leased by berth, as plugin:  {}", list(&self.plugin))?;
+        write!(f, "leased by Podman:            {}", list(&self.podman))
+    }
+}
