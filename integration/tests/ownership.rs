@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use berth_integration::{Driver, Lab, ip, wait_until};
+use berth_integration::{Driver, Lab, ip, wait_until, with_driver};
 
 const ADDRESS: &str = "10.77.0.99";
 const SUBNET: [&str; 2] = ["--subnet", "10.77.0.0/24"];
@@ -20,6 +20,88 @@ fn collects(lab: &Lab, what: &str) {
         let said = lab.cmd("berth").arg("gc").ok();
         said.contains(&format!("reclaimed {what}")).then_some(())
     });
+}
+
+/// An interface of the host's own, and the network that names it as its bridge.
+#[track_caller]
+fn with_link_of_the_hosts(driver: Driver) -> (Lab, berth_integration::Network) {
+    let lab = Lab::start();
+    let options = [&SUBNET[..], &["--interface-name", "h0"]].concat();
+    let network = lab.network(driver, "n", &options);
+    lab.sh("ip link add h0 type veth peer name hh
+        ip link set h0 up
+        ip address add 192.168.55.9/24 dev h0");
+    (lab, network)
+}
+
+#[track_caller]
+fn has_its_link(lab: &Lab) {
+    let shown = lab.sh("ip -o address show dev h0");
+    assert!(shown.contains("192.168.55.9/24"), "{shown}");
+}
+
+fn an_interface_of_the_hosts_survives_a_network_that_names_it(driver: Driver) {
+    let (lab, network) = with_link_of_the_hosts(driver);
+    lab.container("c", &["n"])
+        .fails("network n has h0 as its bridge, but that is another interface of this host (veth)");
+    has_its_link(&lab);
+    lab.podman(["rm", "--force", "--ignore", "c"]).ok();
+    lab.cmd("berth").args(["gc", "--now"]).ok();
+    has_its_link(&lab);
+    assert_eq!(lab.leases(&network).of(&network), [""; 0]);
+}
+
+fn an_interface_that_took_a_bridges_name_survives_teardown_and_collection(driver: Driver) {
+    let lab = Lab::start();
+    let options = [&SUBNET[..], &["--interface-name", "h0"]].concat();
+    let network = lab.network(driver, "n", &options);
+    lab.container("removed", &["n"]).start();
+    lab.container("dead", &["n"]).ip(ADDRESS).start();
+    lab.kill_with_conmon("dead");
+    lab.sh("ip link delete h0
+        ip link add h0 type veth peer name hh
+        ip link set h0 up
+        ip address add 192.168.55.9/24 dev h0");
+    lab.podman(["rm", "--force", "--time=0", "removed"]).ok();
+    has_its_link(&lab);
+    collects(&lab, "10.77.0.99");
+    has_its_link(&lab);
+    assert_eq!(lab.leases(&network).of(&network), [""; 0]);
+    lab.remove_at_last("dead");
+    has_its_link(&lab);
+}
+
+with_driver!(
+    plugin,
+    Berth,
+    an_interface_of_the_hosts_survives_a_network_that_names_it,
+    an_interface_that_took_a_bridges_name_survives_teardown_and_collection,
+);
+with_driver!(
+    host_wide,
+    HostWide,
+    an_interface_of_the_hosts_survives_a_network_that_names_it,
+    an_interface_that_took_a_bridges_name_survives_teardown_and_collection,
+);
+
+#[test]
+fn a_network_on_another_kind_of_interface_is_refused_with_what_was_probably_meant() {
+    let lab = Lab::start();
+    lab.sh("ip link add h0 type veth peer name hh");
+    lab.podman([
+        "network",
+        "create",
+        "-d",
+        "berth",
+        "--interface-name",
+        "h0",
+        "n",
+    ])
+    .fails("h0 is an interface of this host, and no bridge");
+    lab.podman(["network", "create", "-d", "berth", "-o", "driver=macvlan"])
+        .args(["--interface-name", "h0", "--subnet", "10.77.0.0/24", "n"])
+        .ok();
+    assert_eq!(lab.names("/etc/containers/networks"), ["n.json"]);
 }
 
 #[test]

@@ -56,6 +56,19 @@ pub enum DelegateError {
     },
     #[error("{0}")]
     Refused(String),
+    /// netavark would refuse, too; but its teardown would remove the interface.
+    #[error(
+        "network {network} has {bridge} as its bridge, but that is another interface of this host \
+         ({kind}); create the network again with another --interface-name, or with the driver \
+         macvlan if {bridge} is to be its parent"
+    )]
+    NotABridge {
+        network: String,
+        bridge: String,
+        kind: String,
+    },
+    #[error("failed to list this host's interfaces")]
+    Links(#[source] io::Error),
     #[error("{} {verb} ended with {status} and answered {answer:?}", netavark.display())]
     Answer {
         netavark: PathBuf,
@@ -104,6 +117,7 @@ pub fn setup(
     connection: &Connection<'_>,
     namespace: &Path,
 ) -> Result<Value, DelegateError> {
+    check_bridge(connection)?;
     let request = connection.setup_request(several(netavark, &[*connection])?);
     let mut answer = run(netavark, delegation, &[], "setup", namespace, &request)?;
     Ok(connection.status_block(&mut answer))
@@ -123,6 +137,7 @@ pub fn setup_together(
 ) -> Result<Value, DelegateError> {
     let several = several(call.netavark, connections)?;
     for connection in connections {
+        check_bridge(connection)?;
         replace(&mut request, connection, connection.for_setup(several));
     }
     let mut answer = call.run("setup", namespace, request)?;
@@ -144,7 +159,7 @@ pub fn teardown(
     connection: &Connection<'_>,
     namespace: &Path,
 ) -> Result<(), String> {
-    let request = connection.teardown_request();
+    let request = connection.request(for_teardown(connection));
     let done = run(netavark, delegation, &[], "teardown", namespace, &request);
     serious(done)
 }
@@ -161,9 +176,40 @@ pub fn teardown_together(
     namespace: &Path,
 ) -> Result<(), String> {
     for connection in connections {
-        replace(&mut request, connection, connection.for_teardown());
+        replace(&mut request, connection, for_teardown(connection));
     }
     serious(call.run("teardown", namespace, request))
+}
+
+/// Refuses a network whose bridge is an interface of another kind.
+fn check_bridge(connection: &Connection<'_>) -> Result<(), DelegateError> {
+    let Some(bridge) = connection.managed_bridge() else {
+        return Ok(());
+    };
+    let other = links::other_than_bridge(bridge).map_err(DelegateError::Links)?;
+    let Some(kind) = other else {
+        return Ok(());
+    };
+    Err(DelegateError::NotABridge {
+        network: connection.attachment.network.name.clone(),
+        bridge: bridge.to_owned(),
+        kind: match &*kind {
+            "" => "hardware".to_owned(),
+            kind => kind.to_owned(),
+        },
+    })
+}
+
+/// Returns what is torn down. With the last container, netavark removes whatever interface
+/// has the bridge's name (netavark 1.14 `bridge.rs`, `remove_link`). If that is no bridge,
+/// or nobody knows, it gets a name that no interface has.
+fn for_teardown(connection: &Connection<'_>) -> (Network, AttachmentOptions) {
+    let (mut network, options) = connection.for_teardown();
+    let is_strange = |bridge: &str| !matches!(links::other_than_bridge(bridge), Ok(None));
+    if connection.managed_bridge().is_some_and(is_strange) {
+        network.network_interface = Some(format!("nobridge{}", std::process::id()));
+    }
+    (network, options)
 }
 
 fn replace(

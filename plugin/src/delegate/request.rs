@@ -65,11 +65,6 @@ impl Connection<'_> {
         self.request(self.for_setup(several))
     }
 
-    /// Returns netavark's teardown request.
-    pub fn teardown_request(&self) -> Value {
-        self.request(self.for_teardown())
-    }
-
     /// Returns the network and the container's wishes there, as netavark's own driver is
     /// to set them up.
     pub fn for_setup(&self, several: SeveralPerSubnet) -> (Network, AttachmentOptions) {
@@ -119,7 +114,8 @@ impl Connection<'_> {
         (network, options)
     }
 
-    fn request(&self, (network, options): (Network, AttachmentOptions)) -> Value {
+    /// Returns netavark's whole request for this network.
+    pub fn request(&self, (network, options): (Network, AttachmentOptions)) -> Value {
         let name = &self.attachment.network.name;
         let mut request = self.attachment.rest.clone();
         request.extend(Map::from_iter([

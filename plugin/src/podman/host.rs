@@ -14,6 +14,8 @@ use thiserror::Error;
 use crate::podman::{ContainersConf, Environment};
 use crate::rules::network_config::{HostFacts, KnownNetwork};
 
+use crate::sight;
+
 use super::{CommandLine, default_network, known_networks, network_config_dir};
 
 /// Why the host's facts are not to be had.
@@ -21,6 +23,8 @@ use super::{CommandLine, default_network, known_networks, network_config_dir};
 pub enum HostError {
     #[error("failed to list the network interfaces and their addresses")]
     Links(#[source] Errno),
+    #[error("failed to list the kinds of the network interfaces")]
+    Kinds(#[source] std::io::Error),
     /// A file or directory is there, but cannot be read.
     #[error("failed to read {}", path.display())]
     Read {
@@ -63,7 +67,10 @@ pub fn gather(
     {
         networks.push(default_network(conf)?);
     }
+    let all = sight::links().map_err(HostError::Kinds)?.into_iter();
+    let not_bridges = all.filter(|link| link.kind != "bridge");
     Ok(HostFacts {
+        not_bridges: not_bridges.map(|link| link.name).collect(),
         routes: routes::list(environment.root(), &addresses)?,
         links,
         addresses,

@@ -55,7 +55,7 @@ fn netavark_gets_the_whole_request_with_its_own_driver_and_our_addresses() {
         connection.setup_request(SeveralPerSubnet::AsTheyAre),
         expected
     );
-    assert_eq!(connection.teardown_request(), expected);
+    assert_eq!(connection.request(connection.for_teardown()), expected);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn netavark_1_gets_a_subnet_for_each_address_but_one_gateway() {
     );
     assert_eq!(request["networks"]["net"]["static_ips"], all);
     // The teardown wants exactly one for each subnet.
-    let request = connection.teardown_request();
+    let request = connection.request(connection.for_teardown());
     assert_eq!(
         request["networks"]["net"]["static_ips"],
         json!(["10.0.0.5", "fd00::5"])
@@ -101,7 +101,7 @@ fn a_teardown_without_known_addresses_names_none_that_a_container_could_have() {
         attachment: &attachment,
         addresses: &[],
     };
-    let request = connection.teardown_request();
+    let request = connection.request(connection.for_teardown());
     assert_eq!(
         request["networks"]["net"]["static_ips"],
         json!(["10.0.0.0", "fd00::"])

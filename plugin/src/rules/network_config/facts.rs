@@ -35,6 +35,8 @@ impl KnownNetwork {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostFacts {
     pub links: Vec<String>,
+    /// Those of the links that are no bridges.
+    pub not_bridges: Vec<String>,
     /// Addresses of all network interfaces with their prefix lengths.
     pub addresses: Vec<IpNetwork>,
     /// Destinations of routes, without default routes.

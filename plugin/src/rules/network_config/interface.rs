@@ -32,6 +32,11 @@ pub enum InterfaceError {
         "bridge name {name} invalid: interface name is too long: interface names must be {MAX_INTERFACE_NAME} characters or less"
     )]
     TooLong { name: String },
+    #[error(
+        "{name} is an interface of this host, and no bridge: choose another --interface-name; or, if \
+         {name} is to be the parent of the containers' interfaces, add --opt driver=macvlan"
+    )]
+    NotABridge { name: String },
     #[error("parent interface {name} does not exist; `ip link` lists those that do")]
     NoParent { name: String },
     #[error(
@@ -68,6 +73,9 @@ pub(super) fn name_bridge(
             name,
             network: other.name.clone(),
         });
+    }
+    if host.not_bridges.contains(&name) {
+        return Err(InterfaceError::NotABridge { name });
     }
     if !is_valid_name(&name) {
         return Err(InterfaceError::Invalid { name });

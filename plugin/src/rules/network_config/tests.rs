@@ -25,6 +25,7 @@ fn known(name: &str, bridge: &str, subnets: &[&str]) -> KnownNetwork {
 /// A host with a LAN, a VPN, a site route, the default network and one more.
 fn host() -> HostFacts {
     HostFacts {
+        not_bridges: vec!["lo".to_owned(), "eth0".to_owned()],
         links: ["lo", "eth0", "berth2"].map(str::to_owned).to_vec(),
         addresses: nets(&["127.0.0.1/8", "::1/128", "192.168.7.20/24", "fe80::5/64"]),
         routes: nets(&["192.168.7.0/24", "172.16.0.0/12", "10.70.1.0/24"]),

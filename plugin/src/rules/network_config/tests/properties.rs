@@ -108,6 +108,7 @@ prop_compose! {
         // Not half the address space, or little would be accepted.
         let usual = |nets: Vec<IpNetwork>| nets.into_iter().filter(|net| net.prefix() > 12).collect();
         HostFacts {
+            not_bridges: Vec::new(),
             links,
             addresses: usual(addresses),
             routes,
