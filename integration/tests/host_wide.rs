@@ -261,6 +261,33 @@ fn off_leaves_everything_as_it_was_before() {
 }
 
 #[test]
+fn where_nothing_is_searched_before_netavark_a_drop_in_makes_room() {
+    let lab = Lab::start();
+    let directory = "/etc/containers/containers.conf.d";
+    let conf = "[engine]\nhelper_binaries_dir=['/usr/lib/podman']\n";
+    lab.write(&format!("{directory}/10-own.conf"), conf);
+    let network = lab.network(Driver::HostWide, "n", &["--subnet", "10.77.0.0/24"]);
+    let names = ["10-own.conf", "60-berth-host-wide.conf"];
+    assert_eq!(lab.names(directory), names);
+    lab.container("c", &["n"]).start();
+    assert_eq!(lab.leases(&network).of(&network).len(), 1);
+    lab.cmd("berth").args(["host-wide", "off", "--yes"]).ok();
+    assert_eq!(lab.names(directory), ["10-own.conf"]);
+    lab.remove("c");
+}
+
+#[test]
+fn what_is_not_berths_is_not_replaced() {
+    let lab = Lab::start();
+    lab.write_executable(LINK, "#!/bin/sh\nexec /usr/lib/podman/netavark \"$@\"\n");
+    lab.cmd("berth")
+        .args(["host-wide", "on", "--yes"])
+        .fails("is not berth's: move it away first");
+    assert_eq!(ipam(&lab, "podman"), "host-local");
+    assert!(lab.sh(&format!("cat {LINK}")).contains("exec"));
+}
+
+#[test]
 fn networks_of_the_plugin_are_turned_into_plain_ones() {
     let lab = Lab::start();
     lab.network(Driver::Berth, "n", &["--subnet", "10.77.0.0/24"]);

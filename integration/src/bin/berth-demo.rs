@@ -7,9 +7,13 @@
     reason = "standard output is what a demonstration is for"
 )]
 
-use berth_integration::{Cmd, Driver, Lab, Outcome, outage::Death, podman::Run};
+use std::time::Duration;
+
+use berth_integration::{Cmd, Driver, Lab, Outcome, outage::Death, podman::Run, wait_until};
 
 const ADDRESS: &str = "10.77.0.99";
+/// How long berth may take to notice a new network.
+const ADOPTION: Duration = Duration::from_secs(30);
 const OUTAGE: &str = "requested ip address 10.77.0.99 is already allocated to container ID";
 
 fn main() {
@@ -83,6 +87,27 @@ fn main() {
     comes_back(&lab);
     lab.assert_clean(&network);
     println!("Nothing is left behind.");
+    shown(lab.podman(["network", "rm", "--force", "quay"]));
+
+    say("4. The same on a network that nobody has changed", '-');
+    say_text(
+        "Until now, the network was made for berth. One command, and berth leases the addresses of \
+         every network of the host, of compose files and quadlets, too:",
+    );
+    shown(lab.cmd("berth").args(["host-wide", "on", "--yes"]));
+    create(&lab, Driver::Bridge);
+    say_text("berth takes a new network over from its first container on.");
+    shown(web(&lab).cmd());
+    wait_until("the adoption of the network", ADOPTION, || {
+        let format = "{{.IPAMOptions.driver}}";
+        let inspect = ["network", "inspect", "--format", format, "quay"];
+        (lab.podman(inspect).ok() == "berth").then_some(())
+    });
+    shown(lab.cmd("berth").args(["host-wide", "status"]));
+    shown(lab.podman(["rm", "--force", "--time=0", "web"]));
+    killed(web(&lab), Death::PodmanAfterNetavark);
+    comes_back(&lab);
+    shown(lab.cmd("berth").args(["host-wide", "off", "--yes"]));
 }
 
 fn web(lab: &Lab) -> Run<'_> {

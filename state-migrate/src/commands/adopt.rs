@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use berth::rules::network_config::Form;
 use clap::Args;
 
 use super::Failure;
@@ -60,6 +61,10 @@ impl Direction for Adoption {
     }
 
     fn farewell(&self, site: &Site) -> Option<String> {
+        let back = match self.how.form {
+            Form::Plain => "berth host-wide off",
+            Form::Plugin => "berth-migrate rollback",
+        };
         let user = if site.podman.delegation.rootless {
             "--user "
         } else {
@@ -67,7 +72,7 @@ impl Direction for Adoption {
         };
         Some(format!(
             "Collections take back what dead containers hold: `systemctl {user}enable --now \
-             berth-gc.timer`. `berth-migrate rollback` leads back."
+             berth-gc.timer`. `{back}` leads back."
         ))
     }
 }
