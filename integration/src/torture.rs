@@ -171,7 +171,7 @@ impl Plan {
         let refused = self.start_statics_again(&lab);
         duplicates.extend(lab.duplicates());
         lab.remove_all();
-        if driver == Driver::Berth {
+        if driver != Driver::Bridge {
             lab.cmd("berth").arg("gc").ok();
         }
         Outcome {

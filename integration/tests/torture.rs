@@ -2,14 +2,24 @@
 //! `make torture` does more often.
 
 use berth_integration::torture::{Plan, Table};
-use berth_integration::{Driver, seed};
+use berth_integration::{Driver, seed, with_driver};
 
 /// How many killed `podman run` of each kind; a tenth as many of each other death.
 const COUNT: usize = 25;
 
-#[test]
-fn nothing_is_left_of_killed_containers_after_one_collection() {
-    let outcome = Plan::new(COUNT, seed()).carry_out(Driver::Berth);
+with_driver!(
+    plugin,
+    Berth,
+    nothing_is_left_of_killed_containers_after_one_collection
+);
+with_driver!(
+    host_wide,
+    HostWide,
+    nothing_is_left_of_killed_containers_after_one_collection
+);
+
+fn nothing_is_left_of_killed_containers_after_one_collection(driver: Driver) {
+    let outcome = Plan::new(COUNT, seed()).carry_out(driver);
     eprintln!("{}", Table(std::slice::from_ref(&outcome)));
     let broken = outcome.broken_promises();
     assert!(broken.is_empty(), "{}", broken.join("\n"));
