@@ -288,6 +288,29 @@ fn what_is_not_berths_is_not_replaced() {
 }
 
 #[test]
+fn a_container_sees_what_it_sees_on_a_network_of_podmans() {
+    let seen = [Driver::Bridge, Driver::HostWide].map(|driver| {
+        let lab = Lab::start();
+        lab.network(driver, "n", &["--subnet", "10.77.0.0/24"]);
+        let container = lab
+            .container("c", &["n"])
+            .option("--dns", "10.9.9.9")
+            .option("--hostname", "quux")
+            .start();
+        let inside = lab
+            .podman(["exec", "c", "cat", "/etc/hosts", "/etc/resolv.conf"])
+            .ok();
+        let names = lab.sh("cat /run/containers/networks/aardvark-dns/n");
+        let all = format!("{inside}\n{names}");
+        let short = &container.id[..12];
+        all.replace(&container.id, "ID").replace(short, "ID")
+    });
+    assert!(seen[0].contains("host.containers.internal"), "{}", seen[0]);
+    assert!(seen[0].contains("10.9.9.9"), "{}", seen[0]);
+    assert_eq!(seen[0], seen[1]);
+}
+
+#[test]
 fn networks_of_the_plugin_are_turned_into_plain_ones() {
     let lab = Lab::start();
     lab.network(Driver::Berth, "n", &["--subnet", "10.77.0.0/24"]);
