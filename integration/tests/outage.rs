@@ -30,6 +30,18 @@ with_driver!(
     the_doctor_and_rebuild_wait_for_the_netavark_of_a_killed_berth,
 );
 
+with_driver!(
+    only_host_wide,
+    HostWide,
+    an_address_is_free_again_after_the_plugin_is_killed_at_teardown,
+    an_address_and_its_firewall_rules_are_free_again_after_the_namespace_was_unmounted,
+    a_container_can_be_removed_after_its_netavark_was_replaced,
+    the_firewall_rules_go_when_netavark_dies_half_way_through_its_teardown,
+    the_last_interface_goes_although_a_ghost_without_one_has_rules,
+    a_netavark_that_outlives_its_berth_is_waited_for,
+    the_doctor_and_rebuild_wait_for_the_netavark_of_a_killed_berth,
+);
+
 after_each_death!(an_address_is_free_again, comes_back_after);
 
 with_each_driver!(an_address_is_free_again_after_conmon_and_container_are_killed);

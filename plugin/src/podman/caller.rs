@@ -75,6 +75,10 @@ pub(super) fn above() -> Option<(PathBuf, Delegation, Option<Process>)> {
 
 /// Returns the netavark that the environment names.
 fn named() -> Option<PathBuf> {
+    // A berth has run the one that is named, which may have led here.
+    if front::is_behind_another() {
+        return None;
+    }
     let value = env::var_os(NETAVARK_VARIABLE).filter(|value| !value.is_empty());
     value.map(PathBuf::from)
 }

@@ -29,8 +29,9 @@ pub fn passed() -> OsString {
     passed
 }
 
-/// Returns the first netavark in these directories that is no berth; what cannot be
-/// executed is passed over, as Podman does.
+/// Returns the netavark in these directories that follows the last berth: what comes
+/// before a berth may be somebody's script that calls it. If there is none after, it is the
+/// first before. What cannot be executed is passed over, as Podman does.
 pub fn real_netavark(directories: &[PathBuf]) -> Option<PathBuf> {
     let passed = passed();
     let passed = passed.to_string_lossy();
@@ -39,9 +40,11 @@ pub fn real_netavark(directories: &[PathBuf]) -> Option<PathBuf> {
         own.is_some_and(|own| passed.split(',').any(|one| one == own))
     };
     let candidates = directories.iter().map(|dir| dir.join("netavark"));
-    candidates
-        .filter(|path| is_executable(path))
-        .find(|path| !is_berth(path) && !is_passed(path))
+    let candidates: Vec<_> = candidates.filter(|path| is_executable(path)).collect();
+    let is_front = |path: &PathBuf| is_berth(path) || is_passed(path);
+    let after = candidates.iter().rposition(is_front).map_or(0, |at| at + 1);
+    let mut real = candidates[after..].iter().chain(&candidates[..after]);
+    real.find(|path| !is_front(path)).cloned()
 }
 
 /// Returns the first netavark in these directories, which is the one Podman runs, if it
@@ -97,6 +100,11 @@ mod tests {
         let all = [&dangling, &link_dir, &own, &bare, &real].map(Clone::clone);
         assert_eq!(real_netavark(&all), Some(real.join("netavark")));
         assert_eq!(real_netavark(&all[..4]), None);
+        program(&bare.join("netavark"), 0o755);
+        let script_first = [&bare, &link_dir, &real].map(Clone::clone);
+        assert_eq!(real_netavark(&script_first), Some(real.join("netavark")));
+        let nothing_after = &script_first[..2];
+        assert_eq!(real_netavark(nothing_after), Some(bare.join("netavark")));
         assert_eq!(link(&all), Some(link_dir.join("netavark")));
         assert_eq!(link(&all[2..]), None);
     }
