@@ -187,7 +187,7 @@ impl Sorted {
                     network: name.to_owned(),
                     reason: error.to_string(),
                 })?;
-                if !attachment.is_usable() {
+                if attachment.unusable_name().is_some() {
                     return Err(FrontError::Names(name.to_owned()));
                 }
                 sorted.ours.push(attachment);

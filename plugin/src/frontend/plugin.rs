@@ -125,23 +125,11 @@ fn read() -> Result<String, PluginError> {
 
 /// Reads what netavark sends with setup and teardown.
 fn request(verb: &'static str) -> Result<Attachment, PluginError> {
-    let exec = serde_json::from_str(&read()?);
+    let exec = serde_json::from_str::<PluginExec>(&read()?);
     let exec = exec.map_err(|cause| PluginError::Parse { verb, cause })?;
-    check(&exec, verb)?;
-    Ok(exec.into())
-}
-
-/// Refuses a request whose names cannot identify a tenancy.
-fn check(exec: &PluginExec, verb: &'static str) -> Result<(), PluginError> {
-    let fields = [
-        ("container_id", &exec.container_id),
-        ("network id", &exec.network.id),
-        ("network name", &exec.network.name),
-        ("interface_name", &exec.network_options.interface_name),
-    ];
-    let bad = |text: &str| text.is_empty() || text.contains(['\0', '/']);
-    match fields.into_iter().find(|(_, text)| bad(text)) {
-        Some((field, _)) => Err(PluginError::Field { verb, field }),
-        None => Ok(()),
+    let attachment = Attachment::from(exec);
+    match attachment.unusable_name() {
+        Some(field) => Err(PluginError::Field { verb, field }),
+        None => Ok(attachment),
     }
 }

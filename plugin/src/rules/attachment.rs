@@ -55,16 +55,18 @@ impl Attachment {
         }
     }
 
-    /// Returns whether its names can identify a tenancy, and name files.
-    pub fn is_usable(&self) -> bool {
+    /// Returns the first of its names that cannot identify a tenancy or name a file, as the
+    /// requests call it.
+    pub fn unusable_name(&self) -> Option<&'static str> {
         let names = [
-            self.container_id.as_str(),
-            &self.network.id,
-            &self.network.name,
-            self.options.interface.as_str(),
+            ("container_id", self.container_id.as_str()),
+            ("network id", &self.network.id),
+            ("network name", &self.network.name),
+            ("interface_name", self.options.interface.as_str()),
         ];
-        let bad = |text: &&str| text.is_empty() || text.contains(['\0', '/']);
-        !names.iter().any(bad)
+        let bad = |text: &str| text.is_empty() || text.contains(['\0', '/']);
+        let mut names = names.into_iter();
+        names.find(|(_, text)| bad(text)).map(|(field, _)| field)
     }
 
     /// Returns the identity of its leases.
