@@ -56,12 +56,20 @@ impl Remains<'_> {
         namespace: &Path,
         remains: impl Fn() -> bool,
     ) -> Result<(), Left> {
-        let connection = Connection {
-            attachment: self.attachment,
-            addresses: self.addresses,
-        };
-        if remains() {
-            let done = delegate::teardown(netavark, self.delegation, &connection, namespace);
+        let done = remains()
+            .then(|| delegate::teardown(netavark, self.delegation, &self.connection(), namespace));
+        self.finish(netavark, done, remains)
+    }
+
+    /// Takes down what a netavark has left, which was run if the interface was there and
+    /// was then `done`.
+    fn finish(
+        &self,
+        netavark: &Path,
+        done: Option<Result<(), String>>,
+        remains: impl Fn() -> bool,
+    ) -> Result<(), Left> {
+        if let Some(done) = done {
             if remains() {
                 let renamed = || "netavark did not find it: it may have been renamed".to_owned();
                 return Err(Left::Interface(done.err().unwrap_or_else(renamed)));
@@ -71,7 +79,15 @@ impl Remains<'_> {
             };
             log::debug!("trying again without the interface: {reason}");
         }
+        let connection = self.connection();
         delegate::teardown_in_stand_in(netavark, self.delegation, &connection).map_err(Left::Rest)
+    }
+
+    fn connection(&self) -> Connection<'_> {
+        Connection {
+            attachment: self.attachment,
+            addresses: self.addresses,
+        }
     }
 }
 
@@ -101,27 +117,17 @@ pub fn take_down_together(
     unplumb: impl FnOnce(&[Tenant]) -> Result<(), String>,
 ) -> Vec<Result<(), Left>> {
     let there: Vec<_> = tenants.iter().map(interface_remains).collect();
-    let done = match there.contains(&true) {
-        true => unplumb(tenants),
-        false => Ok(()),
-    };
-    let rest = tenants.iter().zip(there).map(|(tenant, was_there)| {
-        if was_there && interface_remains(tenant) {
-            let renamed = || "netavark did not find it: it may have been renamed".to_owned();
-            return Err(Left::Interface(done.clone().err().unwrap_or_else(renamed)));
-        }
-        if was_there && done.is_ok() {
-            return Ok(());
-        }
-        let connection = Connection {
+    let done = there.contains(&true).then(|| unplumb(tenants));
+    let each = tenants.iter().zip(there).map(|(tenant, was_there)| {
+        let remains = Remains {
             attachment: &tenant.request,
             addresses: &tenant.addresses(),
+            delegation: &tenant.delegation,
         };
-        let rest =
-            delegate::teardown_in_stand_in(&podman.netavark, &tenant.delegation, &connection);
-        rest.map_err(Left::Rest)
+        let done = done.clone().filter(|_| was_there);
+        remains.finish(&podman.netavark, done, || interface_remains(tenant))
     });
-    rest.collect()
+    each.collect()
 }
 
 /// Takes down what netavark remembers of a container without a lease, or of nobody on a
