@@ -10,7 +10,6 @@ use netlink_packet_route::link::{
 };
 
 use crate::netlink::request;
-use crate::sight;
 
 /// Removes an interface; a veth's other end goes with it.
 ///
@@ -20,16 +19,6 @@ pub fn remove_link(index: u32) -> io::Result<()> {
     let mut message = LinkMessage::default();
     message.header.index = index;
     request(RouteNetlinkMessage::DelLink(message), NLM_F_ACK).map(drop)
-}
-
-/// Returns the kind of the interface of this name if it is no bridge: `""` for hardware.
-///
-/// # Errors
-/// If the interfaces cannot be listed.
-pub(super) fn other_than_bridge(name: &str) -> io::Result<Option<String>> {
-    let links = sight::links()?.into_iter();
-    let mut others = links.filter(|link| link.name == name && link.kind != "bridge");
-    Ok(others.next().map(|link| link.kind))
 }
 
 /// Makes a bridge, for netavark to remove.

@@ -33,7 +33,7 @@ pub use standin::{StandIn, StandInError};
 use crate::protocol::{Network, Request};
 use crate::rules::attachment::AttachmentOptions;
 use crate::rules::lease::Delegation;
-use crate::sight::front;
+use crate::sight::{self, Link, front};
 
 /// How long netavark may take. It needs some 30 ms for a setup and 90 ms for a
 /// teardown; Podman holds its network lock meanwhile, so there must be an end.
@@ -117,7 +117,7 @@ pub fn setup(
     connection: &Connection<'_>,
     namespace: &Path,
 ) -> Result<Value, DelegateError> {
-    check_bridge(connection)?;
+    check_bridges(&[*connection])?;
     let request = connection.setup_request(several(netavark, &[*connection])?);
     let mut answer = run(netavark, delegation, &[], "setup", namespace, &request)?;
     Ok(connection.status_block(&mut answer))
@@ -135,9 +135,9 @@ pub fn setup_together(
     connections: &[Connection<'_>],
     namespace: &Path,
 ) -> Result<Value, DelegateError> {
+    check_bridges(connections)?;
     let several = several(call.netavark, connections)?;
     for connection in connections {
-        check_bridge(connection)?;
         replace(&mut request, connection, connection.for_setup(several));
     }
     let mut answer = call.run("setup", namespace, request)?;
@@ -159,7 +159,7 @@ pub fn teardown(
     connection: &Connection<'_>,
     namespace: &Path,
 ) -> Result<(), String> {
-    let request = connection.request(for_teardown(connection));
+    let request = connection.request(for_teardown(connection, &sight::links()));
     let done = run(netavark, delegation, &[], "teardown", namespace, &request);
     serious(done)
 }
@@ -175,41 +175,57 @@ pub fn teardown_together(
     connections: &[Connection<'_>],
     namespace: &Path,
 ) -> Result<(), String> {
+    let links = sight::links();
     for connection in connections {
-        replace(&mut request, connection, for_teardown(connection));
+        replace(&mut request, connection, for_teardown(connection, &links));
     }
     serious(call.run("teardown", namespace, request))
 }
 
 /// Refuses a network whose bridge is an interface of another kind.
-fn check_bridge(connection: &Connection<'_>) -> Result<(), DelegateError> {
-    let Some(bridge) = connection.managed_bridge() else {
+fn check_bridges(connections: &[Connection<'_>]) -> Result<(), DelegateError> {
+    if connections.iter().all(|own| own.managed_bridge().is_none()) {
         return Ok(());
-    };
-    let other = links::other_than_bridge(bridge).map_err(DelegateError::Links)?;
-    let Some(kind) = other else {
-        return Ok(());
-    };
-    Err(DelegateError::NotABridge {
-        network: connection.attachment.network.name.clone(),
-        bridge: bridge.to_owned(),
-        kind: match &*kind {
-            "" => "hardware".to_owned(),
-            kind => kind.to_owned(),
-        },
-    })
+    }
+    let links = sight::links().map_err(DelegateError::Links)?;
+    for connection in connections {
+        if let Some(other) = other_than_bridge(connection, &links) {
+            return Err(DelegateError::NotABridge {
+                network: connection.attachment.network.name.clone(),
+                bridge: other.name.clone(),
+                kind: match &*other.kind {
+                    "" => "hardware".to_owned(),
+                    kind => kind.to_owned(),
+                },
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Returns what is torn down. With the last container, netavark removes whatever interface
 /// has the bridge's name (netavark 1.14 `bridge.rs`, `remove_link`). If that is no bridge,
 /// or nobody knows, it gets a name that no interface has.
-fn for_teardown(connection: &Connection<'_>) -> (Network, AttachmentOptions) {
+fn for_teardown(
+    connection: &Connection<'_>,
+    links: &io::Result<Vec<Link>>,
+) -> (Network, AttachmentOptions) {
     let (mut network, options) = connection.for_teardown();
-    let is_strange = |bridge: &str| !matches!(links::other_than_bridge(bridge), Ok(None));
-    if connection.managed_bridge().is_some_and(is_strange) {
+    let is_strange = match links {
+        Ok(links) => other_than_bridge(connection, links).is_some(),
+        Err(_) => connection.managed_bridge().is_some(),
+    };
+    if is_strange {
         network.network_interface = Some(format!("nobridge{}", std::process::id()));
     }
     (network, options)
+}
+
+/// Returns the interface that has the name of a connection's bridge and is none.
+fn other_than_bridge<'l>(connection: &Connection<'_>, links: &'l [Link]) -> Option<&'l Link> {
+    let bridge = connection.managed_bridge()?;
+    let mut links = links.iter();
+    links.find(|link| link.name == bridge && link.kind != "bridge")
 }
 
 fn replace(
