@@ -75,7 +75,8 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
 }
 
 fn act(arguments: &[OsString]) -> Result<ExitCode, FrontError> {
-    let conf = ContainersConf::load(&Environment::of_this_process())?;
+    let environment = Environment::of_this_process();
+    let conf = ContainersConf::load(&environment)?;
     let netavark = podman::netavark(&conf)?;
     let words = std::iter::once(netavark.clone().into_os_string()).chain(arguments.to_vec());
     let line = NetavarkLine::parse(words).filter(|_| !front::is_behind_another());
@@ -94,8 +95,8 @@ fn act(arguments: &[OsString]) -> Result<ExitCode, FrontError> {
     let Ok(request) = serde_json::from_slice::<Request>(&bytes) else {
         return pass_on(netavark);
     };
-    let podman = Podman::in_front(netavark.clone(), line)?;
     let sorted = Sorted::of(&request)?;
+    let podman = Podman::in_front(netavark.clone(), line, &environment, &conf)?;
     if verb == "setup" {
         sorted.check_files(&podman)?;
         if sorted

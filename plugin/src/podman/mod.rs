@@ -162,11 +162,18 @@ impl Podman {
     ///
     /// # Errors
     /// If the state directory that the environment names is no absolute path.
-    pub fn in_front(netavark: PathBuf, line: &NetavarkLine) -> Result<Self, PodmanError> {
+    pub fn in_front(
+        netavark: PathBuf,
+        line: &NetavarkLine,
+        environment: &Environment,
+        conf: &ContainersConf,
+    ) -> Result<Self, PodmanError> {
         let parent = sight::process(nix::unistd::getppid().as_raw());
+        let directory = network_dir::network_config_dir(environment, conf, &callers());
         Ok(Self {
             starter: parent.map(|fact| fact.process),
-            ..Self::with(netavark, line.delegation(), &Environment::of_this_process())?
+            network_config_dir: directory.map_or_else(|_| OnceCell::new(), OnceCell::from),
+            ..Self::with(netavark, line.delegation(), environment)?
         })
     }
 
