@@ -157,12 +157,8 @@ fn for_plugin(mut network: Network, links: Vec<String>) -> Result<Network, TakeO
 ///
 /// # Errors
 /// [`TakeOverError`] if it is none of ours, or names no driver of netavark's.
-pub fn hand_back(mut network: Network) -> Result<Network, TakeOverError> {
-    if ipam_driver(&network) != IPAM_DRIVER {
-        return Err(TakeOverError::NotOurs);
-    }
-    let plumbing = Plumbing::of(&network).map_err(CreateError::from)?;
-    plumbing.as_str().clone_into(&mut network.driver);
+pub fn hand_back(network: Network) -> Result<Network, TakeOverError> {
+    let mut network = plain(network)?;
     network.options.retain(|name, _| !options::is_ours(name));
     network
         .ipam_options
