@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub const VARIABLE: &str = "BERTH_FRONT";
 
 /// The executable's name, under which it is installed.
-pub const NAME: &str = "berth";
+const NAME: &str = "berth";
 
 /// Returns whether a berth has called this process.
 pub fn is_behind_another() -> bool {
@@ -56,9 +56,13 @@ pub fn link(directories: &[PathBuf]) -> Option<PathBuf> {
 }
 
 /// Returns whether a path leads to a berth.
-pub fn is_berth(path: &Path) -> bool {
-    let leads = fs::canonicalize(path);
-    leads.is_ok_and(|file| file.file_name().is_some_and(|name| name == NAME))
+fn is_berth(path: &Path) -> bool {
+    fs::canonicalize(path).is_ok_and(|file| is_named_berth(&file))
+}
+
+/// Returns whether a file has the name under which berth is installed.
+pub fn is_named_berth(file: &Path) -> bool {
+    file.file_name().is_some_and(|name| name == NAME)
 }
 
 fn is_executable(path: &Path) -> bool {

@@ -66,7 +66,7 @@ pub fn is_adoption_due(podman: &Podman, network: &Network) -> bool {
 
 /// Has `berth-migrate` adopt every network that can be, and take leaked addresses out of
 /// ipam.db for those that stay with Podman. Waits for it; no lock may be held. What it
-/// says goes to standard error if it fails.
+/// says is logged if it fails.
 ///
 /// # Errors
 /// If it cannot be run. That a network is in doubt is no error: it is tried again.
@@ -119,9 +119,8 @@ pub fn berth_migrate() -> PathBuf {
         .ancestors()
         .nth(3)
         .map(|prefix| prefix.join("bin").join(NAME));
-    let installed = [Some(beside), in_bin].into_iter().flatten();
+    let mut installed = [Some(beside), in_bin].into_iter().flatten();
     installed
-        .into_iter()
         .find(|path| path.is_file())
         .unwrap_or_else(|| NAME.into())
 }

@@ -13,7 +13,7 @@ use super::link;
 use crate::podman::{
     self, ConfError, ContainersConf, Environment, Podman, PodmanError, read_networks,
 };
-use crate::sight::front;
+use crate::sight::front::is_named_berth;
 
 /// Where the link goes if no directory is searched before netavark's own.
 const DIRECTORY: &str = "/usr/local/libexec/podman";
@@ -143,7 +143,7 @@ fn remove_drop_in() -> Result<(), SwitchError> {
 fn make(path: &Path) -> Result<(), SwitchError> {
     let failed = |error| SwitchError::Write(path.to_owned(), error);
     match fs::read_link(path) {
-        Ok(target) if target.file_name().is_some_and(|name| name == front::NAME) => {}
+        Ok(target) if is_named_berth(&target) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Ok(_) | Err(_) => return Err(SwitchError::Occupied(path.to_owned())),
     }
@@ -160,8 +160,7 @@ fn make(path: &Path) -> Result<(), SwitchError> {
 /// Removes the link, if it leads to berth.
 fn remove(path: &Path) -> Result<(), SwitchError> {
     let leads = fs::read_link(path).ok();
-    let is_ours = leads.is_some_and(|to| to.file_name().is_some_and(|name| name == front::NAME));
-    if !is_ours {
+    if !leads.is_some_and(|target| is_named_berth(&target)) {
         return Ok(());
     }
     fs::remove_file(path)
