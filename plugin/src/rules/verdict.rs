@@ -79,6 +79,17 @@ pub enum Cause {
     Expired,
 }
 
+impl Verdict {
+    /// Returns what it rests on, in words: the sign, the cause or the doubt.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Live(sign) => sign.to_string(),
+            Self::Dead(cause) => cause.to_string(),
+            Self::Unknown(doubt) => doubt.clone(),
+        }
+    }
+}
+
 impl Cause {
     /// Returns whether the verdict rests on nobody being at work at one moment,
     /// and so is worth a second look after [`STARTER_GRACE`].

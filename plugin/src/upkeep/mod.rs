@@ -1,8 +1,21 @@
 //! What keeps the store and the host in order beside the containers' own starts and
-//! stops: collection, the doctor, adoption of a
-//! whole host's networks, and rebuilding a damaged store.
+//! stops: collection, the doctor, adoption of a whole host's networks, rebuilding a damaged
+//! store; and what a person asks of it: who has which address.
 
 pub mod collect;
 pub mod doctor;
 pub mod host_wide;
+pub mod overview;
 pub mod rebuild;
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::rules::lease::Moment;
+
+/// Returns a moment by the clock on the wall, in UTC, as RFC 3339 has it.
+fn wall_time(moment: Moment) -> String {
+    // Later than anybody's clock: humantime cannot write years of five digits.
+    const LAST: u64 = 253_402_300_799_000;
+    let since = Duration::from_millis(moment.wall_ms.min(LAST));
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + since).to_string()
+}

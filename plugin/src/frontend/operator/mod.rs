@@ -7,7 +7,11 @@
 mod doctor;
 mod gc;
 mod host_wide;
+mod list;
 mod rebuild;
+mod table;
+mod template;
+mod words;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +24,11 @@ use crate::frontend::{complain, finish};
 use crate::podman::{Podman, PodmanError, enter_if_needed};
 use crate::upkeep::collect::CollectError;
 use crate::upkeep::host_wide::SwitchError;
+use crate::upkeep::overview::OverviewError;
 use crate::upkeep::rebuild::RebuildError;
+
+/// The exit code for a command line that is wrong, clap's too.
+const WRONG_COMMAND_LINE: u8 = 2;
 
 /// The operator's commands.
 #[derive(Debug, Subcommand)]
@@ -37,6 +45,11 @@ pub enum Command {
     /// Podman then runs berth under the name of netavark. Networks, compose files and
     /// quadlets stay as they are; containers keep running.
     HostWide(host_wide::HostWide),
+    /// List who has which address, and whether the container is alive
+    ///
+    /// Reads the lease store, then looks at what runs; changes nothing.
+    #[command(visible_alias = "ls")]
+    List(list::List),
     /// Make a new lease store from what runs, in the place of a damaged one
     ///
     /// The damaged store is kept beside it. Running containers notice nothing.
@@ -49,10 +62,15 @@ enum Failure {
     /// It has said so itself.
     #[error("something could not be done")]
     Reported,
+    /// What was asked for makes no sense.
+    #[error("{0}")]
+    Usage(String),
     #[error(transparent)]
     Podman(#[from] PodmanError),
     #[error(transparent)]
     Collect(#[from] CollectError),
+    #[error(transparent)]
+    Overview(#[from] OverviewError),
     #[error(transparent)]
     Rebuild(#[from] RebuildError),
     #[error(transparent)]
@@ -117,11 +135,16 @@ pub fn run(command: &Command) -> ExitCode {
             Command::Doctor(arguments) => doctor::run(arguments),
             Command::Gc(arguments) => gc::run(arguments),
             Command::HostWide(arguments) => host_wide::run(arguments),
+            Command::List(arguments) => list::run(arguments),
             Command::Rebuild(arguments) => rebuild::run(arguments),
         };
         match done {
             Ok(()) => Ok(ExitCode::SUCCESS),
             Err(Failure::Reported) => Ok(ExitCode::FAILURE),
+            Err(Failure::Usage(message)) => {
+                complain(&message);
+                Ok(ExitCode::from(WRONG_COMMAND_LINE))
+            }
             Err(failure) => Err(failure),
         }
     };

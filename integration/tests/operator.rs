@@ -1,0 +1,209 @@
+//! What an operator asks of berth, and does by hand, on a network with several containers,
+//! one of them dead, one static and stopped.
+
+use berth_integration::{Cmd, Driver, Lab, Network};
+use serde_json::Value;
+
+const STATE: &str = "/run/containers/networks/berth";
+
+/// Returns a lab with the network `n`: `one` and `two` are alive, `ghost` was killed with
+/// its conmon, `stopped` has a static address and is not running.
+fn scene() -> (Lab, Network) {
+    let lab = Lab::start();
+    populate(lab)
+}
+
+fn populate(lab: Lab) -> (Lab, Network) {
+    let options = [
+        "--subnet=10.77.0.0/24",
+        "--opt=ipam_exclude=10.77.0.200-10.77.0.220",
+    ];
+    let network = lab.network(Driver::Berth, "n", &options);
+    lab.container("one", &["n"]).start();
+    lab.container("two", &["n"]).ip("10.77.0.20").start();
+    lab.container("stopped", &["n"]).ip("10.77.0.50").start();
+    lab.podman(["stop", "--time=0", "stopped"]).ok();
+    lab.container("ghost", &["n"]).ip("10.77.0.99").start();
+    lab.kill_with_conmon("ghost");
+    (lab, network)
+}
+
+/// Returns a command of berth's.
+fn berth<'l>(lab: &'l Lab, words: &[&str]) -> Cmd<'l> {
+    lab.cmd("berth").args(words)
+}
+
+/// Returns what a command of berth's prints as JSON.
+#[track_caller]
+fn json(lab: &Lab, words: &[&str]) -> Value {
+    let text = berth(lab, words).ok();
+    serde_json::from_str(&text).unwrap_or_else(|err| panic!("{err} in `{text}`"))
+}
+
+/// Asserts that a command is refused with this one line, and this exit code.
+#[track_caller]
+fn refused(lab: &Lab, words: &[&str], code: i32, message: &str) {
+    let outcome = berth(lab, words).run();
+    assert_eq!(outcome.status.code(), Some(code), "{outcome}");
+    assert_eq!(outcome.stderr.trim_end(), format!("Error: {message}"));
+    assert_eq!(outcome.stdout, "");
+}
+
+/// Returns some columns of a table, each line's joined by a space.
+fn columns(table: &str, wanted: &[usize]) -> Vec<String> {
+    let columns = |line: &str| {
+        let all: Vec<_> = line.split("  ").filter(|cell| !cell.is_empty()).collect();
+        let some = wanted.iter().map(|at| all[*at].trim());
+        some.collect::<Vec<_>>().join(" ")
+    };
+    table.lines().map(columns).collect()
+}
+
+#[test]
+fn a_list_says_who_has_which_address_and_whether_they_are_alive() {
+    let (lab, network) = scene();
+    let table = berth(&lab, &["list"]).ok();
+    assert_eq!(
+        columns(&table, &[0, 1, 3, 4, 5]),
+        [
+            "ADDRESS NETWORK NAME KIND STATE",
+            "10.77.0.2 n one dynamic live",
+            "10.77.0.20 n two static live",
+            "10.77.0.99 n ghost static dead",
+        ]
+    );
+    assert_eq!(berth(&lab, &["ls"]).ok().lines().count(), 4);
+    let all = berth(&lab, &["list", "--all", "--noheading"]).ok();
+    assert_eq!(all.lines().count(), 5, "{all}");
+    assert!(all.contains("10.77.0.50 "), "{all}");
+    assert!(all.contains("10.77.0.200-10.77.0.220"), "{all}");
+
+    let quiet = berth(&lab, &["ls", "-q", "--filter", "state=dead"]).ok();
+    assert_eq!(quiet, "10.77.0.99");
+    let held = ["ls", "-q", "--filter", "container=stopped"];
+    assert_eq!(berth(&lab, &held).ok(), "", "it has no lease");
+    let held = [
+        "ls",
+        "-q",
+        "--filter",
+        "state=cooldown",
+        "--filter",
+        "state=held",
+    ];
+    assert_eq!(berth(&lab, &held).ok(), "10.77.0.50");
+    let of_network = ["ls", "-q", "--network", &network.id, "--sort", "container"];
+    assert_eq!(
+        berth(&lab, &of_network).ok(),
+        "10.77.0.99\n10.77.0.2\n10.77.0.20"
+    );
+
+    let list = json(&lab, &["list", "--all", "--format", "json"]);
+    let entry = |address: &str| {
+        let mut entries = list.as_array().expect("a list").iter();
+        let found = entries.find(|entry| entry["address"] == address);
+        found.unwrap_or_else(|| panic!("no {address} in {list:#}"))
+    };
+    let ghost = entry("10.77.0.99");
+    assert_eq!(
+        (&ghost["state"], &ghost["kind"]),
+        (&"dead".into(), &"static".into())
+    );
+    assert_eq!(ghost["subnet"], "10.77.0.0/24");
+    assert_eq!(
+        ghost["reason"],
+        "nobody lives in its namespace and nobody is starting it"
+    );
+    let one = entry("10.77.0.2");
+    let id = lab.podman(["inspect", "--format={{.Id}}", "one"]).ok();
+    assert_eq!(one["container_id"], *id);
+    assert!(
+        one["reason"]
+            .as_str()
+            .expect("a text")
+            .contains("lives in its namespace")
+    );
+    assert!(one["expires_in_seconds"].as_u64() > Some(3000), "{one}");
+    assert_eq!(entry("10.77.0.50")["container_name"], "stopped");
+
+    let format = [
+        "ls",
+        "--format",
+        "{{.Address}} {{.ContainerName}}",
+        "-f",
+        "container=two",
+    ];
+    assert_eq!(berth(&lab, &format).ok(), "10.77.0.20 two");
+    let whole = [
+        "ls",
+        "--no-trunc",
+        "--noheading",
+        "--filter",
+        "address=10.77.0.2",
+    ];
+    assert!(berth(&lab, &whole).ok().contains(&id));
+    assert!(!table.contains('\u{1b}'), "no colour but on a terminal");
+}
+
+#[test]
+fn a_list_is_coloured_on_a_terminal() {
+    let (lab, _) = scene();
+    let typed = |env: &str| {
+        let line = format!("{env} TERM=xterm berth list");
+        lab.cmd("script")
+            .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+            .ok()
+    };
+    assert!(typed("").contains("\u{1b}["));
+    assert!(!typed("NO_COLOR=1").contains("\u{1b}["));
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_in_one_line() {
+    let lab = Lab::start();
+    lab.network(Driver::Berth, "n", &["--subnet=10.77.0.0/24"]);
+    refused(
+        &lab,
+        &["list", "--filter", "name=web"],
+        2,
+        "invalid filter \"name=web\": the keys are network, container, address and state",
+    );
+    let template = ["list", "--format", "{{range .}}"];
+    refused(
+        &lab,
+        &template,
+        2,
+        "invalid format: berth does not know {{range .}}; it knows {{.Field}}, {{json .}} and \
+         {{json .Field}}",
+    );
+    refused(
+        &lab,
+        &["list", "--network", "m"],
+        1,
+        "berth leases no addresses for a network \"m\"; `podman network ls` lists the networks",
+    );
+}
+
+#[test]
+fn reading_makes_no_store() {
+    let lab = Lab::start();
+    lab.network(Driver::Berth, "n", &["--subnet=10.77.0.0/24"]);
+    assert_eq!(berth(&lab, &["list", "--noheading"]).ok(), "");
+    assert_eq!(json(&lab, &["list", "--json"]), Value::Array(vec![]));
+    lab.cmd("test").args(["!", "-e", STATE]).ok();
+}
+
+#[test]
+fn a_user_sees_their_own() {
+    let root = Lab::start();
+    let (lab, _) = populate(root.user());
+    let table = berth(&lab, &["list", "--noheading"]).ok();
+    assert_eq!(
+        columns(&table, &[0, 3, 5]),
+        [
+            "10.77.0.2 one live",
+            "10.77.0.20 two live",
+            "10.77.0.99 ghost dead"
+        ]
+    );
+    assert_eq!(berth(&root, &["list", "--quiet"]).ok(), "");
+}

@@ -1,0 +1,65 @@
+//! How times and other people's texts are put to people.
+
+use std::time::Duration;
+
+/// Returns a time in its two largest units: `45s`, `3m 12s`, `5d 2h`.
+pub(super) fn short(time: Duration) -> String {
+    const UNITS: [(u64, &str); 4] = [(86400, "d"), (3600, "h"), (60, "m"), (1, "s")];
+    let mut rest = time.as_secs();
+    let mut words = Vec::new();
+    for (size, unit) in UNITS {
+        let count = rest / size;
+        rest %= size;
+        if count > 0 || (size == 1 && words.is_empty()) {
+            words.push(format!("{count}{unit}"));
+        } else if !words.is_empty() {
+            break;
+        }
+        if words.len() == 2 {
+            break;
+        }
+    }
+    words.join(" ")
+}
+
+/// Returns a text without what a terminal would take for a command. Names of processes
+/// are their own choice.
+pub(super) fn printable(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if c.is_control() => safe.extend(c.escape_default()),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// Returns the beginning of an id, as Podman lists containers.
+pub(super) fn short_id(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_two_units_at_most() {
+        let check = |seconds, expected| {
+            assert_eq!(short(Duration::from_secs(seconds)), expected);
+        };
+        check(0, "0s");
+        check(45, "45s");
+        check(192, "3m 12s");
+        check(180, "3m");
+        check(3605, "1h");
+        check(86_400 * 5 + 7200 + 60, "5d 2h");
+    }
+
+    #[test]
+    fn a_terminal_is_told_nothing_by_a_name() {
+        assert_eq!(printable("a\u{1b}[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
+        assert_eq!(printable("größe"), "größe");
+    }
+}

@@ -1,0 +1,368 @@
+//! One address, or run of addresses, and what berth knows about it.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnetwork::IpNetwork;
+use serde::{Serialize, Serializer};
+
+use crate::protocol::Network;
+use crate::rules::evidence::Evidence;
+use crate::rules::lease::{Kind, LeasedAddress, Moment, Phase, Reservation, Tenant};
+use crate::rules::options::Options;
+use crate::rules::pool::{Family, Span, normalise, number};
+use crate::rules::verdict::Verdict;
+
+/// What an address is, now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Leased; the holder is alive.
+    Live,
+    /// Leased; the holder is just being started.
+    Offered,
+    /// Leased; it cannot be told whether the holder is alive.
+    Unknown,
+    /// Leased; the holder is gone, and the next collection takes the address back.
+    Dead,
+    /// Released a moment ago: for now nobody else gets it while others are free.
+    Cooldown,
+    /// Kept for its former holder, who may come back.
+    Held,
+    /// Leased only to a container that asks for it.
+    Excluded,
+}
+
+impl State {
+    /// Every state, those of leases first.
+    pub const ALL: [Self; 7] = [
+        Self::Live,
+        Self::Offered,
+        Self::Unknown,
+        Self::Dead,
+        Self::Cooldown,
+        Self::Held,
+        Self::Excluded,
+    ];
+
+    /// Returns the word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Offered => "offered",
+            Self::Unknown => "unknown",
+            Self::Dead => "dead",
+            Self::Cooldown => "cooldown",
+            Self::Held => "held",
+            Self::Excluded => "excluded",
+        }
+    }
+
+    /// Returns the state of this word.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+
+    /// Returns whether somebody has leased the address.
+    pub const fn is_leased(self) -> bool {
+        match self {
+            Self::Live | Self::Offered | Self::Unknown | Self::Dead => true,
+            Self::Cooldown | Self::Held | Self::Excluded => false,
+        }
+    }
+
+    /// Returns the state of a lease.
+    pub const fn of(phase: Phase, verdict: &Verdict) -> Self {
+        match (verdict, phase) {
+            (Verdict::Live(_), Phase::Offered) => Self::Offered,
+            (Verdict::Live(_), Phase::Bound) => Self::Live,
+            (Verdict::Unknown(_), _) => Self::Unknown,
+            (Verdict::Dead(_), _) => Self::Dead,
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// An address or a run of them, in the order of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(pub Span);
+
+impl Place {
+    /// Returns the place of one address.
+    pub fn of(address: IpAddr) -> Self {
+        Self(Span::new(address, address).expect("an address is a run of one"))
+    }
+
+    /// Returns what to sort by: IPv4 before IPv6, then the first address.
+    pub fn key(&self) -> (Family, u128) {
+        let first = self.0.first();
+        (Family::of(first), number(first))
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Serialize for Place {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// What berth knows about one address, or about a run of excluded ones.
+///
+/// Times are RFC 3339 in UTC, by the clock on the wall when they were noted.
+#[derive(Clone, Debug, Serialize)]
+pub struct Entry {
+    pub address: Place,
+    pub network: String,
+    pub network_id: String,
+    /// The network's subnet that it lies in; none if the network was changed since.
+    pub subnet: Option<IpNetwork>,
+    pub state: State,
+    /// What shows that the holder is alive or gone; else why the address is not free.
+    pub reason: String,
+    /// The container that has the address or has had it; empty if there is none.
+    pub container_id: String,
+    pub container_name: String,
+    pub interface: String,
+    pub kind: Option<Kind>,
+    /// When it was leased or released.
+    #[serde(serialize_with = "timestamp")]
+    pub since: Option<Moment>,
+    /// How long ago that was.
+    #[serde(rename = "age_seconds", serialize_with = "seconds")]
+    pub age: Option<Duration>,
+    /// Until when a lease of unknown state is kept, or a released address is not free.
+    #[serde(serialize_with = "timestamp")]
+    pub expires: Option<Moment>,
+    /// How long that is from now; nothing if it is over.
+    #[serde(rename = "expires_in_seconds", serialize_with = "seconds")]
+    pub left: Option<Duration>,
+    /// Unique in the store's life; zero if nobody has leased the address.
+    pub generation: u64,
+}
+
+impl Entry {
+    /// Returns whether a person means its container by a word: the name, or the beginning
+    /// of the id.
+    pub fn is_of(&self, word: &str) -> bool {
+        !word.is_empty() && (self.container_name == word || self.container_id.starts_with(word))
+    }
+
+    /// Returns the entry of a leased address.
+    pub(super) fn of_lease(
+        tenant: &Tenant,
+        leased: &LeasedAddress,
+        verdict: &Verdict,
+        evidence: &Evidence,
+    ) -> Self {
+        let (now, same_boot) = (evidence.at, tenant.boot_id == evidence.boot_id);
+        let tenancy = &tenant.tenancy;
+        Self {
+            kind: Some(leased.kind),
+            generation: leased.generation,
+            container_id: tenancy.container_id.0.clone(),
+            container_name: tenant.container_name.0.clone(),
+            interface: tenancy.interface.0.clone(),
+            since: Some(tenant.created),
+            age: Some(match same_boot {
+                true => now.since(&tenant.created),
+                false => on_the_wall(tenant.created, now),
+            }),
+            expires: same_boot.then_some(tenant.expires),
+            left: left(tenant.expires, now).filter(|_| same_boot),
+            ..Self::plain(
+                &tenant.request.network,
+                Place::of(leased.address),
+                State::of(tenant.phase, verdict),
+                verdict.reason(),
+            )
+        }
+    }
+
+    /// Returns the entry of what a released address has left behind.
+    pub(super) fn of_reservation(
+        network: &Network,
+        address: IpAddr,
+        reservation: &Reservation,
+        now: Moment,
+    ) -> Self {
+        let options = Options::parse(network).unwrap_or_default();
+        let age = now.since(&reservation.released);
+        let (state, reason) = if age < options.cooldown {
+            (State::Cooldown, "it was released a moment ago")
+        } else {
+            (State::Held, "its former holder may come back")
+        };
+        Self {
+            kind: Some(reservation.kind),
+            container_id: reservation.container_id.0.clone(),
+            container_name: reservation.container_name.0.clone(),
+            since: Some(reservation.released),
+            age: Some(age),
+            expires: Some(reservation.until),
+            left: left(reservation.until, now),
+            ..Self::plain(network, Place::of(address), state, reason.to_owned())
+        }
+    }
+
+    /// Returns the entries of what a network never leases by itself.
+    pub(super) fn exclusions(network: &Network) -> Vec<Self> {
+        let options = Options::parse(network).unwrap_or_default();
+        let spans = options.exclusions.into_iter();
+        let reason = "the network's option ipam_exclude names it";
+        spans
+            .map(|span| Self::plain(network, Place(span), State::Excluded, reason.to_owned()))
+            .collect()
+    }
+
+    /// Returns an entry that nobody has anything to do with.
+    fn plain(network: &Network, address: Place, state: State, reason: String) -> Self {
+        let subnets = network.subnets.iter();
+        let mut subnets = subnets.map(|subnet| normalise(subnet.subnet));
+        Self {
+            address,
+            network: network.name.clone(),
+            network_id: network.id.clone(),
+            subnet: subnets.find(|subnet| subnet.contains(address.0.first())),
+            state,
+            reason,
+            container_id: String::new(),
+            container_name: String::new(),
+            interface: String::new(),
+            kind: None,
+            since: None,
+            age: None,
+            expires: None,
+            left: None,
+            generation: 0,
+        }
+    }
+}
+
+/// Returns how much of a time is left.
+fn left(until: Moment, now: Moment) -> Option<Duration> {
+    Some(until.since(&now)).filter(|left| !left.is_zero())
+}
+
+/// Returns the time since a moment of another boot, as far as the clock on the wall can
+/// tell.
+const fn on_the_wall(then: Moment, now: Moment) -> Duration {
+    Duration::from_millis(now.wall_ms.saturating_sub(then.wall_ms))
+}
+
+fn seconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.as_secs()).serialize(serializer)
+}
+
+fn timestamp<S: Serializer>(moment: &Option<Moment>, serializer: S) -> Result<S::Ok, S::Error> {
+    moment.map(crate::upkeep::wall_time).serialize(serializer)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::rules::lease::{Tenancy, fixture};
+    use crate::rules::verdict::{Cause, Sign};
+
+    /// Returns a tenant `web` of one address on `net`, leased `age` before `now`.
+    pub(crate) fn tenant(address: &str) -> Tenant {
+        let tenancy = Tenancy {
+            network_id: "net".into(),
+            container_id: "1f2e3d4c5b6a7988".into(),
+            interface: "eth0".into(),
+        };
+        let leased = LeasedAddress {
+            address: address.parse().expect("an address"),
+            generation: 7,
+            kind: Kind::Static,
+        };
+        fixture(tenancy, vec![leased])
+    }
+
+    pub(crate) fn entry(tenant: &Tenant, verdict: &Verdict, later: Duration) -> Entry {
+        let evidence = Evidence {
+            at: tenant.created.after(later),
+            boot_id: "boot".to_owned(),
+            ..Evidence::default()
+        };
+        Entry::of_lease(tenant, &tenant.leased[0], verdict, &evidence)
+    }
+
+    #[test]
+    fn a_lease_is_what_the_verdict_says() {
+        let mut tenant = tenant("10.0.0.9");
+        let live = Verdict::Live(Sign::Starting { pid: 4 });
+        let dead = Verdict::Dead(Cause::NamespaceGone);
+        let unknown = Verdict::Unknown("why".to_owned());
+        let state = |tenant: &Tenant, verdict| entry(tenant, verdict, Duration::ZERO).state;
+        assert_eq!(state(&tenant, &live), State::Live);
+        assert_eq!(state(&tenant, &dead), State::Dead);
+        assert_eq!(state(&tenant, &unknown), State::Unknown);
+        tenant.phase = Phase::Offered;
+        assert_eq!(state(&tenant, &live), State::Offered);
+        assert_eq!(state(&tenant, &dead), State::Dead);
+    }
+
+    #[test]
+    fn json_says_everything_and_in_which_unit() {
+        let tenant = tenant("10.0.0.9");
+        let live = Verdict::Live(Sign::Starting { pid: 4 });
+        let entry = entry(&tenant, &live, Duration::from_secs(90));
+        assert_eq!(
+            serde_json::to_value(&entry).expect("JSON"),
+            serde_json::json!({
+                "address": "10.0.0.9", "network": "net", "network_id": "net", "subnet": null,
+                "state": "live", "reason": "process 4 is starting it",
+                "container_id": "1f2e3d4c5b6a7988", "container_name": "web",
+                "interface": "eth0", "kind": "static", "generation": 7,
+                "since": "2023-11-14T22:13:20Z", "age_seconds": 90,
+                "expires": "2023-11-14T23:13:20Z", "expires_in_seconds": 3510,
+            })
+        );
+    }
+
+    #[test]
+    fn the_clock_of_another_boot_says_nothing_of_when_a_lease_ends() {
+        let mut tenant = tenant("10.0.0.9");
+        tenant.boot_id = "an earlier one".to_owned();
+        let dead = Verdict::Dead(Cause::Rebooted);
+        let entry = entry(&tenant, &dead, Duration::from_secs(90));
+        assert_eq!(entry.age, Some(Duration::from_secs(90)));
+        assert_eq!((entry.expires, entry.left), (None, None));
+    }
+
+    #[test]
+    fn a_released_address_cools_down_and_is_held_then() {
+        let network = serde_json::json!({"name": "n", "id": "i", "driver": "berth",
+            "options": {"ipam_cooldown": "60"}, "subnets": [{"subnet": "10.0.0.7/24"}]});
+        let network: Network = serde_json::from_value(network).expect("a network");
+        let released = tenant("10.0.0.9").created;
+        let reservation = Reservation {
+            container_id: "id".into(),
+            container_name: "web".into(),
+            kind: Kind::Dynamic,
+            released,
+            until: released.after(Duration::from_secs(100)),
+        };
+        let after = |seconds| {
+            let now = released.after(Duration::from_secs(seconds));
+            let address = "10.0.0.9".parse().expect("an address");
+            let entry = Entry::of_reservation(&network, address, &reservation, now);
+            assert_eq!(entry.subnet, "10.0.0.0/24".parse().ok());
+            (entry.state, entry.left.map(|left| left.as_secs()))
+        };
+        assert_eq!(after(59), (State::Cooldown, Some(41)));
+        assert_eq!(after(60), (State::Held, Some(40)));
+    }
+}

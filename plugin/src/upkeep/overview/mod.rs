@@ -1,0 +1,200 @@
+//! Who has which address now: what the store says, judged by evidence taken now.
+//!
+//! The store is read under its lock, which is let go before the host is looked at, so
+//! nobody waits for that. The verdicts are the collection's own ([`sight::judge_all`]).
+//!
+//! Never: make a store, change a lease, or look at the host with a lock held.
+
+mod entry;
+mod filter;
+mod order;
+
+use std::net::IpAddr;
+
+use thiserror::Error;
+
+pub use entry::{Entry, Place, State};
+pub use filter::{Filter, FilterError};
+pub use order::Order;
+
+use crate::lifecycle::session::{LOCK_PATIENCE, SessionError, with_lock};
+use crate::podman::{Fault, Podman, PodmanError, read_networks};
+use crate::protocol::Network;
+use crate::rules::lease::{Moment, NetworkId, Reservation, Tenant};
+use crate::rules::verdict::Verdict;
+use crate::sight::{self, ClockError, Evidence};
+use crate::store::{Store, StoreError};
+
+/// How we introduce ourselves to others who wait for the store.
+const WHO: &str = "reading who has which address";
+
+/// Failure to read who has which address.
+#[derive(Debug, Error)]
+pub enum OverviewError {
+    #[error(transparent)]
+    Podman(#[from] PodmanError),
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error(transparent)]
+    Clock(#[from] ClockError),
+    #[error(
+        "berth leases no addresses for a network {0:?}; `podman network ls` lists the networks"
+    )]
+    NoNetwork(String),
+}
+
+/// Who has which address, on all networks of one Podman, at one moment.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    /// The networks whose addresses berth leases, by name; also those that are gone and
+    /// still have leases.
+    pub networks: Vec<Network>,
+    /// Who has leases, each with the verdict.
+    pub holders: Vec<(Tenant, Verdict)>,
+    /// What released addresses have left behind, as far as it lasts.
+    pub reservations: Vec<(NetworkId, IpAddr, Reservation)>,
+    /// What the verdicts rest on.
+    pub evidence: Evidence,
+}
+
+/// What the store says.
+#[derive(Default)]
+struct Records {
+    tenants: Vec<Tenant>,
+    reservations: Vec<(NetworkId, IpAddr, Reservation)>,
+}
+
+impl Overview {
+    /// Reads the store, if there is one, then looks at the host. A network file that
+    /// cannot be read is warned of; its leases are shown all the same.
+    ///
+    /// # Errors
+    /// If the store is locked for too long or cannot be read.
+    pub fn take(podman: &Podman) -> Result<Self, OverviewError> {
+        let mut networks = networks(podman)?;
+        let records = read(podman)?;
+        let (boot_id, at) = (sight::boot_id()?, sight::now()?);
+        let evidence = Evidence::gather(&records.tenants, &boot_id, at);
+        let verdicts = sight::judge_all(&records.tenants, &evidence);
+        let mut holders: Vec<_> = records.tenants.into_iter().zip(verdicts).collect();
+        forget_released(podman, &mut holders)?;
+        for (tenant, _) in &holders {
+            let network = &tenant.request.network;
+            if networks.iter().all(|known| known.id != network.id) {
+                networks.push(network.clone());
+            }
+        }
+        networks.sort_by(|one, other| one.name.cmp(&other.name));
+        let lasts = |(_, _, left): &(_, _, Reservation)| left.until.boot_ms > at.boot_ms;
+        let mut reservations = records.reservations;
+        reservations.retain(lasts);
+        Ok(Self {
+            networks,
+            holders,
+            reservations,
+            evidence,
+        })
+    }
+
+    /// Returns the network that a person means by a name or id.
+    ///
+    /// # Errors
+    /// [`OverviewError::NoNetwork`] if berth leases no addresses for it.
+    pub fn network(&self, wanted: &str) -> Result<&Network, OverviewError> {
+        let mut networks = self.networks.iter();
+        let found = networks.find(|network| network.answers_to(wanted));
+        found.ok_or_else(|| OverviewError::NoNetwork(wanted.to_owned()))
+    }
+
+    /// Returns one entry for each leased address; with `all`, also for what released
+    /// addresses have left behind and for what is excluded. By network and address.
+    pub fn entries(&self, all: bool) -> Vec<Entry> {
+        let leases = self.holders.iter().flat_map(|(tenant, verdict)| {
+            let of = |leased| Entry::of_lease(tenant, leased, verdict, &self.evidence);
+            tenant.leased.iter().map(of)
+        });
+        let mut entries: Vec<_> = leases.collect();
+        if all {
+            let reservations = self.reservations.iter();
+            entries.extend(reservations.filter_map(|(id, address, left)| {
+                let mut networks = self.networks.iter();
+                let network = networks.find(|network| network.id == id.as_str())?;
+                Some(Entry::of_reservation(network, *address, left, self.now()))
+            }));
+            entries.extend(self.networks.iter().flat_map(Entry::exclusions));
+        }
+        Order::Network.sort(&mut entries);
+        entries
+    }
+
+    /// Returns when the host was looked at.
+    pub fn now(&self) -> Moment {
+        self.evidence.at
+    }
+}
+
+/// Returns the networks of ours that have a file.
+fn networks(podman: &Podman) -> Result<Vec<Network>, OverviewError> {
+    let files = read_networks(podman.network_config_dir()?).map_err(PodmanError::from)?;
+    let mut networks = Vec::new();
+    for file in files {
+        match file.network {
+            Ok(network) if network.is_ours() => networks.push(network),
+            Ok(_) => {}
+            Err(Fault::Unreadable(error)) => {
+                log::warn!("failed to read {}: {error}", file.path.display());
+            }
+            Err(Fault::Malformed(why)) => {
+                log::warn!("Podman ignores {}: {why}", file.path.display());
+            }
+        }
+    }
+    Ok(networks)
+}
+
+/// Reads the store; nothing if there is none.
+fn read(podman: &Podman) -> Result<Records, SessionError> {
+    let directory = &podman.state_directory;
+    if !Store::exists(directory) {
+        return Ok(Records::default());
+    }
+    with_lock(podman, WHO, LOCK_PATIENCE, |locked| {
+        // Opening would make one, if it was removed while we waited.
+        if !Store::exists(directory) {
+            return Ok(Records::default());
+        }
+        let session = locked.open()?;
+        let transaction = session.store.begin();
+        let read = || -> Result<Records, StoreError> {
+            let mut records = Records {
+                tenants: transaction.all_tenants()?,
+                ..Records::default()
+            };
+            for id in transaction.networks()? {
+                let reservations = transaction.reservations(&id)?.into_iter();
+                let reservations = reservations.map(|(at, left)| (id.clone(), at, left));
+                records.reservations.extend(reservations);
+            }
+            Ok(records)
+        };
+        Ok(read()?)
+    })
+}
+
+/// Leaves out holders that look dead because they gave their leases back after these were
+/// read, as a container does that was just stopped.
+fn forget_released(
+    podman: &Podman,
+    holders: &mut Vec<(Tenant, Verdict)>,
+) -> Result<(), SessionError> {
+    let is_dead = |verdict: &Verdict| matches!(verdict, Verdict::Dead(_));
+    if !holders.iter().any(|(_, verdict)| is_dead(verdict)) {
+        return Ok(());
+    }
+    let tenants = read(podman)?.tenants;
+    holders.retain(|(tenant, verdict)| {
+        let same = |now: &Tenant| now.tenancy == tenant.tenancy && now.leased == tenant.leased;
+        !is_dead(verdict) || tenants.iter().any(same)
+    });
+    Ok(())
+}
