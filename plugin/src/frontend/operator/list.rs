@@ -287,7 +287,7 @@ const fn colour(state: State) -> Color {
         State::Unknown => Color::Yellow,
         State::Dead => Color::Red,
         State::Cooldown | State::Held => Color::Blue,
-        State::Excluded => Color::DarkGrey,
+        State::Excluded | State::Gateway | State::Free => Color::DarkGrey,
     }
 }
 

@@ -7,6 +7,7 @@
 mod doctor;
 mod gc;
 mod host_wide;
+mod inspect;
 mod list;
 mod rebuild;
 mod table;
@@ -45,6 +46,10 @@ pub enum Command {
     /// Podman then runs berth under the name of netavark. Networks, compose files and
     /// quadlets stay as they are; containers keep running.
     HostWide(host_wide::HostWide),
+    /// Print everything known about an address, a container or a network, as JSON
+    ///
+    /// With the verdict on whoever has the address, and the evidence that it rests on.
+    Inspect(inspect::Inspect),
     /// List who has which address, and whether the container is alive
     ///
     /// Reads the lease store, then looks at what runs; changes nothing.
@@ -135,6 +140,7 @@ pub fn run(command: &Command) -> ExitCode {
             Command::Doctor(arguments) => doctor::run(arguments),
             Command::Gc(arguments) => gc::run(arguments),
             Command::HostWide(arguments) => host_wide::run(arguments),
+            Command::Inspect(arguments) => inspect::run(arguments),
             Command::List(arguments) => list::run(arguments),
             Command::Rebuild(arguments) => rebuild::run(arguments),
         };

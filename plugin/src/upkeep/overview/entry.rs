@@ -7,11 +7,12 @@ use std::time::Duration;
 use ipnetwork::IpNetwork;
 use serde::{Serialize, Serializer};
 
+use super::totals::pools;
 use crate::protocol::Network;
 use crate::rules::evidence::Evidence;
 use crate::rules::lease::{Kind, LeasedAddress, Moment, Phase, Reservation, Tenant};
 use crate::rules::options::Options;
-use crate::rules::pool::{Family, Span, normalise, number};
+use crate::rules::pool::{Family, Span, Unleasable, normalise, number};
 use crate::rules::verdict::Verdict;
 
 /// What an address is, now.
@@ -32,11 +33,15 @@ pub enum State {
     Held,
     /// Leased only to a container that asks for it.
     Excluded,
+    /// The subnet's gateway, which no container gets.
+    Gateway,
+    /// The next container may get it.
+    Free,
 }
 
 impl State {
-    /// Every state, those of leases first.
-    pub const ALL: [Self; 7] = [
+    /// The states that are listed, those of leases first.
+    pub const LISTED: [Self; 7] = [
         Self::Live,
         Self::Offered,
         Self::Unknown,
@@ -56,19 +61,23 @@ impl State {
             Self::Cooldown => "cooldown",
             Self::Held => "held",
             Self::Excluded => "excluded",
+            Self::Gateway => "gateway",
+            Self::Free => "free",
         }
     }
 
-    /// Returns the state of this word.
+    /// Returns the listed state of this word.
     pub fn named(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == word)
+        Self::LISTED
+            .into_iter()
+            .find(|state| state.as_str() == word)
     }
 
     /// Returns whether somebody has leased the address.
     pub const fn is_leased(self) -> bool {
         match self {
             Self::Live | Self::Offered | Self::Unknown | Self::Dead => true,
-            Self::Cooldown | Self::Held | Self::Excluded => false,
+            Self::Cooldown | Self::Held | Self::Excluded | Self::Gateway | Self::Free => false,
         }
     }
 
@@ -224,6 +233,25 @@ impl Entry {
         spans
             .map(|span| Self::plain(network, Place(span), State::Excluded, reason.to_owned()))
             .collect()
+    }
+
+    /// Returns the entry of an address that nobody has or had, and no option names.
+    pub(super) fn of_nobody(network: &Network, address: IpAddr) -> Self {
+        let pools = pools(network);
+        let pool = pools.iter().find(|pool| pool.covers(address));
+        let unleasable = pool.and_then(|pool| pool.unleasable(address));
+        let (state, reason) = match (unleasable, pool) {
+            (Some(reason @ Unleasable::Gateway(_)), _) => (State::Gateway, reason.to_string()),
+            (Some(reason), _) => (State::Excluded, reason.to_string()),
+            (None, Some(pool)) if pool.offers(address) => {
+                (State::Free, "the next container may get it".to_owned())
+            }
+            (None, _) => (
+                State::Excluded,
+                "it is outside of the lease range".to_owned(),
+            ),
+        };
+        Self::plain(network, Place::of(address), state, reason)
     }
 
     /// Returns an entry that nobody has anything to do with.

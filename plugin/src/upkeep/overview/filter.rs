@@ -16,7 +16,7 @@ pub enum FilterError {
     Key(String),
     #[error(
         "invalid filter {0:?}: the states are {states}",
-        states = State::ALL.map(State::as_str).join(", ")
+        states = State::LISTED.map(State::as_str).join(", ")
     )]
     State(String),
     #[error(

@@ -5,17 +5,21 @@
 //!
 //! Never: make a store, change a lease, or look at the host with a lock held.
 
+mod dossier;
 mod entry;
 mod filter;
 mod order;
+mod totals;
 
 use std::net::IpAddr;
 
 use thiserror::Error;
 
+pub use dossier::{Dossier, UnknownError};
 pub use entry::{Entry, Place, State};
 pub use filter::{Filter, FilterError};
 pub use order::Order;
+pub use totals::Totals;
 
 use crate::lifecycle::session::{LOCK_PATIENCE, SessionError, with_lock};
 use crate::podman::{Fault, Podman, PodmanError, read_networks};

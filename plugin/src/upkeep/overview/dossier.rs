@@ -1,0 +1,416 @@
+//! Everything that is known about one address, container or network, with the evidence.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use thiserror::Error;
+
+use super::entry::{Entry, State};
+use super::totals::{Totals, pools};
+use super::{Overview, OverviewError};
+use crate::protocol::{LeaseRange, Network};
+use crate::rules::attachment::Attachment;
+use crate::rules::evidence::{Evidence, PathFact, ProcessFact};
+use crate::rules::lease::{Delegation, LeasedAddress, Phase, Process, Tenant};
+use crate::rules::options::{self, Options, OptionsError};
+use crate::rules::pool::PoolError;
+use crate::rules::verdict::Verdict;
+use crate::upkeep::wall_time;
+
+/// How many processes or interfaces of a namespace are told of: a container can have any
+/// number.
+const TOLD: usize = 32;
+
+/// Why there is nothing to tell.
+#[derive(Debug, Error)]
+pub enum UnknownError {
+    #[error(transparent)]
+    Network(#[from] OverviewError),
+    #[error("no network of berth's covers {0}; `berth list --all` shows what berth knows")]
+    Address(IpAddr),
+    #[error("network {network} does not cover {address}; it has {subnets}")]
+    Outside {
+        address: IpAddr,
+        network: String,
+        subnets: String,
+    },
+    #[error(
+        "berth knows no container and no network {0:?}; `berth list --all` shows what it knows"
+    )]
+    Name(String),
+    #[error("{0:?} is the beginning of several containers' ids; give more of it, or the name")]
+    Ambiguous(String),
+}
+
+/// Everything known about one thing.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Dossier {
+    Address(Box<AddressDossier>),
+    Container(ContainerDossier),
+    Network(NetworkDossier),
+}
+
+/// Everything known about an address on one network.
+#[derive(Debug, Serialize)]
+pub struct AddressDossier {
+    #[serde(flatten)]
+    pub entry: Entry,
+    /// The lease, if somebody has leased it.
+    pub lease: Option<LeaseDossier>,
+}
+
+/// Everything known about a container.
+#[derive(Debug, Serialize)]
+pub struct ContainerDossier {
+    pub container_id: String,
+    pub container_name: String,
+    /// What it has leased, by network.
+    pub leases: Vec<LeaseDossier>,
+    /// The addresses that are kept for it.
+    pub reservations: Vec<Entry>,
+}
+
+/// Everything known about a network.
+#[derive(Debug, Serialize)]
+pub struct NetworkDossier {
+    pub name: String,
+    pub id: String,
+    pub driver: String,
+    /// netavark's driver, which makes the interfaces.
+    pub plumbing: String,
+    /// The bridge, or the parent of macvlan and ipvlan.
+    pub interface: Option<String>,
+    pub options: OptionsDossier,
+    /// Why no container can get an address, if so.
+    pub fault: Option<String>,
+    pub subnets: Vec<SubnetDossier>,
+    /// Every address that is not free.
+    pub addresses: Vec<Entry>,
+}
+
+/// A network's options, with the defaults where it names none.
+#[derive(Debug, Serialize)]
+pub struct OptionsDossier {
+    pub cooldown_seconds: u64,
+    pub hold_seconds: u64,
+    pub ttl_seconds: u64,
+    pub order: String,
+}
+
+/// A subnet of a network.
+#[derive(Debug, Serialize)]
+pub struct SubnetDossier {
+    #[serde(flatten)]
+    pub totals: Totals,
+    pub lease_range: Option<LeaseRange>,
+}
+
+/// Everything known about what one container has leased on one network.
+#[derive(Debug, Serialize)]
+pub struct LeaseDossier {
+    pub network: String,
+    pub network_id: String,
+    pub container_id: String,
+    pub container_name: String,
+    pub interface: String,
+    pub mac_address: Option<String>,
+    pub addresses: Vec<LeasedAddress>,
+    pub state: State,
+    /// The verdict in words.
+    pub reason: String,
+    pub phase: Phase,
+    pub created: String,
+    /// When it was last noted to be alive.
+    pub renewed: String,
+    /// Until when it is kept if nobody can tell whether it is alive.
+    pub expires: String,
+    pub evidence: EvidenceDossier,
+    /// What the container asked for; by this, its plumbing is taken down one day.
+    pub request: Attachment,
+    pub delegation: Delegation,
+}
+
+/// What the verdict on a holder rests on.
+#[derive(Debug, Serialize)]
+pub struct EvidenceDossier {
+    /// When the host was looked at.
+    pub at: String,
+    /// Whether the lease is of this boot.
+    pub same_boot: bool,
+    pub namespace: NamespaceDossier,
+    /// Processes that live in its namespace: 32 at most.
+    pub inhabitants: Vec<ProcessDossier>,
+    /// Processes elsewhere that are at work for it.
+    pub workers: Vec<ProcessDossier>,
+    /// The podman that asked for the lease, if that is known.
+    pub starter: Option<StarterDossier>,
+    /// The interfaces in its namespace, if somebody lives there: 32 at most.
+    pub interfaces: Vec<InterfaceDossier>,
+    /// What could not be seen, if anything.
+    pub doubt: Option<String>,
+}
+
+/// The namespace that a container got its interface in.
+#[derive(Debug, Serialize)]
+pub struct NamespaceDossier {
+    pub path: PathBuf,
+    pub device: u64,
+    pub inode: u64,
+    /// What is at its path now, in words.
+    pub now: String,
+}
+
+/// A process.
+#[derive(Debug, Serialize)]
+pub struct ProcessDossier {
+    pub pid: i32,
+    pub name: String,
+}
+
+/// The process that asked for a lease.
+#[derive(Debug, Serialize)]
+pub struct StarterDossier {
+    #[serde(flatten)]
+    pub process: Process,
+    pub runs: bool,
+}
+
+/// An interface in a container.
+#[derive(Debug, Serialize)]
+pub struct InterfaceDossier {
+    pub name: String,
+    pub up: bool,
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Overview {
+    /// Returns everything known about what a person calls by this word: an address, a
+    /// container's name or the beginning of its id, a network's name or id. An address may
+    /// be known on several networks; `only` names one.
+    ///
+    /// # Errors
+    /// If berth knows nothing of that name, or several containers by it.
+    pub fn inspect(&self, word: &str, only: Option<&str>) -> Result<Vec<Dossier>, UnknownError> {
+        if let Ok(address) = word.parse::<IpAddr>() {
+            return self.inspect_address(address.to_canonical(), only);
+        }
+        if let Some(container) = self.container(word)? {
+            return Ok(vec![Dossier::Container(container)]);
+        }
+        match self.network(word) {
+            Ok(network) => Ok(vec![Dossier::Network(self.inspect_network(network))]),
+            Err(_) => Err(UnknownError::Name(word.to_owned())),
+        }
+    }
+
+    /// Returns what an address of a network is.
+    pub fn entry(&self, network: &Network, address: IpAddr) -> Entry {
+        let own = |entry: &Entry| entry.network_id == network.id;
+        let entries = self.entries(true).into_iter();
+        let mut entries = entries.filter(|entry| own(entry) && entry.address.0.contains(address));
+        // Those of single addresses first: an excluded address may be leased.
+        let found: Vec<_> = entries.by_ref().collect();
+        let single = found.iter().find(|entry| entry.state != State::Excluded);
+        match single.or(found.first()) {
+            Some(entry) => entry.clone(),
+            None => Entry::of_nobody(network, address),
+        }
+    }
+
+    fn inspect_address(
+        &self,
+        address: IpAddr,
+        only: Option<&str>,
+    ) -> Result<Vec<Dossier>, UnknownError> {
+        let networks: Vec<&Network> = match only {
+            Some(only) => vec![self.network(only)?],
+            None => self.networks.iter().collect(),
+        };
+        let tell = |network: &&Network| {
+            let lease = self.lease_of(network, address);
+            if lease.is_none() && !network.covers(address) {
+                return None;
+            }
+            let entry = self.entry(network, address);
+            Some(Dossier::Address(Box::new(AddressDossier { entry, lease })))
+        };
+        let found: Vec<_> = networks.iter().filter_map(tell).collect();
+        match (found.is_empty(), only) {
+            (false, _) => Ok(found),
+            (true, None) => Err(UnknownError::Address(address)),
+            (true, Some(_)) => Err(outside(address, networks[0])),
+        }
+    }
+
+    fn lease_of(&self, network: &Network, address: IpAddr) -> Option<LeaseDossier> {
+        let mut holders = self.holders.iter();
+        let (tenant, verdict) = holders.find(|(tenant, _)| {
+            tenant.tenancy.network_id.as_str() == network.id && tenant.has_leased(address)
+        })?;
+        Some(LeaseDossier::new(tenant, verdict, &self.evidence))
+    }
+
+    fn container(&self, word: &str) -> Result<Option<ContainerDossier>, UnknownError> {
+        let entries = self.entries(true);
+        let named = entries.iter().find(|entry| entry.container_name == word);
+        let of_id = || {
+            let mut ids: Vec<_> = entries.iter().filter(|entry| entry.is_of(word)).collect();
+            ids.sort_by(|one, other| one.container_id.cmp(&other.container_id));
+            ids.dedup_by(|one, other| one.container_id == other.container_id);
+            ids
+        };
+        let meant = match (named, &of_id()[..]) {
+            (Some(entry), _) => entry,
+            (None, []) => return Ok(None),
+            (None, [entry]) => *entry,
+            (None, _) => return Err(UnknownError::Ambiguous(word.to_owned())),
+        };
+        // A container that was made again under its name comes back to its addresses.
+        let is_its = |entry: &&Entry| {
+            entry.container_id == meant.container_id
+                || named.is_some() && entry.container_name == word
+        };
+        let leases = self.holders.iter().filter(|(tenant, _)| {
+            tenant.tenancy.container_id.as_str() == meant.container_id
+                || named.is_some() && tenant.container_name.as_str() == word
+        });
+        Ok(Some(ContainerDossier {
+            container_id: meant.container_id.clone(),
+            container_name: meant.container_name.clone(),
+            leases: leases
+                .map(|(tenant, verdict)| LeaseDossier::new(tenant, verdict, &self.evidence))
+                .collect(),
+            reservations: entries
+                .iter()
+                .filter(is_its)
+                .filter(|entry| !entry.state.is_leased())
+                .cloned()
+                .collect(),
+        }))
+    }
+
+    fn inspect_network(&self, network: &Network) -> NetworkDossier {
+        let mut addresses = self.entries(true);
+        addresses.retain(|entry| entry.network_id == network.id);
+        let parsed = Options::parse(network);
+        let fault = fault(network, &parsed);
+        let options = parsed.unwrap_or_default();
+        let subnets = pools(network).into_iter().zip(&network.subnets);
+        NetworkDossier {
+            name: network.name.clone(),
+            id: network.id.clone(),
+            driver: network.driver.clone(),
+            plumbing: options.plumbing.to_string(),
+            interface: network.network_interface.clone(),
+            fault,
+            subnets: subnets
+                .map(|(pool, subnet)| SubnetDossier {
+                    totals: Totals::of(&pool, &addresses),
+                    lease_range: subnet.lease_range.clone(),
+                })
+                .collect(),
+            options: OptionsDossier {
+                cooldown_seconds: options.cooldown.as_secs(),
+                hold_seconds: options.hold.as_secs(),
+                ttl_seconds: options.ttl.as_secs(),
+                order: options.order.to_string(),
+            },
+            addresses,
+        }
+    }
+}
+
+/// Returns the error for an address that a network does not cover.
+pub(in crate::upkeep) fn outside(address: IpAddr, network: &Network) -> UnknownError {
+    let subnets = network.subnets.iter();
+    let subnets: Vec<_> = subnets.map(|subnet| subnet.subnet.to_string()).collect();
+    UnknownError::Outside {
+        address,
+        network: network.name.clone(),
+        subnets: match subnets.is_empty() {
+            true => "no subnet".to_owned(),
+            false => subnets.join(", "),
+        },
+    }
+}
+
+/// Returns why no container can get an address on a network, if so.
+fn fault(network: &Network, options: &Result<Options, OptionsError>) -> Option<String> {
+    let pools = |options: &Options| -> Result<_, PoolError> { options::pools(network, options) };
+    match options {
+        Err(error) => Some(error.to_string()),
+        Ok(options) => pools(options).err().map(|error| error.to_string()),
+    }
+}
+
+impl LeaseDossier {
+    fn new(tenant: &Tenant, verdict: &Verdict, evidence: &Evidence) -> Self {
+        let tenancy = &tenant.tenancy;
+        Self {
+            network: tenant.network_name.0.clone(),
+            network_id: tenancy.network_id.0.clone(),
+            container_id: tenancy.container_id.0.clone(),
+            container_name: tenant.container_name.0.clone(),
+            interface: tenancy.interface.0.clone(),
+            mac_address: tenant.mac_address.clone(),
+            addresses: tenant.leased.clone(),
+            state: State::of(tenant.phase, verdict),
+            reason: verdict.reason(),
+            phase: tenant.phase,
+            created: wall_time(tenant.created),
+            renewed: wall_time(tenant.renewed),
+            expires: wall_time(tenant.expires),
+            evidence: EvidenceDossier::new(tenant, evidence),
+            request: tenant.request.clone(),
+            delegation: tenant.delegation.clone(),
+        }
+    }
+}
+
+impl EvidenceDossier {
+    fn new(tenant: &Tenant, evidence: &Evidence) -> Self {
+        let namespace = &tenant.namespace;
+        let key = (namespace.device, namespace.inode);
+        let container = tenant.tenancy.container_id.as_str();
+        let tell = |fact: &ProcessFact| ProcessDossier {
+            pid: fact.process.pid,
+            name: fact.name.clone(),
+        };
+        let lives = |fact: &&ProcessFact| fact.namespace == Some(key);
+        let works = |fact: &&ProcessFact| fact.works_for(container) || fact.plumbs(&namespace.path);
+        let processes = || evidence.processes.iter();
+        let links = evidence.inside.get(&key).into_iter().flatten();
+        Self {
+            at: wall_time(evidence.at),
+            same_boot: tenant.boot_id == evidence.boot_id,
+            namespace: NamespaceDossier {
+                path: namespace.path.clone(),
+                device: namespace.device,
+                inode: namespace.inode,
+                now: match evidence.paths.get(&namespace.path) {
+                    Some(PathFact::There(there)) if *there == key => "as it was".to_owned(),
+                    Some(PathFact::There(_)) => "something else".to_owned(),
+                    Some(PathFact::Unreadable(reason)) => reason.clone(),
+                    Some(PathFact::Missing) | None => "gone".to_owned(),
+                },
+            },
+            inhabitants: processes().filter(lives).take(TOLD).map(tell).collect(),
+            workers: processes().filter(works).take(TOLD).map(tell).collect(),
+            starter: tenant.starter.map(|process| StarterDossier {
+                process,
+                runs: evidence.runs(process),
+            }),
+            interfaces: links
+                .take(TOLD)
+                .map(|link| InterfaceDossier {
+                    name: link.name.clone(),
+                    up: link.up,
+                    addresses: link.addresses.iter().take(TOLD).copied().collect(),
+                })
+                .collect(),
+            doubt: evidence.unreadable.clone().or(evidence.elsewhere.clone()),
+        }
+    }
+}
