@@ -1,7 +1,7 @@
 //! What an operator asks of berth, and does by hand, on a network with several containers,
 //! one of them dead, one static and stopped.
 
-use berth_integration::{Cmd, Driver, Lab, Network};
+use berth_integration::{Cmd, Driver, Lab, Network, ip};
 use serde_json::Value;
 
 const STATE: &str = "/run/containers/networks/berth";
@@ -252,6 +252,84 @@ fn everything_is_told_with_the_evidence() {
 }
 
 #[test]
+fn a_dead_containers_address_is_released_with_all_it_left() {
+    let (lab, network) = scene();
+    let words = ["release", "10.77.0.99", "--network", "n"];
+    let said = berth(&lab, &words).ok();
+    assert!(
+        said.starts_with("released 10.77.0.99 of container "),
+        "{said}"
+    );
+    assert!(
+        said.ends_with(
+            "(ghost) on network n: nobody lives in its namespace and nobody is starting it"
+        ),
+        "{said}"
+    );
+    let veths = |lab: &Lab| lab.leftovers(&network).join("\n").matches("(veth)").count();
+    assert_eq!(veths(&lab), 2, "those of the live");
+    assert_eq!(lab.empty_namespaces(), [""; 0]);
+    refused(
+        &lab,
+        &words,
+        1,
+        "10.77.0.99 on network n is not leased: it was released a moment ago (ghost)",
+    );
+    lab.remove_at_last("ghost");
+    lab.container("other", &["n"]).ip("10.77.0.99").start();
+    assert_eq!(lab.addresses("one", "eth0"), [ip("10.77.0.2")]);
+    for name in ["one", "two", "stopped", "other"] {
+        lab.remove(name);
+    }
+    lab.assert_clean(&network);
+}
+
+#[test]
+fn a_live_containers_address_is_released_by_force_only() {
+    let lab = Lab::start();
+    let network = lab.network(Driver::Berth, "n", &["--subnet=10.77.0.0/24"]);
+    let home = lab.network(Driver::Berth, "home", &["--subnet=10.78.0.0/24"]);
+    let web = lab.container("web", &["n:ip=10.77.0.9", "home"]);
+    let id = web.option("--publish", "8080:80").start().id;
+    let words = ["release", "10.77.0.9", "--network", &network.id];
+    let pid = lab.pid("web");
+    refused(
+        &lab,
+        &words,
+        1,
+        &format!(
+            "10.77.0.9 is leased to container {} (web) on network n, which is alive: process \
+             {pid} (sleep) lives in its namespace; stop that container, or use --force: it then \
+             loses eth0 with 10.77.0.9, its published ports (8080/tcp) and its name on network \
+             n until it is started again",
+            &id[..12]
+        ),
+    );
+    assert_eq!(lab.leases(&network).of(&network).len(), 1);
+    let said = json(&lab, &[&words[..], &["--force", "--json"]].concat());
+    assert_eq!(
+        (&said["forced"], &said["addresses"][0]),
+        (&true.into(), &"10.77.0.9".into())
+    );
+    assert_eq!(lab.leases(&network).of(&network), [""; 0]);
+    assert_eq!(lab.leases(&home).of(&home).len(), 1);
+    lab.inside("web", "ip")
+        .args(["link", "show", "eth0"])
+        .fails("eth0");
+    assert_eq!(lab.addresses("web", "eth1"), [ip("10.78.0.2")]);
+    lab.container("other", &["n"]).ip("10.77.0.9").start();
+    assert_eq!(lab.addresses("other", "eth0"), [ip("10.77.0.9")]);
+    lab.podman(["restart", "--time=0", "web"])
+        .fails("already allocated to container ID");
+    assert_eq!(lab.addresses("other", "eth0"), [ip("10.77.0.9")]);
+    for name in ["web", "other"] {
+        lab.remove_at_last(name);
+    }
+    lab.assert_clean(&network);
+    lab.assert_clean(&home);
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_in_one_line() {
     let lab = Lab::start();
     lab.network(Driver::Berth, "n", &["--subnet=10.77.0.0/24"]);
@@ -269,6 +347,21 @@ fn what_makes_no_sense_is_refused_in_one_line() {
         "invalid format: berth does not know {{range .}}; it knows {{.Field}}, {{json .}} and \
          {{json .Field}}",
     );
+    let release = |address: &str, message: &str| {
+        refused(&lab, &["release", address, "--network", "n"], 1, message);
+    };
+    release(
+        "10.77.0.9",
+        "10.77.0.9 on network n is not leased: the next container may get it",
+    );
+    release(
+        "10.77.0.1",
+        "10.77.0.1 on network n is not leased: it is the gateway of 10.77.0.0/24",
+    );
+    release(
+        "10.78.0.9",
+        "network n does not cover 10.78.0.9; it has 10.77.0.0/24",
+    );
     refused(
         &lab,
         &["list", "--network", "m"],
@@ -284,6 +377,7 @@ fn reading_makes_no_store() {
     assert_eq!(berth(&lab, &["list", "--noheading"]).ok(), "");
     assert_eq!(json(&lab, &["list", "--json"]), Value::Array(vec![]));
     json(&lab, &["inspect", "n"]);
+    berth(&lab, &["release", "10.77.0.9", "--network=n"]).fails("is not leased");
     lab.cmd("test").args(["!", "-e", STATE]).ok();
 }
 
@@ -305,4 +399,9 @@ fn a_user_sees_their_own() {
         "dead"
     );
     assert_eq!(berth(&root, &["list", "--quiet"]).ok(), "");
+    berth(&lab, &["release", "10.77.0.99", "--network=n"]).ok();
+    assert_eq!(
+        berth(&lab, &["list", "--quiet"]).ok(),
+        "10.77.0.2\n10.77.0.20"
+    );
 }

@@ -43,6 +43,19 @@ impl Session<'_> {
         Ok(self.release(&[tenant])?)
     }
 
+    /// Takes the interface of a tenant down that may be alive, because a person says so, and
+    /// releases its leases, durably. Its namespace is left alone: the container has other
+    /// networks, and its processes live there.
+    ///
+    /// # Errors
+    /// As [`Session::reclaim`].
+    pub fn evict(&self, tenant: &Tenant) -> Result<(), ReclaimError> {
+        // R1
+        clear_away(self.podman, tenant)?;
+        // R3
+        Ok(self.release(&[tenant])?)
+    }
+
     /// Releases all leases of tenants in one transaction, durably; each address is
     /// reserved for its former holder.
     ///

@@ -1,12 +1,14 @@
 //! What keeps the store and the host in order beside the containers' own starts and
 //! stops: collection, the doctor, adoption of a whole host's networks, rebuilding a damaged
-//! store; and what a person asks of it: who has which address.
+//! store; and what a person asks of it or does by hand: who has which address, and taking one
+//! back.
 
 pub mod collect;
 pub mod doctor;
 pub mod host_wide;
 pub mod overview;
 pub mod rebuild;
+pub mod release;
 
 use std::time::{Duration, UNIX_EPOCH};
 

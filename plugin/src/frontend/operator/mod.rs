@@ -10,6 +10,7 @@ mod host_wide;
 mod inspect;
 mod list;
 mod rebuild;
+mod release;
 mod table;
 mod template;
 mod words;
@@ -27,6 +28,7 @@ use crate::upkeep::collect::CollectError;
 use crate::upkeep::host_wide::SwitchError;
 use crate::upkeep::overview::OverviewError;
 use crate::upkeep::rebuild::RebuildError;
+use crate::upkeep::release::ReleaseError;
 
 /// The exit code for a command line that is wrong, clap's too.
 const WRONG_COMMAND_LINE: u8 = 2;
@@ -59,6 +61,11 @@ pub enum Command {
     ///
     /// The damaged store is kept beside it. Running containers notice nothing.
     Rebuild(rebuild::Rebuild),
+    /// Take one address back by hand, as a collection does
+    ///
+    /// Refuses while the container that has it is alive, or may be, and says what would
+    /// break.
+    Release(release::Release),
 }
 
 /// Why a command ends with exit code 1.
@@ -78,6 +85,8 @@ enum Failure {
     Overview(#[from] OverviewError),
     #[error(transparent)]
     Rebuild(#[from] RebuildError),
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
     #[error(transparent)]
     Switch(#[from] SwitchError),
     #[error("failed to run berth-migrate")]
@@ -143,6 +152,7 @@ pub fn run(command: &Command) -> ExitCode {
             Command::Inspect(arguments) => inspect::run(arguments),
             Command::List(arguments) => list::run(arguments),
             Command::Rebuild(arguments) => rebuild::run(arguments),
+            Command::Release(arguments) => release::run(arguments),
         };
         match done {
             Ok(()) => Ok(ExitCode::SUCCESS),

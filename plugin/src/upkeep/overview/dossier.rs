@@ -43,6 +43,22 @@ pub enum UnknownError {
     Ambiguous(String),
 }
 
+impl UnknownError {
+    /// Returns the error for an address that a network does not cover.
+    pub fn outside(address: IpAddr, network: &Network) -> Self {
+        let subnets = network.subnets.iter();
+        let subnets: Vec<_> = subnets.map(|subnet| subnet.subnet.to_string()).collect();
+        Self::Outside {
+            address,
+            network: network.name.clone(),
+            subnets: match subnets.is_empty() {
+                true => "no subnet".to_owned(),
+                false => subnets.join(", "),
+            },
+        }
+    }
+}
+
 /// Everything known about one thing.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
@@ -240,7 +256,7 @@ impl Overview {
         match (found.is_empty(), only) {
             (false, _) => Ok(found),
             (true, None) => Err(UnknownError::Address(address)),
-            (true, Some(_)) => Err(outside(address, networks[0])),
+            (true, Some(_)) => Err(UnknownError::outside(address, networks[0])),
         }
     }
 
@@ -319,20 +335,6 @@ impl Overview {
             },
             addresses,
         }
-    }
-}
-
-/// Returns the error for an address that a network does not cover.
-pub(in crate::upkeep) fn outside(address: IpAddr, network: &Network) -> UnknownError {
-    let subnets = network.subnets.iter();
-    let subnets: Vec<_> = subnets.map(|subnet| subnet.subnet.to_string()).collect();
-    UnknownError::Outside {
-        address,
-        network: network.name.clone(),
-        subnets: match subnets.is_empty() {
-            true => "no subnet".to_owned(),
-            false => subnets.join(", "),
-        },
     }
 }
 

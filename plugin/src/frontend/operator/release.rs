@@ -1,0 +1,43 @@
+//! `berth release`: takes one address back by hand.
+
+use std::net::IpAddr;
+
+use clap::Args;
+
+use super::{Failure, Place};
+use crate::frontend::print;
+use crate::upkeep::release::{self, Wish};
+
+/// Arguments of `berth release`.
+#[derive(Debug, Args)]
+pub struct Release {
+    /// The address
+    address: IpAddr,
+    /// The network, by name or id
+    #[arg(long, value_name = "NETWORK")]
+    network: String,
+    /// Take it from a container that is alive, or of which that cannot be told
+    ///
+    /// Its interface on this network is taken down, with the published ports and the names.
+    #[arg(long)]
+    force: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Releases, and says what was taken from whom.
+///
+/// # Errors
+/// If nobody has leased the address, or the holder may be alive; nothing is changed then.
+pub(super) fn run(arguments: &Release) -> Result<(), Failure> {
+    let wish = Wish {
+        address: arguments.address.to_canonical(),
+        network: arguments.network.clone(),
+        force: arguments.force,
+    };
+    let released = release::release(&arguments.place.podman()?, &wish)?;
+    Ok(print(&released, arguments.json)?)
+}
