@@ -30,7 +30,7 @@ pub(crate) fn path(file: &NetworkFile) -> PathBuf {
 /// If it cannot be written.
 pub(crate) fn keep(file: &NetworkFile) -> Result<(), FileError> {
     if file.is_there() {
-        return Staged::new(&path(file), &file.bytes, file.owner())?.put();
+        return Ok(Staged::new(&path(file), &file.bytes, file.owner())?.put()?);
     }
     // Podman has it in memory only. What is kept of a file that was there once would
     // come back at a rollback.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use berth::lifecycle::session::SessionError;
-use berth::podman::{HostError, NetworkLockError};
+use berth::podman::{HostError, NetworkLockError, StageError};
 use berth::rules::network_config::TakeOverError;
 use berth::store::StoreError;
 use berth::upkeep::doctor::Finding;
@@ -52,6 +52,12 @@ pub(crate) enum Error {
         "{failure}; undoing the change failed as well: {undoing}. Run this again when that is repaired"
     )]
     Undone { failure: String, undoing: String },
+}
+
+impl From<StageError> for Error {
+    fn from(error: StageError) -> Self {
+        FileError::from(error).into()
+    }
 }
 
 fn because(finding: &Finding) -> String {

@@ -16,6 +16,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use berth::podman::StageError;
 use rustix::fs::FlockOperation;
 use tempfile::NamedTempFile;
 use thiserror::Error;
@@ -84,6 +85,21 @@ pub enum FileError {
         /// Which file.
         path: PathBuf,
     },
+}
+
+impl From<StageError> for FileError {
+    fn from(error: StageError) -> Self {
+        let StageError {
+            action,
+            path,
+            source,
+        } = error;
+        Self::Io {
+            action,
+            path,
+            source,
+        }
+    }
 }
 
 /// Returns all bytes of a file, read under its shared lock, which is waited for no

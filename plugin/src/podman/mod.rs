@@ -14,6 +14,7 @@ mod lock;
 mod network_dir;
 mod networks;
 mod rootless;
+mod staged;
 
 use std::cell::OnceCell;
 use std::env;
@@ -34,6 +35,7 @@ pub use lock::{NetworkLock, NetworkLockError};
 pub use network_dir::network_config_dir;
 pub use networks::{Fault, NetworkFile, known_networks, read_networks};
 pub use rootless::{EnterError, enter_if_needed, storage_options};
+pub use staged::{StageError, Staged, sweep};
 
 use crate::protocol::Network;
 use crate::rules::lease::{Delegation, Process};

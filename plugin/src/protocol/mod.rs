@@ -7,10 +7,12 @@
 mod envelope;
 mod exec;
 mod network;
+mod network_file;
 mod request;
 
 pub use envelope::{API_VERSION, Info, error_envelope};
 pub use exec::{PerNetworkOptions, PluginExec};
 pub(crate) use network::null_as_empty;
 pub use network::{LeaseRange, Network, Route, Subnet};
+pub use network_file::{rewritten, written};
 pub use request::Request;

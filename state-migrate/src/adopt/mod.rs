@@ -27,7 +27,7 @@ use berth::upkeep::host_wide;
 use crate::backup;
 use crate::error::Error;
 use crate::evidence::{Evidence, Kernel, Known, State, Statics};
-use crate::file::IpamFile;
+use crate::file::{FileError, IpamFile};
 use crate::ipam::content::Content;
 use crate::look::{Look, Reading};
 use crate::moves::{NetworkReport, Outcome};
@@ -411,7 +411,7 @@ impl Undo {
         let undone = match self {
             Self::Nothing => Ok(()),
             Self::Remove(file) => file.remove(),
-            Self::PutBack(staged) => staged.put(),
+            Self::PutBack(staged) => staged.put().map_err(FileError::from),
         };
         match undone {
             Ok(()) => error,

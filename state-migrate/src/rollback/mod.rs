@@ -27,7 +27,7 @@ use ipnetwork::IpNetwork;
 use crate::backup::{self, becomes};
 use crate::bolt::{Bucket, Item};
 use crate::error::Error;
-use crate::file::IpamFile;
+use crate::file::{FileError, IpamFile};
 use crate::moves::{HeldAddress, NetworkReport, Outcome, Party};
 use crate::network_file::{NetworkFile, Staged, sweep};
 use crate::site::Site;
@@ -91,7 +91,7 @@ pub(crate) fn roll_back(site: &Site, name: &str, all: bool) -> Result<NetworkRep
     })?;
     let done = report(&file, &target, &leases, Outcome::Done);
     let placed = match staged {
-        Some(staged) => staged.put(),
+        Some(staged) => staged.put().map_err(FileError::from),
         None => file.remove(),
     };
     if let Err(error) = placed {

@@ -1,21 +1,41 @@
-//! Putting a file in the place of another: durably, and whole or not at all.
+//! Putting a network's file in the place of another: durably, and whole or not at all.
 
-use std::fs::{self, DirBuilder};
-use std::io::{ErrorKind, Write as _};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
-
-use crate::file::{FileError, directory, failed, sync_directory};
+use thiserror::Error;
 
 /// What the names of staged files begin with. Podman takes no file for a network that
 /// does not end in `.json`.
 const STAGED: &str = ".berth-migrate-";
 
+/// Failure to replace a file.
+#[derive(Debug, Error)]
+#[error("failed to {action} {}", path.display())]
+pub struct StageError {
+    /// What was tried.
+    pub action: &'static str,
+    /// With which file or directory.
+    pub path: PathBuf,
+    #[source]
+    pub source: io::Error,
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StageError + use<> {
+    let path = path.to_owned();
+    move |source| StageError {
+        action,
+        path,
+        source,
+    }
+}
+
 /// Removes what a killed command has staged in a directory. The caller has Podman's
 /// network lock, so that nobody stages anything now.
-pub(crate) fn sweep(directory: &Path) {
+pub fn sweep(directory: &Path) {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     for path in entries.map(|entry| entry.path()) {
         let name = path.file_name().and_then(|name| name.to_str());
@@ -27,29 +47,25 @@ pub(crate) fn sweep(directory: &Path) {
     }
 }
 
-/// Removes a file, durably; that it is gone already is no error.
-pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("remove", path)(error)),
-        Ok(()) | Err(_) => sync_directory(path),
-    }
-}
-
 /// A file beside the one whose place it is to take.
 #[derive(Debug)]
-pub(crate) struct Staged {
+pub struct Staged {
     file: NamedTempFile,
     path: PathBuf,
 }
 
 impl Staged {
     /// Writes a file beside `path`, durable but for its name, with this mode, user and
-    /// group.
-    pub(crate) fn new(
+    /// group; makes the directory if there is none. What is not put in its place goes when
+    /// it is dropped.
+    ///
+    /// # Errors
+    /// If it cannot be written; nothing is left of it then.
+    pub fn new(
         path: &Path,
         bytes: &[u8],
         owner: Option<(u32, u32, u32)>,
-    ) -> Result<Self, FileError> {
+    ) -> Result<Self, StageError> {
         let directory = directory(path);
         DirBuilder::new()
             .recursive(true)
@@ -81,9 +97,17 @@ impl Staged {
     ///
     /// # Errors
     /// If the file system refuses. The old file may be in its place then, or the new.
-    pub(crate) fn put(self) -> Result<(), FileError> {
+    pub fn put(self) -> Result<(), StageError> {
         let placed = self.file.persist(&self.path);
         placed.map_err(|error| failed("replace", &self.path)(error.error))?;
-        sync_directory(&self.path)
+        let directory = directory(&self.path);
+        let synced = File::open(directory).and_then(|directory| directory.sync_all());
+        synced.map_err(failed("sync", directory))
     }
+}
+
+/// Returns the directory that a file is in.
+fn directory(path: &Path) -> &Path {
+    let parent = path.parent().filter(|path| *path != Path::new(""));
+    parent.unwrap_or(Path::new("."))
 }
