@@ -126,6 +126,7 @@ fn in_process(count: u32) -> (Duration, Duration) {
         container_name: &new.container_name,
         static_ips: &[],
         current: None,
+        pledges: &[],
         order: Order::Next,
         random: 0,
     };

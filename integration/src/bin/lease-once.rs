@@ -92,6 +92,7 @@ fn add(
         container_name: &tenant.container_name,
         static_ips: &tenant.request.options.static_ips,
         current: None,
+        pledges: &options.pledges,
         order: options.order,
         random: 0,
     };

@@ -141,7 +141,7 @@ impl fmt::Display for Census {
         write!(
             f,
             "{leased} of its {pool} addresses are leased, {held} reserved; {kept_out} are kept out \
-             (network, broadcast, gateway, outside the lease range, excluded)"
+             (network, broadcast, gateway, outside the lease range, excluded, or reserved by hand)"
         )?;
         let names: Vec<_> = largest
             .iter()

@@ -12,6 +12,7 @@ use super::session::SessionError;
 use crate::delegate::DelegateError;
 use crate::rules::lease::NetworkName;
 use crate::rules::options::OptionsError;
+use crate::rules::pledge::Pledge;
 use crate::rules::pool::{PoolError, Unleasable};
 use crate::sight::ClockError;
 use crate::store::StoreError;
@@ -53,6 +54,15 @@ pub enum LifecycleError {
         address: IpAddr,
         network: NetworkName,
         reason: Unleasable,
+    },
+    #[error(
+        "requested ip address {} is reserved on network {network} {}; ask for another address, or \
+         run `berth unreserve {} --network {network}`",
+        pledge.address, pledge.whom(), pledge.address
+    )]
+    Pledged {
+        pledge: Pledge,
+        network: NetworkName,
     },
     #[error(transparent)]
     Contested(#[from] Contest),

@@ -123,6 +123,7 @@ fn offer(
         container_name: &wanted.container_name,
         static_ips: &wanted.request.options.static_ips,
         current: current.as_ref(),
+        pledges: &applicant.options.pledges,
         order: applicant.options.order,
         random: fastrand::u128(..),
     };
@@ -153,6 +154,7 @@ fn settle(
             network,
             reason,
         }),
+        Refusal::Pledged(pledge) => Err(LifecycleError::Pledged { pledge, network }),
         Refusal::Leased(address, holder) => {
             contest::for_address(session, address, transaction.holder(&holder)?)
         }

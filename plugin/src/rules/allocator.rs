@@ -8,7 +8,9 @@
 //! - a container that comes back gets the address that is still reserved for it;
 //! - reserved addresses are given to others only when nothing else is free: those of
 //!   dynamic leases first, of these the one whose reservation ends soonest;
-//! - a subnet may have several static addresses.
+//! - a subnet may have several static addresses;
+//! - what a person has reserved for a container goes to that one, asked for or not, and to
+//!   nobody else.
 //!
 //! Each dynamic choice costs at most five look-ups in ordered indexes, however
 //! large or full the pool is.
@@ -21,6 +23,7 @@ use crate::rules::lease::{
     ContainerId, ContainerName, Kind, Lease, LeasedAddress, Reservation, Tenancy, Tenant,
 };
 use crate::rules::options::Order;
+use crate::rules::pledge::Pledge;
 use crate::rules::pool::{Family, Pool, Unleasable, number};
 
 /// What the store shows of one network.
@@ -64,6 +67,8 @@ pub struct Request<'a> {
     pub static_ips: &'a [IpAddr],
     /// The tenancy's record, if it asks again.
     pub current: Option<&'a Tenant>,
+    /// What is reserved for good on this network. The pools do not offer it.
+    pub pledges: &'a [Pledge],
     /// How to pick a dynamic address.
     pub order: Order,
     /// Any number; decides under [`Order::Random`].
@@ -77,6 +82,8 @@ pub enum Refusal {
     Outside(IpAddr),
     /// The address can never be leased.
     Unleasable(IpAddr, Unleasable),
+    /// A person has reserved it, and not for this container.
+    Pledged(Pledge),
     /// Another tenancy has leased the address.
     Leased(IpAddr, Tenancy),
     /// Every address the subnet's pool offers is leased.
@@ -115,6 +122,9 @@ pub fn choose<S: Shelf>(
         if let Some(reason) = pools[index].unleasable(address) {
             return refused(Refusal::Unleasable(address, reason));
         }
+        if let Some(pledge) = anothers(address, request) {
+            return refused(Refusal::Pledged(pledge.clone()));
+        }
         if let Some(lease) = shelf.lease(address)?
             && lease.tenancy != *request.tenancy
         {
@@ -126,6 +136,15 @@ pub fn choose<S: Shelf>(
     }
     let unasked = pools.iter().zip(&mut chosen);
     for (pool, chosen) in unasked.filter(|(_, chosen)| chosen.is_empty()) {
+        if let Some(address) = pledged(pool, request) {
+            match shelf.lease(address)? {
+                Some(lease) if lease.tenancy != *request.tenancy => {
+                    return refused(Refusal::Leased(address, lease.tenancy));
+                }
+                Some(_) | None => chosen.push((address, Kind::Dynamic)),
+            }
+            continue;
+        }
         match dynamic(shelf, pool, request)? {
             Some(address) => chosen.push((address, Kind::Dynamic)),
             None => return refused(Refusal::Full(pool.subnet())),
@@ -147,6 +166,30 @@ fn kind_of<S: Shelf>(shelf: &S, address: IpAddr, request: &Request<'_>) -> Resul
         Some(reservation) if reservation.container_id == *container_id => reservation.kind,
         Some(_) | None => Kind::Static,
     })
+}
+
+/// Returns the pledge that keeps an address from whoever asks for it. What is leased to
+/// them already stays theirs.
+fn anothers<'a>(address: IpAddr, request: &Request<'a>) -> Option<&'a Pledge> {
+    let mut pledges = request.pledges.iter();
+    let pledge = pledges.find(|pledge| pledge.address == address)?;
+    let mut current = leased_already(request);
+    let is_theirs =
+        pledge.is_for(request.container_name) || current.any(|leased| leased.address == address);
+    (!is_theirs).then_some(pledge)
+}
+
+/// Returns the address of a pool's subnet that is reserved for the container, unless it has
+/// one there already: the first of several.
+fn pledged(pool: &Pool, request: &Request<'_>) -> Option<IpAddr> {
+    let mut current = leased_already(request);
+    if current.any(|leased| pool.covers(leased.address)) {
+        return None;
+    }
+    let mut pledges = request.pledges.iter();
+    let own =
+        |pledge: &&Pledge| pledge.is_for(request.container_name) && pool.covers(pledge.address);
+    pledges.find(own).map(|pledge| pledge.address)
 }
 
 /// Returns what is leased to the tenancy already.

@@ -7,6 +7,7 @@ pub mod evidence;
 pub mod lease;
 pub mod network_config;
 pub mod options;
+pub mod pledge;
 pub mod pool;
 pub mod process;
 pub mod verdict;

@@ -13,6 +13,7 @@ use ipnetwork::IpNetwork;
 use thiserror::Error;
 
 use crate::protocol::Network;
+use crate::rules::pledge::{self, Pledge, PledgeError};
 use crate::rules::pool::{Pool, PoolError, Span, last_address, normalise};
 
 /// Cooldown when `ipam_cooldown` is absent: a released address rests 30 seconds.
@@ -34,13 +35,15 @@ pub const HOLD: &str = "ipam_hold";
 pub const TTL: &str = "ipam_ttl";
 /// What is never leased dynamically.
 pub const EXCLUDE: &str = "ipam_exclude";
+/// What is reserved for good: see [`crate::rules::pledge`].
+pub const RESERVE: &str = "ipam_reserve";
 /// Which free address comes next.
 pub const ORDER: &str = "ipam_order";
 /// Which of netavark's drivers does the plumbing.
 pub const DRIVER: &str = "driver";
 
 /// Every option of ours, in the order of the error messages.
-pub const KNOWN: [&str; 6] = [DRIVER, COOLDOWN, EXCLUDE, HOLD, ORDER, TTL];
+pub const KNOWN: [&str; 7] = [DRIVER, COOLDOWN, EXCLUDE, HOLD, ORDER, RESERVE, TTL];
 
 /// What all our names but [`DRIVER`] begin with. netavark has no such names.
 const PREFIX: &str = "ipam_";
@@ -157,6 +160,19 @@ pub enum OptionsError {
         "invalid option {EXCLUDE}: {span} is not within a subnet of the network ({subnets}); exclusions need subnets given with --subnet"
     )]
     ExclusionOutside { span: Span, subnets: String },
+    /// Part of the list is no reserved address.
+    #[error(
+        "invalid option {RESERVE}: {item:?} is not an address (10.0.0.9), with a container's name (10.0.0.9=web) or a comment (10.0.0.9 # the printer) after it"
+    )]
+    Pledge { item: String },
+    #[error("invalid option {RESERVE}: {address} is in it twice")]
+    PledgeRepeated { address: IpAddr },
+    #[error(
+        "invalid option {RESERVE}: {address} is not within a subnet of the network ({subnets})"
+    )]
+    PledgeOutside { address: IpAddr, subnets: String },
+    #[error("invalid option {RESERVE}: {0}")]
+    PledgeUnleasable(PledgeError),
 }
 
 /// Options of a network, with defaults where it names none.
@@ -171,6 +187,8 @@ pub struct Options {
     /// What is never leased dynamically; each span lies in one subnet of the
     /// network. In the order given; spans may overlap.
     pub exclusions: Vec<Span>,
+    /// What is reserved for good; each address lies in a subnet of the network, once.
+    pub pledges: Vec<Pledge>,
     pub order: Order,
     pub plumbing: Plumbing,
 }
@@ -182,6 +200,7 @@ impl Default for Options {
             hold: DEFAULT_HOLD,
             ttl: DEFAULT_TTL,
             exclusions: Vec::new(),
+            pledges: Vec::new(),
             order: Order::Next,
             plumbing: Plumbing::Bridge,
         }
@@ -210,6 +229,7 @@ impl Options {
             exclusions: options
                 .get(EXCLUDE)
                 .map_or_else(|| Ok(Vec::new()), |list| exclusions(list, &subnets))?,
+            pledges: pledge::parse(network)?,
             order: choice(options, ORDER, &Order::ALL, Order::as_str)?,
             plumbing: Plumbing::of(network)?,
         })
@@ -230,16 +250,17 @@ pub fn passed_on(options: &BTreeMap<String, String>) -> BTreeMap<String, String>
         .collect()
 }
 
-/// Returns the pools of a network, one per subnet and in the order of its subnets.
+/// Returns the pools of a network, one per subnet and in the order of its subnets, without
+/// what is excluded or reserved for good.
 ///
 /// # Errors
 /// As [`Pool::new`], for the first subnet that cannot be used.
 pub fn pools(network: &Network, options: &Options) -> Result<Vec<Pool>, PoolError> {
-    network
-        .subnets
-        .iter()
-        .map(|subnet| Pool::new(subnet, &options.exclusions))
-        .collect()
+    let pledges = options.pledges.iter();
+    let single = pledges.filter_map(|pledge| Span::new(pledge.address, pledge.address));
+    let kept_out: Vec<_> = options.exclusions.iter().copied().chain(single).collect();
+    let subnets = network.subnets.iter();
+    subnets.map(|subnet| Pool::new(subnet, &kept_out)).collect()
 }
 
 /// Returns whether the option is addressed to us and none of ours.
