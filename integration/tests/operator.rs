@@ -1,7 +1,7 @@
 //! What an operator asks of berth, and does by hand, on a network with several containers,
 //! one of them dead, one static and stopped.
 
-use berth_integration::{Cmd, Driver, Lab, Network, ip};
+use berth_integration::{Cmd, Driver, Lab, Network, ip, outage::Death, with_driver};
 use serde_json::Value;
 
 const STATE: &str = "/run/containers/networks/berth";
@@ -329,6 +329,140 @@ fn a_live_containers_address_is_released_by_force_only() {
     lab.assert_clean(&home);
 }
 
+with_driver!(
+    berth,
+    Berth,
+    a_reserved_address_goes_to_the_container_it_is_for_and_to_nobody_else,
+);
+with_driver!(
+    host_wide,
+    HostWide,
+    a_reserved_address_goes_to_the_container_it_is_for_and_to_nobody_else,
+);
+
+fn a_reserved_address_goes_to_the_container_it_is_for_and_to_nobody_else(driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &["--subnet=10.77.0.0/29"]);
+    let file = || lab.sh("grep -v ipam_reserve /etc/containers/networks/n.json");
+    let before = lab.sh("cat /etc/containers/networks/n.json");
+    let reserve = |address: &str, more: &[&str]| {
+        let words = ["reserve", address, "--network", "n"];
+        berth(&lab, &[&words[..], more].concat()).ok()
+    };
+    assert_eq!(
+        reserve("10.77.0.3", &["--for", "web"]),
+        "reserved 10.77.0.3 on network n for container web"
+    );
+    reserve("10.77.0.2", &["--for", "db"]);
+    let said = reserve("10.77.0.2", &["--comment", "the printer, room 4", "--json"]);
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!(said["before"], "for container db");
+    assert_eq!(said["comment"], "the printer, room 4");
+    for line in before.lines().filter(|line| !line.contains("options")) {
+        assert!(file().contains(line.trim_end_matches(',')), "{line}");
+    }
+    assert_eq!(
+        columns(
+            &berth(&lab, &["ls", "--all", "--noheading"]).ok(),
+            &[0, 2, 3]
+        ),
+        [
+            "10.77.0.2 (the printer, room 4) reserved",
+            "10.77.0.3 web reserved"
+        ]
+    );
+
+    lab.container("a", &["n"]).start();
+    assert_eq!(lab.addresses("a", "eth0"), [ip("10.77.0.4")]);
+    for (address, whom) in [
+        ("10.77.0.3", "for container web"),
+        ("10.77.0.2", "for no container (the printer, room 4)"),
+    ] {
+        let refused = lab.container("b", &["n"]).ip(address);
+        refused.fails(&format!(
+            "requested ip address {address} is reserved on network n {whom}; ask for another \
+             address, or run `berth unreserve {address} --network n`"
+        ));
+        lab.remove("b");
+    }
+    // As a reboot does, which empties /run.
+    lab.sh(&format!("rm -r {STATE}"));
+    for (name, address) in [("b", "10.77.0.5"), ("c", "10.77.0.6")] {
+        lab.container(name, &["n"]).start();
+        assert_eq!(lab.addresses(name, "eth0"), [ip(address)]);
+    }
+    let full = lab.container("d", &["n"]);
+    full.fails("failed to lease an address from 10.77.0.0/29: 3 of its 3 addresses are leased");
+    lab.remove("d");
+    lab.container("web", &["n"]).start();
+    assert_eq!(lab.addresses("web", "eth0"), [ip("10.77.0.3")]);
+    lab.podman(["restart", "--time=0", "web"]).ok();
+    assert_eq!(lab.addresses("web", "eth0"), [ip("10.77.0.3")]);
+
+    let id = lab.podman(["inspect", "--format={{.Id}}", "a"]).ok();
+    let pid = lab.pid("a");
+    refused(
+        &lab,
+        &["reserve", "10.77.0.4", "--network", "n", "--for", "web"],
+        1,
+        &format!(
+            "10.77.0.4 on network n is leased to container {} (a), and process {pid} (sleep) \
+             lives in its namespace; reserve it for that container, or stop it first",
+            &id[..12]
+        ),
+    );
+    reserve("10.77.0.4", &["--for", "a"]);
+    let of_a = json(&lab, &["inspect", "10.77.0.4"]);
+    assert_eq!(
+        (&of_a[0]["state"], &of_a[0]["container_name"]),
+        (&"live".into(), &"a".into())
+    );
+
+    let words = ["unreserve", "10.77.0.2", "--network", "n"];
+    assert_eq!(
+        berth(&lab, &words).ok(),
+        "10.77.0.2 on network n is not reserved any more; it was for no container (the printer, \
+         room 4)"
+    );
+    refused(
+        &lab,
+        &words,
+        1,
+        "10.77.0.2 on network n is not reserved; `berth list --filter state=reserved` lists what \
+         is",
+    );
+    lab.container("d", &["n"]).start();
+    assert_eq!(lab.addresses("d", "eth0"), [ip("10.77.0.2")]);
+    for address in ["10.77.0.3", "10.77.0.4"] {
+        berth(&lab, &["unreserve", address, "--network=n", "--json"]).ok();
+    }
+    assert!(
+        !lab.sh("cat /etc/containers/networks/n.json")
+            .contains("ipam_reserve")
+    );
+    for name in ["a", "b", "c", "d", "web"] {
+        lab.remove(name);
+    }
+    lab.assert_clean(&network);
+}
+
+/// A container is killed, and its successor of the same name has its address reserved.
+#[test]
+fn a_ghost_gives_way_to_the_container_an_address_is_reserved_for() {
+    let lab = Lab::start();
+    lab.network(
+        Driver::Berth,
+        "n",
+        &["--subnet=10.77.0.0/24", "--opt=ipam_reserve=10.77.0.9=web"],
+    );
+    let web = lab.container("web", &["n"]);
+    web.dies(Death::PodmanAfterNetavark);
+    lab.remove("web");
+    assert_eq!(berth(&lab, &["list", "--quiet"]).ok(), "10.77.0.9");
+    lab.container("web", &["n"]).start();
+    assert_eq!(lab.addresses("web", "eth0"), [ip("10.77.0.9")]);
+}
+
 #[test]
 fn what_makes_no_sense_is_refused_in_one_line() {
     let lab = Lab::start();
@@ -361,6 +495,30 @@ fn what_makes_no_sense_is_refused_in_one_line() {
     release(
         "10.78.0.9",
         "network n does not cover 10.78.0.9; it has 10.77.0.0/24",
+    );
+    let reserve = |address: &str, comment: &str, code: i32, message: &str| {
+        let words = ["reserve", address, "--network=n", "--comment", comment];
+        refused(&lab, &words, code, message);
+    };
+    reserve(
+        "10.77.0.9",
+        "a;b",
+        2,
+        "invalid comment: it may have 200 characters, none of them ; or a control character",
+    );
+    let outside = "network n: invalid option ipam_reserve: 10.78.0.9 is not within a subnet of \
+                   the network (10.77.0.0/24)";
+    reserve("10.78.0.9", "x", 1, outside);
+    let gateway = "network n: invalid option ipam_reserve: 10.77.0.1 cannot be reserved: it is \
+                   the gateway of 10.77.0.0/24";
+    reserve("10.77.0.1", "x", 1, gateway);
+    lab.network(Driver::Bridge, "own", &[]);
+    refused(
+        &lab,
+        &["reserve", "10.89.0.9", "--network=own", "--for=web"],
+        1,
+        "Podman itself leases the addresses of network own; `berth-migrate adopt own` moves it \
+         to berth",
     );
     refused(
         &lab,
@@ -400,6 +558,10 @@ fn a_user_sees_their_own() {
     );
     assert_eq!(berth(&root, &["list", "--quiet"]).ok(), "");
     berth(&lab, &["release", "10.77.0.99", "--network=n"]).ok();
+    berth(&lab, &["reserve", "10.77.0.99", "--network=n", "--for=web"]).ok();
+    let other = lab.container("other", &["n"]).ip("10.77.0.99");
+    other.fails("is reserved on network n for container web");
+    lab.remove("other");
     assert_eq!(
         berth(&lab, &["list", "--quiet"]).ok(),
         "10.77.0.2\n10.77.0.20"

@@ -1,7 +1,7 @@
 //! What keeps the store and the host in order beside the containers' own starts and
 //! stops: collection, the doctor, adoption of a whole host's networks, rebuilding a damaged
-//! store; and what a person asks of it or does by hand: who has which address, and taking one
-//! back.
+//! store; and what a person asks of it or does by hand: who has which address, taking one
+//! back, and reserving one.
 
 pub mod collect;
 pub mod doctor;
@@ -9,6 +9,7 @@ pub mod host_wide;
 pub mod overview;
 pub mod rebuild;
 pub mod release;
+pub mod reserve;
 
 use std::time::{Duration, UNIX_EPOCH};
 

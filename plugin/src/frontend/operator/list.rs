@@ -23,6 +23,7 @@ States:
   dead      it is gone; the next collection takes the address back
   cooldown  released a moment ago (--all)
   held      kept for the container that had it (--all)
+  reserved  only for the container that `berth reserve` names (--all)
   excluded  leased only to a container that asks for it (--all)
 
 Examples:
@@ -34,7 +35,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub struct List {
-    /// Also addresses that nobody has leased: cooling down, held, excluded
+    /// Also addresses that nobody has leased: cooling down, held, reserved, excluded
     #[arg(long, short)]
     all: bool,
     /// Only this network, by name or id
@@ -97,7 +98,7 @@ impl From<By> for Order {
 }
 
 /// The fields of an entry, by which a template calls them.
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 18] = [
     "address",
     "network",
     "network_id",
@@ -108,6 +109,7 @@ const FIELDS: [&str; 17] = [
     "container_name",
     "interface",
     "kind",
+    "comment",
     "since",
     "age",
     "age_seconds",
@@ -244,7 +246,7 @@ impl Listing {
                 plain(&entry.address.to_string()),
                 plain(&entry.network),
                 plain(id),
-                plain(&entry.container_name),
+                (name(entry), None),
                 (kind, None),
                 (entry.state.to_string(), Some(colour(entry.state))),
                 plain(&row.age),
@@ -273,6 +275,15 @@ impl fmt::Display for Listing {
     }
 }
 
+/// Returns whose the address is; for one that is reserved for nobody, what it is for.
+fn name(entry: &Entry) -> String {
+    match (entry.container_name.as_str(), entry.comment.as_str()) {
+        ("", "") => String::new(),
+        ("", comment) => format!("({comment})"),
+        (name, _) => name.to_owned(),
+    }
+}
+
 const fn kind(kind: Kind) -> &'static str {
     match kind {
         Kind::Dynamic => "dynamic",
@@ -287,6 +298,7 @@ const fn colour(state: State) -> Color {
         State::Unknown => Color::Yellow,
         State::Dead => Color::Red,
         State::Cooldown | State::Held => Color::Blue,
+        State::Reserved => Color::Magenta,
         State::Excluded | State::Gateway | State::Free => Color::DarkGrey,
     }
 }

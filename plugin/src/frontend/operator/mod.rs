@@ -11,6 +11,7 @@ mod inspect;
 mod list;
 mod rebuild;
 mod release;
+mod reserve;
 mod table;
 mod template;
 mod words;
@@ -29,6 +30,7 @@ use crate::upkeep::host_wide::SwitchError;
 use crate::upkeep::overview::OverviewError;
 use crate::upkeep::rebuild::RebuildError;
 use crate::upkeep::release::ReleaseError;
+use crate::upkeep::reserve::ReserveError;
 
 /// The exit code for a command line that is wrong, clap's too.
 const WRONG_COMMAND_LINE: u8 = 2;
@@ -66,6 +68,12 @@ pub enum Command {
     /// Refuses while the container that has it is alive, or may be, and says what would
     /// break.
     Release(release::Release),
+    /// Reserve an address for good, for one container or for none
+    ///
+    /// No other container gets it, whether it asks for the address or not.
+    Reserve(reserve::Reserve),
+    /// End what `berth reserve` has begun
+    Unreserve(reserve::Unreserve),
 }
 
 /// Why a command ends with exit code 1.
@@ -87,6 +95,8 @@ enum Failure {
     Rebuild(#[from] RebuildError),
     #[error(transparent)]
     Release(#[from] ReleaseError),
+    #[error(transparent)]
+    Reserve(#[from] ReserveError),
     #[error(transparent)]
     Switch(#[from] SwitchError),
     #[error("failed to run berth-migrate")]
@@ -153,6 +163,8 @@ pub fn run(command: &Command) -> ExitCode {
             Command::List(arguments) => list::run(arguments),
             Command::Rebuild(arguments) => rebuild::run(arguments),
             Command::Release(arguments) => release::run(arguments),
+            Command::Reserve(arguments) => reserve::reserve(arguments),
+            Command::Unreserve(arguments) => reserve::unreserve(arguments),
         };
         match done {
             Ok(()) => Ok(ExitCode::SUCCESS),

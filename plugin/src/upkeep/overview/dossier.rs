@@ -270,7 +270,13 @@ impl Overview {
 
     fn container(&self, word: &str) -> Result<Option<ContainerDossier>, UnknownError> {
         let entries = self.entries(true);
-        let named = entries.iter().find(|entry| entry.container_name == word);
+        let mut named = entries.iter().filter(|entry| entry.container_name == word);
+        let first = named.next();
+        // What is reserved for a container does not know its id.
+        let named = named
+            .chain(first)
+            .find(|entry| !entry.container_id.is_empty());
+        let named = named.or(first);
         let of_id = || {
             let mut ids: Vec<_> = entries.iter().filter(|entry| entry.is_of(word)).collect();
             ids.sort_by(|one, other| one.container_id.cmp(&other.container_id));
@@ -285,7 +291,7 @@ impl Overview {
         };
         // A container that was made again under its name comes back to its addresses.
         let is_its = |entry: &&Entry| {
-            entry.container_id == meant.container_id
+            !entry.container_id.is_empty() && entry.container_id == meant.container_id
                 || named.is_some() && entry.container_name == word
         };
         let leases = self.holders.iter().filter(|(tenant, _)| {

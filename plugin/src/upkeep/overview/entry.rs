@@ -12,6 +12,7 @@ use crate::protocol::Network;
 use crate::rules::evidence::Evidence;
 use crate::rules::lease::{Kind, LeasedAddress, Moment, Phase, Reservation, Tenant};
 use crate::rules::options::Options;
+use crate::rules::pledge::Pledge;
 use crate::rules::pool::{Family, Span, Unleasable, normalise, number};
 use crate::rules::verdict::Verdict;
 
@@ -31,6 +32,8 @@ pub enum State {
     Cooldown,
     /// Kept for its former holder, who may come back.
     Held,
+    /// Reserved by a person, for good.
+    Reserved,
     /// Leased only to a container that asks for it.
     Excluded,
     /// The subnet's gateway, which no container gets.
@@ -41,13 +44,14 @@ pub enum State {
 
 impl State {
     /// The states that are listed, those of leases first.
-    pub const LISTED: [Self; 7] = [
+    pub const LISTED: [Self; 8] = [
         Self::Live,
         Self::Offered,
         Self::Unknown,
         Self::Dead,
         Self::Cooldown,
         Self::Held,
+        Self::Reserved,
         Self::Excluded,
     ];
 
@@ -60,6 +64,7 @@ impl State {
             Self::Dead => "dead",
             Self::Cooldown => "cooldown",
             Self::Held => "held",
+            Self::Reserved => "reserved",
             Self::Excluded => "excluded",
             Self::Gateway => "gateway",
             Self::Free => "free",
@@ -77,7 +82,12 @@ impl State {
     pub const fn is_leased(self) -> bool {
         match self {
             Self::Live | Self::Offered | Self::Unknown | Self::Dead => true,
-            Self::Cooldown | Self::Held | Self::Excluded | Self::Gateway | Self::Free => false,
+            Self::Cooldown
+            | Self::Held
+            | Self::Reserved
+            | Self::Excluded
+            | Self::Gateway
+            | Self::Free => false,
         }
     }
 
@@ -145,6 +155,8 @@ pub struct Entry {
     pub container_name: String,
     pub interface: String,
     pub kind: Option<Kind>,
+    /// What `berth reserve` was told that the address is for.
+    pub comment: String,
     /// When it was leased or released.
     #[serde(serialize_with = "timestamp")]
     pub since: Option<Moment>,
@@ -162,6 +174,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Returns what tells it from others: network and first address.
+    pub(super) fn key(&self) -> (String, IpAddr) {
+        (self.network_id.clone(), self.address.0.first())
+    }
+
     /// Returns whether a person means its container by a word: the name, or the beginning
     /// of the id.
     pub fn is_of(&self, word: &str) -> bool {
@@ -225,6 +242,17 @@ impl Entry {
         }
     }
 
+    /// Returns the entry of an address that a person has reserved.
+    pub(super) fn of_pledge(network: &Network, pledge: &Pledge) -> Self {
+        let reason = format!("it is reserved {}", pledge.whom());
+        let name = pledge.container.as_ref().map(|name| name.0.clone());
+        Self {
+            container_name: name.unwrap_or_default(),
+            comment: pledge.comment.clone(),
+            ..Self::plain(network, Place::of(pledge.address), State::Reserved, reason)
+        }
+    }
+
     /// Returns the entries of what a network never leases by itself.
     pub(super) fn exclusions(network: &Network) -> Vec<Self> {
         let options = Options::parse(network).unwrap_or_default();
@@ -269,6 +297,7 @@ impl Entry {
             container_name: String::new(),
             interface: String::new(),
             kind: None,
+            comment: String::new(),
             since: None,
             age: None,
             expires: None,
@@ -353,7 +382,7 @@ pub(super) mod tests {
                 "address": "10.0.0.9", "network": "net", "network_id": "net", "subnet": null,
                 "state": "live", "reason": "process 4 is starting it",
                 "container_id": "1f2e3d4c5b6a7988", "container_name": "web",
-                "interface": "eth0", "kind": "static", "generation": 7,
+                "interface": "eth0", "kind": "static", "generation": 7, "comment": "",
                 "since": "2023-11-14T22:13:20Z", "age_seconds": 90,
                 "expires": "2023-11-14T23:13:20Z", "expires_in_seconds": 3510,
             })

@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(
             refused("state=up"),
             "invalid filter \"state=up\": the states are live, offered, unknown, dead, cooldown, \
-             held, excluded"
+             held, reserved, excluded"
         );
         assert_eq!(
             refused("address=web"),

@@ -11,6 +11,7 @@ mod filter;
 mod order;
 mod totals;
 
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use thiserror::Error;
@@ -25,6 +26,7 @@ use crate::lifecycle::session::{LOCK_PATIENCE, SessionError, with_lock};
 use crate::podman::{Fault, Podman, PodmanError, read_networks};
 use crate::protocol::Network;
 use crate::rules::lease::{Moment, NetworkId, Reservation, Tenant};
+use crate::rules::options::Options;
 use crate::rules::verdict::Verdict;
 use crate::sight::{self, ClockError, Evidence};
 use crate::store::{Store, StoreError};
@@ -111,19 +113,34 @@ impl Overview {
     }
 
     /// Returns one entry for each leased address; with `all`, also for what released
-    /// addresses have left behind and for what is excluded. By network and address.
+    /// addresses have left behind and for what is reserved or excluded. By network and address.
     pub fn entries(&self, all: bool) -> Vec<Entry> {
         let leases = self.holders.iter().flat_map(|(tenant, verdict)| {
             let of = |leased| Entry::of_lease(tenant, leased, verdict, &self.evidence);
             tenant.leased.iter().map(of)
         });
         let mut entries: Vec<_> = leases.collect();
+        let pledged = self.networks.iter().flat_map(|network| {
+            let options = Options::parse(network).unwrap_or_default();
+            let pledges = options.pledges.into_iter();
+            pledges.map(move |pledge| Entry::of_pledge(network, &pledge))
+        });
+        let pledged: HashMap<_, _> = pledged.map(|entry| (entry.key(), entry)).collect();
+        for entry in &mut entries {
+            if let Some(pledged) = pledged.get(&entry.key()) {
+                entry.comment.clone_from(&pledged.comment);
+            }
+        }
         if all {
+            let leased: HashSet<_> = entries.iter().map(Entry::key).collect();
+            let free = pledged.values().filter(|own| !leased.contains(&own.key()));
+            entries.extend(free.cloned());
             let reservations = self.reservations.iter();
             entries.extend(reservations.filter_map(|(id, address, left)| {
                 let mut networks = self.networks.iter();
                 let network = networks.find(|network| network.id == id.as_str())?;
-                Some(Entry::of_reservation(network, *address, left, self.now()))
+                let entry = Entry::of_reservation(network, *address, left, self.now());
+                (!pledged.contains_key(&entry.key())).then_some(entry)
             }));
             entries.extend(self.networks.iter().flat_map(Entry::exclusions));
         }

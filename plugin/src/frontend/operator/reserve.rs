@@ -1,0 +1,81 @@
+//! `berth reserve` and `berth unreserve`: addresses that are kept out of everybody's way,
+//! for good.
+
+use std::net::IpAddr;
+
+use clap::Args;
+
+use super::{Failure, Place};
+use crate::frontend::print;
+use crate::rules::pledge::Pledge;
+use crate::upkeep::reserve;
+
+const AFTER: &str = "\
+It lasts as long as the network, across reboots: it is in the network's option ipam_reserve,
+which `podman network create -o ipam_reserve=10.50.0.9=web` sets as well.
+
+Examples:
+  berth reserve 10.50.0.9 --network web --for db
+  berth reserve 10.50.0.10 --network web --comment 'the printer in room 4'";
+
+/// Arguments of `berth reserve`.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+#[group(id = "why", required = true, multiple = true, args = ["container", "comment"])]
+pub struct Reserve {
+    /// The address
+    address: IpAddr,
+    /// The network, by name or id
+    #[arg(long, value_name = "NETWORK")]
+    network: String,
+    /// The name of the only container that gets the address, without asking for it
+    #[arg(long = "for", value_name = "CONTAINER")]
+    container: Option<String>,
+    /// What it is for
+    #[arg(long, value_name = "TEXT")]
+    comment: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Arguments of `berth unreserve`.
+#[derive(Debug, Args)]
+pub struct Unreserve {
+    /// The address
+    address: IpAddr,
+    /// The network, by name or id
+    #[arg(long, value_name = "NETWORK")]
+    network: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Reserves, and says so.
+///
+/// # Errors
+/// If the address is no container's to have, or another one has it.
+pub(super) fn reserve(arguments: &Reserve) -> Result<(), Failure> {
+    let comment = arguments.comment.as_deref().unwrap_or_default();
+    let pledge = Pledge::new(arguments.address, arguments.container.as_deref(), comment)
+        .map_err(|error| Failure::Usage(error.to_string()))?;
+    let podman = arguments.place.podman()?;
+    let done = reserve::reserve(&podman, &arguments.network, &pledge)?;
+    Ok(print(&done, arguments.json)?)
+}
+
+/// Ends a reservation, and says so.
+///
+/// # Errors
+/// If the address is not reserved.
+pub(super) fn unreserve(arguments: &Unreserve) -> Result<(), Failure> {
+    let podman = arguments.place.podman()?;
+    let address = arguments.address.to_canonical();
+    let done = reserve::unreserve(&podman, &arguments.network, address)?;
+    Ok(print(&done, arguments.json)?)
+}
