@@ -464,6 +464,50 @@ fn a_ghost_gives_way_to_the_container_an_address_is_reserved_for() {
 }
 
 #[test]
+fn a_map_shows_every_address() {
+    let (lab, _) = scene();
+    berth(&lab, &["reserve", "10.77.0.30", "--network=n", "--for=web"]).ok();
+    let text = berth(&lab, &["map", "n"]).env("COLUMNS", "100").ok();
+    assert_eq!(
+        text,
+        "\
+10.77.0.0/24 on network n
+
+10.77.0.0    -G█····· ········ ····█··· ······R· ········ ········ ··~····· ········
+10.77.0.64   ········ ········ ········ ········ ···×···· ········ ········ ········
+10.77.0.128  ········ ········ ········ ········ ········ ········ ········ ········
+10.77.0.192  ········ -------- -------- -----··· ········ ········ ········ ·······-
+
+█ 2 live   × 1 dead   ~ 1 cooling down   R 1 reserved   G 1 gateway   - 23 excluded   · 227 free
+256 addresses, 231 to lease: 3 leased (1%), 227 free"
+    );
+    let map = json(&lab, &["map", "--format=json", "n"]);
+    let subnet = &map["subnets"][0];
+    assert_eq!(
+        (&subnet["cell_prefix"], &subnet["free"]),
+        (&32.into(), &227.into())
+    );
+    let cell = &subnet["rows"][3]["cells"][3];
+    assert_eq!(
+        (&cell["first"], &cell["state"]),
+        (&"10.77.0.99".into(), &"dead".into())
+    );
+    assert_eq!(cell["who"][0], "10.77.0.99 dead ghost");
+
+    let svg = berth(&lab, &["map", "--format=svg", "n"]).ok();
+    assert!(
+        svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\" ") && svg.ends_with("</svg>")
+    );
+    assert!(svg.contains("<title>10.77.0.99 dead ghost</title>"));
+    let html = berth(&lab, &["map", "--format=html", "n"]).ok();
+    assert!(html.starts_with("<!DOCTYPE html>") && html.ends_with("</html>"));
+    assert!(html.contains("nobody lives in its namespace and nobody is starting it"));
+    lab.write("/tmp/map.svg", &svg);
+    let parse = "import sys, xml.dom.minidom; xml.dom.minidom.parse(sys.argv[1])";
+    lab.cmd("python3").args(["-c", parse, "/tmp/map.svg"]).ok();
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_in_one_line() {
     let lab = Lab::start();
     lab.network(Driver::Berth, "n", &["--subnet=10.77.0.0/24"]);
@@ -522,6 +566,12 @@ fn what_makes_no_sense_is_refused_in_one_line() {
     );
     refused(
         &lab,
+        &["map", "m"],
+        1,
+        "berth leases no addresses for a network \"m\"; `podman network ls` lists the networks",
+    );
+    refused(
+        &lab,
         &["list", "--network", "m"],
         1,
         "berth leases no addresses for a network \"m\"; `podman network ls` lists the networks",
@@ -535,6 +585,7 @@ fn reading_makes_no_store() {
     assert_eq!(berth(&lab, &["list", "--noheading"]).ok(), "");
     assert_eq!(json(&lab, &["list", "--json"]), Value::Array(vec![]));
     json(&lab, &["inspect", "n"]);
+    json(&lab, &["map", "--format", "json", "n"]);
     berth(&lab, &["release", "10.77.0.9", "--network=n"]).fails("is not leased");
     lab.cmd("test").args(["!", "-e", STATE]).ok();
 }

@@ -284,7 +284,7 @@ fn name(entry: &Entry) -> String {
     }
 }
 
-const fn kind(kind: Kind) -> &'static str {
+pub(super) const fn kind(kind: Kind) -> &'static str {
     match kind {
         Kind::Dynamic => "dynamic",
         Kind::Static => "static",

@@ -9,6 +9,7 @@ mod gc;
 mod host_wide;
 mod inspect;
 mod list;
+mod map;
 mod rebuild;
 mod release;
 mod reserve;
@@ -59,6 +60,8 @@ pub enum Command {
     /// Reads the lease store, then looks at what runs; changes nothing.
     #[command(visible_alias = "ls")]
     List(list::List),
+    /// Draw a network's addresses: who has which, what is free, what is wrong
+    Map(map::Map),
     /// Make a new lease store from what runs, in the place of a damaged one
     ///
     /// The damaged store is kept beside it. Running containers notice nothing.
@@ -161,6 +164,7 @@ pub fn run(command: &Command) -> ExitCode {
             Command::HostWide(arguments) => host_wide::run(arguments),
             Command::Inspect(arguments) => inspect::run(arguments),
             Command::List(arguments) => list::run(arguments),
+            Command::Map(arguments) => map::run(arguments),
             Command::Rebuild(arguments) => rebuild::run(arguments),
             Command::Release(arguments) => release::run(arguments),
             Command::Reserve(arguments) => reserve::reserve(arguments),

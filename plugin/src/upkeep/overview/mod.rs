@@ -5,6 +5,7 @@
 //!
 //! Never: make a store, change a lease, or look at the host with a lock held.
 
+mod chart;
 mod dossier;
 mod entry;
 mod filter;
@@ -16,6 +17,7 @@ use std::net::IpAddr;
 
 use thiserror::Error;
 
+pub use chart::{Cell, Chart, Frame, Row, Sheet};
 pub use dossier::{Dossier, UnknownError};
 pub use entry::{Entry, Place, State};
 pub use filter::{Filter, FilterError};
@@ -148,6 +150,11 @@ impl Overview {
         entries
     }
 
+    /// Returns when the host was looked at, by the clock on the wall.
+    pub fn time(&self) -> String {
+        super::wall_time(self.now())
+    }
+
     /// Returns when the host was looked at.
     pub fn now(&self) -> Moment {
         self.evidence.at
@@ -212,10 +219,10 @@ fn forget_released(
     if !holders.iter().any(|(_, verdict)| is_dead(verdict)) {
         return Ok(());
     }
-    let tenants = read(podman)?.tenants;
+    let tenants = read(podman)?.tenants.into_iter();
+    let leased: HashMap<_, _> = tenants.map(|now| (now.tenancy, now.leased)).collect();
     holders.retain(|(tenant, verdict)| {
-        let same = |now: &Tenant| now.tenancy == tenant.tenancy && now.leased == tenant.leased;
-        !is_dead(verdict) || tenants.iter().any(same)
+        !is_dead(verdict) || leased.get(&tenant.tenancy) == Some(&tenant.leased)
     });
     Ok(())
 }

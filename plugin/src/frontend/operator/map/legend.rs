@@ -1,0 +1,156 @@
+//! What each state is called and how it looks, the same in every picture.
+
+use anstyle::{AnsiColor, Style};
+
+use crate::upkeep::overview::{Sheet, State, Totals};
+
+/// Every state that a cell can have, in the order of the legend.
+pub(super) const STATES: [State; 10] = [
+    State::Live,
+    State::Offered,
+    State::Unknown,
+    State::Dead,
+    State::Cooldown,
+    State::Held,
+    State::Reserved,
+    State::Gateway,
+    State::Excluded,
+    State::Free,
+];
+
+/// Returns what a state means, in a word or three.
+pub(super) const fn meaning(state: State) -> &'static str {
+    match state {
+        State::Live => "live",
+        State::Offered => "starting",
+        State::Unknown => "unknown",
+        State::Dead => "dead",
+        State::Cooldown => "cooling down",
+        State::Held => "held",
+        State::Reserved => "reserved",
+        State::Gateway => "gateway",
+        State::Excluded => "excluded",
+        State::Free => "free",
+    }
+}
+
+/// Returns the sign for a state of a cell, as a terminal and, where it is small, a picture
+/// has it.
+pub(super) const fn sign(state: State) -> char {
+    match state {
+        State::Live => '█',
+        State::Offered => '▒',
+        State::Unknown => '?',
+        State::Dead => '×',
+        State::Cooldown => '~',
+        State::Held => 'h',
+        State::Reserved => 'R',
+        State::Gateway => 'G',
+        State::Excluded => '-',
+        State::Free => '·',
+    }
+}
+
+/// Returns how a terminal shows a state.
+pub(super) fn style(state: State) -> Style {
+    let colour = |colour: AnsiColor| Style::new().fg_color(Some(colour.into()));
+    match state {
+        State::Live => colour(AnsiColor::Green),
+        State::Offered => colour(AnsiColor::Cyan),
+        State::Unknown => colour(AnsiColor::Yellow).bold(),
+        State::Dead => colour(AnsiColor::Red).bold(),
+        State::Cooldown | State::Held => colour(AnsiColor::Blue),
+        State::Reserved => colour(AnsiColor::Magenta),
+        State::Gateway => Style::new().bold(),
+        State::Excluded | State::Free => colour(AnsiColor::BrightBlack),
+    }
+}
+
+/// Returns the states of a subnet with how many addresses have each, those that no address
+/// has left out, but for the free.
+pub(super) fn counts(totals: &Totals) -> Vec<(State, u64)> {
+    let counted = STATES.map(|state| (state, totals.count(state)));
+    let mut counted = counted.to_vec();
+    counted.retain(|(state, count)| *count > 0 || *state == State::Free);
+    counted
+}
+
+/// Returns a number as people say it: 18446744 is `18.4 million`, and what is above a
+/// trillion about a power of two.
+pub(super) fn number(count: u64) -> String {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "one digit after the point is told"
+    )]
+    let of = |size: f64| count as f64 / size;
+    match count {
+        0..=99_999 => count.to_string(),
+        100_000..=999_999 => format!("{:.0} thousand", of(1e3)),
+        1_000_000..=999_999_999 => format!("{:.1} million", of(1e6)),
+        1_000_000_000..=999_999_999_999 => format!("{:.1} billion", of(1e9)),
+        u64::MAX => "2^64 or more".to_owned(),
+        _ => format!(
+            "about 2^{}",
+            count.ilog2() + u32::from(count.leading_ones() > 1)
+        ),
+    }
+}
+
+/// Returns a subnet's totals in a line.
+pub(super) fn summary(totals: &Totals) -> String {
+    let Totals {
+        addresses,
+        leasable,
+        free,
+        ..
+    } = totals;
+    let leased = totals.leased();
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a percentage without decimals is told"
+    )]
+    let share = match *leasable {
+        0 => String::new(),
+        all => format!(" ({:.0}%)", leased as f64 * 100.0 / all as f64),
+    };
+    format!(
+        "{} addresses, {} to lease: {leased} leased{share}, {} free",
+        number(*addresses),
+        number(*leasable),
+        number(*free)
+    )
+}
+
+/// Returns what a cell is, if it is not one address.
+pub(super) fn scale(sheet: &Sheet) -> Option<String> {
+    let width = if sheet.totals.subnet.is_ipv4() {
+        32
+    } else {
+        128
+    };
+    let bits = width - sheet.cell_prefix;
+    let count = match bits {
+        0 => return None,
+        1..=63 => number(1 << bits),
+        _ => format!("2^{bits}"),
+    };
+    Some(format!(
+        "one cell is a /{}: {count} addresses",
+        sheet.cell_prefix
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_numbers_are_told_in_words() {
+        assert_eq!(number(65_536), "65536");
+        assert_eq!(number(524_288), "524 thousand");
+        assert_eq!(number(16_777_214), "16.8 million");
+        assert_eq!(number(1 << 40), "about 2^40");
+        assert_eq!(number(u64::MAX - 3), "about 2^64");
+        assert_eq!(number(u64::MAX), "2^64 or more");
+    }
+}
