@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use berth_integration::{Driver, Lab, wait_until};
+use berth_integration::{Cmd, Driver, Lab, wait_until};
 
 const SUBNET: [&str; 2] = ["--subnet", "10.77.0.0/24"];
 const STORE: &str = "/run/containers/networks/berth";
@@ -48,23 +48,99 @@ fn a_byte_that_is_no_text_locks_nobody_out() {
     assert_a_lost_store_comes_back(&lab);
 }
 
-/// Without CAP_SYS_PTRACE, as in a service with bounded capabilities, root is refused the
-/// namespaces of processes that have more, such as the machine's first one.
+/// A command of root's without CAP_SYS_PTRACE, as in a service with bounded capabilities.
+/// It is refused the namespaces of processes that have more, such as the machine's first.
+fn bounded<'a>(lab: &'a Lab, program: &str) -> Cmd<'a> {
+    lab.cmd("setpriv")
+        .args(["--bounding-set=-sys_ptrace", program])
+}
+
+fn bounded_run<'a>(lab: &'a Lab, name: &str, network: &str) -> Cmd<'a> {
+    let run = [
+        "run",
+        "--detach",
+        "--name",
+        name,
+        "--network",
+        network,
+        "lab",
+    ];
+    bounded(lab, "podman").args(run)
+}
+
+/// Starts a process with all capabilities in a network namespace of its own, which hangs
+/// on the host by a veth pair with this address, and on a bridge if one is named. Returns
+/// its pid.
+fn recluse(lab: &Lab, address: &str, bridge: Option<&str>) -> String {
+    let script = r#"
+        unshare --net sleep 600 >/dev/null 2>&1 &
+        until [ "$(stat -L -c %i /proc/$!/ns/net)" != "$(stat -L -c %i /proc/self/ns/net)" ]
+        do sleep 0.02; done
+        ip link add outer type veth peer name inner netns $!
+        nsenter --target $! --net ip address add "$1/24" dev inner
+        nsenter --target $! --net ip link set inner up
+        ip link set outer up
+        [ -z "$2" ] || ip link set outer master "$2"
+        echo $!"#;
+    let bridge = bridge.unwrap_or_default();
+    lab.cmd("bash")
+        .args(["-euc", script, "bash", address, bridge])
+        .ok()
+}
+
 #[test]
 fn whoever_may_not_trace_starts_the_first_container() {
     let lab = Lab::start();
     lab.network(Driver::Berth, "n", &SUBNET);
-    let bounded = |program: &str| {
-        lab.cmd("setpriv")
-            .args(["--bounding-set=-sys_ptrace", program])
-    };
-    let run = ["run", "--detach", "--name", "c", "--network", "n", "lab"];
-    bounded("podman").args(run).ok();
-    bounded("berth").arg("gc").ok();
-    bounded("podman")
+    bounded_run(&lab, "c", "n").ok();
+    bounded(&lab, "berth").arg("gc").ok();
+    bounded(&lab, "podman")
         .args(["rm", "--force", "--time=0", "c"])
         .ok();
     assert_a_lost_store_comes_back(&lab);
+}
+
+/// One process that cannot be looked at says nothing about networks that it is not on.
+#[test]
+fn a_namespace_out_of_sight_is_no_doubt_about_anybody_else() {
+    let lab = Lab::start();
+    let network = lab.network(Driver::Berth, "n", &SUBNET);
+    recluse(&lab, "192.0.2.9", None);
+    bounded_run(&lab, "c", "n").ok();
+    // Dead without a teardown: the next collection takes it back.
+    lab.container("dead", &["n"]).ip("10.77.0.9").start();
+    lab.cmd("podman").args(["kill", "--all"]).ok();
+    lab.sh("rm -rf /run/containers/networks/berth");
+    bounded_run(&lab, "d", "n").ok();
+    bounded(&lab, "berth").arg("gc").ok();
+    for name in ["c", "d", "dead"] {
+        lab.remove(name);
+    }
+    lab.assert_clean(&network);
+}
+
+#[test]
+fn somebody_out_of_sight_on_a_bridge_is_a_doubt_about_that_network_only() {
+    let lab = Lab::start();
+    lab.network(Driver::Berth, "n", &SUBNET);
+    lab.network(
+        Driver::Berth,
+        "o",
+        &["--subnet", "10.78.0.0/24", "--interface-name", "o0"],
+    );
+    lab.container("first", &["o"]).start();
+    let pid = recluse(&lab, "10.78.0.9", Some("o0"));
+    lab.sh(&format!("rm -rf {STORE}"));
+    bounded_run(&lab, "c", "n").ok();
+    let refused = bounded_run(&lab, "d", "o").fails("somebody whom it cannot see");
+    let process = format!("namespace of process {pid}: Permission denied");
+    assert!(refused.stderr.contains(&process), "{refused}");
+    lab.remove("d");
+    bounded_run(&lab, "e", "n").ok();
+    bounded(&lab, "berth").arg("gc").ok();
+    lab.remove("first");
+    lab.kill(&pid);
+    bounded_run(&lab, "d", "o").ok();
 }
 
 /// A runtime in a container gives its only interface to a container of its own.

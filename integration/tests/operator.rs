@@ -289,7 +289,13 @@ fn a_live_containers_address_is_released_by_force_only() {
     let lab = Lab::start();
     let network = lab.network(Driver::Berth, "n", &["--subnet=10.77.0.0/24"]);
     let home = lab.network(Driver::Berth, "home", &["--subnet=10.78.0.0/24"]);
-    let web = lab.container("web", &["n:ip=10.77.0.9", "home"]);
+    let web = lab.container(
+        "web",
+        &[
+            "n:ip=10.77.0.9,interface_name=eth0",
+            "home:interface_name=eth1",
+        ],
+    );
     let id = web.option("--publish", "8080:80").start().id;
     let words = ["release", "10.77.0.9", "--network", &network.id];
     let pid = lab.pid("web");

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use berth::podman::{Podman, enter_if_needed};
-use berth::sight::{self, Evidence};
+use berth::sight::{self, Everywhere, Evidence};
 use berth::store::{EngineKind, LockFile, Store};
 use serde_json::{Value, json};
 
@@ -131,14 +131,18 @@ fn read(networks: &[String]) -> Result<Value, Failure> {
         "holds": holds,
         "violations": violations,
         "place": place,
-        "seen": seen().map_err(|error| error.to_string()),
+        "seen": seen(&transaction.all_tenants()?).map_err(|error| error.to_string()),
     }))
 }
 
 /// Returns the addresses that are in use, as they are looked for when the TTL of a
 /// lease has run out.
-fn seen() -> Result<Vec<IpAddr>, Failure> {
+fn seen(tenants: &[berth::rules::lease::Tenant]) -> Result<Vec<IpAddr>, Failure> {
     let evidence = Evidence::gather(&[], &sight::boot_id()?, sight::now()?);
-    let held = sight::on_this_host(&evidence)?;
-    Ok(held.into_iter().collect())
+    let everywhere = Everywhere::look(&evidence)?;
+    let mut networks = tenants.iter().map(|tenant| &tenant.request.network);
+    match networks.find_map(|network| everywhere.doubt_about(network)) {
+        Some(doubt) => Err(doubt.into()),
+        None => Ok(everywhere.addresses().collect()),
+    }
 }

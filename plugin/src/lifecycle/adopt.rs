@@ -21,11 +21,11 @@ impl Session<'_> {
     /// durably; lets go of leases of an earlier boot, each with a reservation. Returns
     /// what was adopted. Doing it twice is doing it once.
     ///
-    /// `survey` must have been taken in this session.
+    /// `survey` must have been taken in this session. While somebody may be hidden on one
+    /// of the networks, the store does not count as surveyed.
     ///
     /// # Errors
-    /// [`SurveyError::Incomplete`] if a namespace could not be looked into: what it
-    /// holds would be leased to others. Nothing is changed then.
+    /// If the store fails. Nothing is changed then.
     pub fn adopt(&self, survey: &Survey) -> Result<Vec<Adoption>, SessionError> {
         let mut transaction = self.store.begin();
         let dynamic = |_: &Tenancy, _: IpAddr| Kind::Dynamic;
@@ -46,9 +46,6 @@ impl Session<'_> {
         survey: &Survey,
         kind: &dyn Fn(&Tenancy, IpAddr) -> Kind,
     ) -> Result<Vec<Adoption>, SessionError> {
-        if let Some(doubt) = &survey.doubt {
-            return Err(SurveyError::Incomplete(doubt.clone()).into());
-        }
         self.drop_earlier_boots(transaction)?;
         let tenants = transaction.all_tenants()?;
         let delegation = &self.podman.delegation;
@@ -69,16 +66,26 @@ impl Session<'_> {
                 adoption.addresses
             );
         }
-        transaction.set_surveyed();
+        match survey.doubt() {
+            None => transaction.set_surveyed(),
+            Some(doubt) => log::info!("not everything could be seen: {doubt}"),
+        }
         Ok(adoptions)
     }
 
     /// Adopts what live namespaces hold, unless that was done in the life of this store
     /// and boot, and for the networks that are asked for. On return it is durable.
+    /// Returns the networks that are asked for on which somebody may be hidden, each with
+    /// the reason.
     ///
     /// # Errors
-    /// If not everything can be seen: then no address may be leased.
-    pub(super) fn recover(&self, asked: &[Attachment], netns: &Path) -> Result<(), SessionError> {
+    /// If the host cannot be looked at, or the store fails.
+    pub(super) fn recover<'a>(
+        &self,
+        asked: &'a [Attachment],
+        netns: &Path,
+    ) -> Result<Vec<(&'a Network, String)>, SessionError> {
+        let mut doubts = Vec::new();
         for attachment in asked {
             let network = &attachment.network;
             if self.store.is_surveyed() && !self.is_unknown_in_use(network)? {
@@ -91,8 +98,9 @@ impl Session<'_> {
                 survey.containers.insert(key, container);
             }
             self.adopt(&survey)?;
+            doubts.extend(survey.doubt_about(network).map(|doubt| (network, doubt)));
         }
-        Ok(())
+        Ok(doubts)
     }
 
     /// Returns whether the store has never leased an address of a network, but

@@ -36,7 +36,14 @@ pub enum LifecycleError {
     NoSubnet(NetworkName),
     #[error(transparent)]
     Session(#[from] SessionError),
-    /// The store is new, and not everything can be seen.
+    /// Somebody may be on a network whose addresses are not leased yet.
+    #[error(
+        "network {network}: berth has leased nothing on it yet, and somebody whom it cannot see may \
+         have an address there ({doubt}); end that process, or give Podman CAP_SYS_PTRACE and \
+         CAP_SYS_ADMIN"
+    )]
+    Hidden { network: NetworkName, doubt: String },
+    /// The store is new, and the host cannot be looked at.
     #[error(
         "the lease store is new, and berth must know what running containers hold before it \
          leases an address"

@@ -155,7 +155,9 @@ pub(super) fn remove_abandoned(tenant: &Tenant, boot_id: &str) {
     };
     let evidence = Evidence::gather(std::slice::from_ref(tenant), boot_id, now);
     let namespace = &tenant.namespace;
-    let complete = evidence.unreadable.is_none() && evidence.pid_namespace == tenant.pid_namespace;
+    let complete = evidence.unreadable.is_none()
+        && !evidence.doubts.iter().any(|doubt| doubt.may_hide(tenant))
+        && evidence.pid_namespace == tenant.pid_namespace;
     if complete && !evidence.is_inhabited((namespace.device, namespace.inode)) {
         namespace_file::remove(namespace);
     }

@@ -49,9 +49,13 @@ pub fn setup(
         .collect();
     // C1
     with_session(podman, &who, |session| {
-        session
-            .recover(&asked, netns)
-            .map_err(LifecycleError::Recover)?;
+        let doubts = session.recover(&asked, netns);
+        let doubts = doubts.map_err(LifecycleError::Recover)?;
+        if let Some((network, doubt)) = doubts.into_iter().next() {
+            // An address of theirs would be leased to others.
+            let network = network.name.as_str().into();
+            return Err(LifecycleError::Hidden { network, doubt });
+        }
         for attachment in &asked {
             clear_earlier_start(session, attachment, &namespace)?;
         }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use super::doubt::Doubt;
 use super::lease::{Moment, Process};
 
 /// Device and inode of a namespace: its identity while it lives.
@@ -103,10 +104,12 @@ pub struct Evidence {
     pub pid_namespace: u64,
     /// Every process seen, ourselves excepted.
     pub processes: Vec<ProcessFact>,
-    /// What could not be read about some process.
+    /// Why there may be processes that were not seen, or what one is at work for.
     pub unreadable: Option<String>,
-    /// What could not be read about some process that cannot be in a namespace
-    /// whose file is seen at its path.
+    /// The namespaces that processes live in who do not show which it is.
+    pub doubts: Vec<Doubt>,
+    /// Why there may be processes that were not seen, none of which can be in a
+    /// namespace whose file is seen at its path.
     pub elsewhere: Option<String>,
     /// What the tenants' namespace paths show.
     pub paths: HashMap<PathBuf, PathFact>,

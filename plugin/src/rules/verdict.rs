@@ -137,7 +137,13 @@ pub fn judge(tenant: &Tenant, evidence: &Evidence) -> Verdict {
     {
         return Verdict::Live(Sign::Starting { pid: starter.pid });
     }
-    if let Some(doubt) = &evidence.unreadable {
+    let mut doubts = evidence.doubts.iter();
+    let hides_it = doubts.find(|doubt| doubt.may_hide(tenant));
+    if let Some(doubt) = evidence
+        .unreadable
+        .as_ref()
+        .or(hides_it.map(|doubt| &doubt.why))
+    {
         return Verdict::Unknown(doubt.clone());
     }
     if let Some(doubt) = evidence.elsewhere.as_ref().filter(|_| !unchanged) {

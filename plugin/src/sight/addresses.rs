@@ -1,75 +1,67 @@
-//! Which addresses are in use, in whatever namespace.
+//! Everything that has an address, in whatever namespace.
 
-use std::collections::HashSet;
 use std::io;
 use std::net::IpAddr;
 
-use thiserror::Error;
-
 use super::links::links;
 use super::{Evidence, Link, NamespaceFact, Peer, namespaces, own_namespace};
-
-/// Not every namespace could be looked into.
-#[derive(Debug, Error)]
-#[error("failed to look into every network namespace: {0}")]
-pub struct Incomplete(String);
+use crate::protocol::Network;
+use crate::rules::doubt::{Doubt, doubt_about, hidden_port, is_seen_inside};
 
 /// Every namespace of this host that can be looked into.
-pub(super) struct Everywhere {
+#[derive(Clone, Debug)]
+pub struct Everywhere {
     /// The interfaces of our own namespace.
     pub(super) host: Vec<Link>,
     pub(super) others: Vec<NamespaceFact>,
-    /// Why there may be namespaces that were not seen.
-    doubt: Option<String>,
+    doubts: Vec<Doubt>,
 }
 
 impl Everywhere {
     /// Looks into all of them. Without root it is those of this user's containers: see
     /// [`namespaces`].
-    pub(super) fn look(evidence: &Evidence) -> io::Result<Self> {
-        let (others, doubt) = namespaces(evidence, own_namespace()?);
-        let host = links()?;
+    ///
+    /// # Errors
+    /// If our own namespace or its interfaces cannot be read.
+    pub fn look(evidence: &Evidence) -> io::Result<Self> {
+        let (others, doubts) = namespaces(evidence, own_namespace()?);
         Ok(Self {
-            doubt: doubt.or_else(|| hidden(&host, &others)),
-            host,
+            host: links()?,
             others,
+            doubts,
         })
     }
 
-    /// Returns the addresses that some namespace holds, or why there may be others.
-    pub(super) fn held(&self) -> Result<HashSet<IpAddr>, Incomplete> {
-        if let Some(doubt) = &self.doubt {
-            return Err(Incomplete(doubt.clone()));
-        }
+    /// Returns all addresses that were found, our own namespace's included.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         let others = self.others.iter().flat_map(|other| &other.links);
         let links = self.host.iter().chain(others);
-        Ok(links.flat_map(|link| link.addresses.clone()).collect())
+        links.flat_map(|link| link.addresses.iter().copied())
     }
-}
 
-/// Returns the addresses that some namespace of this host holds, our own included.
-///
-/// # Errors
-/// If a namespace cannot be looked into, or is hidden: then nothing can be said of
-/// any address that was not found.
-pub fn on_this_host(evidence: &Evidence) -> Result<HashSet<IpAddr>, Incomplete> {
-    let seen = Everywhere::look(evidence);
-    seen.map_err(|error| Incomplete(error.to_string()))?.held()
+    /// Returns why an address of a network may be in use that was not found.
+    pub fn doubt_about(&self, network: &Network) -> Option<String> {
+        doubt_about(network, &self.doubts, &self.host, &self.others).or_else(|| {
+            let port = hidden_port(network, &self.host, &self.others)?;
+            Some(behind(port))
+        })
+    }
 }
 
 /// Returns why a namespace is hidden, if one is, with processes that are not ours to
 /// see and without a file: one end of its veth pair is here.
-pub(super) fn hidden(host: &[Link], seen: &[NamespaceFact]) -> Option<String> {
+pub fn hidden(host: &[Link], seen: &[NamespaceFact]) -> Option<String> {
     let leads_out =
         |outer: &&Link| outer.kind == "veth" && matches!(outer.peer, Some(Peer::Elsewhere(..)));
-    let is_seen = |outer: &Link| {
-        let mut inner = seen.iter().flat_map(|namespace| &namespace.links);
-        inner.any(|link| link.peer == Some(Peer::Host(outer.index)))
-    };
     let mut outers = host.iter().filter(leads_out);
-    let hidden = outers.find(|outer| !is_seen(outer))?;
-    Some(format!(
+    outers
+        .find(|outer| !is_seen_inside(outer, seen))
+        .map(behind)
+}
+
+fn behind(outer: &Link) -> String {
+    format!(
         "the other end of {} is in a network namespace that berth cannot see",
-        hidden.name
-    ))
+        outer.name
+    )
 }

@@ -1,6 +1,7 @@
 //! Verdicts on many tenants at once, and what only a look at every namespace shows.
 
 use std::cell::LazyCell;
+use std::collections::HashSet;
 
 use super::addresses::Everywhere;
 use super::survey::hangs_on;
@@ -10,8 +11,8 @@ use crate::rules::verdict::{Cause, Sign, Verdict, has_expired, judge};
 
 /// Judges tenants, in order, by evidence taken after they were read.
 ///
-/// One that stays unknown beyond its TTL is dead if every namespace of this host
-/// can be looked into and none holds any of its addresses. None is dead in this boot
+/// One that stays unknown beyond its TTL is dead if nobody on its network is hidden from
+/// us and no namespace holds any of its addresses. None is dead in this boot
 /// while somebody has its address on its network: a container may have moved its
 /// interface into a namespace of its own.
 pub fn judge_all(tenants: &[Tenant], evidence: &Evidence) -> Vec<Verdict> {
@@ -22,11 +23,12 @@ pub fn judge_all(tenants: &[Tenant], evidence: &Evidence) -> Vec<Verdict> {
     };
     if tenants.iter().zip(&verdicts).any(expired)
         && let Ok(seen) = &*everywhere
-        && let Ok(held) = seen.held()
     {
+        let held: HashSet<_> = seen.addresses().collect();
         for (tenant, verdict) in tenants.iter().zip(&mut verdicts) {
             let mut leased = tenant.leased.iter();
-            let gone = leased.all(|leased| !held.contains(&leased.address));
+            let gone = leased.all(|leased| !held.contains(&leased.address))
+                && seen.doubt_about(&tenant.request.network).is_none();
             if gone && expired((tenant, &*verdict)) {
                 *verdict = Verdict::Dead(Cause::Expired);
             }

@@ -24,8 +24,7 @@ use std::path::Path;
 pub use crate::rules::evidence::{
     Evidence, Link, NamespaceFact, NamespaceKey, PathFact, Peer, ProcessFact, is_namespace_file,
 };
-use addresses::hidden;
-pub use addresses::{Incomplete, on_this_host};
+pub use addresses::{Everywhere, hidden};
 pub use clock::{ClockError, boot_id, now, pid_namespace};
 pub use judge::judge_all;
 pub use links::{links, links_of};
@@ -55,6 +54,7 @@ impl Evidence {
             pid_namespace,
             processes: seen.facts,
             unreadable,
+            doubts: seen.doubts,
             elsewhere: seen.elsewhere,
             ..Self::default()
         };

@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use super::links::links_of;
 use super::reach::Sight;
 use super::{Evidence, NamespaceFact, NamespaceKey, PathFact, examine};
+use crate::rules::doubt::Doubt;
 
 /// Returns the namespace of the calling thread.
 ///
@@ -18,8 +19,8 @@ pub fn own_namespace() -> io::Result<NamespaceKey> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// Returns the namespaces with a process or a file, our `own` excepted, and what could
-/// not be seen of them.
+/// Returns the namespaces with a process or a file, our `own` excepted, and those that
+/// could not be looked into.
 ///
 /// Files are those beside the tenants' ([`Evidence::named`]); one on which nothing
 /// is mounted shows no namespace and is left out. So is, without root, what we may
@@ -28,8 +29,14 @@ pub fn own_namespace() -> io::Result<NamespaceKey> {
 pub(super) fn namespaces(
     evidence: &Evidence,
     own: NamespaceKey,
-) -> (Vec<NamespaceFact>, Option<String>) {
-    let mut doubt = evidence.unreadable.clone();
+) -> (Vec<NamespaceFact>, Vec<Doubt>) {
+    let mut doubts = evidence.doubts.clone();
+    doubts.extend(
+        evidence
+            .unreadable
+            .clone()
+            .map(|why| Doubt { why, view: None }),
+    );
     let sight = Sight::of_this_process();
     // All namespaces are on one device; other files are where one was mounted.
     let files = evidence
@@ -57,10 +64,13 @@ pub(super) fn namespaces(
             // Gone since, with its last process or file.
             Err(_) if examine(&path) != PathFact::There(key) => {}
             Err(error) if is_refusal(&error) && sight.excludes_unjoinable() => {}
-            Err(error) => doubt = Some(format!("namespace {}: {error}", path.display())),
+            Err(error) => doubts.push(Doubt {
+                why: format!("namespace {}: {error}", path.display()),
+                view: None,
+            }),
         }
     }
-    (found, doubt)
+    (found, doubts)
 }
 
 /// Returns whether the kernel lets us not join a namespace (setns(2)).

@@ -7,47 +7,33 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::read_proc;
+use crate::rules::doubt::View;
 
 /// Room for a file. That of routes is long on a router; then nothing is concluded.
 const LIMIT: u64 = 1 << 20;
 
-/// The interfaces and addresses of a namespace, without saying which has which.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct View {
-    /// The names of its interfaces.
-    interfaces: BTreeSet<Vec<u8>>,
-    addresses: BTreeSet<IpAddr>,
-}
-
-impl View {
-    /// Reads it, of `self` or a pid.
-    pub(super) fn of(process: &str) -> io::Result<Self> {
-        let read = |name: &str| read_proc(&format!("/proc/{process}/net/{name}"), LIMIT);
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        let mut addresses = v4(&text(read("fib_trie")?));
-        match read("if_inet6") {
-            Ok(bytes) => addresses.extend(text(bytes).lines().filter_map(v6)),
-            // Of a kernel without IPv6.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        let interfaces = interfaces(&read("dev")?);
-        Ok(Self {
-            interfaces,
-            addresses,
-        })
+/// Reads what shows of the namespace of a process: `thread-self` or a pid.
+///
+/// # Errors
+/// If it is not there, is unreadable, or longer than we have room for.
+pub(super) fn view_of(process: &str) -> io::Result<View> {
+    let read = |name: &str| read_proc(&format!("/proc/{process}/net/{name}"), LIMIT);
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let mut addresses = v4(&text(read("fib_trie")?));
+    match read("if_inet6") {
+        Ok(bytes) => addresses.extend(text(bytes).lines().filter_map(v6)),
+        // Of a kernel without IPv6.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
     }
-
-    /// Returns whether nothing in this namespace can be a container's on a network of
-    /// `host`: it is the host's own namespace or looks just like it, without an address
-    /// that the host has not; or it has no interface but the loopback.
-    pub(super) fn is_beside_the_point(&self, host: &Self) -> bool {
-        let is_alone = self.interfaces.iter().all(|name| name == b"lo");
-        let is_host = self.interfaces == host.interfaces;
-        // A zombie shows nothing at all.
-        !self.interfaces.is_empty()
-            && (is_alone || is_host && self.addresses.is_subset(&host.addresses))
+    let interfaces = interfaces(&read("dev")?);
+    if interfaces.is_empty() {
+        return Err(io::Error::other("a zombie shows no namespace"));
     }
+    Ok(View {
+        interfaces,
+        addresses,
+    })
 }
 
 /// Reads `net/dev`: two lines of headings, then `NAME: NUMBERS`. A name has no colon.
@@ -89,31 +75,9 @@ mod tests {
 
     use super::*;
 
-    fn view(interfaces: &[&str], addresses: &[&str]) -> View {
-        let bytes = |name: &&str| name.as_bytes().to_vec();
-        View {
-            interfaces: interfaces.iter().map(bytes).collect(),
-            addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
-        }
-    }
-
-    #[test]
-    fn only_the_hosts_own_and_empty_namespaces_are_beside_the_point() {
-        let host = view(&["lo", "eth0"], &["127.0.0.1", "192.0.2.1"]);
-        let check = |interfaces: &[&str], addresses: &[&str], expected: bool| {
-            let seen = view(interfaces, addresses).is_beside_the_point(&host);
-            assert_eq!(seen, expected, "{interfaces:?} {addresses:?}");
-        };
-        check(&["lo", "eth0"], &["127.0.0.1", "192.0.2.1"], true);
-        check(&["lo"], &["127.0.0.1"], true);
-        check(&["lo", "eth0"], &["127.0.0.1", "10.77.0.5"], false);
-        check(&["lo", "eth1"], &["127.0.0.1"], false);
-        check(&[], &[], false);
-    }
-
     #[test]
     fn our_own_is_read() {
-        let own = View::of("self").unwrap();
+        let own = view_of("self").unwrap();
         assert!(own.interfaces.contains(b"lo".as_slice()));
         assert!(own.is_beside_the_point(&own));
         let links = crate::sight::links().unwrap();

@@ -12,9 +12,10 @@ use std::os::unix::fs::MetadataExt;
 
 use procfs::ProcError;
 
-use super::proc_net::View;
+use super::proc_net::view_of;
 use super::reach::{Sight, Stranger};
 use super::{NamespaceKey, ProcessFact};
+use crate::rules::doubt::{Doubt, View};
 use crate::rules::lease::Process;
 
 /// The names of those whose arguments say for which container they are at work.
@@ -32,6 +33,8 @@ pub(super) struct Processes {
     pub(super) facts: Vec<ProcessFact>,
     /// Of one that may be in any container.
     pub(super) unreadable: Option<String>,
+    /// The namespaces of those who may be in any container.
+    pub(super) doubts: Vec<Doubt>,
     /// Of one that may be in a container of an earlier user namespace of ours.
     pub(super) elsewhere: Option<String>,
 }
@@ -41,7 +44,7 @@ impl Processes {
     pub(super) fn all() -> Self {
         let own = i32::try_from(std::process::id()).unwrap_or_default();
         let sight = Sight::of_this_process();
-        let host = LazyCell::new(|| View::of("thread-self"));
+        let host = LazyCell::new(|| view_of("thread-self"));
         let mut all = Self::default();
         if let Some(doubt) = sight.blind_spot() {
             all.doubt(sight.hidden(), doubt);
@@ -56,24 +59,19 @@ impl Processes {
         for entry in listing {
             match entry.and_then(|process| observe(&process)) {
                 Ok((fact, _)) if fact.process.pid == own => {}
-                Ok((mut fact, doubt)) => {
+                Ok((mut fact, mut doubt)) => {
                     let pid = fact.process.pid;
-                    let is_beside_the_point = || match (&*host, View::of(&pid.to_string())) {
-                        (Ok(host), Ok(its)) => its.is_beside_the_point(host),
-                        _ => false,
-                    };
-                    let mut doubts = Vec::from_iter(doubt.filter(|_| !is_beside_the_point()));
-                    if fact.namespace.is_none() && doubts.is_empty() {
-                        let (threads, doubt) = threads(&fact);
-                        all.facts.extend(threads);
-                        doubts.extend(doubt);
+                    if fact.namespace.is_none() && doubt.is_none() {
+                        let found = threads(&fact);
+                        all.facts.extend(found.0);
+                        doubt = found.1;
+                    }
+                    if let Some(why) = doubt {
+                        all.unplaced(sight.stranger(pid), pid, why, host.as_ref().ok());
                     }
                     match arguments_of_worker(&fact) {
                         Ok(arguments) => fact.arguments = arguments,
-                        Err(doubt) => doubts.push(doubt),
-                    }
-                    for doubt in doubts {
-                        all.doubt(sight.stranger(pid), doubt);
+                        Err(doubt) => all.doubt(sight.stranger(pid), doubt),
                     }
                     all.facts.push(fact);
                 }
@@ -86,6 +84,20 @@ impl Processes {
             }
         }
         all
+    }
+
+    /// Notes that a process does not show which namespace it lives in.
+    fn unplaced(&mut self, stranger: Stranger, pid: i32, why: String, host: Option<&View>) {
+        if stranger == Stranger::Outsider {
+            return;
+        }
+        let view = view_of(&pid.to_string()).ok();
+        match (&view, host, stranger) {
+            (Some(view), Some(host), _) if view.is_beside_the_point(host) => {}
+            // It may have ended, or show nothing while it ends.
+            (None, _, Stranger::Sibling) => self.elsewhere = Some(why),
+            _ => self.doubts.push(Doubt { why, view }),
+        }
     }
 
     fn doubt(&mut self, stranger: Stranger, doubt: String) {

@@ -75,7 +75,7 @@ pub fn rebuild(podman: &Podman, force: bool) -> Result<Rebuilt, RebuildError> {
                 return Err(RebuildError::Sound(podman.state_directory.clone()));
             }
             let survey = locked.survey(&[])?;
-            if let Some(doubt) = survey.doubt {
+            if let Some(doubt) = survey.doubt() {
                 return Err(SessionError::from(SurveyError::Incomplete(doubt)).into());
             }
             let salvage = locked.salvage();

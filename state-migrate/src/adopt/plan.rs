@@ -86,7 +86,11 @@ pub(crate) struct Facts<'a> {
 /// # Errors
 /// Every reason not to move the network, one line each.
 pub(crate) fn decide(facts: &Facts<'_>) -> Result<Plan, Vec<String>> {
-    let mut doubts: Vec<String> = facts.survey.doubt.iter().cloned().collect();
+    let mut doubts: Vec<String> = facts
+        .survey
+        .doubt_about(facts.network)
+        .into_iter()
+        .collect();
     doubts.extend(twice(facts.network, facts.survey));
     let holders = holders(facts);
     let mut left_behind = Vec::new();

@@ -99,7 +99,11 @@ impl Kernel {
         let seen = &survey.evidence;
         let mut kernel = Self {
             elsewhere: seen.elsewhere.clone(),
-            doubt: survey.doubt.clone().or_else(|| survey.hidden.clone()),
+            doubt: survey
+                .doubts
+                .first()
+                .map(|doubt| doubt.why.clone())
+                .or_else(|| survey.hidden.clone()),
             processes: seen.processes.clone(),
             ..Self::default()
         };

@@ -211,7 +211,7 @@ impl Leases {
     /// Returns what the store knows, and what it would adopt.
     fn look(session: &Session<'_>, network: &Network) -> Result<Self, Error> {
         let survey = session.survey_including(network)?;
-        if let Some(doubt) = survey.doubt {
+        if let Some(doubt) = survey.doubt_about(network) {
             return Err(SessionError::from(SurveyError::Incomplete(doubt)).into());
         }
         let mut own = Self::known(session, network)?;

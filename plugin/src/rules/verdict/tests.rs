@@ -1,6 +1,7 @@
 //! The verdict table, row by row.
 
 use super::*;
+use crate::rules::doubt::{Doubt, View};
 use crate::rules::lease::{Kind, LeasedAddress, Process, Tenancy, fixture};
 use crate::sight::NamespaceKey;
 
@@ -320,6 +321,29 @@ fn an_error_is_never_absence() {
         World::new().unreadable().process(9, "x", HERE, &[]),
         INHABITED,
     );
+}
+
+#[test]
+fn a_namespace_that_is_not_shown_casts_doubt_on_whoever_may_live_there_only() {
+    let hidden = |addresses: &[&str]| {
+        let addresses = addresses
+            .iter()
+            .map(|text| text.parse().expect("an address"));
+        let view = Some(View {
+            interfaces: [b"lo".to_vec(), b"eth0".to_vec()].into(),
+            addresses: addresses.collect(),
+        });
+        let mut world = World::new().without(50);
+        let why = "namespace of process 9: Permission denied".to_owned();
+        world.0.doubts.push(Doubt { why, view });
+        world
+    };
+    check(hidden(&["10.0.0.8"]), ABANDONED);
+    check(hidden(&["10.0.0.8"]).path(PathFact::Missing), GONE);
+    let doubt = "unknown: namespace of process 9: Permission denied";
+    check(hidden(&["10.0.0.9"]), doubt);
+    check(hidden(&["10.0.0.9"]).path(PathFact::Missing), doubt);
+    check(hidden(&[]), doubt);
 }
 
 #[test]

@@ -1,13 +1,13 @@
-//! What the dead have left that no lease speaks of. A pure decision; nothing is
-//! left over while there is a doubt about what was seen.
+//! What the dead have left that no lease speaks of. A pure decision; nothing is left
+//! over on a network while somebody may be hidden there.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use super::{Record, Survey};
 use crate::protocol::Network;
+use crate::rules::doubt::{bridge, is_seen_inside};
 use crate::rules::lease::Tenant;
-use crate::rules::options::Plumbing;
 use crate::sight::{Link, NamespaceKey, Peer};
 
 /// Something that is nobody's.
@@ -93,11 +93,15 @@ impl fmt::Display for Leftover {
 ///
 /// `tenants` are all that the store knows of after adoption.
 pub fn leftovers(survey: &Survey, tenants: &[Tenant]) -> Vec<Leftover> {
-    if survey.doubt.is_some() || survey.networks.is_empty() {
+    if survey.networks.is_empty() {
         return Vec::new();
     }
-    let mut found = namespace_files(survey, tenants);
-    for network in &survey.networks {
+    let mut found = match survey.doubts.is_empty() {
+        true => namespace_files(survey, tenants),
+        false => Vec::new(),
+    };
+    let is_clear = |network: &&Network| survey.doubt_about(network).is_none();
+    for network in survey.networks.iter().filter(is_clear) {
         let veths = veths(survey, network, tenants);
         let records = stale_records(survey, network, tenants);
         let bridge = idle_bridge(survey, network, tenants).filter(|_| records.is_empty());
@@ -134,7 +138,7 @@ fn namespace_files(survey: &Survey, tenants: &[Tenant]) -> Vec<Leftover> {
 }
 
 fn veths(survey: &Survey, network: &Network, tenants: &[Tenant]) -> Vec<Leftover> {
-    let Some(bridge) = bridge(survey, network) else {
+    let Some(bridge) = bridge(network, &survey.links) else {
         return Vec::new();
     };
     // Where some of the processes cannot be seen, nor can all namespaces.
@@ -145,10 +149,6 @@ fn veths(survey: &Survey, network: &Network, tenants: &[Tenant]) -> Vec<Leftover
     if tenants.iter().any(is_elsewhere) {
         return Vec::new();
     }
-    let seen_inside = |outer: &Link| {
-        let mut inner = survey.namespaces.iter().flat_map(|seen| &seen.links);
-        inner.any(|link| link.peer == Some(Peer::Host(outer.index)))
-    };
     let leads_out = |link: &Link| matches!(link.peer, Some(Peer::Elsewhere(..)));
     survey
         .links
@@ -156,7 +156,7 @@ fn veths(survey: &Survey, network: &Network, tenants: &[Tenant]) -> Vec<Leftover
         .filter(|link| link.master == Some(bridge.index) && link.kind == "veth")
         // netavark lets the kernel choose the name. Others are an administrator's.
         .filter(|link| leads_out(link) && link.name.starts_with("veth"))
-        .filter(|link| !seen_inside(link))
+        .filter(|link| !is_seen_inside(link, &survey.namespaces))
         .map(|link| Leftover::Veth {
             network: network.clone(),
             name: link.name.clone(),
@@ -194,7 +194,7 @@ fn idle_bridge(survey: &Survey, network: &Network, tenants: &[Tenant]) -> Option
         .options
         .get("mode")
         .is_some_and(|mode| mode == "unmanaged");
-    let bridge = bridge(survey, network).filter(|_| !unmanaged)?;
+    let bridge = bridge(network, &survey.links).filter(|_| !unmanaged)?;
     let has_port = survey
         .links
         .iter()
@@ -205,13 +205,4 @@ fn idle_bridge(survey: &Survey, network: &Network, tenants: &[Tenant]) -> Option
     (!has_port && !has_tenant).then(|| Leftover::Bridge {
         network: network.clone(),
     })
-}
-
-/// Returns a network's bridge, if it has one now.
-fn bridge<'s>(survey: &'s Survey, network: &Network) -> Option<&'s Link> {
-    let plumbing = Plumbing::of(network).unwrap_or_default();
-    let name = network.network_interface.as_ref()?;
-    let is_it = |link: &&Link| link.kind == "bridge" && link.name == *name;
-    let found = survey.links.iter().find(is_it);
-    found.filter(|_| plumbing == Plumbing::Bridge)
 }

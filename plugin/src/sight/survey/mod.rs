@@ -23,6 +23,7 @@ pub use sighting::Sighting;
 pub(in crate::sight) use sighting::hangs_on;
 
 use crate::protocol::Network;
+use crate::rules::doubt::{Doubt, doubt_about};
 use crate::rules::lease::{ContainerId, Moment, Tenant};
 use crate::sight::{self, Evidence, Link, NamespaceFact, NamespaceKey};
 
@@ -76,8 +77,8 @@ pub struct Survey {
     pub namespaces: Vec<NamespaceFact>,
     /// The container of each namespace's first process, as far as it shows.
     pub containers: HashMap<NamespaceKey, ContainerId>,
-    /// Why there may be namespaces that were not seen.
-    pub doubt: Option<String>,
+    /// The namespaces that could not be looked into.
+    pub doubts: Vec<Doubt>,
     /// Why some interface of the host may lead into such a namespace.
     pub hidden: Option<String>,
 }
@@ -87,7 +88,7 @@ impl Survey {
     ///
     /// # Errors
     /// If something is there and cannot be read. A namespace that cannot be looked into
-    /// is no error, but a `doubt`.
+    /// is no error, but one of the `doubts`.
     pub fn take(
         place: &Place<'_>,
         tenants: &[Tenant],
@@ -120,7 +121,7 @@ impl Survey {
             path: "/proc/thread-self/ns/net".into(),
             source,
         })?;
-        let (namespaces, doubt) = sight::namespaces(&evidence, own);
+        let (namespaces, doubts) = sight::namespaces(&evidence, own);
         let containers = namespaces
             .iter()
             .filter_map(|fact| Some((fact.key, identity::container(&evidence, fact.key)?)))
@@ -133,7 +134,7 @@ impl Survey {
             own,
             namespaces,
             containers,
-            doubt,
+            doubts,
             ..Self::default()
         })
     }
@@ -161,6 +162,17 @@ impl Survey {
         self.records.insert(network.id.clone(), found);
         self.networks.push(network);
         Ok(())
+    }
+
+    /// Returns why there may be a container on a network that was not seen.
+    pub fn doubt_about(&self, network: &Network) -> Option<String> {
+        doubt_about(network, &self.doubts, &self.links, &self.namespaces)
+    }
+
+    /// Returns the same of the first network of ours of which there is one.
+    pub fn doubt(&self) -> Option<String> {
+        let mut networks = self.networks.iter();
+        networks.find_map(|network| self.doubt_about(network))
     }
 
     /// Returns what netavark remembers of a network's containers.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde_json::json;
 
 use super::*;
+use crate::rules::doubt::Doubt;
 use crate::rules::lease::{Delegation, Kind, LeasedAddress, Phase, Process, Tenancy, fixture};
 use crate::sight::{Peer, ProcessFact};
 
@@ -250,7 +251,10 @@ fn a_namespace_file_is_left_over_when_nobody_and_nothing_is_behind_it() {
     let mut unmounted = survey(namespace("/run/netns/other", vec![]));
     unmounted.evidence.files.insert(FILE.into(), (99, 5));
     assert_eq!(files(&unmounted, &[]), [file]);
-    unmounted.doubt = Some("no".into());
+    unmounted.doubts.push(Doubt {
+        why: "no".into(),
+        view: None,
+    });
     assert_eq!(left(&unmounted, &[]), [""; 0]);
 }
 

@@ -5,7 +5,7 @@ use super::{CollectError, Collector, Findings, Party};
 use crate::lifecycle::session::{Session, SessionError};
 use crate::rules::lease::Tenant;
 use crate::rules::verdict::Verdict;
-use crate::sight::survey::{self, Adoption, Survey, SurveyError};
+use crate::sight::survey::{self, Adoption, Survey};
 use crate::sight::{self, Evidence};
 
 impl Collector<'_> {
@@ -80,14 +80,6 @@ impl Collector<'_> {
         survey: &Survey,
         tenants: Vec<Tenant>,
     ) -> Result<(Vec<Tenant>, Vec<Adoption>), CollectError> {
-        if let Some(doubt) = &survey.doubt {
-            if !session.store.is_surveyed() {
-                let incomplete = SurveyError::Incomplete(doubt.clone());
-                return Err(SessionError::from(incomplete).into());
-            }
-            log::info!("not everything could be seen: {doubt}");
-            return Ok((tenants, Vec::new()));
-        }
         if self.wish.dry_run {
             let delegation = &session.podman.delegation;
             let adoptions = survey::adoptions(survey, &tenants, delegation, session.now);

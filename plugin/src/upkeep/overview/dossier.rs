@@ -390,6 +390,9 @@ impl EvidenceDossier {
         let works = |fact: &&ProcessFact| fact.works_for(container) || fact.plumbs(&namespace.path);
         let processes = || evidence.processes.iter();
         let links = evidence.inside.get(&key).into_iter().flatten();
+        let mut doubts = evidence.doubts.iter();
+        let hides_it = doubts.find(|doubt| doubt.may_hide(tenant));
+        let hides_it = hides_it.map(|doubt| doubt.why.clone());
         Self {
             at: wall_time(evidence.at),
             same_boot: tenant.boot_id == evidence.boot_id,
@@ -418,7 +421,11 @@ impl EvidenceDossier {
                     addresses: link.addresses.iter().take(TOLD).copied().collect(),
                 })
                 .collect(),
-            doubt: evidence.unreadable.clone().or(evidence.elsewhere.clone()),
+            doubt: evidence
+                .unreadable
+                .clone()
+                .or(hides_it)
+                .or(evidence.elsewhere.clone()),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use berth::rules::doubt::Doubt;
 use berth::sight::{Link, NamespaceFact, Peer};
 use serde_json::json;
 
@@ -181,7 +182,26 @@ fn what_could_not_be_seen_or_is_there_twice_refuses_the_network() {
     let record = record(&[], None);
     let evidence = evidence(&record, &[]);
     let doubtful = Survey {
-        doubt: Some("somebody is hidden".to_owned()),
+        doubts: vec![Doubt {
+            why: "somebody is hidden".to_owned(),
+            view: None,
+        }],
+        links: vec![
+            Link {
+                index: 3,
+                name: "podman1".to_owned(),
+                kind: "bridge".to_owned(),
+                ..Link::default()
+            },
+            Link {
+                index: 4,
+                name: "veth0".to_owned(),
+                kind: "veth".to_owned(),
+                master: Some(3),
+                peer: Some(Peer::Elsewhere(1, 2)),
+                ..Link::default()
+            },
+        ],
         ..Survey::default()
     };
     let doubts = plan(&record, &doubtful, &[], &evidence).unwrap_err();

@@ -1,0 +1,127 @@
+//! What could not be seen, and what that may hide: one process that cannot be looked at
+//! says nothing about most tenants, and nothing about most networks. No I/O.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::evidence::{Link, NamespaceFact, Peer};
+use super::lease::Tenant;
+use super::options::Plumbing;
+use crate::protocol::Network;
+
+/// A namespace that somebody lives in and that could not be looked into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// What could not be read, and the error.
+    pub why: String,
+    /// What shows of the namespace all the same.
+    pub view: Option<View>,
+}
+
+/// The interfaces and addresses of a namespace, without saying which has which.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// The names of its interfaces.
+    pub interfaces: BTreeSet<Vec<u8>>,
+    /// All its addresses.
+    pub addresses: BTreeSet<IpAddr>,
+}
+
+impl Doubt {
+    /// Returns whether it may be the namespace of a tenant, with the tenant's interface.
+    pub fn may_hide(&self, tenant: &Tenant) -> bool {
+        let Some(view) = &self.view else {
+            return true;
+        };
+        let interface = tenant.tenancy.interface.as_str().as_bytes();
+        let holds_one = view.addresses.iter().any(|held| tenant.has_leased(*held));
+        holds_one || view.is_bare() && view.interfaces.contains(interface)
+    }
+
+    /// Returns whether somebody in there may have an address of a network.
+    fn may_be_on(&self, network: &Network) -> bool {
+        let on = |view: &View| view.addresses.iter().any(|held| network.covers(*held));
+        self.view.as_ref().is_none_or(on)
+    }
+}
+
+impl View {
+    /// Returns whether nothing in this namespace can be a container's on a network of
+    /// `host`: it is the host's own namespace or looks just like it, without an address
+    /// that the host has not; or it has no interface but the loopback.
+    pub fn is_beside_the_point(&self, host: &Self) -> bool {
+        let is_alone = self.interfaces.iter().all(|name| name == b"lo");
+        let is_host = self.interfaces == host.interfaces;
+        // A zombie shows nothing at all.
+        !self.interfaces.is_empty()
+            && (is_alone || is_host && self.addresses.is_subset(&host.addresses))
+    }
+
+    /// Returns whether it has no addresses yet but those that the kernel gives by itself.
+    fn is_bare(&self) -> bool {
+        let is_given = |address: &IpAddr| match address {
+            IpAddr::V4(v4) => v4.is_loopback(),
+            IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local(),
+        };
+        self.addresses.iter().all(is_given)
+    }
+}
+
+/// Returns why there may be a container on a network that was not seen, if there may be.
+/// `host` are the interfaces beside the network's bridge, `seen` all namespaces that were
+/// looked into.
+///
+/// Whatever is on a bridge hangs on a port of it. If the other end of each port was seen,
+/// nobody is hidden there.
+pub fn doubt_about(
+    network: &Network,
+    doubts: &[Doubt],
+    host: &[Link],
+    seen: &[NamespaceFact],
+) -> Option<String> {
+    let doubt = match Plumbing::of(network).unwrap_or_default() {
+        Plumbing::Bridge if hidden_port(network, host, seen).is_none() => None,
+        Plumbing::Bridge => doubts.first(),
+        Plumbing::Macvlan | Plumbing::Ipvlan => {
+            doubts.iter().find(|doubt| doubt.may_be_on(network))
+        }
+    };
+    doubt.map(|doubt| doubt.why.clone())
+}
+
+/// Returns a port of a network's bridge that leads into a namespace that was not seen, if
+/// there is one.
+pub fn hidden_port<'h>(
+    network: &Network,
+    host: &'h [Link],
+    seen: &[NamespaceFact],
+) -> Option<&'h Link> {
+    let bridge = bridge(network, host)?;
+    let ports = host
+        .iter()
+        .filter(|link| link.master == Some(bridge.index) && link.kind == "veth");
+    let mut hidden = ports.filter(|port| match port.peer {
+        Some(Peer::Here(_)) => false,
+        Some(Peer::Host(_) | Peer::Elsewhere(..)) | None => !is_seen_inside(port, seen),
+    });
+    hidden.next()
+}
+
+/// Returns whether a namespace that was looked into has the other end of a veth pair.
+pub fn is_seen_inside(outer: &Link, seen: &[NamespaceFact]) -> bool {
+    let mut inner = seen.iter().flat_map(|namespace| &namespace.links);
+    inner.any(|link| link.peer == Some(Peer::Host(outer.index)))
+}
+
+/// Returns a network's bridge, if it has one now.
+pub fn bridge<'h>(network: &Network, host: &'h [Link]) -> Option<&'h Link> {
+    let plumbing = Plumbing::of(network).unwrap_or_default();
+    let name = network.network_interface.as_ref()?;
+    let is_it = |link: &&Link| link.kind == "bridge" && link.name == *name;
+    host.iter()
+        .find(is_it)
+        .filter(|_| plumbing == Plumbing::Bridge)
+}
+
+#[cfg(test)]
+mod tests;
