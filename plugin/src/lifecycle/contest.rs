@@ -206,52 +206,85 @@ pub(super) fn for_pool(
     }
 }
 
-/// Reclaims from the first candidate found dead. Returns the verdicts if there
-/// is none, and renews the leases of those seen live.
+/// How many of the dead have to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// One, whichever is found dead first.
+    One,
+    All,
+}
+
+/// Reclaims from one candidate found dead. Returns the verdicts if there is none.
 fn remove_one_dead(
     session: &Session<'_>,
-    mut candidates: Vec<Tenant>,
+    candidates: Vec<Tenant>,
 ) -> Result<Option<Vec<Verdict>>, LifecycleError> {
+    let (verdicts, removed) = remove_dead(session, candidates, Need::One)?;
+    Ok((removed == 0).then_some(verdicts))
+}
+
+/// Reclaims from candidates found dead, those first who were longest not seen alive.
+/// Returns the verdicts, in that order, and how many were removed; renews the leases of
+/// those seen live if there was none.
+pub(super) fn remove_dead(
+    session: &Session<'_>,
+    mut candidates: Vec<Tenant>,
+    need: Need,
+) -> Result<(Vec<Verdict>, usize), LifecycleError> {
+    if candidates.is_empty() {
+        return Ok((Vec::new(), 0));
+    }
     candidates.sort_by_key(|tenant| tenant.renewed.boot_ms);
     let mut verdicts = session.judge(&candidates);
-    let mut dead = certainly_dead(&verdicts);
-    if dead.is_none() && verdicts.iter().any(is_dead) {
+    let mut dead = dead(&verdicts, None);
+    if is_worth_waiting(&verdicts, need) {
         // A podman killed a moment ago may have a conmon on its way.
         thread::sleep(STARTER_GRACE);
         let earlier = std::mem::replace(&mut verdicts, session.judge(&candidates));
-        dead = certainly_dead(&verdicts).or_else(|| dead_twice(&earlier, &verdicts));
+        dead = self::dead(&verdicts, Some(&earlier));
     }
-    if let Some(index) = dead {
+    if need == Need::One {
+        dead.truncate(1);
+    }
+    for &index in &dead {
         let (tenant, verdict) = (&candidates[index], &verdicts[index]);
-        if let Verdict::Dead(cause) = verdict {
-            log::info!(
-                "reclaiming from container {} on network {}: {cause}",
-                tenant.tenancy.container_id.short(),
-                tenant.network_name
-            );
-        }
+        log::info!(
+            "reclaiming from container {} on network {}: {}",
+            tenant.tenancy.container_id.short(),
+            tenant.network_name,
+            verdict.reason()
+        );
         session.reclaim(tenant)?;
-        return Ok(None);
     }
-    session.renew(&candidates, &verdicts)?;
-    Ok(Some(verdicts))
+    if dead.is_empty() {
+        session.renew(&candidates, &verdicts)?;
+    }
+    Ok((verdicts, dead.len()))
+}
+
+/// Returns whether a second look may find more dead of whom one is needed.
+fn is_worth_waiting(verdicts: &[Verdict], need: Need) -> bool {
+    let certain = dead(verdicts, None).len();
+    let found = verdicts.iter().filter(|verdict| is_dead(verdict)).count();
+    found > certain && (need == Need::All || certain == 0)
 }
 
 fn is_dead(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Dead(_))
 }
 
-/// Returns the first whose death needs no second look.
-fn certainly_dead(verdicts: &[Verdict]) -> Option<usize> {
+/// Returns which are dead: those whose death needs no second look first, then those found
+/// dead at an earlier look, too. One that was not dead at that look has had none yet.
+fn dead(verdicts: &[Verdict], earlier: Option<&[Verdict]>) -> Vec<usize> {
     let certain = |verdict: &Verdict| matches!(verdict, Verdict::Dead(cause) if !cause.is_hasty());
-    verdicts.iter().position(certain)
-}
-
-/// Returns the first found dead at both looks. One that was not dead at the first
-/// look has had none yet.
-fn dead_twice(earlier: &[Verdict], later: &[Verdict]) -> Option<usize> {
-    let mut looks = earlier.iter().zip(later);
-    looks.position(|(earlier, later)| is_dead(earlier) && is_dead(later))
+    let indexes = || 0..verdicts.len();
+    let twice = |at: &usize| {
+        !certain(&verdicts[*at])
+            && is_dead(&verdicts[*at])
+            && earlier.is_some_and(|earlier| is_dead(&earlier[*at]))
+    };
+    let first = indexes().filter(|at| certain(&verdicts[*at]));
+    first.chain(indexes().filter(twice)).collect()
 }
 
 #[cfg(test)]
@@ -264,9 +297,27 @@ mod tests {
         let live = || Verdict::Live(Sign::Starting { pid: 9 });
         let hasty = || Verdict::Dead(Cause::Abandoned);
         let certain = || Verdict::Dead(Cause::NamespaceGone);
-        assert_eq!(certainly_dead(&[live(), hasty(), certain()]), Some(2));
-        assert_eq!(certainly_dead(&[live(), hasty()]), None);
-        assert_eq!(dead_twice(&[hasty(), live()], &[live(), hasty()]), None);
-        assert_eq!(dead_twice(&[live(), hasty()], &[hasty(), hasty()]), Some(1));
+        assert_eq!(dead(&[live(), hasty(), certain()], None), [2]);
+        assert_eq!(dead(&[live(), hasty()], None), [0; 0]);
+        assert_eq!(dead(&[live(), hasty()], Some(&[hasty(), live()])), [0; 0]);
+        assert_eq!(dead(&[hasty(), hasty()], Some(&[live(), hasty()])), [1]);
+        assert_eq!(
+            dead(&[hasty(), certain()], Some(&[hasty(), live()])),
+            [1, 0]
+        );
+    }
+
+    #[test]
+    fn a_second_look_is_taken_only_if_its_dead_are_needed() {
+        let hasty = || Verdict::Dead(Cause::Abandoned);
+        let certain = || Verdict::Dead(Cause::NamespaceGone);
+        let check = |verdicts: &[Verdict], one: bool, all: bool| {
+            assert_eq!(is_worth_waiting(verdicts, Need::One), one, "{verdicts:?}");
+            assert_eq!(is_worth_waiting(verdicts, Need::All), all, "{verdicts:?}");
+        };
+        check(&[hasty(), certain()], false, true);
+        check(&[hasty()], true, true);
+        check(&[certain()], false, false);
+        check(&[Verdict::Unknown(String::new())], false, false);
     }
 }

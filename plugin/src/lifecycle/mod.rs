@@ -10,6 +10,7 @@ pub mod create;
 mod error;
 mod lease;
 pub mod namespace_file;
+mod predecessor;
 pub mod reclaim;
 pub mod session;
 mod setup;

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::lease::{Applicant, lease};
+use super::predecessor::clear_predecessors;
 use super::reclaim::{clear_away, remove_abandoned};
 use super::session::{Session, with_session};
 use super::{LifecycleError, introduction};
@@ -59,6 +60,7 @@ pub fn setup(
         for attachment in &asked {
             clear_earlier_start(session, attachment, &namespace)?;
         }
+        clear_predecessors(session, &asked)?;
         let tenants = lease(session, &applicants, &namespace)?;
         // C5
         let plumbed = plumb(&tenants).map_err(LifecycleError::from);

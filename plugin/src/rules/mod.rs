@@ -10,5 +10,6 @@ pub mod network_config;
 pub mod options;
 pub mod pledge;
 pub mod pool;
+pub mod ports;
 pub mod process;
 pub mod verdict;

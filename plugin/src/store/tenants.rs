@@ -2,13 +2,15 @@
 
 use std::net::IpAddr;
 
-use super::codec::{network_key, seal_record, tenancy_key};
+use super::codec::{network_key, push_name, seal_record, tenancy_key};
 use super::error::StoreError;
 use super::overlay::{Ordered, OrderedMut};
 use super::reservations::check_names;
 use super::tables::Table;
 use super::transaction::Transaction;
-use crate::rules::lease::{Kind, Lease, LeasedAddress, NetworkId, Reservation, Tenancy, Tenant};
+use crate::rules::lease::{
+    ContainerId, Kind, Lease, LeasedAddress, NetworkId, Reservation, Tenancy, Tenant,
+};
 
 impl Transaction<'_> {
     /// Returns the record of a tenancy.
@@ -35,6 +37,20 @@ impl Transaction<'_> {
     /// As [`tenant`](Self::tenant).
     pub fn tenants(&self, network: &NetworkId) -> Result<Vec<Tenant>, StoreError> {
         self.records(&network_key(Table::Tenant, network)?)
+    }
+
+    /// Returns the tenants of one container on a network, by interface.
+    ///
+    /// # Errors
+    /// As [`tenant`](Self::tenant).
+    pub fn tenants_of(
+        &self,
+        network: &NetworkId,
+        container: &ContainerId,
+    ) -> Result<Vec<Tenant>, StoreError> {
+        let mut prefix = network_key(Table::Tenant, network)?;
+        push_name(&mut prefix, "container id", container.as_str())?;
+        self.records(&prefix)
     }
 
     /// Returns the tenants of all networks, by network id, container id and

@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::thread;
 
 use serde::Serialize;
-use serde_json::Value;
 use thiserror::Error;
 
 use super::collect::Party;
@@ -15,6 +14,7 @@ use crate::lifecycle::reclaim::ReclaimError;
 use crate::lifecycle::session::{LOCK_PATIENCE, Session, SessionError, with_session};
 use crate::podman::{NetworkLockError, Podman};
 use crate::rules::lease::Tenant;
+use crate::rules::ports::PublishedPorts;
 use crate::rules::verdict::{STARTER_GRACE, Verdict};
 use crate::store::{Store, StoreError};
 
@@ -219,7 +219,8 @@ fn loss(tenant: &Tenant) -> String {
     let addresses = tenant.addresses().iter().map(IpAddr::to_string).collect();
     let interface = &tenant.tenancy.interface;
     let mut lost = vec![format!("{interface} with {}", texts(addresses))];
-    let ports = ports(&tenant.request.port_mappings);
+    let ports = PublishedPorts::of(&tenant.request.port_mappings).into_iter();
+    let ports: Vec<_> = ports.map(|ports| ports.to_string()).collect();
     if !ports.is_empty() {
         lost.push(format!("its published ports ({})", texts(ports)));
     }
@@ -232,25 +233,9 @@ fn loss(tenant: &Tenant) -> String {
     }
 }
 
-/// Returns the published ports of a request: `8080/tcp`, `7000-7009/udp`.
-fn ports(mappings: &Value) -> Vec<String> {
-    let port = |mapping: &Value| {
-        let first = mapping["host_port"].as_u64()?;
-        let protocol = mapping["protocol"].as_str().unwrap_or("tcp");
-        Some(match mapping["range"].as_u64() {
-            Some(range) if range > 1 => {
-                format!("{first}-{}/{protocol}", first.saturating_add(range - 1))
-            }
-            Some(_) | None => format!("{first}/{protocol}"),
-        })
-    };
-    let mappings = mappings.as_array().into_iter().flatten();
-    mappings.filter_map(port).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::rules::lease::{Kind, LeasedAddress, Tenancy, fixture};
@@ -278,8 +263,8 @@ mod tests {
         let none = tenant(Value::Null, false);
         assert_eq!(loss(&none), "eth0 with 10.0.0.9, fd00::9");
         let ports = json!([
-            {"host_port": 8080, "protocol": "tcp", "range": 1},
-            {"host_port": 7000, "protocol": "udp", "range": 10}, {"odd": true}]);
+            {"host_ip": "", "host_port": 8080, "protocol": "tcp", "range": 1},
+            {"host_ip": "", "host_port": 7000, "protocol": "udp", "range": 10}, {"odd": true}]);
         assert_eq!(
             loss(&tenant(ports, true)),
             "eth0 with 10.0.0.9, fd00::9, its published ports (8080/tcp, 7000-7009/udp) and its \

@@ -18,7 +18,7 @@ use thiserror::Error;
 
 pub use adoption::{Adoption, adoptions};
 pub use leftover::{Leftover, leftovers};
-pub use records::{Record, records};
+pub use records::{Record, port_records, records};
 pub use sighting::Sighting;
 pub(in crate::sight) use sighting::hangs_on;
 

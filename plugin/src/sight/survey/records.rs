@@ -21,7 +21,7 @@ use serde_json::Value;
 use super::SurveyError;
 use crate::protocol::Network;
 use crate::rules::attachment::Attachment;
-use crate::rules::lease::{ContainerId, InterfaceName};
+use crate::rules::lease::{ContainerId, InterfaceName, NetworkId};
 
 /// What is remembered of a container on a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +70,21 @@ pub fn records(run_directory: &Path, network: &Network) -> Result<Vec<Record>, S
             records.extend(text.lines().skip(1).filter_map(dns_record));
         }
     }
+    for (_, record) in port_records(run_directory, Some(&network.id))? {
+        merge(&mut records, record);
+    }
+    Ok(records)
+}
+
+/// Returns what netavark remembers of published ports, each with the network's id: of one
+/// network or all.
+///
+/// # Errors
+/// If a file is there and cannot be read.
+pub fn port_records(
+    run_directory: &Path,
+    wanted: Option<&str>,
+) -> Result<Vec<(NetworkId, Record)>, SurveyError> {
     let directory = run_directory.join("firewall/ports");
     let failed = |source| SurveyError::Read {
         path: directory.clone(),
@@ -80,14 +95,17 @@ pub fn records(run_directory: &Path, network: &Network) -> Result<Vec<Record>, S
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(failed(error)),
     };
+    let mut records = Vec::new();
     for entry in entries.into_iter().flatten() {
         let path = entry.map_err(failed)?.path();
         let name = path.file_name().and_then(|name| name.to_str());
-        let container = name.and_then(|name| name.strip_prefix(&network.id)?.strip_prefix('_'));
-        if let Some(container) = container
+        // Neither id has a `_` in it.
+        let ids = name.and_then(|name| name.rsplit_once('_'));
+        if let Some((network, container)) = ids
+            && wanted.is_none_or(|wanted| wanted == network)
             && let Some(text) = read(&path)?
         {
-            merge(&mut records, ports_record(container, &text));
+            records.push((network.into(), ports_record(container, &text)));
         }
     }
     Ok(records)

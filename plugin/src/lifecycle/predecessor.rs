@@ -1,0 +1,86 @@
+//! Whoever had a container's name or a published port of its before, and is dead: what they
+//! left in the DNS and in the firewall would come before the container's own.
+
+use std::collections::BTreeSet;
+
+use super::contest::{Need, remove_dead};
+use super::session::Session;
+use super::{LifecycleError, reclaim::ReclaimError};
+use crate::rules::attachment::Attachment;
+use crate::rules::lease::{ContainerId, NetworkId, Tenant};
+use crate::rules::ports::PublishedPorts;
+use crate::sight::survey::{Record, SurveyError, port_records, records};
+use crate::store::StoreError;
+
+/// Takes back what dead tenants left under the name of a container on one of its networks,
+/// or with a published port of its on any. So the name gets its address back, and answers
+/// with no other. The living, and those who may be, are left alone.
+///
+/// # Errors
+/// If the store fails. What cannot be read or taken down is warned of: it keeps nobody from
+/// starting.
+pub(super) fn clear_predecessors(
+    session: &Session<'_>,
+    attachments: &[Attachment],
+) -> Result<(), LifecycleError> {
+    let remembered = remembered(session, attachments).unwrap_or_else(|error| {
+        log::warn!("{}", crate::chain(&error));
+        BTreeSet::new()
+    });
+    let transaction = session.store.begin();
+    let tenants = remembered
+        .iter()
+        .map(|(network, container)| transaction.tenants_of(network, container));
+    let tenants = tenants.collect::<Result<Vec<Vec<Tenant>>, StoreError>>()?;
+    let tenants = tenants.into_iter().flatten().collect();
+    match remove_dead(session, tenants, Need::All) {
+        Err(LifecycleError::Reclaim(error @ ReclaimError::Plumbing { .. })) => {
+            log::warn!("{}", crate::chain(&error));
+            Ok(())
+        }
+        done => done.map(|_| ()),
+    }
+}
+
+/// Returns the containers that netavark remembers under the same name or port.
+fn remembered(
+    session: &Session<'_>,
+    attachments: &[Attachment],
+) -> Result<BTreeSet<(NetworkId, ContainerId)>, SurveyError> {
+    let run_directory = &session.podman.delegation.config;
+    let mut found = BTreeSet::new();
+    for attachment in attachments {
+        let network = &attachment.network;
+        let is_its = |record: &Record| has_name(record, attachment);
+        let records = records(run_directory, network)?.into_iter();
+        let named = records.filter(is_its);
+        found.extend(named.map(|record| (network.id.as_str().into(), record.container_id)));
+    }
+    let Some(attachment) = attachments.first() else {
+        return Ok(found);
+    };
+    let ports = PublishedPorts::of(&attachment.port_mappings);
+    if !ports.is_empty() {
+        let records = port_records(run_directory, None)?.into_iter();
+        let of_ports = records.filter(|(_, record)| has_port(record, attachment, &ports));
+        found.extend(of_ports.map(|(network, record)| (network, record.container_id)));
+    }
+    Ok(found)
+}
+
+/// Returns whether another container has the name of this one, its first.
+fn has_name(record: &Record, attachment: &Attachment) -> bool {
+    let name = attachment.container_name.as_str();
+    record.container_id != attachment.container_id
+        && !name.is_empty()
+        && record.names.first().is_some_and(|first| first == name)
+}
+
+/// Returns whether another container has one of these ports.
+fn has_port(record: &Record, attachment: &Attachment, ports: &[PublishedPorts]) -> bool {
+    let its = PublishedPorts::of(&record.port_mappings);
+    record.container_id != attachment.container_id
+        && its
+            .iter()
+            .any(|one| ports.iter().any(|other| one.overlaps(other)))
+}
