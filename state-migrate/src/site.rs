@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use berth::frontend::operator::Place;
 use berth::lifecycle::session::{LOCK_PATIENCE, Session, with_session};
@@ -53,6 +54,7 @@ impl Site {
     pub(crate) fn ask(&self, claims: Vec<Claim>) -> Evidence {
         let about: BTreeSet<ClaimKey> = claims.into_iter().map(|claim| claim.key).collect();
         let ids: BTreeSet<&str> = about.iter().map(|key| key.container.as_str()).collect();
+        let start = Instant::now();
         let word = match &self.asking {
             Some(asking) => asking.ask(&ids),
             None => Word::Waived,
@@ -60,6 +62,7 @@ impl Site {
         Evidence {
             word,
             asked_about: about,
+            asked: Some(start),
             ..Evidence::default()
         }
     }

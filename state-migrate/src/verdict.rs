@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use berth::rules::verdict::START_GRACE;
 use berth::sight::ProcessFact;
 
 use crate::evidence::{Evidence, Holder, Inhabitant, State, Word};
@@ -129,16 +128,18 @@ pub(crate) fn judge(case: &Case<'_>, evidence: &Evidence) -> Verdict {
         }
     }
     // Its container may be on its way from netavark to its first process.
-    let young = |holder: &&Holder| match holder.inhabitant {
-        Inhabitant::Nobody { since } => since.is_none_or(|since| since < START_GRACE),
-        Inhabitant::Process { .. } | Inhabitant::Host => false,
-    };
-    if let (Some(holder), Some(maker)) = (holders.iter().find(young), kernel.maker()) {
+    let on_its_way = holders.iter().find_map(|holder| match holder.inhabitant {
+        Inhabitant::Nobody { since } => Some((holder, evidence.maker(&holder.path, since)?)),
+        Inhabitant::Process { .. } | Inhabitant::Host => None,
+    });
+    if let Some((holder, (maker, left))) = on_its_way {
         return Verdict::Unknown(format!(
-            "{} has it with nobody in there yet, and process {} ({}) may be starting a container",
+            "{} has it with nobody in there yet, and process {} ({}) may be starting a container; \
+             this is clear when that process has ended, or in {}",
             holder.path.display(),
             maker.process.pid,
-            maker.name
+            maker.name,
+            humantime::format_duration(Duration::from_secs(left.as_secs() + 1))
         ));
     }
     Verdict::Dead(match known {

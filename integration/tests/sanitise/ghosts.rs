@@ -52,6 +52,48 @@ fn everything_that_dead_containers_left_is_taken_down_when_asked() {
     lab.assert_clean(&network);
 }
 
+/// A host where some podman is always running: none of them is starting the dead.
+#[test]
+fn podmans_at_work_for_others_hide_no_ghost() {
+    let lab = Lab::start();
+    let network = lab.network(Driver::Bridge, "n", &SUBNET);
+    lab.network(Driver::Bridge, "o", &["--subnet", "10.78.0.0/24"]);
+    lab.container("live", &["n"]).start();
+    for at_work in [
+        "system service --time=0 unix:///tmp/podman.sock",
+        "events",
+        "stats",
+        "wait live",
+        "exec live sleep 600",
+        "run --name front --network o lab sleep 600",
+    ] {
+        lab.sh(&format!("podman {at_work} >/dev/null 2>&1 & disown"));
+    }
+    wait_until("all podmans", BOUND, || {
+        let found = lab.podman(["inspect", "--format={{.State.Running}}", "front"]);
+        let count = lab.sh("pgrep -cx podman");
+        (found.run().stdout.trim() == "true" && count.trim() == "6").then_some(())
+    });
+    let dead = lab.container("x", &["n"]).ip(ADDRESS);
+    dead.dies(Death::PodmanAfterNetavark);
+    lab.remove("x");
+    // That of a container that Podman still knows.
+    let known = lab.container("y", &["n"]).ip("10.77.0.98");
+    known.dies(Death::PodmanAfterNetavark);
+    let report = lab.sanitise(&["--ghosts"]);
+    assert_eq!(addresses(&report, "removed"), ["10.77.0.98", ADDRESS]);
+    assert_eq!(
+        report["cleared"].as_array().map(Vec::len),
+        Some(4),
+        "{report}"
+    );
+    lab.container("z", &["n"]).ip(ADDRESS).start();
+    for name in ["z", "y", "live", "front"] {
+        lab.remove_at_last(name);
+    }
+    lab.assert_clean(&network);
+}
+
 #[test]
 fn taking_down_a_ghost_spares_the_rules_of_whoever_has_its_address_now() {
     let lab = Lab::start();

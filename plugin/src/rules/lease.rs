@@ -177,6 +177,17 @@ pub struct Process {
     pub start_time: u64,
 }
 
+impl Process {
+    /// Returns whether it started after something that was there `age` ago, at the latest.
+    /// When in doubt, it did not.
+    pub fn is_younger_than(&self, age: Duration, now: &Moment) -> bool {
+        // Everywhere a hundred ticks are a second (`USER_HZ`).
+        let started_ms = self.start_time.saturating_mul(10);
+        let own = Duration::from_millis(now.boot_ms.saturating_sub(started_ms));
+        own.saturating_add(Duration::from_secs(1)) < age
+    }
+}
+
 /// How netavark was called for a tenancy, so that it can be torn down later
 /// without the caller. Not which netavark: an upgrade may have moved it since.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

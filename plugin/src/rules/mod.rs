@@ -9,6 +9,7 @@ pub mod lease;
 pub mod network_config;
 pub mod options;
 pub mod pledge;
+mod podman_command;
 pub mod pool;
 pub mod ports;
 pub mod process;

@@ -36,12 +36,13 @@ impl ProcessFact {
     }
 
     /// Returns whether a process may make a namespace before netavark is called: a podman
-    /// or buildah, but not the one that keeps a user namespace (without arguments), nor
-    /// one that runs a command there, such as a collection.
+    /// or buildah, but not the one that keeps a user namespace (without arguments), nor one
+    /// that runs a command there, such as a collection, nor one that only looks on.
     pub fn is_maker(&self) -> bool {
         let mut arguments = self.arguments.iter().skip(1);
         ["podman", "buildah"].contains(&self.name.as_str())
             && arguments.any(|argument| !argument.is_empty())
+            && !(self.name == "podman" && self.only_looks_on())
             && !self
                 .arguments
                 .windows(2)
@@ -117,6 +118,7 @@ mod tests {
         check("podman system service", true);
         check("buildah bud .", true);
         check("podman", false);
+        check("podman events --stream", false);
         check("podman unshare --rootless-netns berth gc", false);
         check("bash podman run", false);
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use berth::lifecycle::namespace_file;
 use berth::podman::Podman;
+use berth::rules::lease::Moment;
 use berth::sight::survey::Survey;
 use berth::sight::{self, Evidence, Link, NamespaceKey, ProcessFact};
 
@@ -18,6 +19,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// What the kernel shows at one moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kernel {
+    pub(crate) at: Moment,
     /// All processes that can be seen.
     pub(crate) processes: Vec<ProcessFact>,
     pub(crate) holders: BTreeMap<IpAddr, Vec<Holder>>,
@@ -105,6 +107,7 @@ impl Kernel {
                 .map(|doubt| doubt.why.clone())
                 .or_else(|| survey.hidden.clone()),
             processes: seen.processes.clone(),
+            at: seen.at,
             ..Self::default()
         };
         if let Some(netavark) = at_work(&seen.processes, &podman.delegation.config) {
@@ -162,11 +165,11 @@ impl Kernel {
         self.holders.get(&address).map_or(&[], Vec::as_slice)
     }
 
-    /// Returns a process that may be about to start a container in a namespace that
-    /// nobody lives in yet: a podman or buildah at work, but not the one that keeps a
-    /// user namespace, nor one that runs a command such as this there.
-    pub(crate) fn maker(&self) -> Option<&ProcessFact> {
-        self.processes.iter().find(|fact| fact.is_maker())
+    /// Returns the processes that may have made a namespace this long ago: the podmans and
+    /// buildahs that may start a container and were there by then.
+    pub(super) fn makers(&self, since: Duration) -> impl Iterator<Item = &ProcessFact> {
+        let makers = self.processes.iter().filter(|fact| fact.is_maker());
+        makers.filter(move |fact| !fact.process.is_younger_than(since, &self.at))
     }
 }
 

@@ -10,6 +10,11 @@ mod kernel;
 mod word;
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use berth::rules::verdict::START_GRACE;
+use berth::sight::{self, ProcessFact};
 
 pub(crate) use kernel::{Holder, Inhabitant, Kernel};
 pub(crate) use word::{Asking, Known, State, Statics, Word};
@@ -21,6 +26,31 @@ use crate::ipam::claim::ClaimKey;
 pub(crate) struct Evidence {
     pub(crate) kernel: Kernel,
     pub(crate) word: Word,
+    /// When we began to ask Podman.
+    pub(crate) asked: Option<Instant>,
     /// The claims that were in the file before Podman was asked.
     pub(crate) asked_about: BTreeSet<ClaimKey>,
+}
+
+impl Evidence {
+    /// Returns a process that may be about to start a container in a namespace that nobody
+    /// lives in yet, and for how long that may last. `since` is the age of its file.
+    ///
+    /// Whoever starts a container has its lock, which Podman's answer waits for. So when
+    /// Podman was asked after the namespace was made, only a podman that knows other
+    /// containers is left. (A buildah's namespace has no file of this kind.)
+    pub(crate) fn maker(
+        &self,
+        path: &Path,
+        since: Option<Duration>,
+    ) -> Option<(&ProcessFact, Duration)> {
+        let since = since.unwrap_or_default();
+        let left = START_GRACE.checked_sub(since)?;
+        let has_answered = matches!(self.word, Word::Given(_))
+            && self.asked.is_some_and(|asked| since > asked.elapsed())
+            && sight::is_namespace_file(path);
+        let mut makers = self.kernel.makers(since);
+        let maker = makers.find(|maker| !has_answered || maker.has_other_containers())?;
+        Some((maker, left))
+    }
 }

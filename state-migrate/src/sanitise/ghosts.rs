@@ -18,7 +18,6 @@ use berth::podman::Podman;
 use berth::protocol::Network;
 use berth::rules::attachment::Attachment;
 use berth::rules::lease::ContainerId;
-use berth::rules::verdict::START_GRACE;
 use berth::sight::survey::{self, Record};
 use berth::sight::{self, Link, NamespaceKey, PathFact};
 use serde_json::Value;
@@ -185,12 +184,11 @@ impl<'a> Scene<'a> {
 
     fn namespaces(&self, records: &[(&Network, Record)], only: Option<&str>) -> Vec<Ghost> {
         let kernel = &self.look.evidence.kernel;
-        let maker = kernel.maker().is_some();
         let mut ghosts = Vec::new();
         for empty in &kernel.empty {
-            let young = empty.since.is_none_or(|since| since < START_GRACE);
             let is_podmans = sight::is_namespace_file(&empty.path);
-            if !is_podmans || young && maker || self.is_pending(&empty.path) {
+            let maker = self.evidence.maker(&empty.path, empty.since);
+            if !is_podmans || maker.is_some() || self.is_pending(&empty.path) {
                 continue;
             }
             let links = empty.links.iter().filter(|link| link.name != "lo");

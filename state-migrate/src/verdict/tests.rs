@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
+use std::time::Instant;
 
-use berth::rules::lease::Process;
+use berth::rules::lease::{Moment, Process};
 
 use super::*;
 use crate::evidence::{Kernel, Known};
@@ -37,7 +38,14 @@ impl Scene {
             evidence: Evidence {
                 word: Word::Given(BTreeMap::new()),
                 asked_about: BTreeSet::from([key]),
-                kernel: Kernel::default(),
+                asked: Some(Instant::now()),
+                kernel: Kernel {
+                    at: Moment {
+                        wall_ms: 0,
+                        boot_ms: 1_000_000,
+                    },
+                    ..Kernel::default()
+                },
             },
         }
     }
@@ -101,6 +109,20 @@ impl Scene {
 
     #[track_caller]
     fn is(self, expected: &str) {
+        let text = self.text();
+        assert!(
+            text.starts_with(expected),
+            "`{text}` instead of `{expected}`"
+        );
+    }
+
+    #[track_caller]
+    fn ends(self, expected: &str) {
+        let text = self.text();
+        assert!(text.ends_with(expected), "`{text}` ends in `{expected}`");
+    }
+
+    fn text(self) -> String {
         let case = Case {
             claim: &self.claim,
             rivals: self.rivals,
@@ -108,11 +130,7 @@ impl Scene {
             others: self.others,
         };
         let verdict = judge(&case, &self.evidence);
-        let text = format!("{}: {verdict}", verdict.word());
-        assert!(
-            text.starts_with(expected),
-            "`{text}` instead of `{expected}`"
-        );
+        format!("{}: {verdict}", verdict.word())
     }
 }
 
@@ -220,10 +238,18 @@ fn what_was_leased_while_podman_was_asked_is_not_judged_by_its_answer() {
 
 #[test]
 fn a_namespace_without_a_process_is_one_on_its_way_while_somebody_may_start_it() {
-    let ghost = |seconds| Scene::new().holder(ADDRESS, nobody(seconds), None);
+    // Podman was asked before it was there.
+    let early = |scene: &mut Scene| scene.evidence.asked = None;
+    let ghost = |seconds| {
+        let ghost = Scene::new().holder(ADDRESS, nobody(seconds), None);
+        ghost.with(early)
+    };
     let service = ["podman", "system", "service"];
     ghost(1).is("dead: ");
     ghost(1).runs("podman", &service).is("unknown: /run/netns");
+    ghost(60)
+        .runs("podman", &service)
+        .ends("this is clear when that process has ended, or in 4m 1s");
     ghost(1)
         .runs("buildah", &["buildah", "bud"])
         .is("unknown: ");
@@ -233,13 +259,38 @@ fn a_namespace_without_a_process_is_one_on_its_way_while_somebody_may_start_it()
         .holder(ADDRESS, timeless, None)
         .runs("podman", &service)
         .is("unknown: ");
-    // The one that keeps a user namespace, and the one above ourselves.
+    // The one that keeps a user namespace, the one above ourselves, one that looks on, and
+    // one that was not there yet.
     ghost(1).runs("podman", &["podman"]).is("dead: ");
     let unshare = ["podman", "unshare", "--rootless-netns", "berth-migrate"];
     ghost(1).runs("podman", &unshare).is("dead: ");
+    ghost(1).runs("podman", &["podman", "events"]).is("dead: ");
+    ghost(60)
+        .runs("podman", &service)
+        .with(|scene| scene.evidence.kernel.processes[0].process.start_time = 95_000)
+        .is("dead: ");
     ghost(1)
         .known("exited", "/run/netns/netns-1")
         .is("pending: ");
+}
+
+/// Podman's answer waits for whoever starts a container.
+#[test]
+fn nobody_starts_what_was_there_before_podman_said_that_it_does_not_run() {
+    let ghost = || Scene::new().holder(ADDRESS, nobody(1), None);
+    let service = ["podman", "system", "service"];
+    ghost().runs("podman", &service).is("dead: no container");
+    ghost()
+        .known("exited", "")
+        .runs("podman", &service)
+        .is("dead: Podman says it is exited");
+    // That one may have another storage, with containers that Podman does not know.
+    let other = ["podman", "--root=/other", "system", "service"];
+    ghost().runs("podman", &other).is("unknown: ");
+    ghost()
+        .word(Word::Waived)
+        .runs("podman", &service)
+        .is("unknown: ");
 }
 
 #[test]

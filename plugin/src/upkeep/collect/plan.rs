@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::rules::lease::{Moment, Process, Tenant};
 use crate::rules::verdict::{Cause, START_GRACE, Verdict};
@@ -87,11 +88,13 @@ impl Findings {
         findings.plan()
     }
 
-    /// Returns whether nobody can be about to set up what an empty namespace is
-    /// for: nobody who makes them runs, or its start has had its time.
+    /// Returns whether nobody can be about to set up what an empty namespace is for: nobody
+    /// who makes them ran when it was first seen, or its start has had its time.
     fn is_abandoned(&self, path: &Path) -> bool {
         let seen = self.empty.iter().find(|empty| empty.path == *path);
-        self.makers.is_empty() || seen.is_some_and(|e| self.at.since(&e.seen) >= START_GRACE)
+        let age = seen.map_or(Duration::ZERO, |empty| self.at.since(&empty.seen));
+        let mut makers = self.makers.iter();
+        age >= START_GRACE || makers.all(|maker| maker.is_younger_than(age, &self.at))
     }
 }
 
