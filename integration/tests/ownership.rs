@@ -51,6 +51,71 @@ fn an_interface_of_the_hosts_survives_a_network_that_names_it(driver: Driver) {
     assert_eq!(lab.leases(&network).of(&network), [""; 0]);
 }
 
+/// The bridge of an administrator's, without ports for now.
+fn a_bridge_of_the_hosts_survives_the_last_container_and_collection(driver: Driver) {
+    let lab = Lab::start();
+    let options = [&SUBNET[..], &["--interface-name", "h0", "--disable-dns"]].concat();
+    let network = lab.network(driver, "n", &options);
+    lab.sh("ip link add h0 type bridge
+        ip link set h0 up
+        ip address add 192.168.55.9/24 dev h0");
+    lab.cmd("berth").args(["gc", "--now"]).ok();
+    has_its_link(&lab);
+    lab.container("c", &["n"]).start();
+    lab.remove("c");
+    has_its_link(&lab);
+    lab.container("dead", &["n"]).ip(ADDRESS).start();
+    lab.kill_with_conmon("dead");
+    collects(&lab, ADDRESS);
+    has_its_link(&lab);
+    lab.remove_at_last("dead");
+    has_its_link(&lab);
+    assert_eq!(lab.leases(&network).of(&network), [""; 0]);
+}
+
+/// Podman does not see the bridges of a plugin's networks, and may choose such a name itself.
+fn two_networks_are_not_put_on_one_bridge(driver: Driver) {
+    let lab = Lab::start();
+    let options = [&SUBNET[..], &["--interface-name", "h0"]].concat();
+    lab.network(driver, "n", &options);
+    lab.network(Driver::Bridge, "o", &["--subnet", "10.78.0.0/24"]);
+    lab.sh(r#"sed -i 's/"network_interface": "podman[0-9]*"/"network_interface": "h0"/' /etc/containers/networks/o.json"#);
+    lab.container("first", &["o"]).start();
+    let shared = "network n has h0 as its bridge, but network o is on it";
+    lab.container("second", &["n"]).fails(shared);
+    lab.podman(["rm", "--force", "--ignore", "second"]).ok();
+    let said = lab.cmd("berth").arg("doctor").run();
+    let problem = "networks n and o have one bridge, h0";
+    assert!(said.stdout.contains(problem), "{said}");
+    lab.podman(["exec", "first", "nslookup", "first"]).ok();
+    lab.remove("first");
+    lab.container("second", &["n"]).start();
+    lab.podman(["exec", "second", "nslookup", "second"]).ok();
+    lab.remove("second");
+}
+
+/// netavark, too, finds an interface by its altname.
+fn an_interface_with_a_bridges_name_as_its_altname_survives(driver: Driver) {
+    let lab = Lab::start();
+    let options = [&SUBNET[..], &["--interface-name", "lan"]].concat();
+    let network = lab.network(driver, "n", &options);
+    lab.container("dead", &["n"]).ip(ADDRESS).start();
+    lab.kill_with_conmon("dead");
+    lab.sh("ip link delete lan
+        ip link add h0 type veth peer name hh
+        ip link property add dev h0 altname lan
+        ip link set h0 up
+        ip address add 192.168.55.9/24 dev h0");
+    collects(&lab, ADDRESS);
+    has_its_link(&lab);
+    lab.container("c", &["n"])
+        .fails("network n has lan as its bridge");
+    lab.podman(["rm", "--force", "--ignore", "c"]).ok();
+    has_its_link(&lab);
+    assert_eq!(lab.leases(&network).of(&network), [""; 0]);
+    lab.remove_at_last("dead");
+}
+
 fn an_interface_that_took_a_bridges_name_survives_teardown_and_collection(driver: Driver) {
     let lab = Lab::start();
     let options = [&SUBNET[..], &["--interface-name", "h0"]].concat();
@@ -76,12 +141,18 @@ with_driver!(
     Berth,
     an_interface_of_the_hosts_survives_a_network_that_names_it,
     an_interface_that_took_a_bridges_name_survives_teardown_and_collection,
+    an_interface_with_a_bridges_name_as_its_altname_survives,
+    a_bridge_of_the_hosts_survives_the_last_container_and_collection,
+    two_networks_are_not_put_on_one_bridge,
 );
 with_driver!(
     host_wide,
     HostWide,
     an_interface_of_the_hosts_survives_a_network_that_names_it,
     an_interface_that_took_a_bridges_name_survives_teardown_and_collection,
+    an_interface_with_a_bridges_name_as_its_altname_survives,
+    a_bridge_of_the_hosts_survives_the_last_container_and_collection,
+    two_networks_are_not_put_on_one_bridge,
 );
 
 #[test]

@@ -32,6 +32,7 @@ pub use standin::{StandIn, StandInError};
 
 use crate::protocol::{Network, Request};
 use crate::rules::attachment::AttachmentOptions;
+use crate::rules::bridge::{self, is_netavarks, managed, other_than_bridge};
 use crate::rules::lease::Delegation;
 use crate::sight::{self, Link, front};
 
@@ -57,18 +58,6 @@ pub enum DelegateError {
     #[error("{0}")]
     Refused(String),
     /// netavark would refuse, too; but its teardown would remove the interface.
-    #[error(
-        "network {network} has {bridge} as its bridge, but that is another interface of this host \
-         ({kind}); create the network again with another --interface-name, or with the driver \
-         macvlan if {bridge} is to be its parent"
-    )]
-    NotABridge {
-        network: String,
-        bridge: String,
-        kind: String,
-    },
-    #[error("failed to list this host's interfaces")]
-    Links(#[source] io::Error),
     #[error("{} {verb} ended with {status} and answered {answer:?}", netavark.display())]
     Answer {
         netavark: PathBuf,
@@ -117,7 +106,6 @@ pub fn setup(
     connection: &Connection<'_>,
     namespace: &Path,
 ) -> Result<Value, DelegateError> {
-    check_bridges(&[*connection])?;
     let request = connection.setup_request(several(netavark, &[*connection])?);
     let mut answer = run(netavark, delegation, &[], "setup", namespace, &request)?;
     Ok(connection.status_block(&mut answer))
@@ -135,7 +123,6 @@ pub fn setup_together(
     connections: &[Connection<'_>],
     namespace: &Path,
 ) -> Result<Value, DelegateError> {
-    check_bridges(connections)?;
     let several = several(call.netavark, connections)?;
     for connection in connections {
         replace(&mut request, connection, connection.for_setup(several));
@@ -159,9 +146,16 @@ pub fn teardown(
     connection: &Connection<'_>,
     namespace: &Path,
 ) -> Result<(), String> {
-    let request = connection.request(for_teardown(connection, &sight::links()));
-    let done = run(netavark, delegation, &[], "teardown", namespace, &request);
-    serious(done)
+    let own = for_teardown(connection, &sight::links());
+    let request = connection.request(own);
+    serious(run(
+        netavark,
+        delegation,
+        &[],
+        "teardown",
+        namespace,
+        &request,
+    ))
 }
 
 /// Takes down a container with several networks by one netavark, as
@@ -182,50 +176,26 @@ pub fn teardown_together(
     serious(call.run("teardown", namespace, request))
 }
 
-/// Refuses a network whose bridge is an interface of another kind.
-fn check_bridges(connections: &[Connection<'_>]) -> Result<(), DelegateError> {
-    if connections.iter().all(|own| own.managed_bridge().is_none()) {
-        return Ok(());
-    }
-    let links = sight::links().map_err(DelegateError::Links)?;
-    for connection in connections {
-        if let Some(other) = other_than_bridge(connection, &links) {
-            return Err(DelegateError::NotABridge {
-                network: connection.attachment.network.name.clone(),
-                bridge: other.name.clone(),
-                kind: match &*other.kind {
-                    "" => "hardware".to_owned(),
-                    kind => kind.to_owned(),
-                },
-            });
-        }
-    }
-    Ok(())
-}
-
 /// Returns what is torn down. With the last container, netavark removes whatever interface
-/// has the bridge's name (netavark 1.14 `bridge.rs`, `remove_link`). If that is no bridge,
-/// or nobody knows, it gets a name that no interface has.
+/// has the bridge's name (netavark 1.14 `bridge.rs`, `remove_link`). If netavark has not
+/// made that one, or nobody knows, it gets a name that no interface has.
 fn for_teardown(
     connection: &Connection<'_>,
     links: &io::Result<Vec<Link>>,
 ) -> (Network, AttachmentOptions) {
     let (mut network, options) = connection.for_teardown();
+    let own = &connection.attachment.network;
     let is_strange = match links {
-        Ok(links) => other_than_bridge(connection, links).is_some(),
-        Err(_) => connection.managed_bridge().is_some(),
+        Ok(links) => {
+            let is_admins = |bridge: &Link| !is_netavarks(own, bridge);
+            other_than_bridge(own, links).is_some() || bridge::of(own, links).is_some_and(is_admins)
+        }
+        Err(_) => managed(own).is_some(),
     };
     if is_strange {
         network.network_interface = Some(format!("nobridge{}", std::process::id()));
     }
     (network, options)
-}
-
-/// Returns the interface that has the name of a connection's bridge and is none.
-fn other_than_bridge<'l>(connection: &Connection<'_>, links: &'l [Link]) -> Option<&'l Link> {
-    let bridge = connection.managed_bridge()?;
-    let mut links = links.iter();
-    links.find(|link| link.name == bridge && link.kind != "bridge")
 }
 
 fn replace(
@@ -308,12 +278,21 @@ pub fn teardown_in_stand_in(
     connection: &Connection<'_>,
 ) -> Result<(), String> {
     let gone = |bridge: &&str| if_nametoindex(*bridge).is_err();
-    let bridge = connection.managed_bridge().filter(gone);
+    let bridge = managed(&connection.attachment.network).filter(gone);
     let interface = connection.attachment.options.interface.as_str();
-    let run = || {
+    let run_with = |own| {
         let stand_in = StandIn::new(interface).map_err(|error| crate::chain(&error))?;
-        teardown(netavark, delegation, connection, &stand_in.path())
+        let (request, namespace) = (connection.request(own), stand_in.path());
+        serious(run(
+            netavark,
+            delegation,
+            &[],
+            "teardown",
+            &namespace,
+            &request,
+        ))
     };
+    let run = || run_with(for_teardown(connection, &sight::links()));
     let mut done = run();
     for _ in 1..ATTEMPTS {
         if let Err(reason) = &done {
@@ -326,7 +305,7 @@ pub fn teardown_in_stand_in(
         return Ok(());
     };
     let made = links::make_bridge(bridge).map_err(|error| error.to_string());
-    if let Err(reason) = made.and_then(|()| run()) {
+    if let Err(reason) = made.and_then(|()| run_with(connection.for_teardown())) {
         log::debug!("rules of the network with bridge {bridge} stay: {reason}");
     }
     Ok(())

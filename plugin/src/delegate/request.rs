@@ -43,14 +43,6 @@ impl Connection<'_> {
         Plumbing::of(&self.attachment.network).unwrap_or_default()
     }
 
-    /// Returns the bridge that netavark makes and removes for the network, if any.
-    pub fn managed_bridge(&self) -> Option<&str> {
-        let network = &self.attachment.network;
-        let mode = network.options.get("mode").map(String::as_str);
-        let is_managed = self.plumbing() == Plumbing::Bridge && mode != Some("unmanaged");
-        network.network_interface.as_deref().filter(|_| is_managed)
-    }
-
     /// Returns the addresses of one subnet.
     fn within<'s>(&'s self, subnet: &Subnet) -> impl Iterator<Item = IpAddr> + use<'s> {
         let subnet = normalise(subnet.subnet);

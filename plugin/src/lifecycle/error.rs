@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::bridge::BridgeError;
 use super::contest::Contest;
 use super::reclaim::ReclaimError;
 use super::session::SessionError;
@@ -34,6 +35,8 @@ pub enum LifecycleError {
     },
     #[error("network {0} has no subnet to lease an address from; create it again with --subnet")]
     NoSubnet(NetworkName),
+    #[error(transparent)]
+    Bridge(#[from] BridgeError),
     #[error(transparent)]
     Session(#[from] SessionError),
     /// Somebody may be on a network whose addresses are not leased yet.

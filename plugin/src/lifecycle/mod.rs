@@ -5,6 +5,7 @@
 //! R1, …) and what a kill at each of them leaves are in `ARCHITECTURE.md`.
 
 pub mod adopt;
+mod bridge;
 mod contest;
 pub mod create;
 mod error;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::bridge;
 use super::lease::{Applicant, lease};
 use super::predecessor::clear_predecessors;
 use super::reclaim::{clear_away, remove_abandoned};
@@ -48,6 +49,7 @@ pub fn setup(
         .iter()
         .map(|one| one.attachment.clone())
         .collect();
+    bridge::check(podman, &asked)?;
     // C1
     with_session(podman, &who, |session| {
         let doubts = session.recover(&asked, netns);

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use super::bridge;
 use super::evidence::{Link, NamespaceFact, Peer};
 use super::lease::Tenant;
 use super::options::Plumbing;
@@ -96,7 +97,7 @@ pub fn hidden_port<'h>(
     host: &'h [Link],
     seen: &[NamespaceFact],
 ) -> Option<&'h Link> {
-    let bridge = bridge(network, host)?;
+    let bridge = bridge::of(network, host)?;
     let ports = host
         .iter()
         .filter(|link| link.master == Some(bridge.index) && link.kind == "veth");
@@ -111,16 +112,6 @@ pub fn hidden_port<'h>(
 pub fn is_seen_inside(outer: &Link, seen: &[NamespaceFact]) -> bool {
     let mut inner = seen.iter().flat_map(|namespace| &namespace.links);
     inner.any(|link| link.peer == Some(Peer::Host(outer.index)))
-}
-
-/// Returns a network's bridge, if it has one now.
-pub fn bridge<'h>(network: &Network, host: &'h [Link]) -> Option<&'h Link> {
-    let plumbing = Plumbing::of(network).unwrap_or_default();
-    let name = network.network_interface.as_ref()?;
-    let is_it = |link: &&Link| link.kind == "bridge" && link.name == *name;
-    host.iter()
-        .find(is_it)
-        .filter(|_| plumbing == Plumbing::Bridge)
 }
 
 #[cfg(test)]

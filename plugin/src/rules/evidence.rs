@@ -57,6 +57,8 @@ pub struct Link {
     pub index: u32,
     /// Its name.
     pub name: String,
+    /// Other names that the kernel finds it by (`ip link property`, `altname`).
+    pub other_names: Vec<String>,
     /// Its kind, such as `veth`; empty for hardware and `lo`.
     pub kind: String,
     /// The bridge it is a port of.
@@ -67,6 +69,13 @@ pub struct Link {
     pub up: bool,
     /// Its addresses, those included that the kernel gave it by itself.
     pub addresses: Vec<IpAddr>,
+}
+
+impl Link {
+    /// Returns whether the kernel finds it by a name.
+    pub fn answers_to(&self, name: &str) -> bool {
+        self.name == name || self.other_names.iter().any(|other| other == name)
+    }
 }
 
 /// Where another interface is, by its number there. Numbers repeat among namespaces.

@@ -3,6 +3,7 @@
 
 pub mod allocator;
 pub mod attachment;
+pub mod bridge;
 pub mod doubt;
 pub mod evidence;
 pub mod lease;

@@ -8,8 +8,9 @@ use std::io;
 use std::net::IpAddr;
 
 use nix::libc::{
-    IFA_ADDRESS, IFA_LOCAL, IFF_UP, IFLA_IFNAME, IFLA_INFO_KIND, IFLA_LINK, IFLA_LINK_NETNSID,
-    IFLA_LINKINFO, IFLA_MASTER, RTM_NEWADDR, RTM_NEWLINK, RTM_NEWNSID,
+    IFA_ADDRESS, IFA_LOCAL, IFF_UP, IFLA_ALT_IFNAME, IFLA_IFNAME, IFLA_INFO_KIND, IFLA_LINK,
+    IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MASTER, IFLA_PROP_LIST, RTM_NEWADDR, RTM_NEWLINK,
+    RTM_NEWNSID,
 };
 
 use crate::netlink::message::{Message, attributes};
@@ -41,6 +42,11 @@ pub(super) fn link(message: &Message) -> io::Result<Option<Link>> {
             IFLA_MASTER => link.master = number(value),
             IFLA_LINK => peer = number(value),
             IFLA_LINK_NETNSID => namespace = number(value),
+            IFLA_PROP_LIST => {
+                let properties = attributes(value)?.into_iter();
+                let names = properties.filter(|(kind, _)| *kind == IFLA_ALT_IFNAME);
+                link.other_names = names.map(|(_, value)| text(value)).collect();
+            }
             IFLA_LINKINFO => {
                 let mut info = attributes(value)?.into_iter();
                 let kind = info.find(|(kind, _)| *kind == IFLA_INFO_KIND);
@@ -133,6 +139,7 @@ mod tests {
         let mut head = [0; 16];
         (head[4], head[8]) = (7, 1);
         let kind = attribute(IFLA_INFO_KIND, b"veth\0");
+        let other = attribute(IFLA_ALT_IFNAME, b"lan\0");
         let seen = sent(
             RTM_NEWLINK,
             &head,
@@ -141,12 +148,14 @@ mod tests {
                 (IFLA_IFALIAS, b"\xff\xfe"),
                 (IFLA_MASTER, &3_u32.to_ne_bytes()),
                 (IFLA_LINK, &[1, 2]),
+                (IFLA_PROP_LIST | 0x8000, &other),
                 (IFLA_LINKINFO | 0x8000, &kind),
             ],
         );
         let expected = Link {
             index: 7,
             name: "x\u{fffd}".into(),
+            other_names: vec!["lan".into()],
             kind: "veth".into(),
             master: Some(3),
             up: true,

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use super::{Record, Survey};
 use crate::protocol::Network;
-use crate::rules::doubt::{bridge, is_seen_inside};
+use crate::rules::bridge;
+use crate::rules::doubt::is_seen_inside;
 use crate::rules::lease::Tenant;
 use crate::sight::{Link, NamespaceKey, Peer};
 
@@ -138,7 +139,7 @@ fn namespace_files(survey: &Survey, tenants: &[Tenant]) -> Vec<Leftover> {
 }
 
 fn veths(survey: &Survey, network: &Network, tenants: &[Tenant]) -> Vec<Leftover> {
-    let Some(bridge) = bridge(network, &survey.links) else {
+    let Some(bridge) = bridge::of(network, &survey.links) else {
         return Vec::new();
     };
     // Where some of the processes cannot be seen, nor can all namespaces.
@@ -190,11 +191,9 @@ fn stale_records(survey: &Survey, network: &Network, tenants: &[Tenant]) -> Vec<
 }
 
 fn idle_bridge(survey: &Survey, network: &Network, tenants: &[Tenant]) -> Option<Leftover> {
-    let unmanaged = network
-        .options
-        .get("mode")
-        .is_some_and(|mode| mode == "unmanaged");
-    let bridge = bridge(network, &survey.links).filter(|_| !unmanaged)?;
+    bridge::managed(network)?;
+    let bridge = bridge::of(network, &survey.links)
+        .filter(|bridge| bridge::is_netavarks(network, bridge))?;
     let has_port = survey
         .links
         .iter()

@@ -303,6 +303,9 @@ fn a_bridge_is_left_over_when_it_has_neither_port_nor_tenant() {
     idle.evidence.files.clear();
     idle.links.pop();
     let bridge = "bridge br-n of network n without containers";
+    idle.networks[0].subnets[0].gateway = Some(ip("10.0.0.1"));
+    assert_eq!(left(&idle, &[]), [""; 0], "netavark has not made it");
+    idle.links[0].addresses.push(ip("10.0.0.1"));
     assert_eq!(left(&idle, &[]), [bridge]);
     assert_eq!(left(&idle, &[tenant("c", "10.0.0.5")]), [""; 0]);
     let options = &mut idle.networks[0].options;

@@ -25,6 +25,7 @@ use super::host_wide;
 use crate::podman;
 use crate::podman::Podman;
 use crate::podman::{ContainersConf, Environment};
+use crate::sight;
 use programs::PluginFacts;
 
 /// What to examine.
@@ -76,6 +77,10 @@ pub fn examine(visit: &Visit<'_>) -> Report {
             report.add(networks::judge(files, &conf.default_network));
             let is_in_front = host_wide::link(&conf).is_some();
             report.add(networks::unserved(files, is_in_front));
+            match sight::links() {
+                Ok(links) => report.add(networks::bridges(files, &links)),
+                Err(error) => log::warn!("failed to list this host's interfaces: {error}"),
+            }
         }
         Err(unreadable) => report.add([unreadable.clone()]),
     }

@@ -1,14 +1,18 @@
 //! The networks: which of them lease from berth, and whether it understands those.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::finding::Finding;
 use super::programs::PLUGIN;
 use crate::podman::{Fault, NetworkFile, read_networks};
 use crate::protocol::Network;
+use crate::rules::bridge;
 use crate::rules::options::{self, Options, Plumbing};
+use crate::sight::Link;
 
 const CHECK: &str = "network-file";
+const BRIDGE: &str = "bridge";
 
 /// Reads the network files of a directory, which need not exist.
 ///
@@ -74,6 +78,53 @@ pub(super) fn unserved(files: &[NetworkFile], is_in_front: bool) -> Option<Findi
                  back to Podman",
             ),
     )
+}
+
+/// Judges the bridges: two networks may not have one, unless on VLANs of their own.
+pub(super) fn bridges(files: &[NetworkFile], host: &[Link]) -> Vec<Finding> {
+    let networks = files.iter().filter_map(|file| file.network.as_ref().ok());
+    let mut users = BTreeMap::<&str, Vec<&Network>>::new();
+    for network in networks {
+        if let Some(name) = bridge::managed(network).filter(|_| !bridge::is_shared(network)) {
+            users.entry(name).or_default().push(network);
+        }
+    }
+    let is_ours = |network: &&&Network| network.is_ours();
+    users.retain(|_, users| users.iter().any(|network| network.is_ours()));
+    let mut found = Vec::new();
+    for (name, users) in &users {
+        if let [one, other, ..] = users[..] {
+            let what = format!(
+                "networks {} and {} have one bridge, {name}",
+                one.name, other.name
+            );
+            found.push(
+                Finding::problem(BRIDGE, what)
+                    .because("whichever starts second has neither gateway nor DNS")
+                    .repair("create one of them again with another --interface-name"),
+            );
+        }
+        for network in users.iter().filter(is_ours) {
+            if let Some(link) = bridge::other_than_bridge(network, host) {
+                let what = format!(
+                    "{name} is no bridge, but network {} needs one",
+                    network.name
+                );
+                found.push(
+                    Finding::problem(BRIDGE, what)
+                        .because(format!(
+                            "it is another interface of this host ({})",
+                            link.kind
+                        ))
+                        .repair(
+                            "no container can start on this network: create it again with another \
+                             --interface-name",
+                        ),
+                );
+            }
+        }
+    }
+    found
 }
 
 fn faulty(path: &Path, fault: &Fault) -> Finding {

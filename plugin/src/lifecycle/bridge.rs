@@ -1,0 +1,84 @@
+//! Before anything is leased: can the container be put on its networks' bridges?
+
+use std::cell::LazyCell;
+use std::io;
+
+use thiserror::Error;
+
+use crate::podman::{Podman, read_networks};
+use crate::protocol::Network;
+use crate::rules::attachment::Attachment;
+use crate::rules::bridge::{self, is_netavarks, managed, other_than_bridge, usurper};
+use crate::sight::{self, Link};
+
+/// A network's bridge is something else.
+#[derive(Debug, Error)]
+pub enum BridgeError {
+    #[error(
+        "network {network} has {bridge} as its bridge, but that is another interface of this host \
+         ({kind}); create the network again with another --interface-name, or with the driver \
+         macvlan if {bridge} is to be its parent"
+    )]
+    NotABridge {
+        network: String,
+        bridge: String,
+        kind: String,
+    },
+    #[error(
+        "network {network} has {bridge} as its bridge, but network {other} is on it: containers of \
+         {network} would have no gateway and no DNS; stop those of {other}, or create {network} \
+         again with another --interface-name"
+    )]
+    Anothers {
+        network: String,
+        bridge: String,
+        other: String,
+    },
+    #[error("failed to list this host's interfaces")]
+    Links(#[source] io::Error),
+}
+
+/// Refuses a network whose bridge is an interface of another kind, or another network's.
+///
+/// # Errors
+/// [`BridgeError`]. Networks whose file cannot be read are on no bridge.
+pub(super) fn check(podman: &Podman, attachments: &[Attachment]) -> Result<(), BridgeError> {
+    let networks = || attachments.iter().map(|one| &one.network);
+    if networks().all(|network| managed(network).is_none()) {
+        return Ok(());
+    }
+    let links = sight::links().map_err(BridgeError::Links)?;
+    let others = LazyCell::new(|| others(podman));
+    for network in networks() {
+        let bridge = || managed(network).unwrap_or_default().to_owned();
+        if let Some(link) = other_than_bridge(network, &links) {
+            return Err(BridgeError::NotABridge {
+                network: network.name.clone(),
+                bridge: bridge(),
+                kind: match &*link.kind {
+                    "" => "hardware".to_owned(),
+                    kind => kind.to_owned(),
+                },
+            });
+        }
+        let is_anothers = |link: &Link| !is_netavarks(network, link) && !link.addresses.is_empty();
+        if bridge::of(network, &links).is_some_and(is_anothers)
+            && let Some(other) = usurper(network, &links, &others)
+        {
+            return Err(BridgeError::Anothers {
+                network: network.name.clone(),
+                bridge: bridge(),
+                other: other.name.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Returns the networks that can be read.
+fn others(podman: &Podman) -> Vec<Network> {
+    let directory = podman.network_config_dir();
+    let files = directory.ok().and_then(|path| read_networks(path).ok());
+    let files = files.into_iter().flatten();
+    files.filter_map(|file| file.network.ok()).collect()
+}

@@ -1,0 +1,133 @@
+//! The bridge of a network, and what is wrong with it. No I/O.
+
+use super::evidence::Link;
+use super::options::Plumbing;
+use crate::protocol::Network;
+
+/// Returns the name of the bridge that netavark makes and removes for a network, if it does.
+pub fn managed(network: &Network) -> Option<&str> {
+    let mode = network.options.get("mode").map(String::as_str);
+    let is_bridge = Plumbing::of(network).unwrap_or_default() == Plumbing::Bridge;
+    let name = network.network_interface.as_deref();
+    name.filter(|_| is_bridge && mode != Some("unmanaged"))
+}
+
+/// Returns the bridge that containers of a network are on, if there is one now.
+pub fn of<'h>(network: &Network, host: &'h [Link]) -> Option<&'h Link> {
+    let is_bridge = Plumbing::of(network).unwrap_or_default() == Plumbing::Bridge;
+    let name = network.network_interface.as_ref().filter(|_| is_bridge)?;
+    host.iter()
+        .find(|link| link.kind == "bridge" && link.answers_to(name))
+}
+
+/// Returns the interface of the host that has the name of a network's bridge and is none.
+pub fn other_than_bridge<'h>(network: &Network, host: &'h [Link]) -> Option<&'h Link> {
+    let name = managed(network)?;
+    host.iter()
+        .find(|link| link.answers_to(name) && link.kind != "bridge")
+}
+
+/// Returns whether netavark has made a bridge for a network: it has one of the network's
+/// gateways. netavark gives a bridge its addresses when it makes it, and never to one that
+/// is there (netavark 1.14 `bridge.rs`, `create_interfaces`); Podman and berth refuse a new
+/// network whose addresses the host has. Some internal networks have no gateway: then only a
+/// name that Podman or berth has chosen tells.
+pub fn is_netavarks(network: &Network, bridge: &Link) -> bool {
+    let mut gateways = network.subnets.iter().filter_map(|subnet| subnet.gateway);
+    match gateways.next() {
+        Some(first) => {
+            let mut gateways = gateways.chain([first]);
+            gateways.any(|gateway| bridge.addresses.contains(&gateway))
+        }
+        None => is_chosen(&bridge.name),
+    }
+}
+
+/// Returns whether Podman or berth names bridges like this.
+fn is_chosen(name: &str) -> bool {
+    let number = name.strip_prefix("podman").or(name.strip_prefix("berth"));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Returns which of these networks is on a network's bridge in its place: the bridge has
+/// that one's gateway and none of this one's, whose containers would have neither gateway
+/// nor DNS.
+pub fn usurper<'n>(network: &Network, host: &[Link], others: &'n [Network]) -> Option<&'n Network> {
+    let bridge = of(network, host).filter(|_| managed(network).is_some() && !is_shared(network))?;
+    let is_its = |other: &&Network| {
+        let name = managed(other).filter(|_| other.id != network.id);
+        name.is_some_and(|name| bridge.answers_to(name)) && is_netavarks(other, bridge)
+    };
+    let mut others = others.iter();
+    others
+        .find(is_its)
+        .filter(|_| !is_netavarks(network, bridge))
+}
+
+/// Returns whether a network may be on the same bridge as others: on a VLAN of its own.
+pub fn is_shared(network: &Network) -> bool {
+    network.options.get("vlan").is_some_and(|id| id != "0")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn network(name: &str, gateway: &str, options: &serde_json::Value) -> Network {
+        let network = json!({"name": name, "id": name, "driver": "berth", "options": options,
+            "network_interface": "br",
+            "subnets": [{"subnet": "10.0.0.0/8", "gateway": gateway}]});
+        serde_json::from_value(network).expect("a network")
+    }
+
+    fn link(kind: &str, addresses: &[&str]) -> Link {
+        let address = |text: &&str| text.parse().expect("an address");
+        Link {
+            index: 3,
+            name: "br".to_owned(),
+            kind: kind.to_owned(),
+            addresses: addresses.iter().map(address).collect(),
+            ..Link::default()
+        }
+    }
+
+    #[test]
+    fn a_bridge_with_only_another_networks_gateway_is_that_ones() {
+        let other = network("m", "10.28.0.1", &json!({}));
+        let check = |options: &serde_json::Value, link: Link, expected: bool| {
+            let own = network("n", "10.77.0.1", options);
+            let others = [own.clone(), other.clone()];
+            let found = usurper(&own, std::slice::from_ref(&link), &others);
+            assert_eq!(found.is_some(), expected, "{options} {link:?}");
+        };
+        let none = json!({});
+        let others = || link("bridge", &["10.28.0.1", "fe80::1"]);
+        check(&none, others(), true);
+        check(&none, link("bridge", &[]), false);
+        check(&none, link("bridge", &["192.0.2.1"]), false);
+        check(&none, link("bridge", &["10.28.0.1", "10.77.0.1"]), false);
+        check(&none, link("veth", &["10.28.0.1"]), false);
+        check(&json!({"vlan": "7"}), others(), false);
+        check(&json!({"mode": "unmanaged"}), others(), false);
+        check(&json!({"driver": "macvlan"}), others(), false);
+    }
+
+    #[test]
+    fn only_a_bridge_with_the_networks_gateway_is_netavarks() {
+        let own = network("n", "10.77.0.1", &json!({}));
+        assert!(is_netavarks(&own, &link("bridge", &["10.77.0.1"])));
+        assert!(!is_netavarks(&own, &link("bridge", &["10.77.0.2"])));
+        assert!(!is_netavarks(&own, &link("bridge", &[])));
+        let mut without = own;
+        without.subnets[0].gateway = None;
+        let named = |name: &str| Link {
+            name: name.to_owned(),
+            ..link("bridge", &[])
+        };
+        assert!(is_netavarks(&without, &named("berth12")));
+        assert!(!is_netavarks(&without, &named("podman")));
+        assert!(!is_netavarks(&without, &named("br")));
+    }
+}
