@@ -47,6 +47,42 @@ fn everything_is_given_back_after_conmon_and_container_are_killed() {
     lab.assert_only_bystander(&network);
 }
 
+/// What people try first: remove Podman's network, and make it again on berth.
+#[test]
+fn a_network_that_was_removed_with_a_ghost_on_it_can_be_made_again() {
+    let lab = Lab::start();
+    let network = lab.network(Driver::Bridge, "n", &SUBNET);
+    let dead = lab.container("x", &["n"]).ip("10.77.0.99");
+    dead.option("--publish", "8081:80")
+        .dies(Death::PodmanAfterNetavark);
+    lab.remove("x");
+    lab.podman(["network", "rm", "--force", "n"]).ok();
+    // On another subnet under the same name: its names are served at the old address.
+    lab.network(Driver::Berth, "n", &["--subnet", "10.78.0.0/24"]);
+    let run = lab.container("y", &["n"]);
+    run.option("--publish", "8081:80").serving().start();
+    let problem = "network n can resolve names";
+    let said = lab.cmd("berth").arg("doctor").run();
+    assert!(
+        !said.stdout.contains(problem),
+        "the setup put it right: {said}"
+    );
+    lab.cmd("berth").arg("gc").ok();
+    lab.podman(["exec", "y", "nslookup", "y"]).ok();
+    lab.assert_served("http://127.0.0.1:8081/");
+    let mut left = lab.leftovers(&network);
+    left.retain(|line| !line.contains("10.78.0.2"));
+    assert_eq!(left, [""; 0]);
+    lab.remove("y");
+    lab.podman(["network", "rm", "n"]).ok();
+    // And on the subnet that it had.
+    let again = lab.network(Driver::Berth, "n", &SUBNET);
+    lab.container("z", &["n"]).ip("10.77.0.99").start();
+    lab.podman(["exec", "z", "nslookup", "z"]).ok();
+    lab.remove("z");
+    lab.assert_clean(&again);
+}
+
 /// Only a descriptor, or a mount in a private mount namespace, keeps a namespace alive:
 /// there is no process and no file, but the host's end of the veth pair still answers.
 #[test]

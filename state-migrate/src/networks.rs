@@ -8,6 +8,8 @@ use std::path::Path;
 use berth::podman::{ContainersConf, default_network, read_networks};
 use berth::protocol::Network;
 use berth::rules::pool::normalise;
+use berth::sight;
+use berth::sight::survey::{Lost, lost_networks};
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 
@@ -19,6 +21,8 @@ pub(crate) struct Networks {
     pub(crate) all: BTreeMap<String, Network>,
     /// The name of the default network.
     pub(crate) default: String,
+    /// Those that netavark remembers and nobody else.
+    pub(crate) lost: Vec<Lost>,
     /// Why there may be others.
     pub(crate) doubt: Option<String>,
 }
@@ -30,7 +34,21 @@ impl Networks {
         let mut networks = Self::default();
         networks.add_files(&site.directory);
         networks.add_default(&site.conf);
+        networks.add_lost(&site.podman.delegation.config);
         networks
+    }
+
+    /// What cannot be read is left alone.
+    fn add_lost(&mut self, run_directory: &Path) {
+        let Ok(links) = sight::links() else {
+            return;
+        };
+        if self.doubt.is_none() {
+            let all = self.all.values();
+            let named = all.map(|network| (network.id.clone(), network.name.clone()));
+            let found = lost_networks(run_directory, &named.collect(), &links);
+            self.lost = found.unwrap_or_default();
+        }
     }
 
     /// Reads the configurations in a directory, of a Podman that is not here.

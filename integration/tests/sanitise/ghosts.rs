@@ -94,6 +94,43 @@ fn podmans_at_work_for_others_hide_no_ghost() {
     lab.assert_clean(&network);
 }
 
+/// What people try first: remove the network, and make it again.
+#[test]
+fn a_network_that_was_removed_with_a_ghost_on_it_can_be_made_again() {
+    let lab = Lab::start();
+    let network = lab.network(Driver::Bridge, "n", &SUBNET);
+    let dead = lab.container("x", &["n"]).ip(ADDRESS);
+    dead.option("--publish", "8081:80")
+        .dies(Death::PodmanAfterNetavark);
+    lab.remove("x");
+    lab.podman(["network", "rm", "--force", "n"]).ok();
+    // On another subnet under the same name: its names are served at the old address.
+    lab.network(Driver::Bridge, "n", &["--subnet", "10.78.0.0/24"]);
+    let run = lab.container("y", &["n"]);
+    run.option("--publish", "8081:80").serving().start();
+    let report = lab.sanitise(&["--ghosts"]);
+    let cleared = report["cleared"].to_string();
+    for what in [
+        "namespace /run/netns/",
+        "network n, which was removed, with bridge",
+    ] {
+        assert!(cleared.contains(what), "{report}");
+    }
+    lab.podman(["exec", "y", "nslookup", "y"]).ok();
+    lab.assert_served("http://127.0.0.1:8081/");
+    let mut left = lab.leftovers(&network);
+    left.retain(|line| !line.contains("10.78.0.2"));
+    assert_eq!(left, [""; 0]);
+    lab.remove("y");
+    lab.podman(["network", "rm", "n"]).ok();
+    // And on the subnet that it had.
+    let again = lab.network(Driver::Bridge, "n", &SUBNET);
+    lab.container("z", &["n"]).ip(ADDRESS).start();
+    lab.podman(["exec", "z", "nslookup", "z"]).ok();
+    lab.remove("z");
+    lab.assert_clean(&again);
+}
+
 #[test]
 fn taking_down_a_ghost_spares_the_rules_of_whoever_has_its_address_now() {
     let lab = Lab::start();

@@ -1,5 +1,10 @@
-//! The name server that netavark starts, where it has outlived its network
-//! namespace.
+//! The name server that netavark starts, where it serves at the wrong addresses or has
+//! outlived its network namespace.
+//!
+//! netavark writes the addresses at which a network's names are served into the first line
+//! of their file when it makes it. The file goes by the network's name: one made again
+//! under that name, on another subnet, finds the old addresses there as long as the dead
+//! have a name in it (seen with netavark 1.14), and nobody answers at its own.
 //!
 //! Without root, Podman removes the namespace of its bridges, and the directories of
 //! the mount namespace in which netavark ran, with the last container it knows of. A
@@ -9,7 +14,9 @@
 //! another one only when there is none: no name would resolve.
 
 use std::fs;
-use std::path::Path;
+use std::io::{self, ErrorKind, Write as _};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,11 +24,79 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::sight;
+use crate::protocol::Network;
+use crate::sight::{self, ProcessFact};
 
 /// How long aardvark-dns may take to end; it takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// The name of the file with the name server's pid.
+const PID: &str = "aardvark.pid";
+
+/// Returns the addresses at which a network's names are served, if some of them are none of
+/// its gateways, with the file that says so.
+///
+/// # Errors
+/// If the file is there and cannot be read.
+pub fn wrong_servers(
+    run_directory: &Path,
+    network: &Network,
+) -> io::Result<Option<(PathBuf, Vec<IpAddr>)>> {
+    let suffix = if network.internal { "%int" } else { "" };
+    let path = run_directory.join(format!("aardvark-dns/{}{suffix}", network.name));
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let first = text.lines().next().unwrap_or_default();
+    let words = first.split(' ').next().unwrap_or_default().split(',');
+    let served: Vec<IpAddr> = words.filter_map(|word| word.parse().ok()).collect();
+    let is_own = |address: &IpAddr| gateways(network).any(|gateway| gateway == *address);
+    let is_wrong = gateways(network).next().is_some() && !served.iter().all(is_own);
+    Ok(is_wrong.then_some((path, served)))
+}
+
+/// Has a network's names served at its own gateways, if they are not. The caller has
+/// Podman's network lock, so that no netavark writes the file. A server that runs reads it
+/// at netavark's next setup; `tell` it to do so now, if the gateways are there.
+///
+/// # Errors
+/// If the file cannot be read or replaced.
+pub fn put_servers_right(run_directory: &Path, network: &Network, tell: bool) -> io::Result<bool> {
+    let Some((path, _)) = wrong_servers(run_directory, network)? else {
+        return Ok(false);
+    };
+    let text = fs::read_to_string(&path)?;
+    let (first, names) = text.split_once('\n').unwrap_or((&text, ""));
+    let upstream = first.split_once(' ').map_or("", |(_, upstream)| upstream);
+    let own: Vec<_> = gateways(network)
+        .map(|gateway| gateway.to_string())
+        .collect();
+    let first = [&own.join(","), upstream].join(" ");
+    let directory = path.parent().unwrap_or(run_directory);
+    let mut file = tempfile::NamedTempFile::new_in(run_directory)?;
+    write!(file, "{}\n{names}", first.trim_end())?;
+    file.as_file()
+        .set_permissions(fs::metadata(&path)?.permissions())?;
+    file.persist(&path)?;
+    if tell && let Some(server) = server(directory) {
+        let _ = kill(Pid::from_raw(server.process.pid), Signal::SIGHUP);
+    }
+    Ok(true)
+}
+
+fn gateways(network: &Network) -> impl Iterator<Item = IpAddr> {
+    network.subnets.iter().filter_map(|subnet| subnet.gateway)
+}
+
+/// Returns the name server that runs, if one does.
+fn server(directory: &Path) -> Option<ProcessFact> {
+    let pid = fs::read_to_string(directory.join(PID)).ok()?;
+    let server = sight::process(pid.trim().parse().ok()?)?;
+    server.name.starts_with("aardvark").then_some(server)
+}
 
 /// Ends a name server in another network namespace than ours that has nobody to
 /// serve. One with names is left alone: they may be those of living containers.
@@ -44,12 +119,40 @@ pub fn end_stray(run_directory: &Path) {
 
 /// Returns the pid of a name server that serves nobody, where nobody can ask it.
 fn stray(directory: &Path) -> Option<i32> {
-    const PID: &str = "aardvark.pid";
-    let pid = fs::read_to_string(directory.join(PID)).ok()?;
-    let server = sight::process(pid.trim().parse().ok()?)?;
+    let server = server(directory)?;
     let own = sight::process(i32::try_from(std::process::id()).ok()?)?;
-    let is_elsewhere = server.name.starts_with("aardvark") && server.namespace? != own.namespace?;
+    let is_elsewhere = server.namespace? != own.namespace?;
     let mut files = fs::read_dir(directory).ok()?;
     let is_idle = !files.any(|file| file.is_ok_and(|file| file.file_name() != PID));
     (is_elsewhere && is_idle).then_some(server.process.pid)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn names_are_served_at_the_networks_own_gateways() {
+        let run = tempfile::tempdir().unwrap();
+        let network: Network = serde_json::from_value(json!({
+            "name": "m1", "id": "i", "driver": "berth", "dns_enabled": true,
+            "subnets": [{"subnet": "10.28.0.0/24", "gateway": "10.28.0.1"}],
+        }))
+        .unwrap();
+        let right = || put_servers_right(run.path(), &network, false).unwrap();
+        assert!(!right(), "there is no file");
+        let path = run.path().join("aardvark-dns/m1");
+        fs::create_dir(path.parent().unwrap()).unwrap();
+        let names = "c1 10.27.0.9  web\nc2 10.28.0.2  db 9.9.9.9\n";
+        fs::write(&path, format!("10.27.0.1 9.9.9.9\n{names}")).unwrap();
+        let (_, served) = wrong_servers(run.path(), &network).unwrap().unwrap();
+        assert_eq!(served, ["10.27.0.1".parse::<IpAddr>().unwrap()]);
+        assert!(right());
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text, format!("10.28.0.1 9.9.9.9\n{names}"));
+        assert!(!right(), "once is enough");
+    }
 }

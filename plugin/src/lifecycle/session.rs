@@ -166,8 +166,10 @@ fn survey(
     now: Moment,
 ) -> Result<Survey, SessionError> {
     let networks = podman.networks()?;
+    let known = podman.network_names()?;
     let place = Place {
         networks: &networks,
+        known: known.as_ref(),
         run_directory: &podman.delegation.config,
         namespace_directory: &podman.namespace_directory,
     };

@@ -11,7 +11,7 @@ use super::predecessor::clear_predecessors;
 use super::reclaim::{clear_away, remove_abandoned};
 use super::session::{Session, with_session};
 use super::{LifecycleError, introduction};
-use crate::delegate::DelegateError;
+use crate::delegate::{self, DelegateError};
 use crate::podman::Podman;
 use crate::rules::attachment::Attachment;
 use crate::rules::lease::{Namespace, Phase, Tenant};
@@ -64,6 +64,12 @@ pub fn setup(
         }
         clear_predecessors(session, &asked)?;
         let tenants = lease(session, &applicants, &namespace)?;
+        for network in asked.iter().map(|one| &one.network) {
+            let run_directory = &podman.delegation.config;
+            if let Err(error) = delegate::put_servers_right(run_directory, network, false) {
+                log::warn!("names on network {}: {error}", network.name);
+            }
+        }
         // C5
         let plumbed = plumb(&tenants).map_err(LifecycleError::from);
         let bound = plumbed.and_then(|status| {

@@ -14,7 +14,7 @@ use crate::rules::pool::{Family, normalise, number};
 const BRIDGE: &str = "podman0";
 
 /// Its id: "Important do not change this ID", says Podman's source.
-const ID: &str = "2f259bab93aaaaa2542ba43ef33eb990d0999ee1b9924b557b7be53c0b7a1bb9";
+pub(super) const ID: &str = "2f259bab93aaaaa2542ba43ef33eb990d0999ee1b9924b557b7be53c0b7a1bb9";
 
 fn default_subnet(conf: &ContainersConf) -> Result<IpNetwork, HostError> {
     conf.default_subnet

@@ -17,6 +17,7 @@ mod rootless;
 mod staged;
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::io;
@@ -262,6 +263,21 @@ impl Podman {
         let mut networks = known_networks(self.network_config_dir()?)?;
         networks.retain(Network::is_ours);
         Ok(networks)
+    }
+
+    /// Returns the names of all networks by their ids, ours or not. The default network may
+    /// have no file. `None` if a file is not understood, so that there may be others.
+    ///
+    /// # Errors
+    /// If the directory cannot be read.
+    pub fn network_names(&self) -> Result<Option<BTreeMap<String, String>>, PodmanError> {
+        let files = read_networks(self.network_config_dir()?)?;
+        let default = (default_network::ID.to_owned(), "podman".to_owned());
+        let named = files.into_iter().map(|file| {
+            let network = file.network.ok()?;
+            Some((network.id, network.name))
+        });
+        Ok([Some(default)].into_iter().chain(named).collect())
     }
 }
 

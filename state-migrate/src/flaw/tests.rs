@@ -26,6 +26,7 @@ fn networks() -> Networks {
     Networks {
         all: BTreeMap::from([network("net", "host-local"), network("taken", "berth")]),
         default: "podman".to_owned(),
+        lost: Vec::new(),
         doubt: None,
     }
 }

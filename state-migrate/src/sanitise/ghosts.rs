@@ -17,12 +17,13 @@ use berth::lifecycle::takedown::{Left, Remains, take_down_record};
 use berth::podman::Podman;
 use berth::protocol::Network;
 use berth::rules::attachment::Attachment;
+use berth::rules::bridge;
 use berth::rules::lease::ContainerId;
-use berth::sight::survey::{self, Record};
+use berth::sight::survey::{self, Lost, Record};
 use berth::sight::{self, Link, NamespaceKey, PathFact};
 use serde_json::Value;
 
-use crate::evidence::{Evidence, State, Word};
+use crate::evidence::{Evidence, Inhabitant, State, Word};
 use crate::ipam::claim::{Claim, ClaimKey};
 use crate::judgement::Judgement;
 use crate::look::Look;
@@ -44,6 +45,14 @@ pub(super) enum Ghost {
         key: NamespaceKey,
         interfaces: Vec<Interface>,
     },
+    /// A network that was removed, with its bridge and its rules.
+    Network { network: Box<Network> },
+    /// The addresses of a removed network, at which another one's names are served that has
+    /// its name.
+    Servers {
+        network: Box<Network>,
+        served: Vec<IpAddr>,
+    },
 }
 
 /// An interface of the dead.
@@ -59,11 +68,28 @@ impl fmt::Display for Ghost {
         match self {
             Self::Record { network, record } => write!(
                 f,
-                "DNS name {} and ports of container {} on network {}",
-                record.names.first().map_or("(none)", String::as_str),
+                "{} of container {} on network {}",
+                record.what(),
                 record.container_id.short(),
                 network.name
             ),
+            Self::Network { network } => {
+                let bridge = network.network_interface.as_deref().unwrap_or("(none)");
+                let name = &network.name;
+                write!(
+                    f,
+                    "network {name}, which was removed, with bridge {bridge} and rules"
+                )
+            }
+            Self::Servers { network, served } => {
+                let name = &network.name;
+                let served: Vec<_> = served.iter().map(IpAddr::to_string).collect();
+                let served = served.join(", ");
+                write!(
+                    f,
+                    "name server of network {name} at {served}, of an earlier network"
+                )
+            }
             Self::Namespace {
                 path, interfaces, ..
             } => {
@@ -92,14 +118,41 @@ pub(super) fn find(podman: &Podman, look: &Look, only: Option<&str>) -> Vec<Ghos
     let networks: Vec<&Network> = look.networks.all.values().filter(of_podmans).collect();
     let run_directory = &podman.delegation.config;
     let mut records = Vec::new();
-    for network in networks {
+    for network in &networks {
         // What cannot be read is left alone.
         let found = survey::records(run_directory, network).unwrap_or_default();
-        records.extend(found.into_iter().map(|record| (network, record)));
+        records.extend(found.into_iter().map(|record| (*network, record)));
+    }
+    let lost = || {
+        let lost = look.networks.lost.iter();
+        lost.filter(|lost| only.is_none_or(|only| lost.network.name == only))
+    };
+    for Lost {
+        network,
+        records: own,
+    } in lost()
+    {
+        records.extend(own.iter().map(|record| (network, record.clone())));
     }
     let scene = Scene::new(look, &records);
     let mut ghosts = scene.records(&records);
     ghosts.extend(scene.namespaces(&records, only));
+    let is_idle = |lost: &&Lost| scene.is_idle(&lost.network, &ghosts);
+    let idle: Vec<_> = lost()
+        .filter(is_idle)
+        .map(|lost| lost.network.clone())
+        .collect();
+    ghosts.extend(idle.into_iter().map(|network| Ghost::Network {
+        network: Box::new(network),
+    }));
+    let misled = networks.into_iter().filter_map(|network| {
+        let (_, served) = delegate::wrong_servers(run_directory, network).ok()??;
+        Some(Ghost::Servers {
+            network: Box::new(network.clone()),
+            served,
+        })
+    });
+    ghosts.extend(misled);
     ghosts
 }
 
@@ -209,6 +262,23 @@ impl<'a> Scene<'a> {
         ghosts
     }
 
+    /// Returns whether nobody is on a network but whom these ghosts are: the bridge has no
+    /// port that leads anywhere else, and no lease of it is kept.
+    fn is_idle(&self, network: &Network, ghosts: &[Ghost]) -> bool {
+        let kernel = &self.look.evidence.kernel;
+        let dying = |namespace: NamespaceKey| {
+            let mut ghosts = ghosts.iter();
+            ghosts.any(|ghost| matches!(ghost, Ghost::Namespace { key, .. } if *key == namespace))
+        };
+        let mut held = kernel.holders.iter();
+        held.all(|(address, holders)| {
+            !network.covers(*address)
+                || holders.iter().all(|holder| {
+                    matches!(holder.inhabitant, Inhabitant::Host) || dying(holder.namespace)
+                })
+        })
+    }
+
     /// Returns whether Podman knows a namespace as that of one of its containers.
     fn is_pending(&self, path: &Path) -> bool {
         let Word::Given(known) = &self.look.evidence.word else {
@@ -224,16 +294,13 @@ impl<'a> Scene<'a> {
     /// Returns an interface of the dead on one of the networks.
     fn interface(&self, link: &Link, records: &[(&Network, Record)]) -> Option<Interface> {
         let networks = &self.look.networks;
-        let on = |network: &&Network| {
-            let subnets = networks.subnets(&network.name);
-            let covers = |address: &IpAddr| subnets.iter().any(|s| s.contains(*address));
-            link.addresses.iter().any(covers)
-        };
+        let on = |network: &&Network| link.addresses.iter().any(|own| network.covers(*own));
         let known = records.iter().find(|(network, record)| {
             let has = |address: &IpAddr| record.addresses.contains(address);
             on(network) && link.addresses.iter().any(has)
         });
-        let all = networks.all.values();
+        let lost = networks.lost.iter().map(|lost| &lost.network);
+        let all = networks.all.values().chain(lost);
         let network = known.map_or_else(
             || all.into_iter().find(|n| is_allocated(n) && on(n)),
             |(network, _)| Some(*network),
@@ -248,6 +315,7 @@ impl<'a> Scene<'a> {
             names: Vec::new(),
             addresses: link.addresses.clone(),
             port_mappings: Value::Null,
+            network_name: None,
         };
         let record = known.map_or(&unknown, |(_, record)| record);
         self.is_dead(network, record).then(|| Interface {
@@ -279,6 +347,18 @@ fn key(network: &Network, address: IpAddr, container: &ContainerId) -> ClaimKey 
 pub(super) fn clear(ghost: &Ghost, podman: &Podman) -> Result<(), String> {
     match ghost {
         Ghost::Record { network, record } => take_down_record(podman, network, record),
+        Ghost::Network { network } => {
+            take_down_record(podman, network, &Record::nothing(NOBODY.into()))?;
+            let links = sight::links().map_err(|error| error.to_string())?;
+            match bridge::of(network, &links) {
+                Some(bridge) => Err(format!("bridge {} is still there", bridge.name)),
+                None => Ok(()),
+            }
+        }
+        Ghost::Servers { network, .. } => {
+            let put = delegate::put_servers_right(&podman.delegation.config, network, true);
+            put.map(drop).map_err(|error| error.to_string())
+        }
         Ghost::Namespace {
             path,
             key,

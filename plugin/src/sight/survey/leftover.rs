@@ -71,13 +71,15 @@ impl fmt::Display for Leftover {
                     network.name
                 )
             }
-            Self::Record { network, record } => write!(
-                f,
-                "DNS name {} and ports of container {} on network {}",
-                record.names.first().map_or("(none)", String::as_str),
-                record.container_id.short(),
-                network.name
-            ),
+            Self::Record { network, record } => {
+                let container = record.container_id.short();
+                let network = &network.name;
+                write!(
+                    f,
+                    "{} of container {container} on network {network}",
+                    record.what()
+                )
+            }
             Self::Bridge { network } => {
                 let bridge = network.network_interface.as_deref().unwrap_or_default();
                 write!(

@@ -7,10 +7,11 @@
 mod adoption;
 mod identity;
 mod leftover;
+mod lost;
 mod records;
 mod sighting;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,7 @@ use thiserror::Error;
 
 pub use adoption::{Adoption, adoptions};
 pub use leftover::{Leftover, leftovers};
+pub use lost::{Lost, lost_networks};
 pub use records::{Record, port_records, records};
 pub use sighting::Sighting;
 pub(in crate::sight) use sighting::hangs_on;
@@ -52,6 +54,8 @@ pub enum SurveyError {
 pub struct Place<'a> {
     /// The networks of ours that have a configuration file.
     pub networks: &'a [Network],
+    /// The names of all networks that there are, by their ids; `None` if there may be others.
+    pub known: Option<&'a BTreeMap<String, String>>,
     /// netavark's run directory.
     pub run_directory: &'a Path,
     /// A directory of namespace files, beside those of the tenants.
@@ -63,8 +67,10 @@ pub struct Place<'a> {
 pub struct Survey {
     /// Processes and namespace files.
     pub evidence: Evidence,
-    /// The networks of ours: those with a configuration, and those of tenants.
+    /// The networks of ours: those with a configuration, those of tenants, and the lost.
     pub networks: Vec<Network>,
+    /// Those of them that netavark remembers and nobody else.
+    pub lost: Vec<Lost>,
     /// Ids of those with a configuration.
     pub configured: BTreeSet<String>,
     /// What netavark remembers of each network's containers, by network id.
@@ -98,8 +104,19 @@ impl Survey {
         let mut survey = Self::of_host(place.namespace_directory, tenants, boot_id, at)?;
         let configured = place.networks.iter();
         survey.configured = configured.map(|network| network.id.clone()).collect();
-        for network in with_those_of(tenants, place.networks) {
+        let networks = with_those_of(tenants, place.networks);
+        if let Some(known) = place.known {
+            let mut known = known.clone();
+            let own = networks.iter();
+            known.extend(own.map(|network| (network.id.clone(), network.name.clone())));
+            survey.lost = lost_networks(place.run_directory, &known, &survey.links)?;
+        }
+        for network in networks {
             survey.remember(network, place.run_directory)?;
+        }
+        for lost in survey.lost.clone() {
+            survey.records.insert(lost.network.id.clone(), lost.records);
+            survey.networks.push(lost.network);
         }
         Ok(survey)
     }

@@ -13,7 +13,7 @@
 
 use std::io::ErrorKind;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -34,6 +34,8 @@ pub struct Record {
     pub addresses: Vec<IpAddr>,
     /// Its published ports, as netavark writes them; null if none.
     pub port_mappings: Value,
+    /// The network's name, if ports were published on it.
+    pub network_name: Option<String>,
 }
 
 impl Record {
@@ -47,6 +49,16 @@ impl Record {
         }
     }
 
+    /// Returns what is remembered, in words: `DNS name web and published ports`.
+    pub fn what(&self) -> String {
+        let name = self.names.first().map(|name| format!("DNS name {name}"));
+        match (name, self.port_mappings.is_array()) {
+            (Some(name), true) => format!("{name} and published ports"),
+            (Some(name), false) => name,
+            (None, _) => "published ports".to_owned(),
+        }
+    }
+
     /// Returns that nothing is remembered of a container.
     pub fn nothing(container_id: ContainerId) -> Self {
         Self {
@@ -54,6 +66,7 @@ impl Record {
             names: Vec::new(),
             addresses: Vec::new(),
             port_mappings: Value::Null,
+            network_name: None,
         }
     }
 }
@@ -85,23 +98,10 @@ pub fn port_records(
     run_directory: &Path,
     wanted: Option<&str>,
 ) -> Result<Vec<(NetworkId, Record)>, SurveyError> {
-    let directory = run_directory.join("firewall/ports");
-    let failed = |source| SurveyError::Read {
-        path: directory.clone(),
-        source,
-    };
-    let entries = match std::fs::read_dir(&directory) {
-        Ok(entries) => Some(entries),
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        Err(error) => return Err(failed(error)),
-    };
     let mut records = Vec::new();
-    for entry in entries.into_iter().flatten() {
-        let path = entry.map_err(failed)?.path();
-        let name = path.file_name().and_then(|name| name.to_str());
+    for (name, path) in entries(&run_directory.join("firewall/ports"))? {
         // Neither id has a `_` in it.
-        let ids = name.and_then(|name| name.rsplit_once('_'));
-        if let Some((network, container)) = ids
+        if let Some((network, container)) = name.rsplit_once('_')
             && wanted.is_none_or(|wanted| wanted == network)
             && let Some(text) = read(&path)?
         {
@@ -111,7 +111,28 @@ pub fn port_records(
     Ok(records)
 }
 
-fn read(path: &Path) -> Result<Option<String>, SurveyError> {
+/// Returns the files of a directory, which need not be there.
+pub(super) fn entries(directory: &Path) -> Result<Vec<(String, PathBuf)>, SurveyError> {
+    let failed = |source| SurveyError::Read {
+        path: directory.to_owned(),
+        source,
+    };
+    let listing = match std::fs::read_dir(directory) {
+        Ok(listing) => listing,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut found = Vec::new();
+    for entry in listing {
+        let entry = entry.map_err(failed)?;
+        if let Ok(name) = entry.file_name().into_string() {
+            found.push((name, entry.path()));
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn read(path: &Path) -> Result<Option<String>, SurveyError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -128,7 +149,10 @@ fn merge(records: &mut Vec<Record>, record: Record) {
         .iter_mut()
         .find(|known| known.container_id == record.container_id);
     match known {
-        Some(known) => known.port_mappings = record.port_mappings,
+        Some(known) => {
+            known.port_mappings = record.port_mappings;
+            known.network_name = record.network_name;
+        }
         None => records.push(record),
     }
 }
@@ -145,6 +169,7 @@ fn dns_record(line: &str) -> Option<Record> {
         names: names.split(',').map(str::to_owned).collect(),
         addresses: addresses.filter_map(|text| text.parse().ok()).collect(),
         port_mappings: Value::Null,
+        network_name: None,
     })
 }
 
@@ -154,6 +179,7 @@ fn ports_record(container: &str, text: &str) -> Record {
     #[serde(default)]
     struct Ports {
         port_mappings: Value,
+        network_name: Option<String>,
         container_ip_v4: Option<IpAddr>,
         container_ip_v6: Option<IpAddr>,
     }
@@ -164,6 +190,7 @@ fn ports_record(container: &str, text: &str) -> Record {
         names: Vec::new(),
         addresses: addresses.into_iter().flatten().collect(),
         port_mappings: ports.port_mappings,
+        network_name: ports.network_name,
     }
 }
 
@@ -205,6 +232,7 @@ mod tests {
             names: names.iter().map(|name| (*name).to_owned()).collect(),
             addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
             port_mappings,
+            network_name: None,
         };
         let expected = [
             record(

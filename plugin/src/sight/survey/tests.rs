@@ -112,6 +112,7 @@ fn record(container: &str, address: &str) -> Record {
         names: vec!["web".into()],
         addresses: vec![ip(address)],
         port_mappings: json!(null),
+        network_name: None,
     }
 }
 

@@ -23,6 +23,7 @@ pub use background::start;
 pub use plan::{Findings, Plan};
 pub use report::{Party, Report};
 
+use crate::delegate;
 use crate::lifecycle::session::{LOCK_PATIENCE, Session, SessionError, with_session};
 use crate::podman::{NetworkLockError, Podman};
 use crate::rules::lease::Tenancy;
@@ -160,6 +161,7 @@ impl Collector<'_> {
         if !self.execute(session, &plan) {
             return Ok(Next::Turn);
         }
+        self.put_names_right(session);
         self.record(session, findings)?;
         Ok(Next::Done)
     }
@@ -234,6 +236,25 @@ impl Collector<'_> {
             }
         }
         true
+    }
+
+    /// Has the names of our networks served where their containers ask.
+    fn put_names_right(&mut self, session: &Session<'_>) {
+        let run_directory = &session.podman.delegation.config;
+        for network in session.podman.networks().unwrap_or_default() {
+            let name = &network.name;
+            match delegate::put_servers_right(run_directory, &network, true) {
+                Ok(false) => {}
+                Ok(true) => {
+                    let right = format!("name server of network {name} at addresses of another");
+                    self.report.cleared.push(right);
+                }
+                Err(error) => {
+                    let failure = format!("names on network {name}: {error}");
+                    self.report.failures.push(failure);
+                }
+            }
+        }
     }
 
     /// Notes in the store what was done, and forgets networks that are gone.

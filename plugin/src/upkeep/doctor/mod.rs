@@ -77,6 +77,7 @@ pub fn examine(visit: &Visit<'_>) -> Report {
             report.add(networks::judge(files, &conf.default_network));
             let is_in_front = host_wide::link(&conf).is_some();
             report.add(networks::unserved(files, is_in_front));
+            report.add(networks::servers(files, &podman.delegation.config));
             match sight::links() {
                 Ok(links) => report.add(networks::bridges(files, &links)),
                 Err(error) => log::warn!("failed to list this host's interfaces: {error}"),

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::finding::Finding;
 use super::programs::PLUGIN;
+use crate::delegate;
 use crate::podman::{Fault, NetworkFile, read_networks};
 use crate::protocol::Network;
 use crate::rules::bridge;
@@ -125,6 +126,25 @@ pub(super) fn bridges(files: &[NetworkFile], host: &[Link]) -> Vec<Finding> {
         }
     }
     found
+}
+
+/// Judges where the names of our networks are served.
+pub(super) fn servers(files: &[NetworkFile], run_directory: &Path) -> Vec<Finding> {
+    let networks = files.iter().filter_map(|file| file.network.as_ref().ok());
+    let ours = networks.filter(|network| network.is_ours() && network.dns_enabled);
+    let wrong = ours.filter_map(|network| {
+        let (path, served) = delegate::wrong_servers(run_directory, network).ok()??;
+        let served: Vec<_> = served.iter().map(ToString::to_string).collect();
+        let what = format!("no container on network {} can resolve names", network.name);
+        let cause = format!(
+            "{} has them served at {}, of an earlier network of that name",
+            path.display(),
+            served.join(", ")
+        );
+        let finding = Finding::problem("dns", what).because(cause);
+        Some(finding.repair("`berth gc` puts that right"))
+    });
+    wrong.collect()
 }
 
 fn faulty(path: &Path, fault: &Fault) -> Finding {
