@@ -17,6 +17,7 @@ use nix::libc;
 use thiserror::Error;
 
 use super::PodmanError;
+use crate::text;
 
 /// Pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -125,7 +126,7 @@ fn holder(file: &File) -> String {
     }
     let pid = lock.l_pid;
     match crate::sight::process(pid) {
-        Some(fact) => format!("pid {pid} ({})", fact.arguments.join(" ")),
+        Some(fact) => format!("pid {pid} ({})", text::foreign(&fact.arguments.join(" "))),
         // Of another pid namespace: the kernel says 0.
         None => "an unknown process".to_owned(),
     }

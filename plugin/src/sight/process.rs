@@ -16,6 +16,7 @@ use super::proc_net::View;
 use super::reach::{Sight, Stranger};
 use super::{NamespaceKey, ProcessFact};
 use crate::rules::lease::Process;
+use crate::text;
 
 /// The names of those whose arguments say for which container they are at work.
 const WORKERS: [&str; 6] = ["podman", "conmon", "netavark", "berth", "buildah", "nft"];
@@ -132,7 +133,7 @@ fn observe(process: &procfs::process::Process) -> Result<(ProcessFact, Option<St
             start_time: stat.starttime,
         },
         parent: stat.ppid,
-        name: stat.comm,
+        name: text::foreign(&stat.comm),
         arguments: Vec::new(),
         namespace,
     };

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use fd_lock::{RwLock, RwLockWriteGuard};
 
 use super::error::StoreError;
+use crate::text;
 
 /// Name of the lock file in the state directory.
 pub const LOCK: &str = "lock";
@@ -167,7 +168,7 @@ fn holder(path: &Path) -> String {
     let signed = read.ok().and_then(|_| parse_signature(&text));
     match signed {
         Some((pid, who)) if Path::new("/proc").join(pid.to_string()).exists() => {
-            format!("pid {pid} ({who})")
+            format!("pid {pid} ({})", text::foreign(who))
         }
         Some(_) | None => "an unknown process".to_owned(),
     }

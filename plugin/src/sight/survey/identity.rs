@@ -51,13 +51,15 @@ fn monitored(evidence: &Evidence, process: &ProcessFact) -> Option<ContainerId> 
         .map(ContainerId::from)
 }
 
-/// Returns a container's name, if a conmon watches over it.
+/// Returns a container's name, if a conmon watches over it and says one that Podman
+/// allows.
 pub(super) fn name(evidence: &Evidence, container: &ContainerId) -> Option<String> {
     let conmon = evidence
         .processes
         .iter()
         .find(|fact| fact.name == "conmon" && option(fact, "-c") == Some(container.as_str()))?;
-    option(conmon, "-n").map(str::to_owned)
+    let name = option(conmon, "-n").filter(|name| is_name(name))?;
+    Some(name.to_owned())
 }
 
 /// Returns the value of a short option of conmon.
@@ -65,6 +67,14 @@ fn option<'a>(fact: &'a ProcessFact, name: &str) -> Option<&'a str> {
     let mut arguments = fact.arguments.iter();
     arguments.find(|argument| *argument == name)?;
     arguments.next().map(String::as_str)
+}
+
+/// Returns whether a text can be a container's name (Podman `define.NameRegex`), and is
+/// no longer than any that people give.
+fn is_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    begins && text.len() <= 253 && text.bytes().all(allowed)
 }
 
 /// Returns whether a text can be a container's id.
@@ -75,6 +85,16 @@ fn is_id(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_one_that_podman_allows() {
+        for name in ["web", "a-1_2.b", &"x".repeat(253)] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in ["", "-a", "a b", "a\u{1b}[2J", "ö", &"x".repeat(254)] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
 
     #[test]
     fn a_container_is_known_by_the_files_podman_mounts() {
