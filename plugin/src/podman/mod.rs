@@ -15,9 +15,9 @@ mod network_dir;
 mod networks;
 mod rootless;
 mod staged;
+mod state_directory;
 
 use std::cell::OnceCell;
-use std::env;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -36,13 +36,11 @@ pub use network_dir::network_config_dir;
 pub use networks::{Fault, NetworkFile, known_networks, read_networks};
 pub use rootless::{EnterError, enter_if_needed, storage_options};
 pub use staged::{StageError, Staged, sweep};
+pub use state_directory::{STATE_VARIABLE, state_directory};
 
 use crate::protocol::Network;
 use crate::rules::lease::{Delegation, Process};
 use crate::sight;
-
-/// Overrides where the store lives.
-pub const STATE_VARIABLE: &str = "BERTH_STATE_DIR";
 
 /// Where root's Podman has its network lock, whatever its directories
 /// (containers/common `network.go`, `defaultRootLockPath`).
@@ -69,6 +67,19 @@ pub enum PodmanError {
         .0.display()
     )]
     StateDirectory(PathBuf),
+    /// Somebody else could put another store there.
+    #[error(
+        "environment variable {STATE_VARIABLE} is {}, but {} {reason}; choose a directory that \
+         only you can write to",
+        path.display(),
+        place.display()
+    )]
+    OpenStateDirectory {
+        path: PathBuf,
+        place: PathBuf,
+        /// As in "belongs to user 7".
+        reason: String,
+    },
     #[error(
         "found no directory {}; name the one that podman is told, or none for the podman \
          without options",
@@ -262,22 +273,6 @@ impl Podman {
         let mut networks = known_networks(self.network_config_dir()?)?;
         networks.retain(Network::is_ours);
         Ok(networks)
-    }
-}
-
-/// Returns the store's directory: `berth` in the network run directory, so that
-/// rootful, rootless and a custom runroot each have their own.
-///
-/// # Errors
-/// If [`STATE_VARIABLE`] is set to a path that is not absolute.
-pub fn state_directory(run_directory: &Path) -> Result<PathBuf, PodmanError> {
-    match env::var_os(STATE_VARIABLE)
-        .filter(|value| !value.is_empty())
-        .map(PathBuf::from)
-    {
-        None => Ok(run_directory.join("berth")),
-        Some(named) if named.is_absolute() => Ok(named),
-        Some(named) => Err(PodmanError::StateDirectory(named)),
     }
 }
 
