@@ -2,6 +2,7 @@
 //! administrator's terminal, to lock others out, or to pass for another container.
 
 mod files;
+mod identity;
 mod terminal;
 
 use std::time::Duration;

@@ -72,8 +72,8 @@ impl Kernel {
         let survey = sight::boot_id().and_then(|boot_id| Ok((boot_id, sight::now()?)));
         let survey = survey.map_err(|error| berth::chain(&error));
         let survey = survey.and_then(|(boot_id, now)| {
-            Survey::of_host(&podman.namespace_directory, &[], &boot_id, now)
-                .map_err(|error| berth::chain(&error))
+            let directories = (&*podman.namespace_directory, &*podman.delegation.config);
+            Survey::of_host(directories, &[], &boot_id, now).map_err(|error| berth::chain(&error))
         });
         match survey {
             Ok(survey) => Self::of(&survey, podman),

@@ -9,6 +9,7 @@ mod identity;
 mod leftover;
 mod records;
 mod sighting;
+mod storage;
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -21,6 +22,7 @@ pub use leftover::{Leftover, leftovers};
 pub use records::{Record, records};
 pub use sighting::Sighting;
 pub(in crate::sight) use sighting::hangs_on;
+use storage::RunRoots;
 
 use crate::protocol::Network;
 use crate::rules::lease::{ContainerId, Moment, Tenant};
@@ -94,7 +96,8 @@ impl Survey {
         boot_id: &str,
         at: Moment,
     ) -> Result<Self, SurveyError> {
-        let mut survey = Self::of_host(place.namespace_directory, tenants, boot_id, at)?;
+        let directories = (place.namespace_directory, place.run_directory);
+        let mut survey = Self::of_host(directories, tenants, boot_id, at)?;
         let configured = place.networks.iter();
         survey.configured = configured.map(|network| network.id.clone()).collect();
         for network in with_those_of(tenants, place.networks) {
@@ -104,12 +107,12 @@ impl Survey {
     }
 
     /// As [`Survey::take`], without any network: who runs, in which namespaces, with
-    /// which addresses.
+    /// which addresses. The directories are that of namespace files and netavark's.
     ///
     /// # Errors
     /// If the host's own namespace or interfaces cannot be read.
     pub fn of_host(
-        namespace_directory: &Path,
+        (namespace_directory, run_directory): (&Path, &Path),
         tenants: &[Tenant],
         boot_id: &str,
         at: Moment,
@@ -121,9 +124,11 @@ impl Survey {
             source,
         })?;
         let (namespaces, doubt) = sight::namespaces(&evidence, own);
+        let roots = RunRoots::of_host(run_directory, &evidence);
+        let container = |fact: &NamespaceFact| identity::container(&evidence, &roots, fact.key);
         let containers = namespaces
             .iter()
-            .filter_map(|fact| Some((fact.key, identity::container(&evidence, fact.key)?)))
+            .filter_map(|fact| Some((fact.key, container(fact)?)))
             .collect();
         let links = sight::links().map_err(SurveyError::Links)?;
         Ok(Self {
