@@ -3,6 +3,7 @@
 
 mod files;
 mod identity;
+mod others;
 mod terminal;
 
 use std::time::Duration;

@@ -58,6 +58,19 @@ pub enum PodmanError {
         list(directories)
     )]
     NoNetavark { directories: Vec<PathBuf> },
+    /// Another user could make us run anything.
+    #[error(
+        "refused to run {} as netavark: {} {reason}; install one that only you can change, or \
+         name it in the environment variable {NETAVARK_VARIABLE}",
+        path.display(),
+        place.display()
+    )]
+    ForeignNetavark {
+        path: PathBuf,
+        place: PathBuf,
+        /// As in "belongs to user 7".
+        reason: String,
+    },
     #[error(transparent)]
     Enter(#[from] EnterError),
     /// The state directory would depend on where the command is run.
@@ -153,10 +166,10 @@ impl Podman {
     /// above, as when a person calls the plugin by hand, the one without options.
     ///
     /// # Errors
-    /// If no netavark executable can be found.
+    /// If no netavark executable can be found, or another user has a hand on it.
     pub fn calling() -> Result<Self, PodmanError> {
         let environment = Environment::of_this_process();
-        if let Some((netavark, delegation, starter)) = caller::above() {
+        if let Some((netavark, delegation, starter)) = caller::above()? {
             return Ok(Self {
                 starter,
                 ..Self::with(netavark, delegation, &environment)?

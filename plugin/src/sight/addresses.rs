@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use thiserror::Error;
 
 use super::links::links;
-use super::{Evidence, Link, NamespaceFact, Peer, namespaces, own_namespace};
+use super::{Evidence, Link, NamespaceFact, NamespaceKey, Peer, namespaces, own_namespace};
 
 /// Not every namespace could be looked into.
 #[derive(Debug, Error)]
@@ -55,6 +55,24 @@ impl Everywhere {
 pub fn on_this_host(evidence: &Evidence) -> Result<HashSet<IpAddr>, Incomplete> {
     let seen = Everywhere::look(evidence);
     seen.map_err(|error| Incomplete(error.to_string()))?.held()
+}
+
+/// Returns the addresses that other namespaces than this one hold.
+///
+/// # Errors
+/// As [`on_this_host`].
+pub fn outside(
+    evidence: &Evidence,
+    namespace: NamespaceKey,
+) -> Result<HashSet<IpAddr>, Incomplete> {
+    let seen = Everywhere::look(evidence);
+    let mut seen = seen.map_err(|error| Incomplete(error.to_string()))?;
+    let doubt = seen.held().err();
+    seen.others.retain(|other| other.key != namespace);
+    match doubt {
+        Some(doubt) => Err(doubt),
+        None => seen.held(),
+    }
 }
 
 /// Returns why a namespace is hidden, if one is, with processes that are not ours to

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread;
 
@@ -18,7 +19,7 @@ use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use nix::sched::{CloneFlags, setns};
 
-use super::{Link, Peer};
+use super::{Link, NamespaceKey, Peer};
 use crate::netlink::request;
 
 /// How often interfaces are listed again that have changed between two listings.
@@ -64,12 +65,29 @@ fn assign(links: &mut [Link], addresses: Vec<(u32, IpAddr)>) -> bool {
 /// # Errors
 /// If it cannot be opened, joined or listed: that is not an answer.
 pub fn links_of(namespace: &Path) -> io::Result<Vec<Link>> {
-    let namespace = File::open(namespace)?;
+    links_behind(&File::open(namespace)?)
+}
+
+/// As [`links_of`], of this namespace only: a process may have gone into another one, or
+/// its pid to another process, since it was seen.
+///
+/// # Errors
+/// As [`links_of`]; also if the file shows another namespace by now.
+pub fn links_in(namespace: &Path, key: NamespaceKey) -> io::Result<Vec<Link>> {
+    let file = File::open(namespace)?;
+    let metadata = file.metadata()?;
+    if (metadata.dev(), metadata.ino()) != key {
+        return Err(io::Error::other("it is another namespace by now"));
+    }
+    links_behind(&file)
+}
+
+fn links_behind(namespace: &File) -> io::Result<Vec<Link>> {
     let host = File::open("/proc/thread-self/ns/net")?;
     // Joining a namespace is for the whole life of a thread: use a short one.
     thread::scope(|scope| {
         let look = || {
-            setns(&namespace, CloneFlags::CLONE_NEWNET)?;
+            setns(namespace, CloneFlags::CLONE_NEWNET)?;
             // Listing gives the host its id in there, if anything hangs on it.
             let mut links = links()?;
             let host = id_of(&host)?;
@@ -112,6 +130,15 @@ mod tests {
         let lo = links.iter().find(|link| link.name == "lo").unwrap();
         assert_eq!((lo.index, lo.kind.as_str(), lo.peer), (1, "", None));
         assert!(!lo.up || lo.addresses.contains(&IpAddr::from([127, 0, 0, 1])));
+    }
+
+    #[test]
+    fn a_namespace_is_looked_into_only_if_it_is_the_one_that_was_meant() {
+        let path = Path::new("/proc/thread-self/ns/net");
+        let key = crate::sight::own_namespace().unwrap();
+        assert!(links_in(path, key).is_ok());
+        let error = links_in(path, (key.0, key.1 + 1)).unwrap_err();
+        assert_eq!(error.to_string(), "it is another namespace by now");
     }
 
     #[test]
