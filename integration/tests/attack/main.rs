@@ -1,6 +1,7 @@
 //! Somebody in a container, or an ordinary user of the host, tries to write to an
 //! administrator's terminal, to lock others out, or to pass for another container.
 
+mod claims;
 mod files;
 mod identity;
 mod others;

@@ -10,8 +10,8 @@ use crate::rules::verdict::{Cause, Sign, Verdict, has_expired, judge};
 
 /// Judges tenants, in order, by evidence taken after they were read.
 ///
-/// One that stays unknown beyond its TTL is dead if every namespace of this host
-/// can be looked into and none holds any of its addresses. None is dead in this boot
+/// One that stays unknown beyond its TTL is dead if every namespace of this host that may
+/// be on its network can be looked into and none holds any of its addresses. None is dead in this boot
 /// while somebody has its address on its network: a container may have moved its
 /// interface into a namespace of its own.
 pub fn judge_all(tenants: &[Tenant], evidence: &Evidence) -> Vec<Verdict> {
@@ -22,11 +22,12 @@ pub fn judge_all(tenants: &[Tenant], evidence: &Evidence) -> Vec<Verdict> {
     };
     if tenants.iter().zip(&verdicts).any(expired)
         && let Ok(seen) = &*everywhere
-        && let Ok(held) = seen.held()
     {
+        let held = seen.seen();
         for (tenant, verdict) in tenants.iter().zip(&mut verdicts) {
             let mut leased = tenant.leased.iter();
-            let gone = leased.all(|leased| !held.contains(&leased.address));
+            let gone = leased.all(|leased| !held.contains(&leased.address))
+                && !seen.may_lack_one_on(&tenant.request.network);
             if gone && expired((tenant, &*verdict)) {
                 *verdict = Verdict::Dead(Cause::Expired);
             }

@@ -26,7 +26,7 @@ pub use crate::rules::evidence::{
     Evidence, Link, NamespaceFact, NamespaceKey, PathFact, Peer, ProcessFact, is_namespace_file,
 };
 use addresses::hidden;
-pub use addresses::{Incomplete, on_this_host, outside};
+pub use addresses::{Incomplete, hides, on_this_host, outside};
 pub use clock::{ClockError, boot_id, now, pid_namespace};
 pub use judge::judge_all;
 pub use links::{links, links_in, links_of};

@@ -85,7 +85,7 @@ impl fmt::Display for Ghost {
 /// of others are in them. Nothing, where anything could not be seen.
 pub(super) fn find(podman: &Podman, look: &Look, only: Option<&str>) -> Vec<Ghost> {
     let evidence = &look.evidence;
-    if evidence.kernel.doubt.is_some() || matches!(evidence.word, Word::None(_)) {
+    if evidence.kernel.doubt_about(None).is_some() || matches!(evidence.word, Word::None(_)) {
         return Vec::new();
     }
     let of_podmans =
@@ -162,6 +162,7 @@ impl<'a> Scene<'a> {
             let claim = Claim::new(key(network, address, &record.container_id));
             let case = Case {
                 claim: &claim,
+                network: Some(network),
                 rivals: BTreeSet::new(),
                 gateway: false,
                 others: Vec::new(),

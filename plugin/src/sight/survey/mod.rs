@@ -20,8 +20,7 @@ use thiserror::Error;
 pub use adoption::{Adoption, adoptions};
 pub use leftover::{Leftover, leftovers};
 pub use records::{Record, records};
-pub use sighting::Sighting;
-pub(in crate::sight) use sighting::hangs_on;
+pub use sighting::{Sighting, hangs_on, may_be_port_of};
 use storage::RunRoots;
 
 use crate::protocol::Network;
@@ -80,8 +79,8 @@ pub struct Survey {
     pub containers: HashMap<NamespaceKey, ContainerId>,
     /// Why there may be namespaces that were not seen.
     pub doubt: Option<String>,
-    /// Why some interface of the host may lead into such a namespace.
-    pub hidden: Option<String>,
+    /// The host's interfaces that lead into such a namespace.
+    pub hidden: Vec<Link>,
 }
 
 impl Survey {
