@@ -11,6 +11,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread;
+use std::time::Instant;
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
 use netlink_packet_route::RouteNetlinkMessage as Request;
@@ -20,7 +21,7 @@ use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use nix::sched::{CloneFlags, setns};
 
 use super::{Link, NamespaceKey, Peer};
-use crate::netlink::request;
+use crate::netlink::{deadline, request_by};
 
 /// How often interfaces are listed again that have changed between two listings.
 const ATTEMPTS: u32 = 10;
@@ -30,13 +31,19 @@ const ATTEMPTS: u32 = 10;
 /// # Errors
 /// The kernel's refusal; a listing that is too long, or changes all the time.
 pub fn links() -> io::Result<Vec<Link>> {
+    links_by(deadline())
+}
+
+fn links_by(deadline: Instant) -> io::Result<Vec<Link>> {
     for _ in 0..ATTEMPTS {
         let mut links = Vec::new();
-        for message in request(Request::GetLink(LinkMessage::default()), NLM_F_DUMP)? {
+        let listing = Request::GetLink(LinkMessage::default());
+        for message in request_by(listing, NLM_F_DUMP, deadline)? {
             links.extend(decode::link(&message)?);
         }
         let mut addresses = Vec::new();
-        for message in request(Request::GetAddress(AddressMessage::default()), NLM_F_DUMP)? {
+        let listing = Request::GetAddress(AddressMessage::default());
+        for message in request_by(listing, NLM_F_DUMP, deadline)? {
             addresses.extend(decode::address(&message)?);
         }
         if assign(&mut links, addresses) {
@@ -89,8 +96,9 @@ fn links_behind(namespace: &File) -> io::Result<Vec<Link>> {
         let look = || {
             setns(namespace, CloneFlags::CLONE_NEWNET)?;
             // Listing gives the host its id in there, if anything hangs on it.
-            let mut links = links()?;
-            let host = id_of(&host)?;
+            let deadline = deadline();
+            let mut links = links_by(deadline)?;
+            let host = id_of(&host, deadline)?;
             for link in &mut links {
                 if let Some(Peer::Elsewhere(id, index)) = link.peer
                     && Some(id) == host
@@ -107,11 +115,11 @@ fn links_behind(namespace: &File) -> io::Result<Vec<Link>> {
 }
 
 /// Returns the id by which the calling thread's namespace knows another, if it does.
-fn id_of(namespace: &File) -> io::Result<Option<i32>> {
+fn id_of(namespace: &File, deadline: Instant) -> io::Result<Option<i32>> {
     let descriptor = u32::try_from(namespace.as_raw_fd()).map_err(io::Error::other)?;
     let mut message = NsidMessage::default();
     message.attributes.push(NsidAttribute::Fd(descriptor));
-    for message in request(Request::GetNsId(message), NLM_F_ACK)? {
+    for message in request_by(Request::GetNsId(message), NLM_F_ACK, deadline)? {
         if let Some(id) = decode::namespace_id(&message)? {
             return Ok(Some(id));
         }
