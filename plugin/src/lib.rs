@@ -13,6 +13,7 @@ pub mod protocol;
 pub mod rules;
 pub mod sight;
 pub mod store;
+pub mod text;
 pub mod upkeep;
 
 /// Returns an error and its causes as one line, joined with `: `.

@@ -1,9 +1,12 @@
 //! Logging to standard error, which is the user's terminal.
 
 use std::env;
+use std::io::Write;
 
 use env_logger::{Builder, Target};
 use log::LevelFilter;
+
+use crate::text;
 
 /// Our own filter: a level, or anything env_logger understands.
 pub const LOG_VARIABLE: &str = "BERTH_LOG";
@@ -24,7 +27,11 @@ pub fn start() {
         (None, Some(level)) => builder.filter_module("berth", level),
         (None, None) => builder.filter_level(LevelFilter::Warn),
     };
-    builder.format_timestamp(None).target(Target::Stderr).init();
+    builder.format(|out, record| {
+        let text = text::lines(&record.args().to_string());
+        writeln!(out, "[{:<5} {}] {text}", record.level(), record.target())
+    });
+    builder.target(Target::Stderr).init();
 }
 
 /// Returns the level that a `RUST_LOG` gives netavark.

@@ -7,7 +7,7 @@
 pub(crate) mod message;
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
@@ -21,8 +21,8 @@ use nix::sys::time::TimeVal;
 
 use message::{Message, Reply};
 
-/// How long an answer may take. It takes microseconds, unless somebody keeps the
-/// kernel's lock on its interfaces.
+/// How long an answer may take, all attempts together. It takes microseconds, unless
+/// somebody keeps the kernel's lock on its interfaces.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often a listing is asked for that changes while it is made.
@@ -38,13 +38,30 @@ const DATAGRAM: usize = 1 << 17;
 /// The kernel's refusal; an answer that is malformed, too long or too late; a listing
 /// that changed at every attempt. What is missing from it then is not absent.
 pub(crate) fn request(message: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<Message>> {
+    request_by(message, flags, deadline())
+}
+
+/// Returns by when the answers to requests that begin now must have come.
+pub(crate) fn deadline() -> Instant {
+    Instant::now() + PATIENCE
+}
+
+/// As [`request`], until a deadline that several requests have in common.
+///
+/// # Errors
+/// As [`request`].
+pub(crate) fn request_by(
+    message: RouteNetlinkMessage,
+    flags: u16,
+    deadline: Instant,
+) -> io::Result<Vec<Message>> {
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | flags;
     let mut message = NetlinkMessage::new(header, NetlinkPayload::from(message));
     message.finalize();
     let mut request = vec![0; message.buffer_len()];
     message.serialize(&mut request);
-    whole(|| exchange(&request))
+    whole(|| exchange(&request, deadline))
 }
 
 /// Makes attempts until one is not interrupted.
@@ -60,7 +77,7 @@ fn whole(mut attempt: impl FnMut() -> io::Result<Reply>) -> io::Result<Vec<Messa
     )))
 }
 
-fn exchange(request: &[u8]) -> io::Result<Reply> {
+fn exchange(request: &[u8], deadline: Instant) -> io::Result<Reply> {
     let socket = socket(
         AddressFamily::Netlink,
         SockType::Raw,
@@ -69,13 +86,26 @@ fn exchange(request: &[u8]) -> io::Result<Reply> {
     )?;
     // Connected to the kernel, the socket takes nothing from anybody else.
     connect(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
-    let seconds = i64::try_from(PATIENCE.as_secs()).unwrap_or(i64::MAX);
-    setsockopt(&socket, ReceiveTimeout, &TimeVal::new(seconds, 0))?;
     send(socket.as_raw_fd(), request, MsgFlags::empty())?;
-    let deadline = Instant::now() + PATIENCE;
+    receive(&socket, deadline)
+}
+
+/// Receives until the last message.
+///
+/// # Errors
+/// If that does not come before the deadline, whoever keeps us waiting and how often.
+fn receive(socket: &OwnedFd, deadline: Instant) -> io::Result<Reply> {
     let mut datagram = vec![0; DATAGRAM];
     let mut reply = Reply::default();
     loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        // Zero would be for ever.
+        let seconds = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
+        let left = TimeVal::new(seconds, i64::from(left.subsec_micros()).max(1));
+        setsockopt(socket, ReceiveTimeout, &left)?;
         let length = match recv(socket.as_raw_fd(), &mut datagram, MsgFlags::MSG_TRUNC) {
             Err(Errno::EINTR) => continue,
             Err(Errno::EAGAIN) => return Err(io::ErrorKind::TimedOut.into()),
@@ -86,16 +116,51 @@ fn exchange(request: &[u8]) -> io::Result<Reply> {
         if reply.add(whole)? {
             return Ok(reply);
         }
-        if Instant::now() > deadline {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::thread;
+
+    use netlink_packet_core::NLM_F_DUMP;
+    use netlink_packet_route::link::LinkMessage;
+    use nix::sys::socket::socketpair;
+
     use super::*;
+
+    /// Each datagram comes in time, and there is always another one.
+    #[test]
+    fn an_answer_that_trickles_in_is_given_up_at_the_deadline() {
+        let (one, other) = socketpair(
+            AddressFamily::Unix,
+            SockType::Datagram,
+            None,
+            SockFlag::SOCK_CLOEXEC,
+        )
+        .unwrap();
+        let part = message::tests::message(20, 0, b"body");
+        let patience = Duration::from_millis(200);
+        let start = Instant::now();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                while start.elapsed() < 20 * patience
+                    && send(other.as_raw_fd(), &part, MsgFlags::empty()).is_ok()
+                {
+                    thread::sleep(Duration::from_millis(5));
+                }
+            });
+            let error = receive(&one, start + patience).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            assert!((patience..10 * patience).contains(&start.elapsed()));
+            drop(one);
+        });
+        // An attempt after the deadline does not begin to wait.
+        let listing = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        let error = request_by(listing, NLM_F_DUMP, start).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
 
     #[test]
     fn a_listing_that_changed_is_asked_for_again_and_in_the_end_an_error() {

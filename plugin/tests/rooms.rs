@@ -118,6 +118,29 @@ fn arrows_between_rooms_go_one_way() {
     assert_eq!(wrong, [""; 0]);
 }
 
+/// What is printed passes `text`: see there.
+#[test]
+fn nobody_writes_to_a_terminal_past_the_front_ends_own_functions() {
+    let mut wrong = Vec::new();
+    for (room, _) in ROOMS {
+        for (path, text) in files(room) {
+            if path.ends_with("frontend/mod.rs") || path.ends_with("frontend/wire.rs") {
+                continue;
+            }
+            for stream in ["stdout()", "stderr()", "print!", "println!"] {
+                let lines = lines_with(&text, stream).into_iter();
+                let lines = lines.filter(|line| {
+                    !["say(", "is_terminal"]
+                        .iter()
+                        .any(|fine| line.contains(fine))
+                });
+                wrong.extend(lines.map(|line| format!("{}: {line}", path.display())));
+            }
+        }
+    }
+    assert_eq!(wrong, [""; 0]);
+}
+
 #[test]
 fn every_room_is_known() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

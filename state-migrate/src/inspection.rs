@@ -106,7 +106,7 @@ impl Inspection {
                 Word::Waived => Some("it was not asked".to_owned()),
                 Word::Given(_) => None,
             },
-            doubt: look.evidence.kernel.doubt.clone(),
+            doubt: look.evidence.kernel.doubt_about(None),
             leases: judgements.map(|judgement| row(judgement, look)).collect(),
             subnets: subnets.collect(),
             flaws: flaws

@@ -44,6 +44,7 @@ pub(crate) fn judge_all(content: &Content, networks: &Networks, evidence: &Evide
             .filter(|address| subnet.is_some_and(|subnet| subnet.contains(*address)));
         let case = Case {
             claim,
+            network: networks.all.get(&key.network),
             rivals: rivals[&(&key.network, key.address)].clone(),
             gateway: networks.is_gateway(&key.network, key.address),
             others: others.collect(),

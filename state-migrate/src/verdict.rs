@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
+use berth::protocol::Network;
 use berth::sight::ProcessFact;
 
 use crate::evidence::{Evidence, Holder, Inhabitant, State, Word};
@@ -68,6 +69,8 @@ pub(crate) enum Cause {
 #[derive(Clone, Debug)]
 pub(crate) struct Case<'a> {
     pub(crate) claim: &'a Claim,
+    /// Its network, if its configuration is known.
+    pub(crate) network: Option<&'a Network>,
     /// All who claim the same address on the same network.
     pub(crate) rivals: BTreeSet<&'a str>,
     /// Whether it is the gateway of its network: the bridge, and so the host, has it.
@@ -80,7 +83,7 @@ pub(crate) struct Case<'a> {
 /// Judges one claim by the evidence.
 pub(crate) fn judge(case: &Case<'_>, evidence: &Evidence) -> Verdict {
     let (key, kernel) = (&case.claim.key, &evidence.kernel);
-    let holders = kernel.holders(key.address);
+    let holders = kernel.holders(key.address, case.network);
     if let Some(sign) = holders.iter().find_map(|holder| case.sign(holder)) {
         return Verdict::Live(sign);
     }
@@ -107,9 +110,9 @@ pub(crate) fn judge(case: &Case<'_>, evidence: &Evidence) -> Verdict {
         return Verdict::Unknown(format!("Podman gave no answer: {reason}"));
     }
     let asked = matches!(evidence.word, Word::Given(_));
-    let doubt = kernel.elsewhere.as_ref().filter(|_| !asked);
-    if let Some(doubt) = kernel.doubt.as_ref().or(doubt) {
-        return Verdict::Unknown(doubt.clone());
+    let elsewhere = || kernel.elsewhere.clone().filter(|_| !asked);
+    if let Some(doubt) = kernel.doubt_about(case.network).or_else(elsewhere) {
+        return Verdict::Unknown(doubt);
     }
     if asked && !evidence.asked_about.contains(key) {
         return Verdict::Unknown("it was leased while Podman was asked".to_owned());
@@ -180,8 +183,9 @@ impl Case<'_> {
     /// index has: of two setups, the second has overwritten the list of the first.
     fn superseded(&self, evidence: &Evidence) -> Option<std::net::IpAddr> {
         let kernel = &evidence.kernel;
-        let nobody = kernel.holders(self.claim.key.address).is_empty();
-        if self.claim.is_whole() || !nobody || kernel.doubt.is_some() {
+        let holders = |address| kernel.holders(address, self.network).into_iter();
+        let nobody = holders(self.claim.key.address).next().is_none();
+        if self.claim.is_whole() || !nobody || kernel.doubt_about(self.network).is_some() {
             return None;
         }
         let container = Some(&self.claim.key.container);
@@ -190,9 +194,7 @@ impl Case<'_> {
                 && matches!(holder.inhabitant, Inhabitant::Process { .. })
         };
         let others = self.others.iter().copied();
-        others
-            .into_iter()
-            .find(|other| kernel.holders(*other).iter().any(has))
+        others.into_iter().find(|other| holders(*other).any(has))
     }
 }
 

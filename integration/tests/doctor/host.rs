@@ -26,7 +26,7 @@ fn normal_use_is_clean_and_no_store_is_made() {
     assert_well(&lab);
     assert_undisturbed(&lab);
     let text = lab.cmd("berth").arg("doctor").ok();
-    assert_eq!(text.lines().last(), Some("clean, 2 notes"), "{text}");
+    assert_eq!(text.lines().last(), Some("clean, 3 notes"), "{text}");
     assert!(
         text.contains("note: networks on Podman's own allocator: podman (on berth: n); "),
         "{text}"

@@ -9,6 +9,8 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+use crate::text;
+
 pub mod netavark;
 pub mod operator;
 pub mod plugin;
@@ -35,7 +37,15 @@ pub fn finish<E: Error + 'static>(
 /// Prints an error for people, on standard error.
 pub fn complain(message: &str) {
     // Nothing is left to be done if even that cannot be written.
-    let _ = writeln!(io::stderr(), "Error: {message}");
+    let _ = say(&mut io::stderr(), &format!("Error: {message}"));
+}
+
+/// Prints a text for people, and the end of its line.
+///
+/// # Errors
+/// If nobody takes the output.
+pub fn say(stream: &mut impl Write, text: &str) -> io::Result<()> {
+    writeln!(stream, "{}", text::lines(text))
 }
 
 /// Prints the result of a command on standard output, for people or as JSON.
@@ -43,10 +53,29 @@ pub fn complain(message: &str) {
 /// # Errors
 /// If nobody takes the output.
 pub fn print(result: &(impl Display + Serialize), json: bool) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
     if json {
-        serde_json::to_writer_pretty(&mut stdout, result)?;
-        return writeln!(stdout);
+        return print_json(result);
     }
-    writeln!(stdout, "{result}")
+    say(&mut io::stdout().lock(), &result.to_string())
+}
+
+/// Prints one JSON document on standard output.
+///
+/// # Errors
+/// If nobody takes the output.
+pub fn print_json(document: &impl Serialize) -> io::Result<()> {
+    let text = serde_json::to_string_pretty(document)?;
+    writeln!(io::stdout().lock(), "{}", text::json(&text))
+}
+
+/// Prints what may have colours on standard output, or JSON: other people's texts in it
+/// have been made [`text::foreign`] one by one.
+///
+/// # Errors
+/// If nobody takes the output.
+fn print_coloured(result: &(impl Display + Serialize), json: bool) -> io::Result<()> {
+    if json {
+        return print_json(result);
+    }
+    writeln!(io::stdout().lock(), "{result}")
 }

@@ -13,11 +13,14 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::podman::Podman;
 use crate::protocol::error_envelope;
+use crate::text;
 use crate::upkeep::collect;
 
 /// Prints an error the way netavark and Podman expect it.
 pub fn report(message: &str) {
-    if let Err(error) = answer(&error_envelope(message)) {
+    // netavark and Podman print what it says as it is.
+    let message = text::lines(message);
+    if let Err(error) = answer(&error_envelope(&message)) {
         log::error!("{message} (and failed to write that to standard output: {error})");
     }
 }

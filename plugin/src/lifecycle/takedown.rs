@@ -148,7 +148,9 @@ pub fn take_down_record(podman: &Podman, network: &Network, record: &Record) -> 
 }
 
 /// Takes down plumbing that has no lease, as far as it can be known: by the interface's
-/// own addresses, else by those the container is `said` to have had.
+/// own addresses, else by those the container asked for. A container may give itself
+/// another one's address, so only those count that are `free`: firewall rules for the
+/// others belong to whoever has them.
 ///
 /// # Errors
 /// What is left, apart from what was gone before.
@@ -156,7 +158,7 @@ pub fn take_down_unleased(
     podman: &Podman,
     attachment: &Attachment,
     netns: &Path,
-    said: &[IpAddr],
+    free: impl Fn(IpAddr) -> bool,
 ) -> Result<(), String> {
     let own = || {
         let named = |link: &Link| link.name == attachment.options.interface.as_str();
@@ -168,10 +170,15 @@ pub fn take_down_unleased(
         own.retain(|address| attachment.network.covers(*address));
         own
     };
-    let seen = own();
+    let mut addresses = own();
+    if addresses.is_empty() {
+        let asked = attachment.options.static_ips.iter();
+        addresses.extend(asked.map(IpAddr::to_canonical));
+    }
+    addresses.retain(|address| free(*address));
     let remains = Remains {
         attachment,
-        addresses: if seen.is_empty() { said } else { &seen },
+        addresses: &addresses,
         delegation: &podman.delegation,
     };
     let done = remains.take_down(&podman.netavark, netns, || !own().is_empty());
@@ -183,7 +190,8 @@ fn interface_remains(tenant: &Tenant) -> bool {
     let namespace = &tenant.namespace;
     match sight::examine(&namespace.path) {
         fact if fact == there(namespace) => {
-            sight::links_of(&namespace.path).map_or(true, |links| is_among(tenant, &links))
+            sight::links_in(&namespace.path, (namespace.device, namespace.inode))
+                .map_or(true, |links| is_among(tenant, &links))
         }
         PathFact::Missing | PathFact::There(_) => false,
         PathFact::Unreadable(_) => true,

@@ -1,5 +1,6 @@
 //! A container gives its interface and its addresses back.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -9,7 +10,7 @@ use super::{LifecycleError, introduction};
 use crate::podman::Podman;
 use crate::rules::attachment::Attachment;
 use crate::rules::lease::Tenant;
-use crate::store::StoreError;
+use crate::sight::{self, Everywhere, Evidence, PathFact};
 
 /// Has netavark take a container's interfaces down, by `unplumb` for all its networks at
 /// once, then releases its leases there, each with a reservation, in one transaction.
@@ -34,11 +35,13 @@ pub fn teardown(
         by_record(session, attachments, netns, unplumb, &mut failures)
     });
     if let Err(error) = done {
-        // Whatever is wrong with the store, the interfaces can go. berth does not know now
-        // whose the addresses are that the caller names.
+        // Whatever is wrong with the store, the interfaces can go, with the addresses that
+        // no other container is seen to have.
         failures.push(crate::chain(&error));
+        let elsewhere = held_elsewhere(attachments, netns);
+        let free = |address| matches!(&elsewhere, Some(held) if !held.contains(&address));
         for attachment in attachments {
-            failures.extend(take_down_unleased(podman, attachment, netns, &[]).err());
+            failures.extend(take_down_unleased(podman, attachment, netns, free).err());
         }
     }
     if failures.is_empty() {
@@ -89,8 +92,10 @@ fn by_record(
     // T3
     session.release(&gone)?;
     for attachment in unleased {
-        let said = not_leased(session, attachment)?;
-        let done = take_down_unleased(session.podman, attachment, netns, &said);
+        let transaction = session.store.begin();
+        let network = attachment.tenancy().network_id;
+        let free = |address| matches!(transaction.lease(&network, address), Ok(None));
+        let done = take_down_unleased(session.podman, attachment, netns, free);
         failures.extend(done.err());
     }
     Ok(())
@@ -102,21 +107,15 @@ fn is_of(tenant: &Tenant, netns: &Path) -> bool {
     netns == tenant.namespace.path || !namespace_remains(&tenant.namespace)
 }
 
-/// Returns the addresses the container is said to have that nobody has leased: firewall
-/// rules of the others belong to their present holders.
-fn not_leased(session: &Session<'_>, attachment: &Attachment) -> Result<Vec<IpAddr>, StoreError> {
-    let transaction = session.store.begin();
-    let network = attachment.tenancy().network_id;
-    let mut free = Vec::new();
-    for address in attachment
-        .options
-        .static_ips
-        .iter()
-        .map(IpAddr::to_canonical)
-    {
-        if transaction.lease(&network, address)?.is_none() {
-            free.push(address);
-        }
-    }
-    Ok(free)
+/// Returns the addresses that are in use in other namespaces than this one, or `None` if
+/// that cannot be told.
+fn held_elsewhere(attachments: &[Attachment], netns: &Path) -> Option<HashSet<IpAddr>> {
+    let PathFact::There(own) = sight::examine(netns) else {
+        return None;
+    };
+    let evidence = Evidence::gather(&[], &sight::boot_id().ok()?, sight::now().ok()?);
+    let everywhere = Everywhere::look(&evidence).ok()?.without(own);
+    let mut networks = attachments.iter().map(|one| &one.network);
+    let is_clear = networks.all(|network| everywhere.doubt_about(network).is_none());
+    is_clear.then(|| everywhere.addresses().collect())
 }

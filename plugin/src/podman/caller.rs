@@ -13,7 +13,7 @@ use clap::Parser;
 use super::PodmanError;
 use crate::podman::{ContainersConf, Environment};
 use crate::rules::lease::{Delegation, Process};
-use crate::sight::{self, ProcessFact, front};
+use crate::sight::{self, ProcessFact, front, hands};
 
 /// Names the netavark executable to run, whatever called us.
 pub const NETAVARK_VARIABLE: &str = "BERTH_NETAVARK";
@@ -65,12 +65,30 @@ impl NetavarkLine {
 
 /// Returns the netavark that called this process, how it was called, and the podman
 /// above it, if that still runs; `None` without a netavark above.
-pub(super) fn above() -> Option<(PathBuf, Delegation, Option<Process>)> {
-    let parent = sight::process(nix::unistd::getppid().as_raw())?;
-    let delegation = command_line(&parent)?;
-    let netavark = named().unwrap_or_else(|| executable(&parent));
+///
+/// # Errors
+/// If another user has a hand on that netavark.
+pub(super) fn above() -> Result<Option<(PathBuf, Delegation, Option<Process>)>, PodmanError> {
+    let parent = sight::process(nix::unistd::getppid().as_raw());
+    let called = parent.and_then(|parent| Some((command_line(&parent)?, parent)));
+    let Some((delegation, parent)) = called else {
+        return Ok(None);
+    };
+    let netavark = own(named().unwrap_or_else(|| executable(&parent)))?;
     let starter = sight::parent_of(&parent).map(|fact| fact.process);
-    Some((netavark, delegation, starter))
+    Ok(Some((netavark, delegation, starter)))
+}
+
+/// Refuses a netavark that another user has a hand on.
+fn own(path: PathBuf) -> Result<PathBuf, PodmanError> {
+    match hands::on_program(&path) {
+        None => Ok(path),
+        Some((place, reason)) => Err(PodmanError::ForeignNetavark {
+            path,
+            place,
+            reason,
+        }),
+    }
 }
 
 /// Returns the netavark that the environment names.
@@ -91,9 +109,13 @@ fn command_line(parent: &ProcessFact) -> Option<Delegation> {
 /// Returns the netavark that Podman would run if berth were not in front of it.
 ///
 /// # Errors
-/// [`PodmanError::NoNetavark`] if there is none.
+/// [`PodmanError::NoNetavark`] if there is none, or only one that another user has a hand
+/// on; [`PodmanError::ForeignNetavark`] if the environment names such a one.
 pub fn netavark(conf: &ContainersConf) -> Result<PathBuf, PodmanError> {
-    let found = named().or_else(|| front::real_netavark(&conf.helper_binaries_dir));
+    if let Some(path) = named() {
+        return own(path);
+    }
+    let found = front::real_netavark(&conf.helper_binaries_dir);
     found.ok_or_else(|| PodmanError::NoNetavark {
         directories: conf.helper_binaries_dir.clone(),
     })
@@ -119,7 +141,7 @@ pub(super) fn default_delegation(environment: &Environment, conf: &ContainersCon
 /// Returns the helper binary of this name that Podman would take.
 fn helper(conf: &ContainersConf, name: &str) -> Option<PathBuf> {
     let mut paths = conf.helper_binaries_dir.iter().map(|dir| dir.join(name));
-    paths.find(|path| path.is_file())
+    paths.find(|path| path.is_file() && hands::on_program(path).is_none())
 }
 
 /// Returns the executable of a process. If its file was replaced since, as by

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use nix::unistd::{Uid, User};
+
+use crate::sight::hands;
 
 /// Set by Podman in the processes it starts in a user namespace of its own
 /// (`unshare.UsernsEnvName`).
@@ -24,10 +27,34 @@ pub struct Environment {
 impl Environment {
     /// Returns the surroundings of this process.
     pub fn of_this_process() -> Self {
-        Self {
+        let own = Self {
             confined: confined(),
             ..Self::imagined("/", Uid::effective().as_raw(), std::env::vars_os())
+        };
+        if own.rootless() {
+            own
+        } else {
+            own.without_homes()
         }
+    }
+
+    /// Leaves out another user's directories, which `su` and many a `sudo` leave in root's
+    /// environment: what is configured there is not root's word.
+    fn without_homes(mut self) -> Self {
+        static SAID: Once = Once::new();
+        for name in ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"] {
+            let Some(path) = self.path(name) else {
+                continue;
+            };
+            if let Some((place, reason)) = hands::on_program(&path) {
+                let (path, place) = (path.display(), place.display());
+                SAID.call_once(|| {
+                    log::warn!("{name} is {path}, but {place} {reason}: leaving it out");
+                });
+                self.variables.remove(&OsString::from(name));
+            }
+        }
+        self
     }
 
     /// Returns surroundings of one's own making: all system files are below `root`,

@@ -17,6 +17,7 @@ use nix::libc;
 use thiserror::Error;
 
 use super::PodmanError;
+use crate::text;
 
 /// Pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -80,7 +81,9 @@ impl NetworkLock {
             .write(true)
             .create(true)
             .truncate(false)
-            .mode(0o644)
+            // Whoever can read the file can lock everybody out, with a lock of a reader.
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
             .open(path)
             .map_err(failed("open"))?;
         let deadline = Instant::now() + wait;
@@ -125,7 +128,7 @@ fn holder(file: &File) -> String {
     }
     let pid = lock.l_pid;
     match crate::sight::process(pid) {
-        Some(fact) => format!("pid {pid} ({})", fact.arguments.join(" ")),
+        Some(fact) => format!("pid {pid} ({})", text::foreign(&fact.arguments.join(" "))),
         // Of another pid namespace: the kernel says 0.
         None => "an unknown process".to_owned(),
     }
@@ -151,6 +154,21 @@ mod tests {
         eprintln!("held");
         io::stdin().lines().for_each(drop);
         drop(lock);
+    }
+
+    #[test]
+    fn the_file_is_its_users_alone_and_no_link_is_followed() {
+        use std::os::unix::fs::{MetadataExt, symlink};
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("deep/netavark.lock");
+        drop(NetworkLock::acquire(&path, Duration::ZERO).unwrap());
+        assert_eq!(path.metadata().unwrap().mode() & 0o7777, 0o600);
+        let link = directory.path().join("link");
+        let elsewhere = directory.path().join("elsewhere");
+        symlink(&elsewhere, &link).unwrap();
+        let error = NetworkLock::acquire(&link, Duration::ZERO).unwrap_err();
+        assert!(crate::chain(&error).contains("symbolic links"), "{error}");
+        assert!(!elsewhere.exists());
     }
 
     #[test]

@@ -15,10 +15,10 @@ mod network_dir;
 mod networks;
 mod rootless;
 mod staged;
+mod state_directory;
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::env;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -37,13 +37,11 @@ pub use network_dir::network_config_dir;
 pub use networks::{Fault, NetworkFile, known_networks, read_networks};
 pub use rootless::{EnterError, enter_if_needed, storage_options};
 pub use staged::{StageError, Staged, sweep};
+pub use state_directory::{STATE_VARIABLE, state_directory};
 
 use crate::protocol::Network;
 use crate::rules::lease::{Delegation, Process};
 use crate::sight;
-
-/// Overrides where the store lives.
-pub const STATE_VARIABLE: &str = "BERTH_STATE_DIR";
 
 /// Where root's Podman has its network lock, whatever its directories
 /// (containers/common `network.go`, `defaultRootLockPath`).
@@ -61,6 +59,19 @@ pub enum PodmanError {
         list(directories)
     )]
     NoNetavark { directories: Vec<PathBuf> },
+    /// Another user could make us run anything.
+    #[error(
+        "refused to run {} as netavark: {} {reason}; install one that only you can change, or \
+         name it in the environment variable {NETAVARK_VARIABLE}",
+        path.display(),
+        place.display()
+    )]
+    ForeignNetavark {
+        path: PathBuf,
+        place: PathBuf,
+        /// As in "belongs to user 7".
+        reason: String,
+    },
     #[error(transparent)]
     Enter(#[from] EnterError),
     /// The state directory would depend on where the command is run.
@@ -70,6 +81,19 @@ pub enum PodmanError {
         .0.display()
     )]
     StateDirectory(PathBuf),
+    /// Somebody else could put another store there.
+    #[error(
+        "environment variable {STATE_VARIABLE} is {}, but {} {reason}; choose a directory that \
+         only you can write to",
+        path.display(),
+        place.display()
+    )]
+    OpenStateDirectory {
+        path: PathBuf,
+        place: PathBuf,
+        /// As in "belongs to user 7".
+        reason: String,
+    },
     #[error(
         "found no directory {}; name the one that podman is told, or none for the podman \
          without options",
@@ -143,10 +167,10 @@ impl Podman {
     /// above, as when a person calls the plugin by hand, the one without options.
     ///
     /// # Errors
-    /// If no netavark executable can be found.
+    /// If no netavark executable can be found, or another user has a hand on it.
     pub fn calling() -> Result<Self, PodmanError> {
         let environment = Environment::of_this_process();
-        if let Some((netavark, delegation, starter)) = caller::above() {
+        if let Some((netavark, delegation, starter)) = caller::above()? {
             return Ok(Self {
                 starter,
                 ..Self::with(netavark, delegation, &environment)?
@@ -278,22 +302,6 @@ impl Podman {
             Some((network.id, network.name))
         });
         Ok([Some(default)].into_iter().chain(named).collect())
-    }
-}
-
-/// Returns the store's directory: `berth` in the network run directory, so that
-/// rootful, rootless and a custom runroot each have their own.
-///
-/// # Errors
-/// If [`STATE_VARIABLE`] is set to a path that is not absolute.
-pub fn state_directory(run_directory: &Path) -> Result<PathBuf, PodmanError> {
-    match env::var_os(STATE_VARIABLE)
-        .filter(|value| !value.is_empty())
-        .map(PathBuf::from)
-    {
-        None => Ok(run_directory.join("berth")),
-        Some(named) if named.is_absolute() => Ok(named),
-        Some(named) => Err(PodmanError::StateDirectory(named)),
     }
 }
 

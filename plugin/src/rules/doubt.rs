@@ -69,8 +69,7 @@ impl View {
 }
 
 /// Returns why there may be a container on a network that was not seen, if there may be.
-/// `host` are the interfaces beside the network's bridge, `seen` all namespaces that were
-/// looked into.
+/// `host` are the interfaces beside the network's bridge, those [`hidden`] ones among them.
 ///
 /// Whatever is on a bridge hangs on a port of it. If the other end of each port was seen,
 /// nobody is hidden there.
@@ -78,11 +77,15 @@ pub fn doubt_about(
     network: &Network,
     doubts: &[Doubt],
     host: &[Link],
-    seen: &[NamespaceFact],
+    hidden: &[Link],
 ) -> Option<String> {
     let doubt = match Plumbing::of(network).unwrap_or_default() {
-        Plumbing::Bridge if hidden_port(network, host, seen).is_none() => None,
-        Plumbing::Bridge => doubts.first(),
+        Plumbing::Bridge => {
+            let bridge = bridge::of(network, host)?;
+            let mut hidden = hidden.iter();
+            let has_hidden_port = hidden.any(|port| port.master == Some(bridge.index));
+            doubts.first().filter(|_| has_hidden_port)
+        }
         Plumbing::Macvlan | Plumbing::Ipvlan => {
             doubts.iter().find(|doubt| doubt.may_be_on(network))
         }
@@ -90,22 +93,27 @@ pub fn doubt_about(
     doubt.map(|doubt| doubt.why.clone())
 }
 
-/// Returns a port of a network's bridge that leads into a namespace that was not seen, if
-/// there is one.
-pub fn hidden_port<'h>(
-    network: &Network,
-    host: &'h [Link],
-    seen: &[NamespaceFact],
-) -> Option<&'h Link> {
-    let bridge = bridge::of(network, host)?;
-    let ports = host
-        .iter()
-        .filter(|link| link.master == Some(bridge.index) && link.kind == "veth");
-    let mut hidden = ports.filter(|port| match port.peer {
+/// Returns the host's ends of veth pairs whose other ends were not `seen`: they are in
+/// namespaces with processes that are not ours to see and without a file, or with nothing
+/// but a descriptor that keeps them.
+pub fn hidden(host: &[Link], seen: &[NamespaceFact]) -> Vec<Link> {
+    let leads_out = |outer: &&Link| match outer.peer {
         Some(Peer::Here(_)) => false,
-        Some(Peer::Host(_) | Peer::Elsewhere(..)) | None => !is_seen_inside(port, seen),
-    });
-    hidden.next()
+        Some(Peer::Host(_) | Peer::Elsewhere(..)) | None => outer.kind == "veth",
+    };
+    let outers = host.iter().filter(leads_out);
+    outers
+        .filter(|outer| !is_seen_inside(outer, seen))
+        .cloned()
+        .collect()
+}
+
+/// Returns what cannot be known because of a hidden namespace.
+pub fn hides(outer: &Link) -> String {
+    format!(
+        "the other end of {} is in a network namespace that berth cannot see",
+        outer.name
+    )
 }
 
 /// Returns whether a namespace that was looked into has the other end of a veth pair.

@@ -4,9 +4,10 @@ use std::io;
 use std::net::IpAddr;
 
 use super::links::links;
-use super::{Evidence, Link, NamespaceFact, Peer, namespaces, own_namespace};
+use super::survey::may_be_port_of;
+use super::{Evidence, Link, NamespaceFact, NamespaceKey, namespaces, own_namespace};
 use crate::protocol::Network;
-use crate::rules::doubt::{Doubt, doubt_about, hidden_port, is_seen_inside};
+use crate::rules::doubt::{Doubt, doubt_about, hidden, hides};
 
 /// Every namespace of this host that can be looked into.
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ pub struct Everywhere {
     pub(super) host: Vec<Link>,
     pub(super) others: Vec<NamespaceFact>,
     doubts: Vec<Doubt>,
+    /// The host's interfaces that lead into a namespace that was not seen.
+    hidden: Vec<Link>,
 }
 
 impl Everywhere {
@@ -25,8 +28,10 @@ impl Everywhere {
     /// If our own namespace or its interfaces cannot be read.
     pub fn look(evidence: &Evidence) -> io::Result<Self> {
         let (others, doubts) = namespaces(evidence, own_namespace()?);
+        let host = links()?;
         Ok(Self {
-            host: links()?,
+            hidden: hidden(&host, &others),
+            host,
             others,
             doubts,
         })
@@ -39,29 +44,17 @@ impl Everywhere {
         links.flat_map(|link| link.addresses.iter().copied())
     }
 
+    /// Leaves out one namespace.
+    #[must_use]
+    pub fn without(mut self, namespace: NamespaceKey) -> Self {
+        self.others.retain(|other| other.key != namespace);
+        self
+    }
+
     /// Returns why an address of a network may be in use that was not found.
     pub fn doubt_about(&self, network: &Network) -> Option<String> {
-        doubt_about(network, &self.doubts, &self.host, &self.others).or_else(|| {
-            let port = hidden_port(network, &self.host, &self.others)?;
-            Some(behind(port))
-        })
+        let is_its = |outer: &&Link| may_be_port_of(outer, network, &self.host);
+        doubt_about(network, &self.doubts, &self.host, &self.hidden)
+            .or_else(|| self.hidden.iter().find(is_its).map(hides))
     }
-}
-
-/// Returns why a namespace is hidden, if one is, with processes that are not ours to
-/// see and without a file: one end of its veth pair is here.
-pub fn hidden(host: &[Link], seen: &[NamespaceFact]) -> Option<String> {
-    let leads_out =
-        |outer: &&Link| outer.kind == "veth" && matches!(outer.peer, Some(Peer::Elsewhere(..)));
-    let mut outers = host.iter().filter(leads_out);
-    outers
-        .find(|outer| !is_seen_inside(outer, seen))
-        .map(behind)
-}
-
-fn behind(outer: &Link) -> String {
-    format!(
-        "the other end of {} is in a network namespace that berth cannot see",
-        outer.name
-    )
 }

@@ -7,6 +7,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::hands;
+
 /// Names the executables, as `device:inode`, that a call has passed on its way to the
 /// real netavark. A front that finds it set passes the call on as it is, so that two
 /// copies of berth never call each other.
@@ -31,7 +33,8 @@ pub fn passed() -> OsString {
 
 /// Returns the netavark in these directories that follows the last berth: what comes
 /// before a berth may be somebody's script that calls it. If there is none after, it is the
-/// first before. What cannot be executed is passed over, as Podman does.
+/// first before. What cannot be executed is passed over, as Podman does; so is what another
+/// user has a hand on.
 pub fn real_netavark(directories: &[PathBuf]) -> Option<PathBuf> {
     let passed = passed();
     let passed = passed.to_string_lossy();
@@ -40,11 +43,21 @@ pub fn real_netavark(directories: &[PathBuf]) -> Option<PathBuf> {
         own.is_some_and(|own| passed.split(',').any(|one| one == own))
     };
     let candidates = directories.iter().map(|dir| dir.join("netavark"));
-    let candidates: Vec<_> = candidates.filter(|path| is_executable(path)).collect();
+    let candidates = candidates.filter(|path| is_executable(path));
+    let candidates: Vec<_> = candidates.filter(|path| is_ours(path)).collect();
     let is_front = |path: &PathBuf| is_berth(path) || is_passed(path);
     let after = candidates.iter().rposition(is_front).map_or(0, |at| at + 1);
     let mut real = candidates[after..].iter().chain(&candidates[..after]);
     real.find(|path| !is_front(path)).cloned()
+}
+
+fn is_ours(path: &Path) -> bool {
+    let Some((place, reason)) = hands::on_program(path) else {
+        return true;
+    };
+    let (path, place) = (path.display(), place.display());
+    log::warn!("passing over {path}: {place} {reason}");
+    false
 }
 
 /// Returns the first netavark in these directories, which is the one Podman runs, if it

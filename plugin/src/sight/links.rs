@@ -8,8 +8,10 @@ use std::fs::File;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread;
+use std::time::Instant;
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
 use netlink_packet_route::RouteNetlinkMessage as Request;
@@ -18,8 +20,8 @@ use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use nix::sched::{CloneFlags, setns};
 
-use super::{Link, Peer};
-use crate::netlink::request;
+use super::{Link, NamespaceKey, Peer};
+use crate::netlink::{deadline, request_by};
 
 /// How often interfaces are listed again that have changed between two listings.
 const ATTEMPTS: u32 = 10;
@@ -29,13 +31,19 @@ const ATTEMPTS: u32 = 10;
 /// # Errors
 /// The kernel's refusal; a listing that is too long, or changes all the time.
 pub fn links() -> io::Result<Vec<Link>> {
+    links_by(deadline())
+}
+
+fn links_by(deadline: Instant) -> io::Result<Vec<Link>> {
     for _ in 0..ATTEMPTS {
         let mut links = Vec::new();
-        for message in request(Request::GetLink(LinkMessage::default()), NLM_F_DUMP)? {
+        let listing = Request::GetLink(LinkMessage::default());
+        for message in request_by(listing, NLM_F_DUMP, deadline)? {
             links.extend(decode::link(&message)?);
         }
         let mut addresses = Vec::new();
-        for message in request(Request::GetAddress(AddressMessage::default()), NLM_F_DUMP)? {
+        let listing = Request::GetAddress(AddressMessage::default());
+        for message in request_by(listing, NLM_F_DUMP, deadline)? {
             addresses.extend(decode::address(&message)?);
         }
         if assign(&mut links, addresses) {
@@ -64,15 +72,33 @@ fn assign(links: &mut [Link], addresses: Vec<(u32, IpAddr)>) -> bool {
 /// # Errors
 /// If it cannot be opened, joined or listed: that is not an answer.
 pub fn links_of(namespace: &Path) -> io::Result<Vec<Link>> {
-    let namespace = File::open(namespace)?;
+    links_behind(&File::open(namespace)?)
+}
+
+/// As [`links_of`], of this namespace only: a process may have gone into another one, or
+/// its pid to another process, since it was seen.
+///
+/// # Errors
+/// As [`links_of`]; also if the file shows another namespace by now.
+pub fn links_in(namespace: &Path, key: NamespaceKey) -> io::Result<Vec<Link>> {
+    let file = File::open(namespace)?;
+    let metadata = file.metadata()?;
+    if (metadata.dev(), metadata.ino()) != key {
+        return Err(io::Error::other("it is another namespace by now"));
+    }
+    links_behind(&file)
+}
+
+fn links_behind(namespace: &File) -> io::Result<Vec<Link>> {
     let host = File::open("/proc/thread-self/ns/net")?;
     // Joining a namespace is for the whole life of a thread: use a short one.
     thread::scope(|scope| {
         let look = || {
-            setns(&namespace, CloneFlags::CLONE_NEWNET)?;
+            setns(namespace, CloneFlags::CLONE_NEWNET)?;
             // Listing gives the host its id in there, if anything hangs on it.
-            let mut links = links()?;
-            let host = id_of(&host)?;
+            let deadline = deadline();
+            let mut links = links_by(deadline)?;
+            let host = id_of(&host, deadline)?;
             for link in &mut links {
                 if let Some(Peer::Elsewhere(id, index)) = link.peer
                     && Some(id) == host
@@ -89,11 +115,11 @@ pub fn links_of(namespace: &Path) -> io::Result<Vec<Link>> {
 }
 
 /// Returns the id by which the calling thread's namespace knows another, if it does.
-fn id_of(namespace: &File) -> io::Result<Option<i32>> {
+fn id_of(namespace: &File, deadline: Instant) -> io::Result<Option<i32>> {
     let descriptor = u32::try_from(namespace.as_raw_fd()).map_err(io::Error::other)?;
     let mut message = NsidMessage::default();
     message.attributes.push(NsidAttribute::Fd(descriptor));
-    for message in request(Request::GetNsId(message), NLM_F_ACK)? {
+    for message in request_by(Request::GetNsId(message), NLM_F_ACK, deadline)? {
         if let Some(id) = decode::namespace_id(&message)? {
             return Ok(Some(id));
         }
@@ -112,6 +138,15 @@ mod tests {
         let lo = links.iter().find(|link| link.name == "lo").unwrap();
         assert_eq!((lo.index, lo.kind.as_str(), lo.peer), (1, "", None));
         assert!(!lo.up || lo.addresses.contains(&IpAddr::from([127, 0, 0, 1])));
+    }
+
+    #[test]
+    fn a_namespace_is_looked_into_only_if_it_is_the_one_that_was_meant() {
+        let path = Path::new("/proc/thread-self/ns/net");
+        let key = crate::sight::own_namespace().unwrap();
+        assert!(links_in(path, key).is_ok());
+        let error = links_in(path, (key.0, key.1 + 1)).unwrap_err();
+        assert_eq!(error.to_string(), "it is another namespace by now");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod addresses;
 mod clock;
 pub mod front;
+pub mod hands;
 mod judge;
 mod links;
 mod namespaces;
@@ -24,10 +25,10 @@ use std::path::Path;
 pub use crate::rules::evidence::{
     Evidence, Link, NamespaceFact, NamespaceKey, PathFact, Peer, ProcessFact, is_namespace_file,
 };
-pub use addresses::{Everywhere, hidden};
+pub use addresses::Everywhere;
 pub use clock::{ClockError, boot_id, now, pid_namespace};
 pub use judge::judge_all;
-pub use links::{links, links_of};
+pub use links::{links, links_in, links_of};
 use namespaces::namespaces;
 pub use namespaces::own_namespace;
 use process::read as read_proc;
@@ -102,7 +103,7 @@ impl Evidence {
             .iter()
             .find(|fact| fact.namespace == Some(key));
         if let Some(fact) = inhabitant.filter(|_| !self.inside.contains_key(&key))
-            && let Ok(links) = links_of(&fact.namespace_path())
+            && let Ok(links) = links_in(&fact.namespace_path(), key)
         {
             self.inside.insert(key, links);
         }

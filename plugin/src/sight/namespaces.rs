@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
-use super::links::links_of;
+use super::links::links_in;
 use super::reach::Sight;
 use super::{Evidence, NamespaceFact, NamespaceKey, PathFact, examine};
 use crate::rules::doubt::Doubt;
@@ -54,7 +54,7 @@ pub(super) fn namespaces(
         if !seen.insert(key) {
             continue;
         }
-        match links_of(&path) {
+        match links_in(&path, key) {
             Ok(links) => found.push(NamespaceFact {
                 key,
                 path,

@@ -17,6 +17,7 @@ use super::reach::{Sight, Stranger};
 use super::{NamespaceKey, ProcessFact};
 use crate::rules::doubt::{Doubt, View};
 use crate::rules::lease::Process;
+use crate::text;
 
 /// The names of those whose arguments say for which container they are at work.
 const WORKERS: [&str; 6] = ["podman", "conmon", "netavark", "berth", "buildah", "nft"];
@@ -144,7 +145,7 @@ fn observe(process: &procfs::process::Process) -> Result<(ProcessFact, Option<St
             start_time: stat.starttime,
         },
         parent: stat.ppid,
-        name: stat.comm,
+        name: text::foreign(&stat.comm),
         arguments: Vec::new(),
         namespace,
     };

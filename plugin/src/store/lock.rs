@@ -7,14 +7,16 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::ops::DerefMut;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fd_lock::{RwLock, RwLockWriteGuard};
+use nix::libc;
 
 use super::error::StoreError;
+use crate::text;
 
 /// Name of the lock file in the state directory.
 pub const LOCK: &str = "lock";
@@ -42,7 +44,8 @@ impl LockFile {
     /// they are missing.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if the file system refuses.
+    /// [`StoreError::Io`] if the file system refuses, or if the file is not one that we
+    /// have made: it will be emptied.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         DirBuilder::new()
             .recursive(true)
@@ -60,7 +63,9 @@ impl LockFile {
             .create(true)
             .truncate(false)
             .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
             .open(&path)
+            .and_then(checked)
             .map_err(|source| StoreError::Io {
                 action: "open lock file",
                 path: path.clone(),
@@ -151,6 +156,19 @@ impl Drop for LockGuard<'_> {
     }
 }
 
+/// Returns a lock file if it is one: a regular file of our own, by one name only.
+fn checked(file: File) -> io::Result<File> {
+    let metadata = file.metadata()?;
+    let user = nix::unistd::geteuid().as_raw();
+    let wrong = match (metadata.is_file(), metadata.nlink(), metadata.uid()) {
+        (true, 1, owner) if owner == user => return Ok(file),
+        (false, ..) => "it is no regular file".to_owned(),
+        (_, 1, owner) => format!("it belongs to user {owner}"),
+        (_, links, _) => format!("it has {links} names"),
+    };
+    Err(io::Error::other(format!("{wrong}; remove it")))
+}
+
 /// Replaces the file's text by our pid and errand.
 fn sign(file: &mut File, who: &str) -> io::Result<()> {
     let who = who.replace(char::is_control, " ");
@@ -167,7 +185,7 @@ fn holder(path: &Path) -> String {
     let signed = read.ok().and_then(|_| parse_signature(&text));
     match signed {
         Some((pid, who)) if Path::new("/proc").join(pid.to_string()).exists() => {
-            format!("pid {pid} ({who})")
+            format!("pid {pid} ({})", text::foreign(who))
         }
         Some(_) | None => "an unknown process".to_owned(),
     }
@@ -230,6 +248,30 @@ mod tests {
             drop(guard);
             assert!(waiter.join().unwrap());
         });
+    }
+
+    #[test]
+    fn what_is_no_lock_file_is_not_emptied() {
+        let dir = tempfile::tempdir().unwrap();
+        let precious = dir.path().join("precious");
+        std::fs::write(&precious, "a year's work").unwrap();
+        let path = dir.path().join(LOCK);
+        let refused = || {
+            let error = LockFile::open(dir.path()).err().unwrap();
+            std::fs::remove_file(&path).unwrap();
+            crate::chain(&error)
+        };
+        std::os::unix::fs::symlink(&precious, &path).unwrap();
+        assert!(refused().contains("symbolic links"));
+        std::fs::hard_link(&precious, &path).unwrap();
+        assert!(refused().ends_with("it has 2 names; remove it"));
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(refused().ends_with("it is no regular file; remove it"));
+        std::fs::write(&path, "").unwrap();
+        if std::os::unix::fs::chown(&path, Some(7), None).is_ok() {
+            assert!(refused().ends_with("it belongs to user 7; remove it"));
+        }
+        assert_eq!(std::fs::read_to_string(&precious).unwrap(), "a year's work");
     }
 
     #[test]

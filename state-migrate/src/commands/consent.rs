@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
+use berth::text;
 use thiserror::Error;
 
 /// Nobody has agreed.
@@ -31,7 +32,7 @@ pub(super) fn ask(question: &str, yes: bool) -> Result<(), super::Failure> {
         return Err(ConsentError::Nobody.into());
     }
     let mut stderr = io::stderr();
-    write!(stderr, "{question} [y/N] ")?;
+    write!(stderr, "{} [y/N] ", text::lines(question))?;
     stderr.flush()?;
     let mut answer = String::new();
     stdin.lock().read_line(&mut answer)?;

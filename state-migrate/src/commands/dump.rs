@@ -1,11 +1,13 @@
 //! `berth-migrate dump`.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use berth::frontend::operator::Place;
+use berth::frontend::say;
+use berth::text;
 use clap::Args;
 use serde::Serialize;
 use serde_json::Serializer;
@@ -64,7 +66,7 @@ pub(super) fn run(dump: &Dump) -> Result<ExitCode, Failure> {
     print(&root)?;
     let mut stderr = io::stderr().lock();
     for damage in &skipped {
-        writeln!(stderr, "skipped: {damage}")?;
+        say(&mut stderr, &format!("skipped: {damage}"))?;
     }
     Ok(exit_code(skipped.is_empty()))
 }
@@ -82,12 +84,12 @@ fn content(dump: &Dump, path: &Path) -> Result<Salvaged, Failure> {
 }
 
 fn print(root: &Bucket) -> Result<(), Failure> {
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut document = Vec::new();
     let format = PrettyFormatter::with_indent(b" ");
-    let mut json = Serializer::with_formatter(&mut out, format);
+    let mut json = Serializer::with_formatter(&mut document, format);
     dump::dump(root)
         .serialize(&mut json)
         .map_err(io::Error::from)?;
-    writeln!(out)?;
-    Ok(out.flush()?)
+    let document = text::json(&String::from_utf8_lossy(&document));
+    Ok(writeln!(io::stdout().lock(), "{document}")?)
 }

@@ -1,11 +1,11 @@
 //! What `adopt` and `rollback` have in common: which networks, the plan, the question,
 //! one network after the other, the report.
 
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 use berth::frontend::operator::Place;
-use berth::frontend::print;
+use berth::frontend::{print, say};
 use berth::podman::PodmanError;
 use clap::Args;
 
@@ -90,7 +90,7 @@ impl Choice {
         }
         if !self.yes {
             // Whoever is asked must see it first, but not among the JSON.
-            writeln!(io::stderr(), "{report}")?;
+            say(&mut io::stderr(), &report.to_string())?;
         }
         let count = match planned.len() {
             1 => format!("network {}", planned[0]),
@@ -109,7 +109,7 @@ impl Choice {
         print(&report, self.json)?;
         let done = !report.with(Outcome::Done).is_empty();
         if let (true, false, Some(text)) = (done, self.json, direction.farewell(site)) {
-            writeln!(io::stdout(), "{text}")?;
+            say(&mut io::stdout(), &text)?;
         }
         Ok(exit_code(report.is_well()))
     }

@@ -5,6 +5,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use berth::text;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// What takes less long needs none.
@@ -25,7 +26,7 @@ pub(super) fn watched<T>(what: &str, work: impl FnOnce() -> T) -> T {
                 if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
                     spinner.set_style(style);
                 }
-                spinner.set_message(what.to_owned());
+                spinner.set_message(text::lines(what));
                 spinner.enable_steady_tick(Duration::from_millis(100));
                 let _ = is_done.recv();
                 spinner.finish_and_clear();

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use berth::lifecycle::namespace_file;
 use berth::podman::Podman;
+use berth::protocol::Network;
+use berth::rules::doubt::{Doubt, doubt_about, hides};
 use berth::rules::lease::Moment;
-use berth::sight::survey::Survey;
-use berth::sight::{self, Evidence, Link, NamespaceKey, ProcessFact};
+use berth::sight::survey::{Survey, hangs_on, may_be_port_of};
+use berth::sight::{self, Evidence, Link, NamespaceKey, Peer, ProcessFact};
 
 /// How long a netavark may take whose podman was killed. It is milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -25,7 +27,13 @@ pub(crate) struct Kernel {
     pub(crate) holders: BTreeMap<IpAddr, Vec<Holder>>,
     /// The namespaces with a file that nobody lives in.
     pub(crate) empty: Vec<Empty>,
-    /// Why an address may be in use that no holder has.
+    /// The host's interfaces.
+    pub(crate) host: Vec<Link>,
+    /// Those of them that lead into a namespace that cannot be seen.
+    pub(crate) hidden: Vec<Link>,
+    /// The namespaces that could not be looked into.
+    pub(crate) doubts: Vec<Doubt>,
+    /// Why an address may be in use that no holder has, on whatever network.
     pub(crate) doubt: Option<String>,
     /// The same, of containers that Podman would know about.
     pub(crate) elsewhere: Option<String>,
@@ -34,6 +42,8 @@ pub(crate) struct Kernel {
 /// A network namespace that has an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Holder {
+    /// The interface that has it.
+    pub(crate) link: Link,
     pub(crate) namespace: NamespaceKey,
     /// A path by which it can be opened.
     pub(crate) path: PathBuf,
@@ -74,8 +84,8 @@ impl Kernel {
         let survey = sight::boot_id().and_then(|boot_id| Ok((boot_id, sight::now()?)));
         let survey = survey.map_err(|error| berth::chain(&error));
         let survey = survey.and_then(|(boot_id, now)| {
-            Survey::of_host(&podman.namespace_directory, &[], &boot_id, now)
-                .map_err(|error| berth::chain(&error))
+            let directories = (&*podman.namespace_directory, &*podman.delegation.config);
+            Survey::of_host(directories, &[], &boot_id, now).map_err(|error| berth::chain(&error))
         });
         match survey {
             Ok(survey) => Self::of(&survey, podman),
@@ -101,11 +111,9 @@ impl Kernel {
         let seen = &survey.evidence;
         let mut kernel = Self {
             elsewhere: seen.elsewhere.clone(),
-            doubt: survey
-                .doubts
-                .first()
-                .map(|doubt| doubt.why.clone())
-                .or_else(|| survey.hidden.clone()),
+            host: survey.links.clone(),
+            hidden: survey.hidden.clone(),
+            doubts: survey.doubts.clone(),
             processes: seen.processes.clone(),
             at: seen.at,
             ..Self::default()
@@ -113,8 +121,8 @@ impl Kernel {
         if let Some(netavark) = at_work(&seen.processes, &podman.delegation.config) {
             kernel.doubt = Some(format!("{} is still at work", label(netavark)));
         }
-        let host = survey.links.iter().flat_map(|link| &link.addresses);
-        kernel.note(host, || Holder {
+        kernel.note(&survey.links, |link| Holder {
+            link: link.clone(),
             namespace: survey.own,
             path: "/proc/self/ns/net".into(),
             inhabitant: Inhabitant::Host,
@@ -123,8 +131,8 @@ impl Kernel {
         for fact in &survey.namespaces {
             let inhabitant = inhabitant(seen, fact.key, &fact.path);
             let container = survey.containers.get(&fact.key);
-            let addresses = fact.links.iter().flat_map(|link| &link.addresses);
-            kernel.note(addresses, || Holder {
+            kernel.note(&fact.links, |link| Holder {
+                link: link.clone(),
                 namespace: fact.key,
                 path: fact.path.clone(),
                 inhabitant: inhabitant.clone(),
@@ -150,19 +158,41 @@ impl Kernel {
         kernel
     }
 
-    fn note<'a>(
-        &mut self,
-        addresses: impl Iterator<Item = &'a IpAddr>,
-        holder: impl Fn() -> Holder,
-    ) {
-        for address in addresses.filter(|address| !address.is_loopback()) {
-            self.holders.entry(*address).or_default().push(holder());
+    fn note(&mut self, links: &[Link], holder: impl Fn(&Link) -> Holder) {
+        for link in links {
+            let addresses = link.addresses.iter();
+            for address in addresses.filter(|address| !address.is_loopback()) {
+                self.holders.entry(*address).or_default().push(holder(link));
+            }
         }
     }
 
-    /// Returns the namespaces that have an address.
-    pub(crate) fn holders(&self, address: IpAddr) -> &[Holder] {
-        self.holders.get(&address).map_or(&[], Vec::as_slice)
+    /// Returns the namespaces that have an address by an interface that hangs on a network's
+    /// bridge or parent, and this host itself if it has it. Anybody can give any address to
+    /// an interface that hangs on nothing. Where the network is not known, it counts that
+    /// the interface hangs on something of the host's.
+    pub(crate) fn holders(&self, address: IpAddr, network: Option<&Network>) -> Vec<&Holder> {
+        let is_on = |holder: &&Holder| {
+            let link = &holder.link;
+            holder.inhabitant == Inhabitant::Host
+                || matches!(link.peer, Some(Peer::Host(_)))
+                    && network.is_none_or(|network| hangs_on(link, network, &self.host))
+        };
+        let holders = self.holders.get(&address).into_iter().flatten();
+        holders.filter(is_on).collect()
+    }
+
+    /// Returns why an address of a network may be in use that no holder has.
+    pub(crate) fn doubt_about(&self, network: Option<&Network>) -> Option<String> {
+        let may_hide = |outer: &&Link| {
+            network.is_none_or(|network| may_be_port_of(outer, network, &self.host))
+        };
+        let hidden = || self.hidden.iter().find(may_hide).map(hides);
+        let unseen = || match network {
+            Some(network) => doubt_about(network, &self.doubts, &self.host, &self.hidden),
+            None => self.doubts.first().map(|doubt| doubt.why.clone()),
+        };
+        self.doubt.clone().or_else(unseen).or_else(hidden)
     }
 
     /// Returns the processes that may have made a namespace this long ago: the podmans and

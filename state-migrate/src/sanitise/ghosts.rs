@@ -110,7 +110,7 @@ impl fmt::Display for Ghost {
 /// of others are in them. Nothing, where anything could not be seen.
 pub(super) fn find(podman: &Podman, look: &Look, only: Option<&str>) -> Vec<Ghost> {
     let evidence = &look.evidence;
-    if evidence.kernel.doubt.is_some() || matches!(evidence.word, Word::None(_)) {
+    if evidence.kernel.doubt_about(None).is_some() || matches!(evidence.word, Word::None(_)) {
         return Vec::new();
     }
     let of_podmans =
@@ -214,6 +214,7 @@ impl<'a> Scene<'a> {
             let claim = Claim::new(key(network, address, &record.container_id));
             let case = Case {
                 claim: &claim,
+                network: Some(network),
                 rivals: BTreeSet::new(),
                 gateway: false,
                 others: Vec::new(),
@@ -271,12 +272,13 @@ impl<'a> Scene<'a> {
             ghosts.any(|ghost| matches!(ghost, Ghost::Namespace { key, .. } if *key == namespace))
         };
         let mut held = kernel.holders.iter();
-        held.all(|(address, holders)| {
-            !network.covers(*address)
-                || holders.iter().all(|holder| {
-                    matches!(holder.inhabitant, Inhabitant::Host) || dying(holder.namespace)
-                })
-        })
+        kernel.doubt_about(Some(network)).is_none()
+            && held.all(|(address, holders)| {
+                !network.covers(*address)
+                    || holders.iter().all(|holder| {
+                        matches!(holder.inhabitant, Inhabitant::Host) || dying(holder.namespace)
+                    })
+            })
     }
 
     /// Returns whether Podman knows a namespace as that of one of its containers.

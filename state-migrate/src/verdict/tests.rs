@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use berth::rules::lease::{Moment, Process};
+use berth::sight::{Link, Peer};
 
 use super::*;
 use crate::evidence::{Kernel, Known};
@@ -14,6 +15,7 @@ const OTHER: &str = "10.1.0.6";
 /// A claim of container `own` on [`ADDRESS`], with evidence to which a test adds.
 struct Scene {
     claim: Claim,
+    network: Option<Network>,
     rivals: BTreeSet<&'static str>,
     gateway: bool,
     others: Vec<std::net::IpAddr>,
@@ -32,6 +34,7 @@ impl Scene {
         (claim.listed, claim.leased) = (true, true);
         Self {
             claim,
+            network: None,
             rivals: BTreeSet::from(["own"]),
             gateway: false,
             others: Vec::new(),
@@ -68,6 +71,10 @@ impl Scene {
 
     fn holder(mut self, of: &str, inhabitant: Inhabitant, container: Option<&str>) -> Self {
         let holder = Holder {
+            link: Link {
+                peer: Some(Peer::Host(3)),
+                ..Link::default()
+            },
             namespace: (4, 1),
             path: "/run/netns/netns-1".into(),
             inhabitant,
@@ -125,6 +132,7 @@ impl Scene {
     fn text(self) -> String {
         let case = Case {
             claim: &self.claim,
+            network: self.network.as_ref(),
             rivals: self.rivals,
             gateway: self.gateway,
             others: self.others,
@@ -345,4 +353,58 @@ fn a_lease_that_a_second_setup_has_orphaned_is_dead_though_its_container_lives()
         .with(|scene| scene.claim.listed = true)
         .holder(OTHER, process(), own)
         .is("live: ");
+}
+
+fn link(index: u32, name: &str, master: Option<u32>, peer: Option<Peer>) -> Link {
+    Link {
+        index,
+        name: name.to_owned(),
+        kind: "veth".to_owned(),
+        master,
+        peer,
+        ..Link::default()
+    }
+}
+
+/// Host interfaces: bridge 3, with ports 10 and 11, and bridge 4, with port 12.
+fn on_a_bridge(peer: Option<Peer>) -> Scene {
+    let network = r#"{"name": "net", "id": "n", "driver": "bridge", "network_interface": "br3"}"#;
+    Scene::new()
+        .with(|scene| scene.network = serde_json::from_str(network).ok())
+        .holder(ADDRESS, process(), None)
+        .with(|scene| {
+            let kernel = &mut scene.evidence.kernel;
+            for holder in kernel.holders.values_mut().flatten() {
+                holder.link = link(2, "eth0", None, peer);
+            }
+            kernel.host = vec![link(3, "br3", None, None), link(4, "br4", None, None)];
+            let ports = [(10, 3), (11, 3), (12, 4)];
+            let port = |(index, master)| link(index, "veth", Some(master), None);
+            kernel.host.extend(ports.map(port));
+        })
+}
+
+#[test]
+fn an_address_counts_only_on_the_networks_own_bridge() {
+    on_a_bridge(Some(Peer::Host(10))).is("live: process 7 (sleep) has the address");
+    for elsewhere in [Some(Peer::Host(12)), Some(Peer::Here(9)), None] {
+        on_a_bridge(elsewhere).is("dead");
+    }
+    // Of a network that is not known, any bridge may be its own.
+    let unknown = |peer| on_a_bridge(peer).with(|scene| scene.network = None);
+    unknown(Some(Peer::Host(12))).is("live");
+    unknown(None).is("dead");
+}
+
+#[test]
+fn a_hidden_namespace_is_a_doubt_about_its_own_bridge() {
+    let hidden = |master| {
+        let outer = link(12, "veth9", master, Some(Peer::Elsewhere(0, 2)));
+        on_a_bridge(None).with(|scene| scene.evidence.kernel.hidden.push(outer))
+    };
+    let doubt = "unknown: the other end of veth9 is in a network namespace";
+    hidden(Some(3)).is(doubt);
+    hidden(None).is(doubt);
+    hidden(Some(4)).is("dead");
+    hidden(Some(4)).with(|scene| scene.network = None).is(doubt);
 }

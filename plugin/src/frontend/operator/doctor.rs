@@ -1,10 +1,11 @@
 //! `berth doctor`: what is wrong, how it came about, what to do.
 
-use std::io::{self, Write};
+use std::io;
 
 use clap::Args;
 
 use super::{Failure, Place};
+use crate::frontend::{print_json, say};
 use crate::upkeep::doctor::{self, Visit};
 
 /// The arguments of `berth doctor`.
@@ -32,13 +33,11 @@ pub(super) fn run(arguments: &Doctor) -> Result<(), Failure> {
         network_config_dir: arguments.place.config_dir.as_deref(),
         repair: arguments.repair,
     });
-    let text = if arguments.json {
-        format!("{:#}\n", report.json())
+    if arguments.json {
+        print_json(&report.json())?;
     } else {
-        report.to_string()
-    };
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush())?;
+        say(&mut io::stdout().lock(), report.to_string().trim_end())?;
+    }
     if report.is_clean() {
         Ok(())
     } else {

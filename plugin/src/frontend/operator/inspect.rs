@@ -7,7 +7,6 @@ use serde::Serialize;
 use serde_json::Map;
 
 use super::template::{Template, TemplateError};
-use super::words::printable;
 use super::{Failure, Place};
 use crate::frontend::{complain, print};
 use crate::upkeep::overview::{Dossier, Overview};
@@ -77,9 +76,7 @@ fn fill(text: &str, dossier: &Dossier) -> Result<String, TemplateError> {
     let value = serde_json::to_value(dossier).unwrap_or_default();
     let none = Map::new();
     let fields: Vec<_> = value.as_object().unwrap_or(&none).keys().collect();
-    let lines = Template::parse(text, &fields)?.fill(&value);
-    let lines: Vec<_> = lines.lines().map(printable).collect();
-    Ok(lines.join("\n"))
+    Ok(Template::parse(text, &fields)?.fill(&value))
 }
 
 /// What is printed.

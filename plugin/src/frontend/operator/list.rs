@@ -11,7 +11,7 @@ use super::table::{Table, wants_colour};
 use super::template::Template;
 use super::words::{short, short_id};
 use super::{Failure, Place};
-use crate::frontend::print;
+use crate::frontend::print_coloured;
 use crate::rules::lease::Kind;
 use crate::upkeep::overview::{Entry, Filter, Order, Overview, State};
 
@@ -150,7 +150,10 @@ pub(super) fn run(list: &List) -> Result<(), Failure> {
     if listing.is_silent() {
         return Ok(());
     }
-    Ok(print(&listing, matches!(listing.view, View::Json))?)
+    Ok(print_coloured(
+        &listing,
+        matches!(listing.view, View::Json),
+    )?)
 }
 
 /// How a list is printed.

@@ -1,10 +1,11 @@
 //! `berth rebuild`: a new lease store from what runs.
 
-use std::io::{self, Write};
+use std::io;
 
 use clap::Args;
 
 use super::{Failure, Place};
+use crate::frontend::{print_json, say};
 use crate::upkeep::rebuild;
 
 /// Arguments of `berth rebuild`.
@@ -26,20 +27,18 @@ pub struct Rebuild {
 /// If the old store is sound, or what runs cannot be seen; nothing is changed then.
 pub(super) fn run(arguments: &Rebuild) -> Result<(), Failure> {
     let rebuilt = rebuild::rebuild(&arguments.place.podman()?, arguments.force)?;
-    let mut stdout = io::stdout().lock();
     if arguments.json {
-        serde_json::to_writer_pretty(&mut stdout, &rebuilt).map_err(io::Error::from)?;
-        return Ok(writeln!(stdout)?);
+        return Ok(print_json(&rebuilt)?);
     }
+    let say = |text: String| say(&mut io::stdout(), &text);
     for party in &rebuilt.adopted {
-        writeln!(stdout, "adopted {party}")?;
+        say(format!("adopted {party}"))?;
     }
     if let Some(kept) = &rebuilt.kept {
         let kept = kept.display();
-        writeln!(
-            stdout,
+        say(format!(
             "the old lease store is kept in {kept}; remove it when you no longer need it"
-        )?;
+        ))?;
     }
     if rebuilt.reservations > 0 {
         let count = rebuilt.reservations;
@@ -48,7 +47,7 @@ pub(super) fn run(arguments: &Rebuild) -> Result<(), Failure> {
         } else {
             "reservations were"
         };
-        writeln!(stdout, "{count} {reservations} carried over")?;
+        say(format!("{count} {reservations} carried over"))?;
     }
     let count = rebuilt.adopted.len();
     let containers = if count == 1 {
@@ -56,8 +55,7 @@ pub(super) fn run(arguments: &Rebuild) -> Result<(), Failure> {
     } else {
         "containers"
     };
-    Ok(writeln!(
-        stdout,
+    Ok(say(format!(
         "the new lease store knows {count} {containers}; they notice nothing"
-    )?)
+    ))?)
 }

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 
 use comfy_table::{Cell, Color, Table as Layout, presets};
 
-use super::words::printable;
+use crate::text;
 
 /// Returns whether to use colour on standard output: on a terminal that knows it, unless
 /// `NO_COLOR` says otherwise (no-color.org).
@@ -41,7 +41,7 @@ impl Table {
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = (String, Option<Color>)>) {
         let coloured = self.coloured;
         let cell = |(text, colour): (String, Option<Color>)| {
-            let cell = Cell::new(printable(&text));
+            let cell = Cell::new(text::foreign(&text));
             match colour.filter(|_| coloured) {
                 Some(colour) => cell.fg(colour),
                 None => cell,

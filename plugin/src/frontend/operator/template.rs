@@ -7,6 +7,8 @@
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::text;
+
 /// Why a template is refused.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(super) enum TemplateError {
@@ -63,15 +65,16 @@ impl Template {
         Ok(Self { is_table, pieces })
     }
 
-    /// Returns the template with the fields of a value in it. What is not there is empty.
+    /// Returns the template with the fields of a value in it, each in one line. What is not
+    /// there is empty.
     pub(super) fn fill(&self, value: &Value) -> String {
         let pieces = self.pieces.iter().map(|piece| match piece {
             Piece::Text(text) => text.clone(),
             Piece::Field { path, json } => {
                 let found = path.iter().try_fold(value, |value, name| get(value, name));
                 match found {
-                    Some(found) if *json => found.to_string(),
-                    Some(found) => plain(found),
+                    Some(found) if *json => text::json(&found.to_string()),
+                    Some(found) => text::lines(&plain(found)).replace('\n', "\\n"),
                     None => String::new(),
                 }
             }
@@ -212,6 +215,16 @@ mod tests {
         check("{{json .Names}}", r#"["a","b"]"#);
         check("{{json .Lease}}", r#"{"generation":7,"kind":null}"#);
         check("no field", "no field");
+    }
+
+    #[test]
+    fn a_field_is_one_line_and_no_command_for_a_terminal() {
+        let fill = |text: &str| {
+            let template = Template::parse(text, &FIELDS).expect("a template");
+            template.fill(&json!({"names": ["a\n\u{1b}[2J\u{9b}"]}))
+        };
+        assert_eq!(fill("{{.Names}}"), "a\\n\\u{1b}[2J\\u{9b}");
+        assert_eq!(fill("{{json .Names}}"), r#"["a\n\u001b[2J\u009b"]"#);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How times and other people's texts are put to people.
+//! How times and ids are put to people.
 
 use std::time::Duration;
 
@@ -22,19 +22,6 @@ pub(super) fn short(time: Duration) -> String {
     words.join(" ")
 }
 
-/// Returns a text without what a terminal would take for a command. Names of processes
-/// are their own choice.
-pub(super) fn printable(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            c if c.is_control() => safe.extend(c.escape_default()),
-            c => safe.push(c),
-        }
-    }
-    safe
-}
-
 /// Returns the beginning of an id, as Podman lists containers.
 pub(super) fn short_id(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
@@ -55,11 +42,5 @@ mod tests {
         check(180, "3m");
         check(3605, "1h");
         check(86_400 * 5 + 7200 + 60, "5d 2h");
-    }
-
-    #[test]
-    fn a_terminal_is_told_nothing_by_a_name() {
-        assert_eq!(printable("a\u{1b}[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
-        assert_eq!(printable("größe"), "größe");
     }
 }

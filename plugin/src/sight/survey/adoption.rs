@@ -71,8 +71,13 @@ pub fn adoptions(
         .collect();
     let mut adoptions: BTreeMap<Tenancy, Adoption> = BTreeMap::new();
     let mut sightings = survey.sightings();
-    // Who lives has a better claim to a name than what an earlier start has left.
-    sightings.sort_by_key(|sighting| !survey.evidence.is_inhabited(sighting.namespace.key));
+    // Whoever shows its name has a better claim to it, and to its address, than whoever
+    // only has the address; who lives a better one than what an earlier start has left.
+    sightings.sort_by_key(|sighting| {
+        let key = sighting.namespace.key;
+        let is_known = survey.containers.contains_key(&key);
+        (!is_known, !survey.evidence.is_inhabited(key))
+    });
     for sighting in sightings {
         let network = NetworkId::from(sighting.network.id.as_str());
         let mut unknown = sighting.leasable();
@@ -161,7 +166,12 @@ fn tenant(
     let records = survey.records_of(network);
     let addresses = sighting.addresses();
     // The last entry is the latest: what is before it was left behind.
-    let by_address = |record: &&Record| record.addresses.iter().any(|a| addresses.contains(a));
+    // An address does not make a container of anybody that is seen elsewhere.
+    let is_elsewhere = |id: &ContainerId| survey.containers.values().any(|known| known == id);
+    let by_address = |record: &&Record| {
+        let has_its = record.addresses.iter().any(|a| addresses.contains(a));
+        has_its && !is_elsewhere(&record.container_id)
+    };
     let container_id = match survey.containers.get(&namespace.key) {
         Some(container) => container.clone(),
         None => match records.iter().rev().find(by_address) {

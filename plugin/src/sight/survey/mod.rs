@@ -10,6 +10,7 @@ mod leftover;
 mod lost;
 mod records;
 mod sighting;
+mod storage;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
@@ -21,11 +22,11 @@ pub use adoption::{Adoption, adoptions};
 pub use leftover::{Leftover, leftovers};
 pub use lost::{Lost, lost_networks};
 pub use records::{Record, port_records, records};
-pub use sighting::Sighting;
-pub(in crate::sight) use sighting::hangs_on;
+pub use sighting::{Sighting, hangs_on, may_be_port_of};
+use storage::RunRoots;
 
 use crate::protocol::Network;
-use crate::rules::doubt::{Doubt, doubt_about};
+use crate::rules::doubt::{Doubt, doubt_about, hidden};
 use crate::rules::lease::{ContainerId, Moment, Tenant};
 use crate::sight::{self, Evidence, Link, NamespaceFact, NamespaceKey};
 
@@ -85,8 +86,8 @@ pub struct Survey {
     pub containers: HashMap<NamespaceKey, ContainerId>,
     /// The namespaces that could not be looked into.
     pub doubts: Vec<Doubt>,
-    /// Why some interface of the host may lead into such a namespace.
-    pub hidden: Option<String>,
+    /// The host's interfaces that lead into a namespace that was not seen.
+    pub hidden: Vec<Link>,
 }
 
 impl Survey {
@@ -101,7 +102,8 @@ impl Survey {
         boot_id: &str,
         at: Moment,
     ) -> Result<Self, SurveyError> {
-        let mut survey = Self::of_host(place.namespace_directory, tenants, boot_id, at)?;
+        let directories = (place.namespace_directory, place.run_directory);
+        let mut survey = Self::of_host(directories, tenants, boot_id, at)?;
         let configured = place.networks.iter();
         survey.configured = configured.map(|network| network.id.clone()).collect();
         let networks = with_those_of(tenants, place.networks);
@@ -122,12 +124,12 @@ impl Survey {
     }
 
     /// As [`Survey::take`], without any network: who runs, in which namespaces, with
-    /// which addresses.
+    /// which addresses. The directories are that of namespace files and netavark's.
     ///
     /// # Errors
     /// If the host's own namespace or interfaces cannot be read.
     pub fn of_host(
-        namespace_directory: &Path,
+        (namespace_directory, run_directory): (&Path, &Path),
         tenants: &[Tenant],
         boot_id: &str,
         at: Moment,
@@ -139,13 +141,15 @@ impl Survey {
             source,
         })?;
         let (namespaces, doubts) = sight::namespaces(&evidence, own);
+        let roots = RunRoots::of_host(run_directory, &evidence);
+        let container = |fact: &NamespaceFact| identity::container(&evidence, &roots, fact.key);
         let containers = namespaces
             .iter()
-            .filter_map(|fact| Some((fact.key, identity::container(&evidence, fact.key)?)))
+            .filter_map(|fact| Some((fact.key, container(fact)?)))
             .collect();
         let links = sight::links().map_err(SurveyError::Links)?;
         Ok(Self {
-            hidden: sight::hidden(&links, &namespaces),
+            hidden: hidden(&links, &namespaces),
             evidence,
             links,
             own,
@@ -183,7 +187,7 @@ impl Survey {
 
     /// Returns why there may be a container on a network that was not seen.
     pub fn doubt_about(&self, network: &Network) -> Option<String> {
-        doubt_about(network, &self.doubts, &self.links, &self.namespaces)
+        doubt_about(network, &self.doubts, &self.links, &self.hidden)
     }
 
     /// Returns the same of the first network of ours of which there is one.

@@ -66,7 +66,7 @@ impl Survey {
 
 /// Returns whether a container's interface hangs on a network's bridge or parent.
 /// A veth whose other end is on no bridge any more may be, so it does.
-pub(in crate::sight) fn hangs_on(link: &Link, network: &Network, host: &[Link]) -> bool {
+pub fn hangs_on(link: &Link, network: &Network, host: &[Link]) -> bool {
     let Some(Peer::Host(index)) = link.peer else {
         return false;
     };
@@ -75,15 +75,23 @@ pub(in crate::sight) fn hangs_on(link: &Link, network: &Network, host: &[Link]) 
     };
     let named = |outer: &Link| network.network_interface.as_ref() == Some(&outer.name);
     match Plumbing::of(network).unwrap_or_default() {
-        Plumbing::Bridge => {
-            let bridge = host
-                .iter()
-                .find(|bridge| outer.master == Some(bridge.index));
-            link.kind == "veth" && bridge.is_none_or(named)
-        }
+        Plumbing::Bridge => link.kind == "veth" && may_be_port_of(outer, network, host),
         Plumbing::Macvlan | Plumbing::Ipvlan => {
             // Without a name, netavark took the interface of the default route.
             network.network_interface.is_none() || named(outer)
         }
     }
+}
+
+/// Returns whether an interface of the host is a port of a network's bridge, or of none any
+/// more. A network without a bridge has no ports; of one whose bridge is not known, any may
+/// be.
+pub fn may_be_port_of(outer: &Link, network: &Network, host: &[Link]) -> bool {
+    let mut bridges = host.iter();
+    let bridge = bridges.find(|bridge| outer.master == Some(bridge.index));
+    let is_its = |bridge: &Link| {
+        let name = network.network_interface.as_ref();
+        name.is_none_or(|name| *name == bridge.name)
+    };
+    Plumbing::of(network).unwrap_or_default() == Plumbing::Bridge && bridge.is_none_or(is_its)
 }

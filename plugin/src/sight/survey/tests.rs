@@ -191,6 +191,42 @@ fn a_container_that_looks_like_another_one_does_not_get_its_lease() {
     assert_eq!(adopted(&seen, &[victim]), [("victim".into(), both)]);
 }
 
+/// A runtime in a container gives its interface the address of another one, which netavark
+/// remembers.
+#[test]
+fn an_address_does_not_make_another_container_of_anybody() {
+    let mut seen = survey(namespace("/proc/9/ns/net", vec![inner("10.0.0.6")]));
+    let victims = NamespaceFact {
+        key: (4, 41),
+        ..namespace(FILE, vec![inner("10.0.0.6")])
+    };
+    seen.containers.insert((4, 41), "victim".into());
+    seen.records
+        .insert("id-n".into(), vec![record("victim", "10.0.0.6")]);
+    seen.namespaces.push(victims);
+    for (pid, inode) in [(9, 40), (10, 41)] {
+        seen.evidence.processes.push(ProcessFact {
+            process: Process { pid, start_time: 1 },
+            parent: 1,
+            name: "sleep".into(),
+            arguments: vec![],
+            namespace: Some((4, inode)),
+        });
+    }
+    let known = |seen: &Survey| {
+        let adoptions = adoptions(seen, &[], &Delegation::default(), Moment::default());
+        let tenants = adoptions.into_iter().map(|adoption| adoption.tenant);
+        let known = tenants.map(|tenant| (tenant.tenancy.container_id.0, tenant.namespace.inode));
+        known.collect::<Vec<_>>()
+    };
+    assert_eq!(known(&seen), [("victim".to_owned(), 41)]);
+    // With another address, it is nobody that is known.
+    seen.namespaces[0].links[1].addresses = vec![ip("10.0.0.7")];
+    seen.records
+        .insert("id-n".into(), vec![record("victim", "10.0.0.7")]);
+    assert_eq!(known(&seen), [("victim".to_owned(), 41)]);
+}
+
 #[test]
 fn what_is_not_a_containers_is_not_adopted() {
     let nothing = |namespace| assert_eq!(adopted(&survey(namespace), &[]), []);
@@ -256,6 +292,7 @@ fn a_namespace_file_is_left_over_when_nobody_and_nothing_is_behind_it() {
         why: "no".into(),
         view: None,
     });
+    unmounted.hidden = vec![outer()];
     assert_eq!(left(&unmounted, &[]), [""; 0]);
 }
 

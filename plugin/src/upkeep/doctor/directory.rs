@@ -1,10 +1,12 @@
 //! The state directory: where it is, whose, and what lies in it.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::libc;
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 
 use super::finding::Finding;
@@ -35,7 +37,7 @@ struct There {
 
 impl DirectoryFacts {
     pub(super) fn gather(path: &Path) -> Self {
-        let there = match fs::metadata(path) {
+        let there = match fs::symlink_metadata(path) {
             Ok(metadata) => Ok(Some(There {
                 owner: metadata.uid(),
                 mode: metadata.permissions().mode() & 0o7777,
@@ -176,16 +178,27 @@ pub(super) fn repair(path: &Path, findings: &mut [Finding]) {
         let done = if finding.check == LEFT_OVER {
             Store::remove_unfinished(path).map_err(|error| crate::chain(&error))
         } else if finding.check == MODE {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-                .map_err(|error| error.to_string())
+            change_mode(path, 0o700).map_err(|error| error.to_string())
         } else {
             continue;
         };
-        match done {
-            Ok(()) => finding.repaired = true,
-            Err(error) => finding.cause = format!("{}; repairing failed: {error}", finding.cause),
-        }
+        finding.settle(done);
     }
+}
+
+/// Changes the mode of a file or directory of our own; never that of what a link leads to.
+pub(super) fn change_mode(path: &Path, mode: u32) -> io::Result<()> {
+    // A descriptor that only names it: closing it drops no lock.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_PATH | libc::O_NOFOLLOW)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_symlink() || metadata.uid() != nix::unistd::geteuid().as_raw() {
+        return Err(io::Error::other("it is a link, or another user's"));
+    }
+    let name = format!("/proc/self/fd/{}", file.as_raw_fd());
+    fs::set_permissions(name, fs::Permissions::from_mode(mode))
 }
 
 #[cfg(test)]
@@ -235,6 +248,23 @@ mod tests {
             Err("no".into()),
             &["problem: cannot examine the state directory /run/b (no)"],
         );
+    }
+
+    #[test]
+    fn no_mode_is_changed_through_a_link() {
+        let place = tempfile::tempdir().expect("a directory");
+        let (own, link) = (place.path().join("own"), place.path().join("link"));
+        fs::create_dir(&own).expect("a directory");
+        let mode = || fs::metadata(&own).expect("it is there").mode() & 0o7777;
+        change_mode(&own, 0o755).expect("it is ours");
+        std::os::unix::fs::symlink(&own, &link).expect("a link");
+        assert!(change_mode(&link, 0o700).is_err());
+        assert_eq!(mode(), 0o755);
+        change_mode(&own, 0o700).expect("it is ours");
+        assert_eq!(mode(), 0o700);
+        if std::os::unix::fs::chown(&own, Some(7), None).is_ok() {
+            assert!(change_mode(&own, 0o755).is_err());
+        }
     }
 
     #[test]

@@ -52,6 +52,14 @@ impl Finding {
         }
     }
 
+    /// Notes how the repair went.
+    pub fn settle(&mut self, done: Result<(), String>) {
+        match done {
+            Ok(()) => self.repaired = true,
+            Err(error) => self.cause = format!("{}; repairing failed: {error}", self.cause),
+        }
+    }
+
     /// Says how it comes about.
     #[must_use]
     pub fn because(mut self, cause: impl Into<String>) -> Self {

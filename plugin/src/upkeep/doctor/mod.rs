@@ -12,6 +12,7 @@ mod collection;
 mod directory;
 mod finding;
 mod holders;
+mod network_lock;
 mod networks;
 mod programs;
 mod records;
@@ -84,6 +85,9 @@ pub fn examine(visit: &Visit<'_>) -> Report {
             }
         }
         Err(unreadable) => report.add([unreadable.clone()]),
+    }
+    if let Ok(lock) = podman.network_lock() {
+        report.add(network_lock::examine(&lock, visit.repair));
     }
     state::examine(&podman, visit.repair, &mut report);
     report.name_networks(&networks::names(files.as_deref().unwrap_or_default()));

@@ -186,22 +186,20 @@ fn what_could_not_be_seen_or_is_there_twice_refuses_the_network() {
             why: "somebody is hidden".to_owned(),
             view: None,
         }],
-        links: vec![
-            Link {
-                index: 3,
-                name: "podman1".to_owned(),
-                kind: "bridge".to_owned(),
-                ..Link::default()
-            },
-            Link {
-                index: 4,
-                name: "veth0".to_owned(),
-                kind: "veth".to_owned(),
-                master: Some(3),
-                peer: Some(Peer::Elsewhere(1, 2)),
-                ..Link::default()
-            },
-        ],
+        links: vec![Link {
+            index: 3,
+            name: "podman1".to_owned(),
+            kind: "bridge".to_owned(),
+            ..Link::default()
+        }],
+        hidden: vec![Link {
+            index: 4,
+            name: "veth0".to_owned(),
+            kind: "veth".to_owned(),
+            master: Some(3),
+            peer: Some(Peer::Elsewhere(1, 2)),
+            ..Link::default()
+        }],
         ..Survey::default()
     };
     let doubts = plan(&record, &doubtful, &[], &evidence).unwrap_err();

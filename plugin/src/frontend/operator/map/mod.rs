@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::table::wants_colour;
 use super::{Failure, Place};
-use crate::frontend::print;
+use crate::frontend::print_coloured;
 use crate::protocol::Network;
 use crate::upkeep::overview::{Chart, Entry, Overview};
 
@@ -61,7 +61,7 @@ pub(super) fn run(map: &Map) -> Result<(), Failure> {
         at: overview.time(),
         ..draw(network, entries, map.format)
     };
-    Ok(print(&drawn, matches!(map.format, Format::Json))?)
+    Ok(print_coloured(&drawn, matches!(map.format, Format::Json))?)
 }
 
 /// Returns a picture without its time.

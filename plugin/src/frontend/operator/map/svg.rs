@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use ipnetwork::IpNetwork;
 
 use super::legend::{counts, meaning, number, scale, sign, summary};
-use crate::frontend::operator::words::printable;
+use crate::text;
 use crate::upkeep::overview::{Cell, Chart, Frame, Sheet, State};
 
 /// How wide the cells of a row are together, as near as whole cells come to it.
@@ -319,8 +319,7 @@ fn told(cell: &Cell) -> String {
 
 /// Returns a text as XML has it.
 pub(super) fn escaped(text: &str) -> String {
-    let lines: Vec<_> = text.lines().map(printable).collect();
-    let text = lines.join("\n");
+    let text = text::lines(text);
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")

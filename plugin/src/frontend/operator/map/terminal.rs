@@ -7,6 +7,7 @@ use terminal_size::{Width, terminal_size};
 use super::legend::{counts, meaning, number, scale, sign, style, summary};
 use crate::protocol::Network;
 use crate::rules::pool::last_address;
+use crate::text;
 use crate::upkeep::overview::{Cell, Chart, Frame, Row, Sheet, State};
 
 /// How wide it is if nobody says.
@@ -69,11 +70,12 @@ impl Screen {
 
     /// Returns the lines of a picture.
     pub(super) fn draw(&self, chart: &Chart) -> String {
+        let network = text::foreign(&chart.network);
         let sheets = chart.subnets.iter().map(|sheet| {
             let mut lines = vec![
                 self.styled(
                     State::Gateway,
-                    &format!("{} on network {}", sheet.totals.subnet, chart.network),
+                    &format!("{} on network {network}", sheet.totals.subnet),
                 ),
                 String::new(),
             ];
@@ -91,7 +93,7 @@ impl Screen {
             lines.join("\n")
         });
         match chart.subnets.is_empty() {
-            true => format!("network {} has no subnet to lease from", chart.network),
+            true => format!("network {network} has no subnet to lease from"),
             false => sheets.collect::<Vec<_>>().join("\n\n"),
         }
     }

@@ -1,0 +1,90 @@
+//! What is another container's, or another user's.
+
+use berth_integration::Lab;
+
+use super::lab;
+
+/// A container that the store knows nothing of has given itself the bystander's address.
+/// Returns its namespace, and the request to tear it down.
+fn pretender() -> (Lab, String, String) {
+    let (lab, _) = Lab::with_bystander();
+    lab.container("c", &["n"]).start();
+    let pid = lab.pid("c");
+    lab.sh(&format!(
+        "nsenter --target {pid} --net ip address flush dev eth0 scope global
+        nsenter --target {pid} --net ip address add 10.77.0.7/24 dev eth0"
+    ));
+    let namespace = lab.podman(["inspect", "-f", "{{.NetworkSettings.SandboxKey}}", "c"]);
+    let namespace = namespace.ok();
+    let config = lab.sh("cat /etc/containers/networks/n.json");
+    let id = "0123456789abcdef".repeat(4);
+    let request = format!(
+        r#"{{"container_id":"{id}","container_name":"x","network":{config},
+            "port_mappings":[{{"container_port":80,"host_ip":"","host_port":7070,
+                               "protocol":"tcp","range":1}}],
+            "network_options":{{"interface_name":"eth0"}}}}"#
+    );
+    (lab, namespace, request)
+}
+
+#[test]
+fn a_teardown_without_a_record_takes_nothing_of_who_leases_the_address() {
+    let (lab, namespace, request) = pretender();
+    let teardown = lab.cmd("berth").args(["teardown", &namespace]);
+    teardown.stdin(request).ok();
+    assert!(
+        lab.links_inside("c")
+            .iter()
+            .all(|link| link.kind() != "veth")
+    );
+    lab.assert_has_all("bystander", "10.77.0.7");
+}
+
+#[test]
+fn a_teardown_without_a_store_takes_nothing_of_who_has_the_address() {
+    let (lab, namespace, request) = pretender();
+    lab.write("/srv/state", "this is no directory");
+    let teardown = lab.cmd("berth").args(["teardown", &namespace]);
+    let teardown = teardown.env("BERTH_STATE_DIR", "/srv/state");
+    teardown.stdin(request).fails("create state directory");
+    assert!(
+        lab.links_inside("c")
+            .iter()
+            .all(|link| link.kind() != "veth")
+    );
+    lab.assert_has_all("bystander", "10.77.0.7");
+}
+
+#[test]
+fn another_users_directories_do_not_choose_what_root_runs() {
+    let (lab, _) = lab();
+    let netavark = format!(
+        "#!/bin/sh\n: >/tmp/was-run\nexec {} \"$@\"\n",
+        lab.netavark()
+    );
+    let home = "/home/mallory";
+    lab.write_executable(&format!("{home}/bin/netavark"), &netavark);
+    let conf = format!("[engine]\nhelper_binaries_dir = [\"{home}/bin\"]\n");
+    lab.write(&format!("{home}/.config/containers/containers.conf"), &conf);
+    lab.sh(&format!("chown -R 1000:1000 {home}"));
+    let berth = || lab.cmd("berth").env("HOME", home);
+    let was_run = || lab.names("/tmp").contains(&"was-run".to_owned());
+    let said = berth().arg("doctor").run();
+    assert!(!was_run());
+    assert!(
+        said.stderr
+            .contains("HOME is /home/mallory, but /home/mallory belongs to user 1000")
+    );
+    lab.container("ghost", &["n"]).start();
+    lab.kill_with_conmon("ghost");
+    berth().args(["gc", "--now"]).ok();
+    let named = format!("{home}/bin/netavark");
+    let outcome = lab.cmd("berth").arg("gc").env("BERTH_NETAVARK", &named);
+    outcome.fails("refused to run /home/mallory/bin/netavark as netavark: ");
+    // Named by root's own file, it is passed over.
+    lab.write("/etc/containers/containers.conf.d/99-x.conf", &conf);
+    lab.cmd("berth")
+        .arg("gc")
+        .fails("found no netavark in /home/mallory/bin");
+    assert!(!was_run());
+}

@@ -1,0 +1,121 @@
+//! Whether another user has a hand on a path: owns a part of it, or can change what is in
+//! a directory on the way.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Whom the kernel names where a user namespace has no id for the owner, as of `/` for an
+/// ordinary user's Podman.
+const NOBODY: u32 = 65_534;
+
+/// Returns a place on a path's way that another user has a hand on, if there is one, and
+/// why, as in "belongs to user 7". A directory counts if others can change what is in it.
+/// Only what is at or below `top` is looked at, and the path itself is not.
+pub fn on_the_way_to(path: &Path, top: &Path) -> Option<(PathBuf, String)> {
+    let is_open = |mode: u32| mode & 0o022 != 0;
+    fault(way(path, 1), top, is_open).or_else(|| fault(vec![path.to_owned()], top, |_| false))
+}
+
+/// Returns the same of a program that is to be run, itself included. The group of a
+/// directory is its administrators', and where the sticky bit is set, nobody replaces a
+/// file of others.
+pub fn on_program(path: &Path) -> Option<(PathBuf, String)> {
+    let is_open = |mode: u32| mode & 0o002 != 0 && mode & 0o1000 == 0;
+    fault(way(path, 0), Path::new("/"), is_open)
+}
+
+/// Returns the directories above a path, from the `nth`, and those above what it leads to.
+fn way(path: &Path, nth: usize) -> Vec<PathBuf> {
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let above =
+        |path: &Path| -> Vec<_> { path.ancestors().skip(nth).map(Path::to_owned).collect() };
+    [above(path), above(&target)].concat()
+}
+
+fn fault(
+    places: Vec<PathBuf>,
+    top: &Path,
+    is_open: impl Fn(u32) -> bool,
+) -> Option<(PathBuf, String)> {
+    let user = nix::unistd::geteuid().as_raw();
+    let below = places.into_iter().filter(|place| place.starts_with(top));
+    below.into_iter().find_map(|place| {
+        let metadata = fs::metadata(&place).ok()?;
+        let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
+        let is_ours = [0, user].contains(&owner) || owner == NOBODY && !has_all_ids();
+        let reason = match (is_ours, is_open(mode)) {
+            (true, false) => return None,
+            (true, true) => format!("has mode {mode:04o}"),
+            (false, _) => format!("belongs to user {owner}"),
+        };
+        Some((place, reason))
+    })
+}
+
+/// Returns whether every user of the host has an id in our user namespace.
+fn has_all_ids() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_whitespace().any(|word| word == "4294967295")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+
+    use super::*;
+
+    fn with_mode(path: PathBuf, mode: u32) -> PathBuf {
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_place_that_others_can_write_to_is_told() {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path();
+        let told = |path: &Path| Some(on_the_way_to(path, home)?.1);
+        assert_eq!(told(&home.join("deep/berth")), None);
+        let open = with_mode(home.join("open"), 0o1777);
+        let has_mode = Some("has mode 1777".to_owned());
+        for path in ["berth", "deep/berth"] {
+            assert_eq!(told(&open.join(path)), has_mode);
+        }
+        // It leads to a place of ours, but not for ever.
+        symlink(home, open.join("link")).unwrap();
+        assert_eq!(told(&open.join("link/berth")), has_mode);
+        symlink(&open, home.join("way")).unwrap();
+        assert_eq!(told(&home.join("way/berth")), has_mode);
+        // Its own mode is another matter; its owner is not.
+        assert_eq!(told(&open), None);
+        let other = with_mode(home.join("other"), 0o755);
+        if chown(&other, Some(7), None).is_ok() {
+            for path in [other.clone(), other.join("berth")] {
+                assert_eq!(told(&path).as_deref(), Some("belongs to user 7"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_program_of_another_user_is_told() {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path();
+        let told = |path: &Path| Some(on_program(path)?.1);
+        let program = home.join("netavark");
+        fs::write(&program, "").unwrap();
+        assert_eq!(told(&program), None, "/tmp is sticky");
+        let open = with_mode(home.join("open"), 0o777);
+        assert_eq!(
+            told(&open.join("netavark")).as_deref(),
+            Some("has mode 0777")
+        );
+        symlink(&program, home.join("link")).unwrap();
+        if chown(&program, Some(7), None).is_ok() {
+            for path in [program, home.join("link")] {
+                assert_eq!(told(&path).as_deref(), Some("belongs to user 7"));
+            }
+        }
+    }
+}

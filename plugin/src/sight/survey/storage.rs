@@ -1,0 +1,179 @@
+//! Whose files a process has mounted, of those that Podman keeps for each container in the
+//! run root of its storage:
+//!
+//! ```text
+//! <run root>/<driver>-containers/<container id>/userdata/    hosts, resolv.conf, pidfile, …
+//! ```
+//!
+//! A process may mount what it likes, and call it what it likes. But it can mount only what
+//! it can see, and Podman shows each container its own files there, of all of them. So the
+//! device and the path on it must be those of a directory of Podman's, as we see it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::rules::lease::ContainerId;
+use crate::sight::{self, Evidence};
+
+/// Room for the mounts of a container: some 5,000.
+const MOUNTS: u64 = 1 << 20;
+
+/// Podman's run roots, each by its device and the path on that.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct RunRoots(BTreeSet<(String, String)>);
+
+impl RunRoots {
+    /// Finds those that are in use: the default ones beside netavark's run directory
+    /// (containers/common `NetworkBackend`), and those of the conmons that run.
+    pub(super) fn of_host(run_directory: &Path, evidence: &Evidence) -> Self {
+        let above = run_directory.parent().unwrap_or(run_directory);
+        let mut paths = BTreeSet::from([above.to_owned(), above.join("storage")]);
+        let conmons = evidence
+            .processes
+            .iter()
+            .filter(|fact| fact.name == "conmon");
+        paths.extend(conmons.filter_map(|conmon| {
+            let words = &conmon.arguments;
+            let at = words.iter().position(|word| word == "-p")?;
+            run_root(Path::new(words.get(at + 1)?))
+        }));
+        match mounts("self") {
+            Some(own) => Self::on(&own, &paths),
+            None => Self::default(),
+        }
+    }
+
+    fn on(own: &str, paths: &BTreeSet<PathBuf>) -> Self {
+        let found = paths.iter().filter_map(|path| on_device(own, path));
+        Self(found.collect())
+    }
+
+    /// Returns the container whose files a process has mounted.
+    pub(super) fn container_of(&self, pid: i32) -> Option<ContainerId> {
+        self.mounted(&mounts(&pid.to_string())?)
+    }
+
+    fn mounted(&self, mounts: &str) -> Option<ContainerId> {
+        let mut sources = mounts.lines().filter_map(mount);
+        sources.find_map(|(device, source, _)| {
+            let mut roots = self.0.iter().filter(|root| root.0 == device);
+            roots.find_map(|(_, root)| owner(Path::new(source).strip_prefix(root).ok()?))
+        })
+    }
+}
+
+/// Returns whose a file is, by its path in a run root.
+fn owner(path: &Path) -> Option<ContainerId> {
+    let mut names = path.iter().map(|name| name.to_str());
+    let (directory, id, userdata) = (names.next()??, names.next()??, names.next()??);
+    let is_podmans = directory.ends_with("-containers") && userdata == "userdata";
+    let is_file = is_podmans && names.next().is_some();
+    (is_file && is_id(id)).then(|| id.into())
+}
+
+/// Returns the run root of a conmon's pid file.
+fn run_root(pid_file: &Path) -> Option<PathBuf> {
+    let root = pid_file.ancestors().nth(4)?;
+    owner(pid_file.strip_prefix(root).ok()?)?;
+    Some(root.to_owned())
+}
+
+/// Returns whether a text can be a container's id.
+pub(super) fn is_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Reads `mountinfo` (proc(5)) of a process. A blank in a path is written otherwise there;
+/// such a run root is not known again.
+fn mounts(process: &str) -> Option<String> {
+    let bytes = sight::read_proc(&format!("/proc/{process}/mountinfo"), MOUNTS).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Returns the device of a mount, what of it is mounted, and where.
+fn mount(line: &str) -> Option<(&str, &str, &str)> {
+    let mut fields = line.split(' ').skip(2);
+    Some((fields.next()?, fields.next()?, fields.next()?))
+}
+
+/// Returns the device that a path is on, and the path there: the last of the longest mounts
+/// above it counts.
+fn on_device(own: &str, path: &Path) -> Option<(String, String)> {
+    let mounts = own.lines().filter_map(mount);
+    let above = mounts.filter(|(.., point)| path.starts_with(point));
+    let (device, root, point) = above.max_by_key(|(.., point)| point.len())?;
+    let there = Path::new(root).join(path.strip_prefix(point).ok()?);
+    Some((device.to_owned(), there.to_str()?.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: &str = "\
+22 1 0:20 / / rw - overlay overlay rw
+30 22 0:29 / /run rw - tmpfs tmpfs rw
+31 30 0:40 /sub /run/containers rw - tmpfs tmpfs rw
+32 22 0:29 /user/1000 /elsewhere rw - tmpfs tmpfs rw
+";
+
+    fn roots(paths: &[&str]) -> RunRoots {
+        RunRoots::on(OWN, &paths.iter().map(PathBuf::from).collect())
+    }
+
+    #[test]
+    fn a_run_root_is_known_by_its_device() {
+        let check = |path: &str, device: &str, there: &str| {
+            let expected = RunRoots(BTreeSet::from([(device.to_owned(), there.to_owned())]));
+            assert_eq!(roots(&[path]), expected, "{path}");
+        };
+        check("/run/containers/storage", "0:40", "/sub/storage");
+        check("/run/user/1000/containers", "0:29", "/user/1000/containers");
+        check("/elsewhere/containers", "0:29", "/user/1000/containers");
+        check("/var/run2", "0:20", "/var/run2");
+    }
+
+    #[test]
+    fn a_container_is_known_by_the_files_that_podman_mounts_and_nobody_elses() {
+        let id = "0123456789abcdef".repeat(4);
+        let roots = roots(&["/run/containers/storage"]);
+        let check = |device: &str, source: &str, expected: bool| {
+            let mounts = format!(
+                "812 790 0:42 / /proc rw - proc proc rw\n\
+                 830 790 {device} {source} /etc/resolv.conf rw - tmpfs tmpfs rw\n"
+            );
+            let found = roots.mounted(&mounts);
+            assert_eq!(found, expected.then(|| id.as_str().into()), "{source}");
+        };
+        let file = format!("overlay-containers/{id}/userdata/resolv.conf");
+        check("0:40", &format!("/sub/storage/{file}"), true);
+        // What a container can make: in a volume, on a file system of its own.
+        check("0:41", &format!("/sub/storage/{file}"), false);
+        check("0:40", &format!("/sub/storage/x/{file}"), false);
+        check("0:40", &format!("/sub/{file}"), false);
+        check("0:40", &format!("/sub/storage/../storage/{file}"), false);
+        check(
+            "0:40",
+            "/sub/storage/x-containers/short/userdata/hosts",
+            false,
+        );
+        let merged = format!("/sub/storage/overlay-containers/{id}/merged/hosts");
+        check("0:40", &merged, false);
+        // As the host, and a podman on it, see a container.
+        let all = format!("/sub/storage/overlay-containers/{id}/userdata");
+        check("0:40", &all, false);
+    }
+
+    #[test]
+    fn a_conmon_tells_its_run_root() {
+        let id = "0123456789abcdef".repeat(4);
+        let check = |path: &str, expected: Option<&str>| {
+            let found = run_root(Path::new(&path.replace("ID", &id)));
+            assert_eq!(found.as_deref(), expected.map(Path::new), "{path}");
+        };
+        check("/r/overlay-containers/ID/userdata/pidfile", Some("/r"));
+        check("/overlay-containers/ID/userdata/pidfile", Some("/"));
+        check("/r/overlay-containers/ID/pidfile", None);
+        check("pidfile", None);
+    }
+}

@@ -1,0 +1,104 @@
+//! Texts that others have chosen, put to people. Names of processes, interfaces and
+//! containers may hold anything, and a terminal takes some of it for a command.
+//!
+//! [`foreign`] is for such a text within a message of ours. [`lines`] and [`json`] are for
+//! whatever we print: the front ends write nothing that has not passed one of them.
+
+use std::fmt::Write;
+
+/// How many characters of a text we repeat: a command line with its options.
+const LIMIT: usize = 200;
+
+/// Returns somebody else's text in one line that can be read, its end left off if it is
+/// long.
+pub fn foreign(text: &str) -> String {
+    let mut characters = text.chars();
+    let shown = characters.by_ref().take(LIMIT);
+    let shown = shown.fold(String::new(), escape);
+    match characters.next() {
+        Some(_) => shown + "…",
+        None => shown,
+    }
+}
+
+/// Returns a text of ours as it can be printed. It may have several lines, and columns
+/// divided by tabs.
+pub fn lines(text: &str) -> String {
+    let escape = |mut shown: String, c| match c {
+        '\n' | '\t' => {
+            shown.push(c);
+            shown
+        }
+        c => escape(shown, c),
+    };
+    text.chars().fold(String::with_capacity(text.len()), escape)
+}
+
+/// Returns JSON that says the same, as it can be printed: JSON itself escapes only the
+/// first 32 characters, and has others only within strings.
+pub fn json(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '\n' || !is_hidden(c) {
+            shown.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            // Writing to a string does not fail.
+            let _ = write!(shown, "\\u{unit:04x}");
+        }
+    }
+    shown
+}
+
+fn escape(mut shown: String, c: char) -> String {
+    match is_hidden(c) {
+        true => shown.extend(c.escape_default()),
+        false => shown.push(c),
+    }
+    shown
+}
+
+/// Returns whether a character commands a terminal, or is not seen: what has no width, or
+/// turns the direction in which the rest is read (Unicode's Cc, Cf, Zl and Zp).
+fn is_hidden(c: char) -> bool {
+    let is_format = matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e007f}');
+    c.is_control() || is_format
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The cursor to the corner, in two ways; a window's title; the rest backwards.
+    const HOSTILE: &str = "a\u{1b}[2J\u{9b}H\u{1b}]0;x\u{7}\u{202e}b\u{7f}";
+
+    #[test]
+    fn a_terminal_is_told_nothing_by_a_name() {
+        let expected = "a\\u{1b}[2J\\u{9b}H\\u{1b}]0;x\\u{7}\\u{202e}b\\u{7f}";
+        assert_eq!(foreign(HOSTILE), expected);
+        assert_eq!(lines(HOSTILE), expected);
+        assert_eq!(foreign("größe → ok"), "größe → ok");
+        assert_eq!(foreign("two\nlines\t"), "two\\nlines\\t");
+        assert_eq!(lines("two\nlines\r\t"), "two\nlines\\r\t");
+    }
+
+    #[test]
+    fn a_long_text_is_shortened_and_a_short_one_is_not() {
+        let long = "ö".repeat(LIMIT);
+        assert_eq!(foreign(&long), long);
+        assert_eq!(foreign(&format!("{long}x")), format!("{long}…"));
+    }
+
+    #[test]
+    fn json_says_the_same_without_a_hidden_character() {
+        let value = serde_json::json!({"name": format!("{HOSTILE}\u{e0041}\n")});
+        let text = json(&serde_json::to_string_pretty(&value).expect("JSON"));
+        assert!(text.chars().all(|c| c == '\n' || !is_hidden(c)), "{text:?}");
+        let read: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(read, value);
+    }
+}
