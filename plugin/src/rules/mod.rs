@@ -4,6 +4,7 @@
 pub mod allocator;
 pub mod attachment;
 pub mod evidence;
+pub mod history;
 pub mod lease;
 pub mod network_config;
 pub mod options;
