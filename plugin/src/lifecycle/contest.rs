@@ -230,7 +230,7 @@ fn remove_one_dead(
                 tenant.network_name
             );
         }
-        session.reclaim(tenant)?;
+        session.reclaim(tenant, &verdict.reason())?;
         return Ok(None);
     }
     session.renew(&candidates, &verdicts)?;

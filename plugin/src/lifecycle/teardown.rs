@@ -5,9 +5,10 @@ use std::path::Path;
 
 use super::session::{Session, with_session};
 use super::takedown::{self, Left, namespace_remains, take_down_unleased};
-use super::{LifecycleError, introduction};
+use super::{LifecycleError, introduction, noted};
 use crate::podman::Podman;
 use crate::rules::attachment::Attachment;
+use crate::rules::history::{End, Work};
 use crate::rules::lease::Tenant;
 use crate::store::StoreError;
 
@@ -44,7 +45,11 @@ pub fn teardown(
     if failures.is_empty() {
         return Ok(());
     }
-    Err(LifecycleError::Teardown { who, failures })
+    Err(noted(
+        podman,
+        Work::Teardown,
+        LifecycleError::Teardown { who, failures },
+    ))
 }
 
 /// Tears down by what the store knows. Errors are those of the store; failures of the
@@ -87,7 +92,7 @@ fn by_record(
         gone.push(tenant);
     }
     // T3
-    session.release(&gone)?;
+    session.release(&gone, End::Released, "")?;
     for attachment in unleased {
         let said = not_leased(session, attachment)?;
         let done = take_down_unleased(session.podman, attachment, netns, &said);
