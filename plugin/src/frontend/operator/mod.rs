@@ -6,6 +6,7 @@
 
 mod doctor;
 mod gc;
+mod history;
 mod host_wide;
 mod inspect;
 mod list;
@@ -26,6 +27,7 @@ use thiserror::Error;
 
 use crate::frontend::{complain, finish};
 use crate::podman::{Podman, PodmanError, enter_if_needed};
+use crate::sight::ClockError;
 use crate::upkeep::collect::CollectError;
 use crate::upkeep::host_wide::SwitchError;
 use crate::upkeep::overview::OverviewError;
@@ -46,6 +48,11 @@ pub enum Command {
     /// Looks twice, two seconds apart, and clears away what was nobody's both times.
     /// A systemd timer does this every minute; it may run beside anything.
     Gc(gc::Gc),
+    /// Tell who had an address, from when to when, and why it ended
+    ///
+    /// Of a container or a network: which addresses it had, and who had them. Kept across
+    /// restarts and reboots.
+    History(history::History),
     /// Lease the addresses of every network of this host, without a change to any
     ///
     /// Podman then runs berth under the name of netavark. Networks, compose files and
@@ -101,6 +108,8 @@ enum Failure {
     #[error(transparent)]
     Reserve(#[from] ReserveError),
     #[error(transparent)]
+    Clock(#[from] ClockError),
+    #[error(transparent)]
     Switch(#[from] SwitchError),
     #[error("failed to run berth-migrate")]
     Migrate(#[source] io::Error),
@@ -139,6 +148,14 @@ impl Place {
     /// is not there.
     pub fn podman(&self) -> Result<Podman, PodmanError> {
         self.enter()?;
+        self.podman_from_outside()
+    }
+
+    /// As [`Place::podman`], without entering.
+    ///
+    /// # Errors
+    /// As [`Place::podman`], but for entering.
+    pub fn podman_from_outside(&self) -> Result<Podman, PodmanError> {
         let run_dir = self.run_dir.as_deref().map(existing).transpose()?;
         let config_dir = self.config_dir.as_deref().map(existing).transpose()?;
         Podman::find(run_dir.as_deref(), config_dir.as_deref())
@@ -161,6 +178,7 @@ pub fn run(command: &Command) -> ExitCode {
         let done = match command {
             Command::Doctor(arguments) => doctor::run(arguments),
             Command::Gc(arguments) => gc::run(arguments),
+            Command::History(arguments) => history::run(arguments),
             Command::HostWide(arguments) => host_wide::run(arguments),
             Command::Inspect(arguments) => inspect::run(arguments),
             Command::List(arguments) => list::run(arguments),

@@ -24,14 +24,14 @@ pub use filter::{Filter, FilterError};
 pub use order::Order;
 pub use totals::Totals;
 
-use crate::lifecycle::session::{LOCK_PATIENCE, SessionError, with_lock};
+use crate::lifecycle::session::{SessionError, with_store_if_any};
 use crate::podman::{Fault, Podman, PodmanError, read_networks};
 use crate::protocol::Network;
 use crate::rules::lease::{Moment, NetworkId, Reservation, Tenant};
 use crate::rules::options::Options;
 use crate::rules::verdict::Verdict;
 use crate::sight::{self, ClockError, Evidence};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 
 /// How we introduce ourselves to others who wait for the store.
 const WHO: &str = "reading who has which address";
@@ -182,16 +182,7 @@ fn networks(podman: &Podman) -> Result<Vec<Network>, OverviewError> {
 
 /// Reads the store; nothing if there is none.
 fn read(podman: &Podman) -> Result<Records, SessionError> {
-    let directory = &podman.state_directory;
-    if !Store::exists(directory) {
-        return Ok(Records::default());
-    }
-    with_lock(podman, WHO, LOCK_PATIENCE, |locked| {
-        // Opening would make one, if it was removed while we waited.
-        if !Store::exists(directory) {
-            return Ok(Records::default());
-        }
-        let session = locked.open()?;
+    let records = with_store_if_any(podman, WHO, |session| {
         let transaction = session.store.begin();
         let read = || -> Result<Records, StoreError> {
             let mut records = Records {
@@ -205,8 +196,9 @@ fn read(podman: &Podman) -> Result<Records, SessionError> {
             }
             Ok(records)
         };
-        Ok(read()?)
-    })
+        Ok::<_, SessionError>(read()?)
+    });
+    Ok(records?.unwrap_or_default())
 }
 
 /// Leaves out holders that look dead because they gave their leases back after these were
