@@ -34,7 +34,10 @@ LINK := /usr/local/libexec/podman/netavark
 # Where Podman and systemd look by themselves.
 STANDARD := $(filter /usr /usr/local,$(PREFIX))
 UNIT_DIR := $(if $(STANDARD),$(PREFIX)/lib/systemd,/etc/systemd)
+# The same files serve root and users; those for root alone; all, below UNIT_DIR.
 UNITS := berth-gc.service berth-gc.timer berth-sanitise.service berth-sanitise.timer
+SYSTEM_UNITS := berth-metrics.service berth-metrics.timer
+INSTALLED_UNITS := $(addprefix system/,$(UNITS) $(SYSTEM_UNITS)) $(addprefix user/,$(UNITS))
 
 .PHONY: build test test-all check unit demo build-demo torture fuzz bench lab prepare-lab clean-lab install uninstall
 .DEFAULT_GOAL := build
@@ -104,11 +107,9 @@ install:
 	install -D -m 755 $(BUILT)/berth $(DESTDIR)$(PLUGIN_DIR)/berth
 	install -D -m 755 $(BUILT)/berth-migrate $(DESTDIR)$(PREFIX)/bin/berth-migrate
 	ln -sf ../libexec/netavark/berth $(DESTDIR)$(PREFIX)/bin/berth
-	for of in system user; do \
-		install -d $(DESTDIR)$(UNIT_DIR)/$$of && \
-		for unit in $(UNITS); do \
-			sed 's|/usr/local/bin|$(PREFIX)/bin|' systemd/$$unit >$(DESTDIR)$(UNIT_DIR)/$$of/$$unit || exit; \
-		done; \
+	install -d $(DESTDIR)$(UNIT_DIR)/system $(DESTDIR)$(UNIT_DIR)/user
+	for unit in $(INSTALLED_UNITS); do \
+		sed 's|/usr/local/bin|$(PREFIX)/bin|' systemd/$${unit##*/} >$(DESTDIR)$(UNIT_DIR)/$$unit || exit; \
 	done
 ifeq ($(STANDARD),)
 	install -d $(DESTDIR)$(dir $(DROP_IN))
@@ -124,7 +125,7 @@ uninstall:
 	@if [ "$$(readlink -f $(DESTDIR)$(LINK))" = "$(DESTDIR)$(PLUGIN_DIR)/berth" ]; then \
 		echo "berth is in front of netavark: run berth host-wide off first" >&2; exit 1; fi
 	rm -f $(DESTDIR)$(PLUGIN_DIR)/berth $(addprefix $(DESTDIR)$(PREFIX)/bin/,berth berth-migrate)
-	rm -f $(foreach of,system user,$(foreach unit,$(UNITS),$(DESTDIR)$(UNIT_DIR)/$(of)/$(unit)))
+	rm -f $(addprefix $(DESTDIR)$(UNIT_DIR)/,$(INSTALLED_UNITS))
 ifeq ($(STANDARD),)
 	rm -f $(DESTDIR)$(DROP_IN)
 endif

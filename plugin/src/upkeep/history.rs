@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::lifecycle::session::{SessionError, with_store_if_any};
 use crate::podman::Podman;
-use crate::rules::history::{Holder, Line, Spell, spells};
+use crate::rules::history::{Holder, Line, Spell, Tally, spells};
 use crate::sight::{self, ClockError};
 use crate::store::{History, Mark, Recorded, Snapshot};
 
@@ -92,6 +92,12 @@ pub fn tell(podman: &Podman, subject: &Subject) -> Result<Vec<Spell>, ClockError
     let mut spells = spells(&recorded.lines, present.as_deref(), &boot_id);
     spells.retain(|spell| subject.is_spell(spell));
     Ok(spells)
+}
+
+/// Returns the numbers of a whole history. What cannot be read is warned of.
+pub fn tally(podman: &Podman) -> Tally {
+    let recorded = read_lines(podman, snapshot(podman), Mark::default());
+    Tally::of(&recorded.lines)
 }
 
 /// Calls `say` for everything noted about what a person means, first for what is noted

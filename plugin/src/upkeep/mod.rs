@@ -7,6 +7,7 @@ pub mod collect;
 pub mod doctor;
 pub mod history;
 pub mod host_wide;
+pub mod metrics;
 pub mod overview;
 pub mod rebuild;
 pub mod release;

@@ -343,6 +343,7 @@ mod tests {
                 ..Evidence::default()
             },
             holders,
+            collection: None,
         }
     }
 

@@ -11,6 +11,7 @@ mod host_wide;
 mod inspect;
 mod list;
 mod map;
+mod metrics;
 mod rebuild;
 mod release;
 mod reserve;
@@ -26,7 +27,7 @@ use clap::{Args, Subcommand};
 use thiserror::Error;
 
 use crate::frontend::{complain, finish};
-use crate::podman::{Podman, PodmanError, enter_if_needed};
+use crate::podman::{Podman, PodmanError, StageError, enter_if_needed};
 use crate::sight::ClockError;
 use crate::upkeep::collect::CollectError;
 use crate::upkeep::host_wide::SwitchError;
@@ -69,6 +70,10 @@ pub enum Command {
     List(list::List),
     /// Draw a network's addresses: who has which, what is free, what is wrong
     Map(map::Map),
+    /// Print what Prometheus wants to know, in its text format
+    ///
+    /// With --output, for the textfile collector of node_exporter.
+    Metrics(metrics::Metrics),
     /// Make a new lease store from what runs, in the place of a damaged one
     ///
     /// The damaged store is kept beside it. Running containers notice nothing.
@@ -111,6 +116,8 @@ enum Failure {
     Clock(#[from] ClockError),
     #[error(transparent)]
     Switch(#[from] SwitchError),
+    #[error(transparent)]
+    Stage(#[from] StageError),
     #[error("failed to run berth-migrate")]
     Migrate(#[source] io::Error),
     #[error("failed to write to standard output")]
@@ -183,6 +190,7 @@ pub fn run(command: &Command) -> ExitCode {
             Command::Inspect(arguments) => inspect::run(arguments),
             Command::List(arguments) => list::run(arguments),
             Command::Map(arguments) => map::run(arguments),
+            Command::Metrics(arguments) => metrics::run(arguments),
             Command::Rebuild(arguments) => rebuild::run(arguments),
             Command::Release(arguments) => release::run(arguments),
             Command::Reserve(arguments) => reserve::reserve(arguments),

@@ -20,7 +20,7 @@ pub struct Tally {
     pub setups: BTreeMap<u64, u64>,
     /// How long all of these setups took together.
     pub setups_ms: u64,
-    /// How many leases have ended, and how.
+    /// How many leases, each of one address, have ended, and how.
     pub ends: BTreeMap<End, u64>,
     /// How often something failed.
     pub failures: BTreeMap<Work, u64>,
@@ -44,7 +44,10 @@ impl Tally {
                     self.setups_ms = self.setups_ms.saturating_add(took);
                 }
             }
-            Line::Ended(ended) => more(&mut self.ends, ended.end, 1),
+            Line::Ended(ended) => {
+                let leases = u64::try_from(ended.holder.addresses.len()).unwrap_or(u64::MAX);
+                more(&mut self.ends, ended.end, leases);
+            }
             Line::Failed(failed) => more(&mut self.failures, failed.work, 1),
             Line::Tally(earlier) => {
                 let Self {

@@ -31,7 +31,7 @@ use crate::rules::lease::{Moment, NetworkId, Reservation, Tenant};
 use crate::rules::options::Options;
 use crate::rules::verdict::Verdict;
 use crate::sight::{self, ClockError, Evidence};
-use crate::store::StoreError;
+use crate::store::{Collection, StoreError};
 
 /// How we introduce ourselves to others who wait for the store.
 const WHO: &str = "reading who has which address";
@@ -63,6 +63,8 @@ pub struct Overview {
     pub reservations: Vec<(NetworkId, IpAddr, Reservation)>,
     /// What the verdicts rest on.
     pub evidence: Evidence,
+    /// The last collection of this boot, if there was one.
+    pub collection: Option<Collection>,
 }
 
 /// What the store says.
@@ -70,6 +72,7 @@ pub struct Overview {
 struct Records {
     tenants: Vec<Tenant>,
     reservations: Vec<(NetworkId, IpAddr, Reservation)>,
+    collection: Option<Collection>,
 }
 
 impl Overview {
@@ -101,6 +104,7 @@ impl Overview {
             holders,
             reservations,
             evidence,
+            collection: records.collection,
         })
     }
 
@@ -150,6 +154,17 @@ impl Overview {
         entries
     }
 
+    /// Returns the totals of each of a network's subnets; none of a network that cannot
+    /// work. `entries` are those of [`entries`](Self::entries), with all.
+    pub fn totals(network: &Network, entries: &[Entry]) -> Vec<Totals> {
+        let own = entries
+            .iter()
+            .filter(|entry| entry.network_id == network.id);
+        let own: Vec<_> = own.cloned().collect();
+        let pools = totals::pools(network);
+        pools.iter().map(|pool| Totals::of(pool, &own)).collect()
+    }
+
     /// Returns when the host was looked at, by the clock on the wall.
     pub fn time(&self) -> String {
         super::wall_time(self.now())
@@ -187,6 +202,7 @@ fn read(podman: &Podman) -> Result<Records, SessionError> {
         let read = || -> Result<Records, StoreError> {
             let mut records = Records {
                 tenants: transaction.all_tenants()?,
+                collection: session.store.last_collection(),
                 ..Records::default()
             };
             for id in transaction.networks()? {
