@@ -17,7 +17,9 @@ use crate::rules::lease::{Moment, Tenant};
 use crate::rules::verdict::Verdict;
 use crate::sight::survey::{Place, Survey, SurveyError};
 use crate::sight::{self, ClockError, Evidence};
-use crate::store::{EngineKind, History, LockFile, LockGuard, Salvage, Store, StoreError};
+use crate::store::{
+    EngineKind, History, LockFile, LockGuard, Salvage, Store, StoreError, Transaction,
+};
 
 /// How long a command waits for another one to let go of the store. Podman
 /// serialises its own calls, so only an operator's command can be in the way.
@@ -84,26 +86,23 @@ pub fn with_session<T, E: From<SessionError>>(
     with_lock(podman, who, LOCK_PATIENCE, |locked| act(&locked.open()?))
 }
 
-/// As [`with_session`], for those who only read: `None` if there is no store, and none is
-/// made.
+/// As [`with_lock`] with [`LOCK_PATIENCE`], for those who only read: see [`Store::read`].
 ///
 /// # Errors
-/// As [`with_session`].
-pub fn with_store_if_any<T, E: From<SessionError>>(
+/// As [`with_lock`] and [`Store::read`].
+pub fn read_store<T>(
     podman: &Podman,
     who: &str,
-    act: impl FnOnce(&Session<'_>) -> Result<T, E>,
-) -> Result<Option<T>, E> {
+    act: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+) -> Result<Option<T>, SessionError> {
     let directory = &podman.state_directory;
+    // The lock would be made with its directory.
     if !Store::exists(directory) {
         return Ok(None);
     }
     with_lock(podman, who, LOCK_PATIENCE, |locked| {
-        // Opening would make one, if it was removed while we waited.
-        match Store::exists(directory) {
-            true => act(&locked.open()?).map(Some),
-            false => Ok(None),
-        }
+        let read = Store::read(directory, locked.guard, &locked.boot_id, locked.now, act);
+        Ok(read?)
     })
 }
 

@@ -78,13 +78,23 @@ impl<'s> Transaction<'s> {
         self.stage_meta();
     }
 
-    /// Stages the change to another boot.
-    pub(super) fn set_boot(&mut self, boot_id: &str, now: Moment) {
+    /// Returns the last collection of this boot, if there was one.
+    pub fn last_collection(&self) -> Option<&Collection> {
+        self.meta.collection.as_ref()
+    }
+
+    /// Stages the change to another boot, and returns whether there is one.
+    pub(super) fn stage_boot(&mut self, boot_id: &str, now: Moment) -> Result<bool, StoreError> {
+        if self.meta.boot_id == boot_id {
+            return Ok(false);
+        }
+        self.rebase_reservations(now)?;
         boot_id.clone_into(&mut self.meta.boot_id);
         self.meta.since = now;
         self.meta.surveyed = false;
         self.meta.collection = None;
         self.stage_meta();
+        Ok(true)
     }
 
     /// Every commit that has something staged writes the record itself.

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::thread;
 use std::time::Duration;
 
-use crate::lifecycle::session::{SessionError, with_store_if_any};
+use crate::lifecycle::session::read_store;
 use crate::podman::Podman;
 use crate::rules::history::{Holder, Line, Spell, Tally, spells};
 use crate::sight::{self, ClockError};
@@ -76,9 +76,8 @@ pub fn tell(podman: &Podman, subject: &Subject) -> Result<Vec<Spell>, ClockError
     let boot_id = sight::boot_id()?;
     // The file as it was when the store was read: what has begun or ended since is in
     // neither.
-    let read = with_store_if_any(podman, WHO, |session| {
-        let tenants = session.store.begin().all_tenants()?;
-        Ok::<_, SessionError>((tenants, snapshot(podman)))
+    let read = read_store(podman, WHO, |transaction| {
+        Ok((transaction.all_tenants()?, snapshot(podman)))
     });
     let (present, snapshot) = match read {
         Ok(Some((tenants, snapshot))) => (Some(tenants), snapshot),

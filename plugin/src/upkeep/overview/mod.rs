@@ -24,14 +24,14 @@ pub use filter::{Filter, FilterError};
 pub use order::Order;
 pub use totals::Totals;
 
-use crate::lifecycle::session::{SessionError, with_store_if_any};
+use crate::lifecycle::session::{SessionError, read_store};
 use crate::podman::{Fault, Podman, PodmanError, read_networks};
 use crate::protocol::Network;
 use crate::rules::lease::{Moment, NetworkId, Reservation, Tenant};
 use crate::rules::options::Options;
 use crate::rules::verdict::Verdict;
 use crate::sight::{self, ClockError, Evidence};
-use crate::store::{Collection, StoreError};
+use crate::store::Collection;
 
 /// How we introduce ourselves to others who wait for the store.
 const WHO: &str = "reading who has which address";
@@ -197,22 +197,18 @@ fn networks(podman: &Podman) -> Result<Vec<Network>, OverviewError> {
 
 /// Reads the store; nothing if there is none.
 fn read(podman: &Podman) -> Result<Records, SessionError> {
-    let records = with_store_if_any(podman, WHO, |session| {
-        let transaction = session.store.begin();
-        let read = || -> Result<Records, StoreError> {
-            let mut records = Records {
-                tenants: transaction.all_tenants()?,
-                collection: session.store.last_collection(),
-                ..Records::default()
-            };
-            for id in transaction.networks()? {
-                let reservations = transaction.reservations(&id)?.into_iter();
-                let reservations = reservations.map(|(at, left)| (id.clone(), at, left));
-                records.reservations.extend(reservations);
-            }
-            Ok(records)
+    let records = read_store(podman, WHO, |transaction| {
+        let mut records = Records {
+            tenants: transaction.all_tenants()?,
+            collection: transaction.last_collection().cloned(),
+            ..Records::default()
         };
-        Ok::<_, SessionError>(read()?)
+        for id in transaction.networks()? {
+            let reservations = transaction.reservations(&id)?.into_iter();
+            let reservations = reservations.map(|(at, left)| (id.clone(), at, left));
+            records.reservations.extend(reservations);
+        }
+        Ok(records)
     });
     Ok(records?.unwrap_or_default())
 }
