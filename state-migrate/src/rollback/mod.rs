@@ -291,6 +291,17 @@ fn report(file: &NetworkFile, target: &Target, leases: &Leases, outcome: Outcome
             leases.holds
         ));
     }
+    let reserved = Options::parse(&file.network).unwrap_or_default().pledges;
+    if !reserved.is_empty() {
+        let reserved = reserved.iter();
+        let reserved: Vec<_> = reserved
+            .map(|pledge| format!("{} {}", pledge.address, pledge.whom()))
+            .collect();
+        report.changes.push(format!(
+            "ends what `berth reserve` has reserved, which Podman does not have: {}",
+            reserved.join("; ")
+        ));
+    }
     let path = file.path.display();
     report.changes.push(match &target.after {
         After::Original(_) => format!(
