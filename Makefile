@@ -6,6 +6,7 @@
 # make test-all   everything, and the end-to-end tests with every Podman
 # make unit       the tests that need neither root nor Podman
 # make demo       the outage with Podman's own allocator, and with berth
+# make samples    prints the README's samples anew, from a lab, and docs/map.svg
 # make torture    kills everything that can be killed, for the figures of
 #                 docs/RELIABILITY.md (an hour); TORTURE='--seed 7 kills' for a part
 # make fuzz       ten million damaged files for the reader of ipam.db (half an hour);
@@ -39,7 +40,7 @@ UNITS := berth-gc.service berth-gc.timer berth-sanitise.service berth-sanitise.t
 SYSTEM_UNITS := berth-metrics.service berth-metrics.timer
 INSTALLED_UNITS := $(addprefix system/,$(UNITS) $(SYSTEM_UNITS)) $(addprefix user/,$(UNITS))
 
-.PHONY: build test test-all check unit demo build-demo torture fuzz bench lab prepare-lab clean-lab install uninstall
+.PHONY: build test test-all check unit samples demo build-demo torture fuzz bench lab prepare-lab clean-lab install uninstall
 .DEFAULT_GOAL := build
 
 build:
@@ -79,6 +80,10 @@ demo:
 build-demo:
 	$(CARGO) build --release --locked -p berth -p berth-migrate -p berth-integration \
 		--bin berth --bin berth-migrate --bin berth-demo --bin lab-store
+
+samples: prepare-lab
+	$(CARGO) build --workspace --locked
+	$(or $(CARGO_TARGET_DIR),target)/debug/berth-samples docs
 
 torture: prepare-lab
 	$(CARGO) build --workspace --locked
