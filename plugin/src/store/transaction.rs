@@ -78,6 +78,12 @@ impl<'s> Transaction<'s> {
         self.stage_meta();
     }
 
+    /// Returns what changes with every commit, and if the store is made anew: since when there
+    /// is this store, or this boot, and its commits so far.
+    pub fn version(&self) -> (Moment, u64) {
+        (self.meta.since, self.meta.commits)
+    }
+
     /// Returns the last collection of this boot, if there was one.
     pub fn last_collection(&self) -> Option<&Collection> {
         self.meta.collection.as_ref()

@@ -4,8 +4,8 @@ use std::fmt;
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use anstyle::AnsiColor;
 use clap::{Args, ValueEnum};
-use comfy_table::Color;
 use serde::Serialize;
 
 use super::list::kind;
@@ -219,11 +219,11 @@ impl fmt::Display for Told<'_> {
     }
 }
 
-const fn colour(outcome: Outcome) -> Option<Color> {
+const fn colour(outcome: Outcome) -> Option<AnsiColor> {
     match outcome {
-        Outcome::Held => Some(Color::Green),
-        Outcome::Ended(End::Reclaimed | End::Undone) => Some(Color::Red),
-        Outcome::Ended(End::Forced) | Outcome::Unnoted => Some(Color::Yellow),
+        Outcome::Held => Some(AnsiColor::Green),
+        Outcome::Ended(End::Reclaimed | End::Undone) => Some(AnsiColor::Red),
+        Outcome::Ended(End::Forced) | Outcome::Unnoted => Some(AnsiColor::Yellow),
         Outcome::Ended(End::Released | End::Moved) => None,
     }
 }

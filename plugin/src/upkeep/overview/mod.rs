@@ -73,6 +73,8 @@ struct Records {
     tenants: Vec<Tenant>,
     reservations: Vec<(NetworkId, IpAddr, Reservation)>,
     collection: Option<Collection>,
+    /// See [`Transaction::version`](crate::store::Transaction::version).
+    version: Option<(Moment, u64)>,
 }
 
 impl Overview {
@@ -88,7 +90,7 @@ impl Overview {
         let evidence = Evidence::gather(&records.tenants, &boot_id, at);
         let verdicts = sight::judge_all(&records.tenants, &evidence);
         let mut holders: Vec<_> = records.tenants.into_iter().zip(verdicts).collect();
-        forget_released(podman, &mut holders)?;
+        forget_released(podman, records.version, &mut holders)?;
         for (tenant, _) in &holders {
             let network = &tenant.request.network;
             if networks.iter().all(|known| known.id != network.id) {
@@ -201,6 +203,7 @@ fn read(podman: &Podman) -> Result<Records, SessionError> {
         let mut records = Records {
             tenants: transaction.all_tenants()?,
             collection: transaction.last_collection().cloned(),
+            version: Some(transaction.version()),
             ..Records::default()
         };
         for id in transaction.networks()? {
@@ -214,16 +217,26 @@ fn read(podman: &Podman) -> Result<Records, SessionError> {
 }
 
 /// Leaves out holders that look dead because they gave their leases back after these were
-/// read, as a container does that was just stopped.
+/// read, as a container does that was just stopped. `version` is that of the store then.
 fn forget_released(
     podman: &Podman,
+    version: Option<(Moment, u64)>,
     holders: &mut Vec<(Tenant, Verdict)>,
 ) -> Result<(), SessionError> {
     let is_dead = |verdict: &Verdict| matches!(verdict, Verdict::Dead(_));
     if !holders.iter().any(|(_, verdict)| is_dead(verdict)) {
         return Ok(());
     }
-    let tenants = read(podman)?.tenants.into_iter();
+    let now = read_store(podman, WHO, |transaction| {
+        if Some(transaction.version()) == version {
+            return Ok(None);
+        }
+        transaction.all_tenants().map(Some)
+    })?;
+    let Some(tenants) = now.unwrap_or_else(|| Some(Vec::new())) else {
+        return Ok(());
+    };
+    let tenants = tenants.into_iter();
     let leased: HashMap<_, _> = tenants.map(|now| (now.tenancy, now.leased)).collect();
     holders.retain(|(tenant, verdict)| {
         !is_dead(verdict) || leased.get(&tenant.tenancy) == Some(&tenant.leased)
