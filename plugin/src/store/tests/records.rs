@@ -172,6 +172,34 @@ fn a_reboot_moves_reservations_to_the_new_clock_and_keeps_leases() {
 }
 
 #[test]
+fn many_records_are_read_in_order_and_none_of_the_damaged_is_left_out() {
+    on_every_engine(|place| {
+        place.open(BOOT, 1, |store| {
+            let mut transaction = store.begin();
+            let names: Vec<_> = (0..1500).map(|number| format!("{number:04}")).collect();
+            for (at, name) in (2..).zip(&names) {
+                let address = std::net::Ipv4Addr::from_bits(0x0a00_0000 + at).into();
+                let wanted = [(address, Kind::Static)];
+                transaction.lease_to(tenant(name), &wanted).unwrap();
+            }
+            transaction.commit(at(2)).unwrap();
+            let tenants = store.begin().tenants(&web()).unwrap();
+            let read = tenants.iter().map(|own| own.tenancy.container_id.as_str());
+            assert_eq!(read.collect::<Vec<_>>(), names);
+            for damaged in ["0000", "1499"] {
+                let key = tenancy_key(&tenancy(damaged)).unwrap();
+                let sound = store.engine.get(&key).unwrap();
+                let write = |value| store.engine.apply(&Writes::from([(key.clone(), value)]));
+                write(Some(b"x".to_vec())).unwrap();
+                let read = store.begin().tenants(&web());
+                assert!(matches!(read, Err(StoreError::Damaged { .. })), "{damaged}");
+                write(sound).unwrap();
+            }
+        });
+    });
+}
+
+#[test]
 fn whoever_reads_after_a_reboot_changes_nothing() {
     on_every_engine(|place| {
         let read = |now| {
