@@ -6,6 +6,7 @@
 # make test-all   everything, and the end-to-end tests with every Podman
 # make unit       the tests that need neither root nor Podman
 # make demo       the outage with Podman's own allocator, and with berth
+# make samples    prints the README's samples anew, from a lab, and docs/map.svg
 # make torture    kills everything that can be killed, for the figures of
 #                 docs/RELIABILITY.md (an hour); TORTURE='--seed 7 kills' for a part
 # make fuzz       ten million damaged files for the reader of ipam.db (half an hour);
@@ -34,9 +35,12 @@ LINK := /usr/local/libexec/podman/netavark
 # Where Podman and systemd look by themselves.
 STANDARD := $(filter /usr /usr/local,$(PREFIX))
 UNIT_DIR := $(if $(STANDARD),$(PREFIX)/lib/systemd,/etc/systemd)
+# The same files serve root and users; those for root alone; all, below UNIT_DIR.
 UNITS := berth-gc.service berth-gc.timer berth-sanitise.service berth-sanitise.timer
+SYSTEM_UNITS := berth-metrics.service berth-metrics.timer
+INSTALLED_UNITS := $(addprefix system/,$(UNITS) $(SYSTEM_UNITS)) $(addprefix user/,$(UNITS))
 
-.PHONY: build test test-all check unit demo build-demo torture fuzz bench lab prepare-lab clean-lab install uninstall
+.PHONY: build test test-all check unit samples demo build-demo torture fuzz bench lab prepare-lab clean-lab install uninstall
 .DEFAULT_GOAL := build
 
 build:
@@ -77,6 +81,10 @@ build-demo:
 	$(CARGO) build --release --locked -p berth -p berth-migrate -p berth-integration \
 		--bin berth --bin berth-migrate --bin berth-demo --bin lab-store
 
+samples: prepare-lab
+	$(CARGO) build --workspace --locked
+	$(or $(CARGO_TARGET_DIR),target)/debug/berth-samples docs
+
 torture: prepare-lab
 	$(CARGO) build --workspace --locked
 	$(or $(CARGO_TARGET_DIR),target)/debug/berth-torture $(TORTURE)
@@ -104,11 +112,9 @@ install:
 	install -D -m 755 $(BUILT)/berth $(DESTDIR)$(PLUGIN_DIR)/berth
 	install -D -m 755 $(BUILT)/berth-migrate $(DESTDIR)$(PREFIX)/bin/berth-migrate
 	ln -sf ../libexec/netavark/berth $(DESTDIR)$(PREFIX)/bin/berth
-	for of in system user; do \
-		install -d $(DESTDIR)$(UNIT_DIR)/$$of && \
-		for unit in $(UNITS); do \
-			sed 's|/usr/local/bin|$(PREFIX)/bin|' systemd/$$unit >$(DESTDIR)$(UNIT_DIR)/$$of/$$unit || exit; \
-		done; \
+	install -d $(DESTDIR)$(UNIT_DIR)/system $(DESTDIR)$(UNIT_DIR)/user
+	for unit in $(INSTALLED_UNITS); do \
+		sed 's|/usr/local/bin|$(PREFIX)/bin|' systemd/$${unit##*/} >$(DESTDIR)$(UNIT_DIR)/$$unit || exit; \
 	done
 ifeq ($(STANDARD),)
 	install -d $(DESTDIR)$(dir $(DROP_IN))
@@ -124,7 +130,7 @@ uninstall:
 	@if [ "$$(readlink -f $(DESTDIR)$(LINK))" = "$(DESTDIR)$(PLUGIN_DIR)/berth" ]; then \
 		echo "berth is in front of netavark: run berth host-wide off first" >&2; exit 1; fi
 	rm -f $(DESTDIR)$(PLUGIN_DIR)/berth $(addprefix $(DESTDIR)$(PREFIX)/bin/,berth berth-migrate)
-	rm -f $(foreach of,system user,$(foreach unit,$(UNITS),$(DESTDIR)$(UNIT_DIR)/$(of)/$(unit)))
+	rm -f $(addprefix $(DESTDIR)$(UNIT_DIR)/,$(INSTALLED_UNITS))
 ifeq ($(STANDARD),)
 	rm -f $(DESTDIR)$(DROP_IN)
 endif

@@ -18,6 +18,9 @@ const END: Duration = Duration::from_secs(10);
 /// Where the plugin is bound in a lab: one of netavark's default directories.
 const PLUGIN: &str = "/usr/libexec/netavark/berth";
 
+/// Where Prometheus' own check of metrics and rules is bound.
+const PROMTOOL: &str = "/usr/local/bin/promtool";
+
 /// A machine of its own, as far as Podman can tell: mount, network, pid, ipc,
 /// UTS and cgroup namespaces over a root that nobody else writes to.
 ///
@@ -68,6 +71,10 @@ impl Lab {
             ("lab-store", "/usr/local/bin/lab-store"),
         ] {
             start.arg("--bind").arg(executable(name)).arg(target);
+        }
+        let promtool = directory.join("promtool");
+        if promtool.exists() {
+            start.arg("--bind").arg(promtool).arg(PROMTOOL);
         }
         let mut starter = start
             .stdin(Stdio::piped())

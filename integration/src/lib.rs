@@ -29,6 +29,7 @@ pub mod processes;
 mod recorder;
 mod rootless;
 mod seed;
+pub mod session;
 pub mod storm;
 pub mod syscalls;
 pub mod tally;

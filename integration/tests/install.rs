@@ -50,6 +50,8 @@ fn install_into_a_default_prefix_needs_no_configuration() {
             "bin/berth-migrate",
             "lib/systemd/system/berth-gc.service",
             "lib/systemd/system/berth-gc.timer",
+            "lib/systemd/system/berth-metrics.service",
+            "lib/systemd/system/berth-metrics.timer",
             "lib/systemd/system/berth-sanitise.service",
             "lib/systemd/system/berth-sanitise.timer",
             "lib/systemd/user/berth-gc.service",
@@ -81,6 +83,8 @@ fn podman_finds_the_plugin_in_another_prefix_by_the_drop_in() {
         drop_in,
         "etc/systemd/system/berth-gc.service",
         "etc/systemd/system/berth-gc.timer",
+        "etc/systemd/system/berth-metrics.service",
+        "etc/systemd/system/berth-metrics.timer",
         "etc/systemd/system/berth-sanitise.service",
         "etc/systemd/system/berth-sanitise.timer",
         "etc/systemd/user/berth-gc.service",
@@ -115,6 +119,7 @@ fn podman_finds_the_plugin_in_another_prefix_by_the_drop_in() {
             "berth-sanitise",
             "ExecStart=/srv/quay/bin/berth-migrate sanitise",
         ),
+        ("berth-metrics", "ExecStart=/srv/quay/bin/berth metrics"),
     ] {
         let service = format!("etc/systemd/system/{unit}.service");
         let service = fs::read_to_string(root.path().join(service)).expect("it is there");
@@ -136,6 +141,14 @@ fn systemd_takes_the_units() {
         (
             "berth-gc.timer",
             include_str!("../../systemd/berth-gc.timer"),
+        ),
+        (
+            "berth-metrics.service",
+            include_str!("../../systemd/berth-metrics.service"),
+        ),
+        (
+            "berth-metrics.timer",
+            include_str!("../../systemd/berth-metrics.timer"),
         ),
         (
             "berth-sanitise.service",

@@ -4,6 +4,10 @@
 //! Or damages it: `lab-store delete|garble TABLE TEXT` deletes the entries of a table
 //! whose key has this text in it, or spoils their values, and prints how many.
 //!
+//! Or fills it: `lab-store fill NETWORK COUNT live|dead` leases the first addresses of a
+//! network to as many containers that do not exist, which look alive as long as this
+//! program's parent runs, or dead.
+//!
 //! With the store come where it all is, and which addresses the namespaces of this
 //! host hold. It takes the store that an operator's command of the same user takes. A
 //! store that is not there yet is an empty one.
@@ -14,11 +18,15 @@
 
 use std::env;
 use std::net::IpAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use berth::podman::{Podman, enter_if_needed};
-use berth::sight::{self, Everywhere, Evidence};
+use berth::rules::attachment::Attachment;
+use berth::rules::lease::{Kind, Namespace, Phase, Tenant};
+use berth::rules::options::{self, Options};
+use berth::sight::{self, Everywhere, Evidence, PathFact};
 use berth::store::{EngineKind, LockFile, Store};
 use serde_json::{Value, json};
 
@@ -52,6 +60,8 @@ fn main() -> ExitCode {
             value.iter_mut().for_each(|byte| *byte ^= 1);
             Some(value)
         }),
+        ["fill", network, count, "live"] => fill(network, count, Path::new("/proc/self/ns/net")),
+        ["fill", network, count, "dead"] => fill(network, count, Path::new("/run/netns/none")),
         _ => read(&arguments),
     };
     match done {
@@ -99,6 +109,64 @@ fn damage(
     Ok(json!(changed))
 }
 
+/// Leases addresses to containers whose namespace is said to be at a path, with one
+/// transaction for each, as in real life.
+fn fill(network: &str, count: &str, namespace: &Path) -> Result<Value, Failure> {
+    let podman = Podman::find(None, None)?;
+    let networks = podman.networks()?;
+    let mut networks = networks.iter();
+    let network = networks.find(|known| known.answers_to(network));
+    let network = network.ok_or("no such network")?;
+    let options = Options::parse(network)?;
+    let pools = options::pools(network, &options)?;
+    let subnet = pools.first().ok_or("no subnet")?.subnet();
+    let directory = &podman.state_directory;
+    let mut lock = LockFile::open(directory)?;
+    let guard = lock.acquire(Duration::from_secs(10), "lab-store", || false)?;
+    let (boot_id, now) = (sight::boot_id()?, sight::now()?);
+    let store = Store::open(directory, &guard, EngineKind::default(), &boot_id, now)?;
+    let parent = sight::process(nix::unistd::getppid().as_raw());
+    let (device, inode) = match sight::examine(namespace) {
+        PathFact::There(key) => key,
+        PathFact::Missing | PathFact::Unreadable(_) => (0, 0),
+    };
+    let addresses = subnet.iter().skip(2).take(count.parse()?);
+    for (number, address) in addresses.enumerate() {
+        let request: Attachment = serde_json::from_value(json!({
+            "container_id": format!("{number:064x}"), "container_name": format!("c{number}"),
+            "network": network, "network_options": {"interface_name": "eth0"},
+            "port_mappings": null,
+        }))?;
+        let tenant = Tenant {
+            tenancy: request.tenancy(),
+            network_name: request.network.name.as_str().into(),
+            container_name: request.container_name.clone(),
+            phase: Phase::Bound,
+            leased: Vec::new(),
+            namespace: Namespace {
+                path: namespace.to_owned(),
+                device,
+                inode,
+            },
+            pid_namespace: sight::pid_namespace()?,
+            starter: parent.as_ref().map(|fact| fact.process),
+            boot_id: boot_id.clone(),
+            created: now,
+            renewed: now,
+            expires: now.after(options.ttl),
+            mac_address: None,
+            request,
+            delegation: podman.delegation.clone(),
+        };
+        let mut transaction = store.begin();
+        transaction.prepare(&network.id.as_str().into(), &pools, now)?;
+        transaction.lease_to(tenant, &[(address, Kind::Dynamic)])?;
+        transaction.set_surveyed();
+        transaction.commit(now)?;
+    }
+    Ok(json!(count))
+}
+
 fn read(networks: &[String]) -> Result<Value, Failure> {
     let podman = Podman::find(None, None)?;
     let directory = &podman.state_directory;
@@ -137,7 +205,7 @@ fn read(networks: &[String]) -> Result<Value, Failure> {
 
 /// Returns the addresses that are in use, as they are looked for when the TTL of a
 /// lease has run out.
-fn seen(tenants: &[berth::rules::lease::Tenant]) -> Result<Vec<IpAddr>, Failure> {
+fn seen(tenants: &[Tenant]) -> Result<Vec<IpAddr>, Failure> {
     let evidence = Evidence::gather(&[], &sight::boot_id()?, sight::now()?);
     let everywhere = Everywhere::look(&evidence)?;
     let mut networks = tenants.iter().map(|tenant| &tenant.request.network);

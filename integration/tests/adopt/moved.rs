@@ -189,6 +189,27 @@ fn an_ordinary_users_networks_are_moved_and_rolled_back() {
 }
 
 #[test]
+fn a_rollback_says_which_reservations_it_ends() {
+    let lab = Lab::start();
+    lab.network(Driver::Bridge, "n", &SUBNET);
+    migrate(&lab, &["adopt", "n"]);
+    let rollback = || lab.migrate(["rollback", "--dry-run", "n"]).ok();
+    assert!(!rollback().contains("reserve"), "{}", rollback());
+    for (address, whom) in [
+        ("10.77.0.30", "--for=proxy"),
+        ("10.77.0.31", "--comment=tv"),
+    ] {
+        lab.cmd("berth")
+            .args(["reserve", address, "--network=n", whom])
+            .ok();
+    }
+    let said = "ends what `berth reserve` has reserved, which Podman does not have: 10.77.0.30 \
+                for container proxy; 10.77.0.31 for no container (tv)";
+    assert!(rollback().contains(said), "{}", rollback());
+    assert!(migrate(&lab, &["rollback", "n"]).contains(said));
+}
+
+#[test]
 fn dynamic_addresses_go_on_where_they_were() {
     let lab = Lab::start();
     lab.network(Driver::Bridge, "n", &SUBNET);

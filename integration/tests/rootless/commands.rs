@@ -20,6 +20,10 @@ fn commands_find_the_users_podman(driver: Driver) {
     assert_eq!(leases.of(&network), [format!("[{ADDRESS}] bound to c")]);
     let starter = leases.tenants[0].starter;
     assert!(starter.is_some(), "the podman that asked is known");
+    let history = lab.cmd("berth").args(["history", "c"]).ok();
+    assert!(history.ends_with(" held"), "{history}");
+    let file = lab.sh("ls ~/.local/state/berth");
+    assert!(file.ends_with("-networks-berth.history"), "{file}");
     let place = leases.place;
     let file = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
     for path in [

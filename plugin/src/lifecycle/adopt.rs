@@ -7,9 +7,10 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::reclaim::stage_release;
-use super::session::{Session, SessionError};
+use super::session::{Session, SessionError, note};
 use crate::protocol::Network;
 use crate::rules::attachment::Attachment;
+use crate::rules::history::Line;
 use crate::rules::lease::{Kind, NetworkId, Tenancy};
 use crate::rules::options::Plumbing;
 use crate::sight::survey::{Adoption, Survey, SurveyError, adoptions};
@@ -58,7 +59,9 @@ impl Session<'_> {
                     *own = kind(tenancy, *address);
                 }
             }
-            transaction.lease_to(adoption.tenant.clone(), &adoption.addresses)?;
+            let tenant = transaction.lease_to(adoption.tenant.clone(), &adoption.addresses)?;
+            // Before the commit, for it was seen: a repeated line takes nothing back.
+            note(self.podman, &[Line::began(&tenant, true, None)]);
             log::info!(
                 "adopted container {} on network {}: it holds {:?}",
                 adoption.tenant.tenancy.container_id.short(),

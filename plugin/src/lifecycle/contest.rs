@@ -254,7 +254,7 @@ pub(super) fn remove_dead(
             tenant.network_name,
             verdict.reason()
         );
-        session.reclaim(tenant)?;
+        session.reclaim(tenant, &verdict.reason())?;
     }
     if dead.is_empty() {
         session.renew(&candidates, &verdicts)?;

@@ -24,8 +24,11 @@ pub use error::LifecycleError;
 pub use setup::{Done, setup};
 pub use teardown::teardown;
 
+use crate::podman::Podman;
 use crate::rules::attachment::Attachment;
-use session::Session;
+use crate::rules::history::{Line, Work};
+use crate::sight;
+use session::{Session, note};
 
 /// How old the last collection may be before a setup starts one. The timer does it every
 /// minute; then none is ever started here.
@@ -36,6 +39,13 @@ fn is_collection_due(session: &Session<'_>) -> bool {
     let store = &session.store;
     let last = store.last_collection().map(|last| last.at);
     session.now.since(&last.unwrap_or(store.since())) >= COLLECTION_DUE
+}
+
+/// Returns a failure that is noted in the history.
+fn noted(podman: &Podman, work: Work, error: LifecycleError) -> LifecycleError {
+    let at = sight::now().unwrap_or_default().wall_ms;
+    note(podman, &[Line::failed(work, at, &crate::chain(&error))]);
+    error
 }
 
 /// Returns how a command introduces itself to others that wait for the store.

@@ -11,6 +11,7 @@ use super::session::Session;
 use super::takedown::{Left, take_down};
 use crate::delegate;
 use crate::podman::Podman;
+use crate::rules::history::End;
 use crate::rules::lease::{LeasedAddress, Moment, Reservation, Tenant};
 use crate::rules::options::Options;
 use crate::rules::verdict::Verdict;
@@ -28,19 +29,19 @@ pub enum ReclaimError {
 
 impl Session<'_> {
     /// Takes back everything a dead tenant left and releases its leases, durably. The
-    /// verdict must have been made in this session.
+    /// verdict must have been made in this session; `evidence` is what it rests on.
     ///
     /// # Errors
     /// If its interface is still there afterwards, or the store fails; its leases are
     /// kept then.
-    pub fn reclaim(&self, tenant: &Tenant) -> Result<(), ReclaimError> {
+    pub fn reclaim(&self, tenant: &Tenant, evidence: &str) -> Result<(), ReclaimError> {
         // R1
         clear_away(self.podman, tenant)?;
         delegate::end_stray(&tenant.delegation.config);
         // R2
         namespace_file::remove(&tenant.namespace);
         // R3
-        Ok(self.release(&[tenant])?)
+        Ok(self.release(&[tenant], End::Reclaimed, evidence)?)
     }
 
     /// Takes the interface of a tenant down that may be alive, because a person says so, and
@@ -49,24 +50,25 @@ impl Session<'_> {
     ///
     /// # Errors
     /// As [`Session::reclaim`].
-    pub fn evict(&self, tenant: &Tenant) -> Result<(), ReclaimError> {
+    pub fn evict(&self, tenant: &Tenant, evidence: &str) -> Result<(), ReclaimError> {
         // R1
         clear_away(self.podman, tenant)?;
         // R3
-        Ok(self.release(&[tenant])?)
+        Ok(self.release(&[tenant], End::Forced, evidence)?)
     }
 
     /// Releases all leases of tenants in one transaction, durably; each address is
-    /// reserved for its former holder.
+    /// reserved for its former holder. The history says that they ended so, and why.
     ///
     /// # Errors
     /// If the store fails; nothing is released then.
-    pub fn release(&self, tenants: &[&Tenant]) -> Result<(), StoreError> {
+    pub fn release(&self, tenants: &[&Tenant], end: End, why: &str) -> Result<(), StoreError> {
         let mut transaction = self.store.begin();
         for tenant in tenants {
             stage_release(&mut transaction, tenant, self.now)?;
         }
         transaction.commit(self.now)?;
+        self.note_end(tenants, end, why);
         for tenant in tenants {
             log::info!(
                 "released {:?} of container {} on network {}",

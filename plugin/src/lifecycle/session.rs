@@ -12,11 +12,14 @@ use thiserror::Error;
 use crate::delegate;
 use crate::podman::{Podman, PodmanError};
 use crate::protocol::Network;
+use crate::rules::history::{End, Line};
 use crate::rules::lease::{Moment, Tenant};
 use crate::rules::verdict::Verdict;
 use crate::sight::survey::{Place, Survey, SurveyError};
 use crate::sight::{self, ClockError, Evidence};
-use crate::store::{EngineKind, LockFile, LockGuard, Salvage, Store, StoreError};
+use crate::store::{
+    EngineKind, History, LockFile, LockGuard, Salvage, Store, StoreError, Transaction,
+};
 
 /// How long a command waits for another one to let go of the store. Podman
 /// serialises its own calls, so only an operator's command can be in the way.
@@ -83,6 +86,26 @@ pub fn with_session<T, E: From<SessionError>>(
     with_lock(podman, who, LOCK_PATIENCE, |locked| act(&locked.open()?))
 }
 
+/// As [`with_lock`] with [`LOCK_PATIENCE`], for those who only read: see [`Store::read`].
+///
+/// # Errors
+/// As [`with_lock`] and [`Store::read`].
+pub fn read_store<T>(
+    podman: &Podman,
+    who: &str,
+    act: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+) -> Result<Option<T>, SessionError> {
+    let directory = &podman.state_directory;
+    // The lock would be made with its directory.
+    if !Store::exists(directory) {
+        return Ok(None);
+    }
+    with_lock(podman, who, LOCK_PATIENCE, |locked| {
+        let read = Store::read(directory, locked.guard, &locked.boot_id, locked.now, act);
+        Ok(read?)
+    })
+}
+
 impl<'l> Locked<'l> {
     /// Opens the store; makes one where there is none.
     ///
@@ -95,6 +118,7 @@ impl<'l> Locked<'l> {
         Ok(Session {
             podman: self.podman,
             store,
+            guard: self.guard,
             boot_id: self.boot_id.clone(),
             now: self.now,
         })
@@ -127,6 +151,7 @@ impl<'l> Locked<'l> {
 pub struct Session<'l> {
     pub podman: &'l Podman,
     pub store: Store<'l>,
+    guard: &'l LockGuard<'l>,
     pub boot_id: String,
     /// When the lock was taken.
     pub now: Moment,
@@ -152,10 +177,46 @@ impl Session<'_> {
         Ok(self.survey()?.including(network, run_directory)?)
     }
 
+    /// Notes in the history that these tenants' leases have ended. To be called when the
+    /// store says so, too; never fails, because nothing depends on it.
+    pub fn note_end(&self, tenants: &[&Tenant], end: End, reason: &str) {
+        let at = sight::now().unwrap_or(self.now).wall_ms;
+        let lines = tenants.iter();
+        let lines: Vec<_> = lines
+            .map(|tenant| Line::ended(tenant, at, end, reason))
+            .collect();
+        note(self.podman, &lines);
+    }
+
+    /// Writes the history anew without its oldest lines, if it is time for that.
+    pub fn trim_history(&self) {
+        let history = History::at(self.podman.history_file.clone());
+        let trimmed = history.trim(self.guard, self.now.wall_ms, &self.boot_id);
+        if let Err(error) = trimmed {
+            let path = history.path().display();
+            log::warn!("the history {path} stays as long as it is: {error}");
+        }
+    }
+
     /// Judges tenants, in order, by evidence taken now.
     pub fn judge(&self, tenants: &[Tenant]) -> Vec<Verdict> {
         let at = sight::now().unwrap_or(self.now);
         sight::judge_all(tenants, &Evidence::gather(tenants, &self.boot_id, at))
+    }
+}
+
+/// Adds lines to the history of a Podman's lease store. If that fails, it is warned of:
+/// no container waits for its history.
+pub fn note(podman: &Podman, lines: &[Line]) {
+    if lines.is_empty() {
+        return;
+    }
+    let history = History::at(podman.history_file.clone());
+    if let Err(error) = history.add(lines) {
+        let path = history.path().display();
+        log::warn!(
+            "`berth history` will not know of this, nothing else is affected: {path}: {error}"
+        );
     }
 }
 

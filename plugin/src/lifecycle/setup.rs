@@ -2,6 +2,7 @@
 //! bind.
 
 use std::path::Path;
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -9,11 +10,12 @@ use super::bridge;
 use super::lease::{Applicant, lease};
 use super::predecessor::clear_predecessors;
 use super::reclaim::{clear_away, remove_abandoned};
-use super::session::{Session, with_session};
-use super::{LifecycleError, introduction};
+use super::session::{Session, note, with_session};
+use super::{LifecycleError, introduction, noted};
 use crate::delegate::{self, DelegateError};
 use crate::podman::Podman;
 use crate::rules::attachment::Attachment;
+use crate::rules::history::{End, Line, Work};
 use crate::rules::lease::{Namespace, Phase, Tenant};
 use crate::sight::{self, PathFact};
 
@@ -41,6 +43,17 @@ pub fn setup(
     netns: &Path,
     plumb: impl FnOnce(&[Tenant]) -> Result<Vec<Value>, DelegateError>,
 ) -> Result<Done, LifecycleError> {
+    let done = lease_and_plumb(podman, attachments, netns, plumb);
+    done.map_err(|error| noted(podman, Work::Setup, error))
+}
+
+fn lease_and_plumb(
+    podman: &Podman,
+    attachments: Vec<Attachment>,
+    netns: &Path,
+    plumb: impl FnOnce(&[Tenant]) -> Result<Vec<Value>, DelegateError>,
+) -> Result<Done, LifecycleError> {
+    let began = Instant::now();
     let who = introduction("setup", &attachments);
     let namespace = namespace(netns)?;
     let applicants = attachments.into_iter().map(Applicant::new);
@@ -76,8 +89,14 @@ pub fn setup(
             bind(session, &tenants, &status)?;
             Ok(status)
         });
+        let status = bound.map_err(|failure| undo(session, &tenants, failure))?;
+        let lines = tenants.iter().enumerate().map(|(at, tenant)| {
+            let took = (at == 0).then(|| began.elapsed());
+            Line::began(tenant, false, took)
+        });
+        note(podman, &lines.collect::<Vec<_>>());
         Ok(Done {
-            status: bound.map_err(|failure| undo(session, &tenants, failure))?,
+            status,
             collection_due: super::is_collection_due(session),
         })
     })
@@ -127,7 +146,7 @@ fn undo(session: &Session<'_>, tenants: &[Tenant], failure: LifecycleError) -> L
             Err(error) => failures.push(crate::chain(&error)),
         }
     }
-    if let Err(error) = session.release(&clean) {
+    if let Err(error) = session.release(&clean, End::Undone, &crate::chain(&failure)) {
         failures.push(crate::chain(&error));
     }
     if failures.is_empty() {

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use super::session::{Session, with_session};
 use super::takedown::{self, Left, namespace_remains, take_down_unleased};
-use super::{LifecycleError, introduction};
+use super::{LifecycleError, introduction, noted};
 use crate::podman::Podman;
 use crate::rules::attachment::Attachment;
+use crate::rules::history::{End, Work};
 use crate::rules::lease::Tenant;
 use crate::sight::{self, Everywhere, Evidence, PathFact};
 
@@ -47,7 +48,11 @@ pub fn teardown(
     if failures.is_empty() {
         return Ok(());
     }
-    Err(LifecycleError::Teardown { who, failures })
+    Err(noted(
+        podman,
+        Work::Teardown,
+        LifecycleError::Teardown { who, failures },
+    ))
 }
 
 /// Tears down by what the store knows. Errors are those of the store; failures of the
@@ -90,7 +95,7 @@ fn by_record(
         gone.push(tenant);
     }
     // T3
-    session.release(&gone)?;
+    session.release(&gone, End::Released, "")?;
     for attachment in unleased {
         let transaction = session.store.begin();
         let network = attachment.tenancy().network_id;

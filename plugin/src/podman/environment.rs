@@ -141,6 +141,12 @@ impl Environment {
         self.path("XDG_DATA_HOME")
             .or_else(|| Some(self.home()?.join(".local/share")))
     }
+
+    /// Returns `$XDG_STATE_HOME`, or `.local/state` in the home directory.
+    pub fn state_home(&self) -> Option<PathBuf> {
+        self.path("XDG_STATE_HOME")
+            .or_else(|| Some(self.home()?.join(".local/state")))
+    }
 }
 
 /// Returns whether this process lacks what makes a root user one: `CAP_SYS_ADMIN`

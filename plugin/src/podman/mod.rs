@@ -111,6 +111,8 @@ pub struct Podman {
     /// The podman process that asked, if one did and still runs.
     pub starter: Option<Process>,
     pub state_directory: PathBuf,
+    /// The file that says who has held which address: see [`history_file`].
+    pub history_file: PathBuf,
     /// Where it keeps the files of containers' network namespaces
     /// (containers/common `pkg/netns`, `GetNSRunDir`).
     pub namespace_directory: PathBuf,
@@ -211,10 +213,12 @@ impl Podman {
     ) -> Result<Self, PodmanError> {
         let runtime = environment.path("XDG_RUNTIME_DIR");
         let runtime = runtime.filter(|_| delegation.rootless);
+        let state_directory = state_directory(&delegation.config)?;
         Ok(Self {
             netavark,
             starter: None,
-            state_directory: state_directory(&delegation.config)?,
+            history_file: history_file(&state_directory, delegation.rootless, environment),
+            state_directory,
             namespace_directory: runtime.unwrap_or_else(|| "/run".into()).join("netns"),
             network_config_dir: OnceCell::new(),
             delegation,
@@ -305,9 +309,63 @@ impl Podman {
     }
 }
 
+/// Returns the file of the history of a store. It lasts over a reboot: it is in the state
+/// directory if the user has chosen one, else `berth` in `/var/lib` or, for a rootless
+/// Podman, in `XDG_STATE_HOME`. There its name tells the stores of different Podmans apart.
+fn history_file(state_directory: &Path, rootless: bool, environment: &Environment) -> PathBuf {
+    let is_chosen = environment.path(STATE_VARIABLE).is_some();
+    let directory = match environment.state_home().filter(|_| rootless) {
+        Some(home) => home,
+        None => environment.root().join("var/lib"),
+    };
+    if is_chosen {
+        return state_directory.join("history");
+    }
+    let mut name = String::new();
+    for c in state_directory.to_string_lossy().trim_matches('/').chars() {
+        match c {
+            '/' => name.push('-'),
+            '-' => name.push_str("%2d"),
+            '%' => name.push_str("%25"),
+            c => name.push(c),
+        }
+    }
+    directory.join("berth").join(format!("{name}.history"))
+}
+
 /// Returns directories as one text, for messages.
 pub(crate) fn list(directories: &[PathBuf]) -> String {
     let texts = directories.iter().map(|dir| dir.display().to_string());
     let texts: Vec<_> = texts.collect();
     texts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(state: &str, rootless: bool, variables: &[(&str, &str)], expected: &str) {
+        let environment = Environment::imagined("/", 1000, variables.iter().copied());
+        let file = history_file(Path::new(state), rootless, &environment);
+        assert_eq!(file, Path::new(expected));
+    }
+
+    #[test]
+    fn every_store_has_a_history_that_lasts() {
+        let state = "/run/containers/networks/berth";
+        let name = "run-containers-networks-berth.history";
+        check(state, false, &[], &format!("/var/lib/berth/{name}"));
+        let home = [("HOME", "/home/ann")];
+        check(
+            state,
+            true,
+            &home,
+            &format!("/home/ann/.local/state/berth/{name}"),
+        );
+        let chosen = [("XDG_STATE_HOME", "/s"), ("HOME", "/home/ann")];
+        check(state, true, &chosen, &format!("/s/berth/{name}"));
+        check("/s/b", true, &[(STATE_VARIABLE, "/s/b")], "/s/b/history");
+        check("/run/a-b", false, &[], "/var/lib/berth/run-a%2db.history");
+    }
 }

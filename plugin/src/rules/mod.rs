@@ -6,6 +6,7 @@ pub mod attachment;
 pub mod bridge;
 pub mod doubt;
 pub mod evidence;
+pub mod history;
 pub mod lease;
 pub mod network_config;
 pub mod options;

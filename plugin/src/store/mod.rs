@@ -26,6 +26,7 @@ mod codec;
 mod engine;
 mod error;
 mod extents;
+mod history;
 mod leases;
 mod lock;
 mod meta;
@@ -48,6 +49,7 @@ use std::path::{Path, PathBuf};
 pub use check::Violation;
 pub use engine::{EngineKind, Name};
 pub use error::StoreError;
+pub use history::{History, Mark, Recorded, Snapshot};
 pub use lock::{LOCK, LockFile, LockGuard};
 pub use meta::{Collection, EmptyNamespace};
 pub use repair::Repair;
@@ -92,16 +94,54 @@ impl<'lock> Store<'lock> {
         boot_id: &str,
         now: Moment,
     ) -> Result<Self, StoreError> {
-        let key = Table::Meta.prefix();
         let kind = match engine::find(dir)? {
             Some(kind) => kind,
             None => {
+                let key = Table::Meta.prefix();
                 let meta = seal_record(&key, &Meta::new(boot_id, now));
-                engine::create(dir, engine, &Writes::from([(key.clone(), Some(meta))]))?;
+                engine::create(dir, engine, &Writes::from([(key, Some(meta))]))?;
                 engine
             }
         };
+        let store = Self::open_as_it_is(dir, guard, kind, boot_id)?;
+        let mut transaction = store.begin();
+        if transaction.stage_boot(boot_id, now)? {
+            transaction.commit(now)?;
+        }
+        Ok(store)
+    }
+
+    /// Calls `act` with what is in the store in the state directory `dir`, as
+    /// [`open`](Self::open) would show it, without a change to it. `None` if there is no
+    /// store.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); what `act` returns.
+    pub fn read<T, E: From<StoreError>>(
+        dir: &Path,
+        guard: &LockGuard<'_>,
+        boot_id: &str,
+        now: Moment,
+        act: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<Option<T>, E> {
+        let Some(kind) = engine::find(dir)? else {
+            return Ok(None);
+        };
+        let store = Store::open_as_it_is(dir, guard, kind, boot_id)?;
+        let mut transaction = store.begin();
+        transaction.stage_boot(boot_id, now)?;
+        act(&transaction).map(Some)
+    }
+
+    /// Opens a store that is there. Its boot may be an earlier one.
+    fn open_as_it_is(
+        dir: &Path,
+        guard: &'lock LockGuard<'_>,
+        kind: EngineKind,
+        boot_id: &str,
+    ) -> Result<Self, StoreError> {
         let engine = engine::open(dir, kind)?;
+        let key = Table::Meta.prefix();
         let damaged = |what: String| StoreError::damaged(engine.path(), what);
         let Some(value) = engine.get(&key)? else {
             return Err(damaged("it has no record of itself".to_owned()));
@@ -118,19 +158,12 @@ impl<'lock> Store<'lock> {
         if meta.boot_id == boot_id && witnessed.is_some_and(|commits| commits > meta.commits) {
             return Err(damaged("its last commits are missing".to_owned()));
         }
-        let store = Self {
+        Ok(Self {
             engine,
             witness,
             meta: RefCell::new(meta),
             _guard: guard,
-        };
-        if store.meta.borrow().boot_id != boot_id {
-            let mut transaction = store.begin();
-            transaction.rebase_reservations(now)?;
-            transaction.set_boot(boot_id, now);
-            transaction.commit(now)?;
-        }
-        Ok(store)
+        })
     }
 
     /// Returns whether there is a store in the state directory, sound or not.

@@ -6,11 +6,13 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::thread;
 
 use serde::de::DeserializeOwned;
 
 use super::Store;
 use super::codec::{StoredPool, seal_record, unseal_record};
+use super::engine::Entry;
 use super::error::StoreError;
 use super::meta::{Collection, Meta};
 use super::overlay::{Ordered, OrderedMut, Overlay};
@@ -78,13 +80,29 @@ impl<'s> Transaction<'s> {
         self.stage_meta();
     }
 
-    /// Stages the change to another boot.
-    pub(super) fn set_boot(&mut self, boot_id: &str, now: Moment) {
+    /// Returns what changes with every commit, and if the store is made anew: since when there
+    /// is this store, or this boot, and its commits so far.
+    pub fn version(&self) -> (Moment, u64) {
+        (self.meta.since, self.meta.commits)
+    }
+
+    /// Returns the last collection of this boot, if there was one.
+    pub fn last_collection(&self) -> Option<&Collection> {
+        self.meta.collection.as_ref()
+    }
+
+    /// Stages the change to another boot, and returns whether there is one.
+    pub(super) fn stage_boot(&mut self, boot_id: &str, now: Moment) -> Result<bool, StoreError> {
+        if self.meta.boot_id == boot_id {
+            return Ok(false);
+        }
+        self.rebase_reservations(now)?;
         boot_id.clone_into(&mut self.meta.boot_id);
         self.meta.since = now;
         self.meta.surveyed = false;
         self.meta.collection = None;
         self.stage_meta();
+        Ok(true)
     }
 
     /// Every commit that has something staged writes the record itself.
@@ -118,12 +136,44 @@ impl<'s> Transaction<'s> {
         Ok(())
     }
 
-    /// Returns the records under a prefix, in key order.
-    pub(super) fn records<T: DeserializeOwned>(&self, prefix: &[u8]) -> Result<Vec<T>, StoreError> {
+    /// Returns the records under a prefix, in key order. Many are read by two threads:
+    /// taking them apart is a third of what a list of 10,000 leases costs.
+    pub(super) fn records<T: DeserializeOwned + Send>(
+        &self,
+        prefix: &[u8],
+    ) -> Result<Vec<T>, StoreError> {
         let entries = self.overlay.scan(prefix)?;
-        entries
-            .iter()
-            .map(|(key, value)| unseal_record(key, value).ok_or_else(|| self.overlay.damaged(key)))
+        let half = match entries.len() {
+            many if many >= MANY_RECORDS => many / 2,
+            few => few,
+        };
+        let (first, second) = entries.split_at(half);
+        let (mut records, rest) = thread::scope(|scope| {
+            // Where threads are scarce, this one does it all.
+            let helper = Some(second).filter(|second| !second.is_empty());
+            let helper = helper.and_then(|second| {
+                let read = || unsealed(second);
+                thread::Builder::new().spawn_scoped(scope, read).ok()
+            });
+            let records = unsealed(first);
+            let rest = helper.and_then(|helper| helper.join().ok());
+            (records, rest.unwrap_or_else(|| unsealed(second)))
+        });
+        records.extend(rest);
+        let records = records.into_iter().zip(&entries);
+        records
+            .map(|(record, (key, _))| record.ok_or_else(|| self.overlay.damaged(key)))
             .collect()
     }
+}
+
+/// From how many records on a second thread is worth its while.
+const MANY_RECORDS: usize = 1000;
+
+/// Returns records, `None` for each that is damaged.
+fn unsealed<T: DeserializeOwned>(entries: &[Entry]) -> Vec<Option<T>> {
+    let records = entries.iter();
+    records
+        .map(|(key, value)| unseal_record(key, value))
+        .collect()
 }

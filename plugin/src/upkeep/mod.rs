@@ -1,11 +1,13 @@
 //! What keeps the store and the host in order beside the containers' own starts and
 //! stops: collection, the doctor, adoption of a whole host's networks, rebuilding a damaged
-//! store; and what a person asks of it or does by hand: who has which address, taking one
-//! back, and reserving one.
+//! store; and what a person asks of it or does by hand: who has which address and who had
+//! it, taking one back, and reserving one.
 
 pub mod collect;
 pub mod doctor;
+pub mod history;
 pub mod host_wide;
+pub mod metrics;
 pub mod overview;
 pub mod rebuild;
 pub mod release;
@@ -17,8 +19,14 @@ use crate::rules::lease::Moment;
 
 /// Returns a moment by the clock on the wall, in UTC, as RFC 3339 has it.
 fn wall_time(moment: Moment) -> String {
+    timestamp(moment.wall_ms)
+}
+
+/// Returns a time, in milliseconds since the Unix epoch, in UTC, as RFC 3339 has it, to the
+/// second.
+pub fn timestamp(wall_ms: u64) -> String {
     // Later than anybody's clock: humantime cannot write years of five digits.
     const LAST: u64 = 253_402_300_799_000;
-    let since = Duration::from_millis(moment.wall_ms.min(LAST));
+    let since = Duration::from_millis(wall_ms.min(LAST));
     humantime::format_rfc3339_seconds(UNIX_EPOCH + since).to_string()
 }

@@ -148,7 +148,7 @@ fn turn(podman: &Podman, wish: &Wish, earlier: Option<&Tenant>) -> Result<Turn, 
                 Ok(Turn::LookAgain(Box::new(tenant)))
             }
             (Verdict::Dead(_), _) => {
-                session.reclaim(&tenant)?;
+                session.reclaim(&tenant, &verdict.reason())?;
                 Ok(Turn::Done(Released {
                     party: Party::new(&tenant, verdict.reason()),
                     forced: false,
@@ -156,7 +156,7 @@ fn turn(podman: &Podman, wish: &Wish, earlier: Option<&Tenant>) -> Result<Turn, 
                 }))
             }
             (Verdict::Live(_) | Verdict::Unknown(_), _) if wish.force => {
-                session.evict(&tenant)?;
+                session.evict(&tenant, &verdict.reason())?;
                 Ok(Turn::Done(Released {
                     party: Party::new(&tenant, verdict.reason()),
                     forced: true,

@@ -18,6 +18,7 @@ use std::net::IpAddr;
 use berth::lifecycle::session::{LOCK_PATIENCE, Session, SessionError};
 use berth::protocol::Network;
 use berth::rules::allocator::Shelf;
+use berth::rules::history::End;
 use berth::rules::lease::{NetworkId, Tenant};
 use berth::rules::network_config::hand_back;
 use berth::rules::options::{self, Options};
@@ -87,6 +88,12 @@ pub(crate) fn roll_back(site: &Site, name: &str, all: bool) -> Result<NetworkRep
         let mut transaction = session.store.begin();
         transaction.hand_over_network(&leases.network)?;
         transaction.commit(session.now)?;
+        let tenants: Vec<_> = leases.tenants.iter().collect();
+        session.note_end(
+            &tenants,
+            End::Moved,
+            "its network went back to Podman's own allocation",
+        );
         Ok(leases)
     })?;
     let done = report(&file, &target, &leases, Outcome::Done);
@@ -282,6 +289,17 @@ fn report(file: &NetworkFile, target: &Target, leases: &Leases, outcome: Outcome
         report.changes.push(format!(
             "ends {} reservations and cooldowns, which Podman does not have",
             leases.holds
+        ));
+    }
+    let reserved = Options::parse(&file.network).unwrap_or_default().pledges;
+    if !reserved.is_empty() {
+        let reserved = reserved.iter();
+        let reserved: Vec<_> = reserved
+            .map(|pledge| format!("{} {}", pledge.address, pledge.whom()))
+            .collect();
+        report.changes.push(format!(
+            "ends what `berth reserve` has reserved, which Podman does not have: {}",
+            reserved.join("; ")
         ));
     }
     let path = file.path.display();

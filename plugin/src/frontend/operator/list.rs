@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use anstyle::AnsiColor;
 use clap::{Args, ValueEnum};
-use comfy_table::Color;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -294,15 +294,15 @@ pub(super) const fn kind(kind: Kind) -> &'static str {
     }
 }
 
-const fn colour(state: State) -> Color {
+const fn colour(state: State) -> AnsiColor {
     match state {
-        State::Live => Color::Green,
-        State::Offered => Color::Cyan,
-        State::Unknown => Color::Yellow,
-        State::Dead => Color::Red,
-        State::Cooldown | State::Held => Color::Blue,
-        State::Reserved => Color::Magenta,
-        State::Excluded | State::Gateway | State::Free => Color::DarkGrey,
+        State::Live => AnsiColor::Green,
+        State::Offered => AnsiColor::Cyan,
+        State::Unknown => AnsiColor::Yellow,
+        State::Dead => AnsiColor::Red,
+        State::Cooldown | State::Held => AnsiColor::Blue,
+        State::Reserved => AnsiColor::Magenta,
+        State::Excluded | State::Gateway | State::Free => AnsiColor::BrightBlack,
     }
 }
 
@@ -346,6 +346,7 @@ mod tests {
                 ..Evidence::default()
             },
             holders,
+            collection: None,
         }
     }
 

@@ -6,10 +6,12 @@
 
 mod doctor;
 mod gc;
+mod history;
 mod host_wide;
 mod inspect;
 mod list;
 mod map;
+mod metrics;
 mod rebuild;
 mod release;
 mod reserve;
@@ -25,7 +27,8 @@ use clap::{Args, Subcommand};
 use thiserror::Error;
 
 use crate::frontend::{complain, finish};
-use crate::podman::{Podman, PodmanError, enter_if_needed};
+use crate::podman::{Podman, PodmanError, StageError, enter_if_needed};
+use crate::sight::ClockError;
 use crate::upkeep::collect::CollectError;
 use crate::upkeep::host_wide::SwitchError;
 use crate::upkeep::overview::OverviewError;
@@ -46,6 +49,11 @@ pub enum Command {
     /// Looks twice, two seconds apart, and clears away what was nobody's both times.
     /// A systemd timer does this every minute; it may run beside anything.
     Gc(gc::Gc),
+    /// Tell who had an address, from when to when, and why it ended
+    ///
+    /// Of a container or a network: which addresses it had, and who had them. Kept across
+    /// restarts and reboots.
+    History(history::History),
     /// Lease the addresses of every network of this host, without a change to any
     ///
     /// Podman then runs berth under the name of netavark. Networks, compose files and
@@ -62,6 +70,10 @@ pub enum Command {
     List(list::List),
     /// Draw a network's addresses: who has which, what is free, what is wrong
     Map(map::Map),
+    /// Print what Prometheus wants to know, in its text format
+    ///
+    /// With --output, for the textfile collector of node_exporter.
+    Metrics(metrics::Metrics),
     /// Make a new lease store from what runs, in the place of a damaged one
     ///
     /// The damaged store is kept beside it. Running containers notice nothing.
@@ -101,7 +113,11 @@ enum Failure {
     #[error(transparent)]
     Reserve(#[from] ReserveError),
     #[error(transparent)]
+    Clock(#[from] ClockError),
+    #[error(transparent)]
     Switch(#[from] SwitchError),
+    #[error(transparent)]
+    Stage(#[from] StageError),
     #[error("failed to run berth-migrate")]
     Migrate(#[source] io::Error),
     #[error("failed to write to standard output")]
@@ -139,6 +155,14 @@ impl Place {
     /// is not there.
     pub fn podman(&self) -> Result<Podman, PodmanError> {
         self.enter()?;
+        self.podman_from_outside()
+    }
+
+    /// As [`Place::podman`], without entering.
+    ///
+    /// # Errors
+    /// As [`Place::podman`], but for entering.
+    pub fn podman_from_outside(&self) -> Result<Podman, PodmanError> {
         let run_dir = self.run_dir.as_deref().map(existing).transpose()?;
         let config_dir = self.config_dir.as_deref().map(existing).transpose()?;
         Podman::find(run_dir.as_deref(), config_dir.as_deref())
@@ -161,10 +185,12 @@ pub fn run(command: &Command) -> ExitCode {
         let done = match command {
             Command::Doctor(arguments) => doctor::run(arguments),
             Command::Gc(arguments) => gc::run(arguments),
+            Command::History(arguments) => history::run(arguments),
             Command::HostWide(arguments) => host_wide::run(arguments),
             Command::Inspect(arguments) => inspect::run(arguments),
             Command::List(arguments) => list::run(arguments),
             Command::Map(arguments) => map::run(arguments),
+            Command::Metrics(arguments) => metrics::run(arguments),
             Command::Rebuild(arguments) => rebuild::run(arguments),
             Command::Release(arguments) => release::run(arguments),
             Command::Reserve(arguments) => reserve::reserve(arguments),

@@ -12,7 +12,8 @@ use crate::upkeep::reserve;
 
 const AFTER: &str = "\
 It lasts as long as the network, across reboots: it is in the network's option ipam_reserve,
-which `podman network create -o ipam_reserve=10.50.0.9=web` sets as well.
+which `podman network create -o ipam_reserve=10.50.0.9=web` sets as well. `podman network rm`
+ends it with the network, and `berth-migrate rollback` when the network goes back to Podman.
 
 Examples:
   berth reserve 10.50.0.9 --network web --for db

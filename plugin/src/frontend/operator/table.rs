@@ -3,7 +3,8 @@
 use std::env;
 use std::io::{self, IsTerminal};
 
-use comfy_table::{Cell, Color, Table as Layout, presets};
+use anstyle::AnsiColor;
+use unicode_width::UnicodeWidthStr;
 
 use crate::text;
 
@@ -17,46 +18,60 @@ pub(super) fn wants_colour() -> bool {
 
 /// A table under way.
 pub(super) struct Table {
-    layout: Layout,
+    rows: Vec<Vec<(String, Option<AnsiColor>)>>,
     coloured: bool,
 }
 
 impl Table {
     /// Begins a table with these headings, if it is to have any.
     pub(super) fn new(headings: Option<&[&str]>, coloured: bool) -> Self {
-        let mut layout = Layout::new();
-        layout.load_preset(presets::NOTHING);
-        if coloured {
-            layout.enforce_styling();
-        } else {
-            layout.force_no_tty();
+        let headings = headings.map(|headings| {
+            let cells = headings.iter().map(|text| ((*text).to_owned(), None));
+            cells.collect()
+        });
+        Self {
+            rows: headings.into_iter().collect(),
+            coloured,
         }
-        if let Some(headings) = headings {
-            layout.add_row(headings.iter().map(|text| Cell::new(*text)));
-        }
-        Self { layout, coloured }
     }
 
     /// Adds a row of texts, each with its colour if it has one.
-    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = (String, Option<Color>)>) {
-        let coloured = self.coloured;
-        let cell = |(text, colour): (String, Option<Color>)| {
-            let cell = Cell::new(text::foreign(&text));
-            match colour.filter(|_| coloured) {
-                Some(colour) => cell.fg(colour),
-                None => cell,
-            }
-        };
-        self.layout.add_row(cells.into_iter().map(cell));
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = (String, Option<AnsiColor>)>) {
+        let cells = cells.into_iter();
+        let cells = cells.map(|(text, colour)| (text::foreign(&text), colour));
+        self.rows.push(cells.collect());
     }
 
-    /// Returns its lines.
-    pub(super) fn lines(mut self) -> Vec<String> {
-        for column in self.layout.column_iter_mut() {
-            column.set_padding((0, 2));
+    /// Returns its lines. Columns are as wide as their widest text, and two spaces apart.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut widths = Vec::new();
+        for (column, (text, _)) in self.rows.iter().flat_map(|row| row.iter().enumerate()) {
+            if widths.len() <= column {
+                widths.resize(column + 1, 0);
+            }
+            widths[column] = text.width().max(widths[column]);
         }
-        let lines = self.layout.lines();
-        lines.map(|line| line.trim_end().to_owned()).collect()
+        let line = |row: &Vec<(String, Option<AnsiColor>)>| {
+            let mut line = String::new();
+            let mut gap = 0;
+            for ((text, colour), width) in row.iter().zip(&widths) {
+                // No spaces at a line's end.
+                if !text.is_empty() {
+                    line.extend(std::iter::repeat_n(' ', gap));
+                    gap = 0;
+                    match colour.filter(|_| self.coloured) {
+                        Some(colour) => {
+                            let style = colour.on_default();
+                            line.push_str(&format!("{style}{text}{style:#}"));
+                        }
+                        None => line.push_str(text),
+                    }
+                }
+                gap += width - text.width() + 2;
+            }
+            line
+        };
+        self.rows.iter().map(line).collect()
     }
 }
 
@@ -67,7 +82,7 @@ mod tests {
     fn table(headings: Option<&[&str]>, coloured: bool) -> Vec<String> {
         let mut table = Table::new(headings, coloured);
         table.row([("10.0.0.10".to_owned(), None), ("live".to_owned(), None)]);
-        let dead = ("dead".to_owned(), Some(Color::Red));
+        let dead = ("dead".to_owned(), Some(AnsiColor::Red));
         table.row([("10.0.0.9".to_owned(), None), dead]);
         table.lines()
     }
@@ -81,6 +96,15 @@ mod tests {
             table(Some(headings), false),
             ["ADDRESS    STATE", rows[0], rows[1]]
         );
+    }
+
+    #[test]
+    fn texts_are_as_wide_as_they_look() {
+        let mut table = Table::new(None, false);
+        for (first, second) in [("größe", "a"), ("东京", ""), ("", "b")] {
+            table.row([(first.to_owned(), None), (second.to_owned(), None)]);
+        }
+        assert_eq!(table.lines(), ["größe  a", "东京", "       b"]);
     }
 
     #[test]

@@ -172,6 +172,71 @@ fn a_reboot_moves_reservations_to_the_new_clock_and_keeps_leases() {
 }
 
 #[test]
+fn many_records_are_read_in_order_and_none_of_the_damaged_is_left_out() {
+    on_every_engine(|place| {
+        place.open(BOOT, 1, |store| {
+            let mut transaction = store.begin();
+            let names: Vec<_> = (0..1500).map(|number| format!("{number:04}")).collect();
+            for (at, name) in (2..).zip(&names) {
+                let address = std::net::Ipv4Addr::from_bits(0x0a00_0000 + at).into();
+                let wanted = [(address, Kind::Static)];
+                transaction.lease_to(tenant(name), &wanted).unwrap();
+            }
+            transaction.commit(at(2)).unwrap();
+            let tenants = store.begin().tenants(&web()).unwrap();
+            let read = tenants.iter().map(|own| own.tenancy.container_id.as_str());
+            assert_eq!(read.collect::<Vec<_>>(), names);
+            for damaged in ["0000", "1499"] {
+                let key = tenancy_key(&tenancy(damaged)).unwrap();
+                let sound = store.engine.get(&key).unwrap();
+                let write = |value| store.engine.apply(&Writes::from([(key.clone(), value)]));
+                write(Some(b"x".to_vec())).unwrap();
+                let read = store.begin().tenants(&web());
+                assert!(matches!(read, Err(StoreError::Damaged { .. })), "{damaged}");
+                write(sound).unwrap();
+            }
+        });
+    });
+}
+
+#[test]
+fn whoever_reads_after_a_reboot_changes_nothing() {
+    on_every_engine(|place| {
+        let read = |now| {
+            let mut lock = LockFile::open(place.path()).unwrap();
+            let guard = lock
+                .acquire(Duration::from_secs(20), "test", || true)
+                .unwrap();
+            Store::read(
+                place.path(),
+                &guard,
+                "another boot",
+                at(now),
+                |transaction| {
+                    let reservations = transaction.reservations(&web())?;
+                    let until = reservations.iter().map(|(_, left)| left.until.boot_ms);
+                    assert_eq!(transaction.tenants(&web())?.len(), 2);
+                    assert_eq!(transaction.last_collection(), None);
+                    Ok::<_, StoreError>(until.collect::<Vec<_>>())
+                },
+            )
+            .unwrap()
+        };
+        assert_eq!(read(50), None);
+        assert!(!Store::exists(place.path()), "it makes none");
+        place.open(BOOT, 900, |store| good(&store));
+        let left = read(50).unwrap();
+        assert_eq!(left.len(), 2);
+        // As long as nobody works, the new boot has not begun.
+        assert_eq!(read(70).unwrap(), [left[0] + 20, left[1] + 20]);
+        place.open("another boot", 90, |store| {
+            assert_eq!(store.begin().reservations(&web()).unwrap().len(), 2);
+        });
+        assert_eq!(read(95).unwrap(), [left[0] + 40, left[1] + 40]);
+    });
+}
+
+#[test]
 fn a_huge_pool_is_one_extent() {
     on_every_engine(|place| {
         place.open(BOOT, 1, |store| {

@@ -24,8 +24,9 @@ pub use plan::{Findings, Plan};
 pub use report::{Party, Report};
 
 use crate::delegate;
-use crate::lifecycle::session::{LOCK_PATIENCE, Session, SessionError, with_session};
+use crate::lifecycle::session::{LOCK_PATIENCE, Session, SessionError, note, with_session};
 use crate::podman::{NetworkLockError, Podman};
+use crate::rules::history::{Line, Work};
 use crate::rules::lease::Tenancy;
 use crate::rules::verdict::STARTER_GRACE;
 use crate::sight;
@@ -87,18 +88,22 @@ pub fn collect(podman: &Podman, wish: &Wish) -> Result<Report, CollectError> {
         tried: HashSet::new(),
         tried_leftovers: Vec::new(),
     };
-    let networks = podman.networks().map_err(SessionError::from)?;
-    if !networks.is_empty() || Store::exists(&podman.state_directory) {
-        loop {
-            match collector.turn()? {
-                Next::Done => break,
-                Next::LookAgain => thread::sleep(STARTER_GRACE),
-                Next::Turn => {}
-            }
-        }
+    let done = collector.run();
+    let mut report = collector.report;
+    report.took_ms = milliseconds(began.elapsed());
+    if !wish.dry_run {
+        let failures = report.failures.iter().cloned();
+        let failures = failures.chain(done.as_ref().err().map(|error| crate::chain(error)));
+        note_failures(podman, failures);
     }
-    collector.report.took_ms = milliseconds(began.elapsed());
-    Ok(collector.report)
+    done.map(|()| report)
+}
+
+/// Notes in the history what could not be done.
+fn note_failures(podman: &Podman, failures: impl Iterator<Item = String>) {
+    let at = sight::now().unwrap_or_default().wall_ms;
+    let lines = failures.map(|reason| Line::failed(Work::Collection, at, &reason));
+    note(podman, &lines.collect::<Vec<_>>());
 }
 
 fn milliseconds(duration: Duration) -> u64 {
@@ -128,6 +133,21 @@ struct Collector<'a> {
 }
 
 impl Collector<'_> {
+    /// Takes turns until all is done.
+    fn run(&mut self) -> Result<(), CollectError> {
+        let networks = self.podman.networks().map_err(SessionError::from)?;
+        if networks.is_empty() && !Store::exists(&self.podman.state_directory) {
+            return Ok(());
+        }
+        loop {
+            match self.turn()? {
+                Next::Done => return Ok(()),
+                Next::LookAgain => thread::sleep(STARTER_GRACE),
+                Next::Turn => {}
+            }
+        }
+    }
+
     /// Takes the locks, looks, and does what two looks agree on.
     fn turn(&mut self) -> Result<Next, CollectError> {
         let podman = self.podman;
@@ -212,7 +232,7 @@ impl Collector<'_> {
             }
             self.tried.insert(tenant.tenancy.clone());
             // G2
-            match session.reclaim(tenant) {
+            match session.reclaim(tenant, &cause.to_string()) {
                 Ok(()) => self.report.reclaimed.push(Party::new(tenant, cause)),
                 Err(error) => self.report.failures.push(crate::chain(&error)),
             }
@@ -277,6 +297,8 @@ impl Collector<'_> {
             empty: findings.empty,
         });
         // G3
-        Ok(transaction.commit(session.now)?)
+        transaction.commit(session.now)?;
+        session.trim_history();
+        Ok(())
     }
 }

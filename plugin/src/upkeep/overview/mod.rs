@@ -24,14 +24,14 @@ pub use filter::{Filter, FilterError};
 pub use order::Order;
 pub use totals::Totals;
 
-use crate::lifecycle::session::{LOCK_PATIENCE, SessionError, with_lock};
+use crate::lifecycle::session::{SessionError, read_store};
 use crate::podman::{Fault, Podman, PodmanError, read_networks};
 use crate::protocol::Network;
 use crate::rules::lease::{Moment, NetworkId, Reservation, Tenant};
 use crate::rules::options::Options;
 use crate::rules::verdict::Verdict;
 use crate::sight::{self, ClockError, Evidence};
-use crate::store::{Store, StoreError};
+use crate::store::Collection;
 
 /// How we introduce ourselves to others who wait for the store.
 const WHO: &str = "reading who has which address";
@@ -63,6 +63,8 @@ pub struct Overview {
     pub reservations: Vec<(NetworkId, IpAddr, Reservation)>,
     /// What the verdicts rest on.
     pub evidence: Evidence,
+    /// The last collection of this boot, if there was one.
+    pub collection: Option<Collection>,
 }
 
 /// What the store says.
@@ -70,6 +72,9 @@ pub struct Overview {
 struct Records {
     tenants: Vec<Tenant>,
     reservations: Vec<(NetworkId, IpAddr, Reservation)>,
+    collection: Option<Collection>,
+    /// See [`Transaction::version`](crate::store::Transaction::version).
+    version: Option<(Moment, u64)>,
 }
 
 impl Overview {
@@ -85,7 +90,7 @@ impl Overview {
         let evidence = Evidence::gather(&records.tenants, &boot_id, at);
         let verdicts = sight::judge_all(&records.tenants, &evidence);
         let mut holders: Vec<_> = records.tenants.into_iter().zip(verdicts).collect();
-        forget_released(podman, &mut holders)?;
+        forget_released(podman, records.version, &mut holders)?;
         for (tenant, _) in &holders {
             let network = &tenant.request.network;
             if networks.iter().all(|known| known.id != network.id) {
@@ -101,6 +106,7 @@ impl Overview {
             holders,
             reservations,
             evidence,
+            collection: records.collection,
         })
     }
 
@@ -150,6 +156,17 @@ impl Overview {
         entries
     }
 
+    /// Returns the totals of each of a network's subnets; none of a network that cannot
+    /// work. `entries` are those of [`entries`](Self::entries), with all.
+    pub fn totals(network: &Network, entries: &[Entry]) -> Vec<Totals> {
+        let own = entries
+            .iter()
+            .filter(|entry| entry.network_id == network.id);
+        let own: Vec<_> = own.cloned().collect();
+        let pools = totals::pools(network);
+        pools.iter().map(|pool| Totals::of(pool, &own)).collect()
+    }
+
     /// Returns when the host was looked at, by the clock on the wall.
     pub fn time(&self) -> String {
         super::wall_time(self.now())
@@ -182,44 +199,44 @@ fn networks(podman: &Podman) -> Result<Vec<Network>, OverviewError> {
 
 /// Reads the store; nothing if there is none.
 fn read(podman: &Podman) -> Result<Records, SessionError> {
-    let directory = &podman.state_directory;
-    if !Store::exists(directory) {
-        return Ok(Records::default());
-    }
-    with_lock(podman, WHO, LOCK_PATIENCE, |locked| {
-        // Opening would make one, if it was removed while we waited.
-        if !Store::exists(directory) {
-            return Ok(Records::default());
-        }
-        let session = locked.open()?;
-        let transaction = session.store.begin();
-        let read = || -> Result<Records, StoreError> {
-            let mut records = Records {
-                tenants: transaction.all_tenants()?,
-                ..Records::default()
-            };
-            for id in transaction.networks()? {
-                let reservations = transaction.reservations(&id)?.into_iter();
-                let reservations = reservations.map(|(at, left)| (id.clone(), at, left));
-                records.reservations.extend(reservations);
-            }
-            Ok(records)
+    let records = read_store(podman, WHO, |transaction| {
+        let mut records = Records {
+            tenants: transaction.all_tenants()?,
+            collection: transaction.last_collection().cloned(),
+            version: Some(transaction.version()),
+            ..Records::default()
         };
-        Ok(read()?)
-    })
+        for id in transaction.networks()? {
+            let reservations = transaction.reservations(&id)?.into_iter();
+            let reservations = reservations.map(|(at, left)| (id.clone(), at, left));
+            records.reservations.extend(reservations);
+        }
+        Ok(records)
+    });
+    Ok(records?.unwrap_or_default())
 }
 
 /// Leaves out holders that look dead because they gave their leases back after these were
-/// read, as a container does that was just stopped.
+/// read, as a container does that was just stopped. `version` is that of the store then.
 fn forget_released(
     podman: &Podman,
+    version: Option<(Moment, u64)>,
     holders: &mut Vec<(Tenant, Verdict)>,
 ) -> Result<(), SessionError> {
     let is_dead = |verdict: &Verdict| matches!(verdict, Verdict::Dead(_));
     if !holders.iter().any(|(_, verdict)| is_dead(verdict)) {
         return Ok(());
     }
-    let tenants = read(podman)?.tenants.into_iter();
+    let now = read_store(podman, WHO, |transaction| {
+        if Some(transaction.version()) == version {
+            return Ok(None);
+        }
+        transaction.all_tenants().map(Some)
+    })?;
+    let Some(tenants) = now.unwrap_or_else(|| Some(Vec::new())) else {
+        return Ok(());
+    };
+    let tenants = tenants.into_iter();
     let leased: HashMap<_, _> = tenants.map(|now| (now.tenancy, now.leased)).collect();
     holders.retain(|(tenant, verdict)| {
         !is_dead(verdict) || leased.get(&tenant.tenancy) == Some(&tenant.leased)

@@ -215,6 +215,7 @@ pub(super) mod tests {
                 boot_id: "boot".to_owned(),
                 ..Evidence::default()
             },
+            collection: None,
         }
     }
 

@@ -1,0 +1,307 @@
+//! What is noted of every lease, so that a person can ask later who held an address.
+//!
+//! Two lines for each lease, when it begins and when it ends, and one for whatever
+//! failed. A line is JSON of its own: damage to one leaves the others readable. Lines
+//! that go because they are old are counted in a *tally*, the first line, so that what
+//! is counted never becomes less.
+
+mod spell;
+mod tally;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use spell::{Outcome, Spell, spells};
+pub use tally::{BOUNDS_MS, Tally};
+
+use super::lease::{Kind, Tenant};
+
+/// How long a line is kept after it was noted.
+pub const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How many lines are kept, the newest: 10,000 leases that have begun and ended.
+pub const MOST_LINES: usize = 20_000;
+
+/// How long a reason may be, in bytes. Others' error messages end up in it.
+const LONGEST_REASON: usize = 500;
+
+/// One line of the history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Line {
+    /// A container has got addresses on a network.
+    Began(Began),
+    /// It has them no longer.
+    Ended(Ended),
+    /// Something could not be done.
+    Failed(Failed),
+    /// What the lines that are gone amounted to.
+    Tally(Tally),
+}
+
+/// A container has got addresses on a network, or was found with them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Began {
+    /// When, in milliseconds since the Unix epoch.
+    pub at: u64,
+    pub holder: Holder,
+    /// Whether the store did not know of it, and the host's namespaces showed it.
+    pub adopted: bool,
+    /// How long the whole setup took, netavark's work included. With several networks at
+    /// once, only the first one's line says it.
+    pub took_ms: Option<u64>,
+}
+
+/// A container has given addresses back, or has lost them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// When, in milliseconds since the Unix epoch.
+    pub at: u64,
+    /// Since when it had them.
+    pub since: u64,
+    pub holder: Holder,
+    pub end: End,
+    /// The evidence, or what failed; empty where the end says it all.
+    pub reason: String,
+}
+
+/// Something could not be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    /// When, in milliseconds since the Unix epoch.
+    pub at: u64,
+    pub work: Work,
+    /// What failed, on what, and why.
+    pub reason: String,
+}
+
+/// Who has held which addresses on a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The boot in which it did.
+    pub boot: String,
+    pub network: String,
+    pub network_id: String,
+    pub container_id: String,
+    pub container_name: String,
+    pub interface: String,
+    pub addresses: Vec<(IpAddr, Kind)>,
+}
+
+/// How a lease has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum End {
+    /// The container gave the addresses back.
+    Released,
+    /// The container was gone, and berth took them back.
+    Reclaimed,
+    /// A person took them back from a container that was alive, or may have been.
+    Forced,
+    /// The setup failed, and all of it was undone.
+    Undone,
+    /// The network went back to Podman's own allocation; the container kept them.
+    Moved,
+}
+
+/// What may fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Work {
+    Setup,
+    Teardown,
+    Collection,
+}
+
+impl End {
+    /// Every end there is.
+    pub const ALL: [Self; 5] = [
+        Self::Released,
+        Self::Reclaimed,
+        Self::Forced,
+        Self::Undone,
+        Self::Moved,
+    ];
+
+    /// Returns the word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Released => "released",
+            Self::Reclaimed => "reclaimed",
+            Self::Forced => "forced",
+            Self::Undone => "undone",
+            Self::Moved => "moved",
+        }
+    }
+}
+
+impl Work {
+    /// Everything that may fail.
+    pub const ALL: [Self; 3] = [Self::Setup, Self::Teardown, Self::Collection];
+
+    /// Returns the word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Setup => "setup",
+            Self::Teardown => "teardown",
+            Self::Collection => "collection",
+        }
+    }
+}
+
+impl Line {
+    /// Returns that a tenant's lease has begun; see [`Began`].
+    pub fn began(tenant: &Tenant, adopted: bool, took: Option<Duration>) -> Self {
+        Self::Began(Began {
+            at: tenant.created.wall_ms,
+            holder: Holder::of(tenant),
+            adopted,
+            took_ms: took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+        })
+    }
+
+    /// Returns that a tenant's lease has ended, at this time of the wall clock.
+    pub fn ended(tenant: &Tenant, at: u64, end: End, reason: &str) -> Self {
+        Self::Ended(Ended {
+            at,
+            since: tenant.created.wall_ms,
+            holder: Holder::of(tenant),
+            end,
+            reason: shortened(reason),
+        })
+    }
+
+    /// Returns that something has failed, at this time of the wall clock.
+    pub fn failed(work: Work, at: u64, reason: &str) -> Self {
+        Self::Failed(Failed {
+            at,
+            work,
+            reason: shortened(reason),
+        })
+    }
+
+    /// Returns when it was noted, in milliseconds since the Unix epoch.
+    pub fn at(&self) -> u64 {
+        match self {
+            Self::Began(began) => began.at,
+            Self::Ended(ended) => ended.at,
+            Self::Failed(failed) => failed.at,
+            Self::Tally(tally) => tally.at,
+        }
+    }
+
+    /// Returns who has held what, if it is about a lease.
+    pub fn holder(&self) -> Option<&Holder> {
+        match self {
+            Self::Began(began) => Some(&began.holder),
+            Self::Ended(ended) => Some(&ended.holder),
+            Self::Failed(_) | Self::Tally(_) => None,
+        }
+    }
+}
+
+impl Holder {
+    /// Returns a tenant as a holder.
+    pub fn of(tenant: &Tenant) -> Self {
+        let leased = tenant.leased.iter();
+        Self {
+            boot: tenant.boot_id.clone(),
+            network: tenant.network_name.0.clone(),
+            network_id: tenant.tenancy.network_id.0.clone(),
+            container_id: tenant.tenancy.container_id.0.clone(),
+            container_name: tenant.container_name.0.clone(),
+            interface: tenant.tenancy.interface.0.clone(),
+            addresses: leased.map(|own| (own.address, own.kind)).collect(),
+        }
+    }
+}
+
+impl fmt::Display for Line {
+    /// In words, without the time.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Began(began) => {
+                let verb = if began.adopted { "adopted" } else { "leased" };
+                write!(f, "{verb} {}", began.holder)
+            }
+            Self::Ended(Ended {
+                end,
+                holder,
+                reason,
+                ..
+            }) => {
+                write!(f, "{} {holder}", end.as_str())?;
+                match reason.as_str() {
+                    "" => Ok(()),
+                    reason => write!(f, ": {reason}"),
+                }
+            }
+            Self::Failed(failed) => {
+                write!(f, "{} failed: {}", failed.work.as_str(), failed.reason)
+            }
+            Self::Tally(_) => f.write_str("older events were left out"),
+        }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addresses = self
+            .addresses
+            .iter()
+            .map(|(address, _)| address.to_string());
+        let addresses: Vec<_> = addresses.collect();
+        write!(
+            f,
+            "{} of container {} ({}) on network {}",
+            addresses.join(", "),
+            self.container_id.get(..12).unwrap_or(&self.container_id),
+            self.container_name,
+            self.network
+        )
+    }
+}
+
+/// Returns the beginning of a text that is too long for a line.
+fn shortened(text: &str) -> String {
+    if text.len() <= LONGEST_REASON {
+        return text.to_owned();
+    }
+    let ends = (0..=LONGEST_REASON).rev();
+    let end = ends.into_iter().find(|end| text.is_char_boundary(*end));
+    format!("{}…", &text[..end.unwrap_or_default()])
+}
+
+/// Returns the lines to keep, with a tally of all that have gone before them.
+///
+/// Failures go first, because a container that fails every second would crowd out who
+/// held what. Then what is older than [`KEPT`] goes, but not the beginning of a lease
+/// of this boot that has not ended, and then the oldest of more than [`MOST_LINES`].
+pub fn trimmed(lines: Vec<Line>, now: u64, boot: &str) -> Vec<Line> {
+    let kept_ms = u64::try_from(KEPT.as_millis()).unwrap_or(u64::MAX);
+    let oldest = now.saturating_sub(kept_ms);
+    let open = spell::open(&lines, boot);
+    let mut tally = Tally {
+        at: now,
+        ..Tally::default()
+    };
+    let (mut kept, mut room) = (Vec::new(), MOST_LINES);
+    for (at, line) in lines.into_iter().enumerate().rev() {
+        let is_lease = line.holder().is_some();
+        if room > 0 && is_lease && (line.at() >= oldest || open.contains(&at)) {
+            room -= 1;
+            kept.push(line);
+        } else {
+            tally.add(&line);
+        }
+    }
+    kept.push(Line::Tally(tally));
+    kept.reverse();
+    kept
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,354 @@
+//! The history's file: lines that are added at its end, and now and then written anew
+//! without the oldest.
+//!
+//! It is beside the leases and not part of them: nothing is decided by it. So it is not
+//! flushed, it may lose its last lines in a power failure, and a line that is damaged is
+//! left out. It lies where it lasts over a reboot, which the leases need not.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::LockGuard;
+use crate::rules::history::{Line, MOST_LINES, trimmed};
+
+/// How many bytes the file may have. Beyond that nothing is added to it.
+const MOST_BYTES: u64 = 32 << 20;
+
+/// How many bytes a line that is read may have. Those that are written have less than
+/// a tenth.
+const LONGEST_LINE: u64 = 64 << 10;
+
+/// The file is written anew if it has a quarter more lines than are kept, or once in this
+/// time.
+const TRIMMED_EVERY_MS: u64 = 24 * 3600 * 1000;
+
+/// A file of fewer bytes than this cannot have too many lines.
+const FEW_BYTES: u64 = 1 << 20;
+
+/// The history of one lease store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    path: PathBuf,
+}
+
+/// What was read of a history.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// In the order in which they were noted.
+    pub lines: Vec<Line>,
+    /// How many lines could not be understood.
+    pub damaged: usize,
+    /// Where the next line will begin.
+    pub end: Mark,
+    /// Whether this is all of the file, and not only what has come since the mark.
+    pub is_all: bool,
+}
+
+/// A place in the file of a history, as long as it is not written anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    inode: u64,
+    offset: u64,
+}
+
+impl History {
+    /// Returns the history in this file, which need not exist.
+    pub fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Returns the file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Adds lines, all or, if the disk is full, perhaps a part. They outlive this process,
+    /// but not a crash of the machine within the next seconds. Makes the file and its
+    /// directory where they are missing.
+    ///
+    /// The caller has the store's lock, so that [`trim`](Self::trim) is not at work. A line
+    /// that is added without it may be lost then.
+    ///
+    /// # Errors
+    /// If the file system refuses, or the file has grown out of all bounds.
+    pub fn add(&self, lines: &[Line]) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        for line in lines {
+            serde_json::to_writer(&mut bytes, line)?;
+            bytes.push(b'\n');
+        }
+        let mut file = self.open()?;
+        let length = file.metadata()?.len();
+        if length > MOST_BYTES {
+            return Err(io::Error::other(format!(
+                "it has {length} bytes, and no collection has made it shorter"
+            )));
+        }
+        // A line that a full disk has cut off takes no other with it.
+        let mut last = [b'\n'];
+        if length > 0 {
+            file.read_exact_at(&mut last, length - 1)?;
+        }
+        if last != [b'\n'] {
+            bytes.insert(0, b'\n');
+        }
+        file.write_all(&bytes)
+    }
+
+    fn open(&self) -> io::Result<File> {
+        let open = || {
+            let mut options = OpenOptions::new();
+            options.read(true).append(true).create(true).mode(0o600);
+            options.open(&self.path)
+        };
+        match open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.make_directory()?;
+                open()
+            }
+            done => done,
+        }
+    }
+
+    fn make_directory(&self) -> io::Result<()> {
+        let directory = self.path.parent().unwrap_or(Path::new("/"));
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+    }
+
+    /// Returns what is in the file now, to be read later.
+    ///
+    /// # Errors
+    /// If the file is there and cannot be opened.
+    pub fn snapshot(&self) -> io::Result<Snapshot> {
+        let file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Snapshot(None)),
+            Err(error) => return Err(error),
+        };
+        let metadata = file.metadata()?;
+        let end = Mark {
+            inode: metadata.ino(),
+            offset: metadata.len(),
+        };
+        Ok(Snapshot(Some((file, end))))
+    }
+
+    /// Writes the file anew without the oldest lines, if it is time for that. `now` is by
+    /// the wall clock, in milliseconds since the Unix epoch, and `boot` the present boot.
+    ///
+    /// # Errors
+    /// If the file cannot be read or written; it is as it was then.
+    pub fn trim(&self, _guard: &LockGuard<'_>, now: u64, boot: &str) -> io::Result<()> {
+        if !self.is_trim_due(now)? {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        for line in trimmed(self.snapshot()?.read(Mark::default())?.lines, now, boot) {
+            serde_json::to_writer(&mut bytes, &line)?;
+            bytes.push(b'\n');
+        }
+        let directory = self.path.parent().unwrap_or(Path::new("/"));
+        let mut file = tempfile::Builder::new()
+            .prefix(".history-")
+            .tempfile_in(directory)?;
+        file.write_all(&bytes)?;
+        // A name that leads to nothing after a power failure would be worse than old lines.
+        file.as_file().sync_all()?;
+        file.persist(&self.path)?;
+        Ok(())
+    }
+
+    fn is_trim_due(&self, now: u64) -> io::Result<bool> {
+        let mut file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let mut first = Vec::new();
+        BufReader::new((&file).take(LONGEST_LINE)).read_until(b'\n', &mut first)?;
+        // Without a tally, this is when the file was begun.
+        let since = serde_json::from_slice(&first).map_or(0, |line: Line| line.at());
+        if now.saturating_sub(since) >= TRIMMED_EVERY_MS {
+            return Ok(true);
+        }
+        let length = file.metadata()?.len();
+        if length < FEW_BYTES {
+            return Ok(false);
+        }
+        file.rewind()?;
+        let (mut lines, mut part) = (0, vec![0; 1 << 16]);
+        loop {
+            match file.read(&mut part)? {
+                0 => return Ok(lines > MOST_LINES + MOST_LINES / 4),
+                length => lines += part[..length].iter().filter(|byte| **byte == b'\n').count(),
+            }
+        }
+    }
+}
+
+/// What was in the file of a history at one moment, whatever happens to the file since.
+#[derive(Debug)]
+pub struct Snapshot(Option<(File, Mark)>);
+
+impl Snapshot {
+    /// Reads what has come since a mark: all, if the file was written anew since, or the mark
+    /// is the default one. Nothing if there was no file. A last line without its end is not
+    /// read yet.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn read(self, since: Mark) -> io::Result<Recorded> {
+        let mut recorded = Recorded::default();
+        let Some((mut file, whole)) = self.0 else {
+            return Ok(recorded);
+        };
+        recorded.is_all = whole.inode != since.inode || whole.offset < since.offset;
+        recorded.end.inode = whole.inode;
+        if !recorded.is_all {
+            recorded.end.offset = file.seek(SeekFrom::Start(since.offset))?;
+        }
+        let mut reader = BufReader::new(file.take(whole.offset - recorded.end.offset));
+        let mut bytes = Vec::new();
+        loop {
+            bytes.clear();
+            let mut line = (&mut reader).take(LONGEST_LINE);
+            let length = line.read_until(b'\n', &mut bytes)?;
+            let is_whole = bytes.pop() == Some(b'\n');
+            if length == 0 || (!is_whole && (length as u64) < LONGEST_LINE) {
+                return Ok(recorded);
+            }
+            recorded.end.offset += length as u64;
+            match serde_json::from_slice(&bytes) {
+                Ok(line) if is_whole => recorded.lines.push(line),
+                Ok(_) => recorded.damaged += 1,
+                Err(_) if bytes.is_empty() && is_whole => {}
+                Err(_) => recorded.damaged += 1,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::rules::history::{End, Ended, Work};
+    use crate::rules::lease::{Kind, LeasedAddress, Tenancy, fixture};
+    use crate::store::LockFile;
+
+    const NOW: u64 = 1_700_000_000_000;
+
+    fn began(container: &str) -> Line {
+        let tenancy = Tenancy {
+            network_id: "net".into(),
+            container_id: container.into(),
+            interface: "eth0".into(),
+        };
+        let leased = LeasedAddress {
+            address: "10.0.0.9".parse().unwrap(),
+            generation: 1,
+            kind: Kind::Dynamic,
+        };
+        Line::began(&fixture(tenancy, vec![leased]), false, None)
+    }
+
+    fn scratch() -> (tempfile::TempDir, History) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("deep/one.history");
+        (directory, History::at(path))
+    }
+
+    fn all(history: &History) -> Recorded {
+        history.snapshot().unwrap().read(Mark::default()).unwrap()
+    }
+
+    #[test]
+    fn what_is_added_is_read_in_order() {
+        let (_directory, history) = scratch();
+        assert_eq!(all(&history), Recorded::default());
+        history
+            .add(&[began("a"), began("b\n\u{1b}[2J\u{2028}")])
+            .unwrap();
+        let first = all(&history);
+        assert_eq!(first.lines, [began("a"), began("b\n\u{1b}[2J\u{2028}")]);
+        history.add(&[began("c")]).unwrap();
+        let rest = history.snapshot().unwrap().read(first.end).unwrap();
+        assert_eq!((rest.lines, rest.is_all), (vec![began("c")], false));
+        assert_eq!(all(&history).lines.len(), 3);
+    }
+
+    #[test]
+    fn a_damaged_line_takes_no_other_with_it() {
+        let (_directory, history) = scratch();
+        history.add(&[began("a")]).unwrap();
+        let whole = fs::read(history.path()).unwrap();
+        let long = vec![b'x'; 3 * usize::try_from(LONGEST_LINE).unwrap()];
+        for damage in [&b"\xff\xfe\x00"[..], b"{}", b"\n\n{\"began\":", &long] {
+            fs::write(history.path(), [&whole[..], damage].concat()).unwrap();
+            // The line without an end may still be written.
+            assert_eq!(all(&history).lines, [began("a")]);
+            history.add(&[began("b")]).unwrap();
+            let recorded = all(&history);
+            assert_eq!(recorded.lines, [began("a"), began("b")]);
+            assert!(recorded.damaged > 0, "{damage:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_out_of_all_bounds_is_not_added_to() {
+        let (_directory, history) = scratch();
+        history.add(&[began("a")]).unwrap();
+        let file = OpenOptions::new().write(true).open(history.path()).unwrap();
+        file.set_len(MOST_BYTES + 1).unwrap();
+        assert!(history.add(&[began("b")]).is_err());
+    }
+
+    #[test]
+    fn old_lines_go_and_stay_counted() {
+        let (directory, history) = scratch();
+        let mut lock = LockFile::open(directory.path()).unwrap();
+        let guard = lock.acquire(Duration::ZERO, "gc", || true).unwrap();
+        history.trim(&guard, NOW, "boot").unwrap();
+        assert!(!history.path().exists(), "it makes none");
+        let failed = Line::failed(Work::Setup, NOW, "the pool is full");
+        history.add(&[failed, began("a")]).unwrap();
+        history.trim(&guard, NOW + 1000, "boot").unwrap();
+        assert_eq!(all(&history).lines.len(), 2, "it is not time yet");
+        let ended = |number: usize| {
+            let Line::Began(own) = began(&number.to_string()) else {
+                panic!("it began");
+            };
+            Line::Ended(Ended {
+                at: NOW,
+                since: NOW,
+                holder: own.holder,
+                end: End::Released,
+                reason: String::new(),
+            })
+        };
+        let many: Vec<_> = (0..MOST_LINES + MOST_LINES / 4).map(ended).collect();
+        history.add(&many).unwrap();
+        history.trim(&guard, NOW + 1000, "boot").unwrap();
+        let lines = all(&history).lines;
+        assert_eq!(lines.len(), MOST_LINES + 1);
+        let Line::Tally(tally) = &lines[0] else {
+            panic!("{:?}", lines[0]);
+        };
+        assert_eq!(tally.failures[&Work::Setup], 1);
+        assert_eq!(tally.ends[&End::Released], (MOST_LINES / 4) as u64);
+        assert_eq!(lines.last(), many.last());
+        let end = all(&history).end;
+        let later = NOW + 31 * TRIMMED_EVERY_MS;
+        history.trim(&guard, later, "boot").unwrap();
+        assert!(history.snapshot().unwrap().read(end).unwrap().is_all);
+        assert_eq!(all(&history).lines.len(), 1, "all are too old");
+    }
+}
