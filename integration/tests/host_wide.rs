@@ -260,6 +260,71 @@ fn off_leaves_everything_as_it_was_before() {
     assert_eq!(lab.claims(), [""; 0]);
 }
 
+/// What cannot be read may be a network that needs berth.
+#[test]
+fn off_refuses_while_a_network_file_cannot_be_read() {
+    let lab = Lab::start();
+    lab.network(Driver::HostWide, "n", &["--subnet", "10.77.0.0/24"]);
+    lab.sh("ln -s loop.json /etc/containers/networks/loop.json");
+    let off = || lab.cmd("berth").args(["host-wide", "off", "--yes"]);
+    off().fails("failed to read /etc/containers/networks/loop.json");
+    assert_eq!(
+        (lab.netavark().as_str(), ipam(&lab, "n").as_str()),
+        (LINK, "berth")
+    );
+    lab.sh("rm /etc/containers/networks/loop.json");
+    off().ok();
+    assert_eq!(ipam(&lab, "n"), "host-local");
+}
+
+#[test]
+fn the_doctor_wants_a_plugin_only_for_networks_that_use_it() {
+    let lab = Lab::start();
+    lab.network(Driver::HostWide, "plain", &["--subnet", "10.77.0.0/24"]);
+    lab.write(
+        "/etc/containers/containers.conf.d/50-no-plugin.conf",
+        "[network]\nnetavark_plugin_dirs = []\n",
+    );
+    let doctor = || lab.cmd("berth").arg("doctor").run();
+    let missing = "Podman does not find the plugin";
+    let healthy = doctor();
+    assert!(healthy.status.success(), "{healthy}");
+    lab.sh("sed 's/\"name\": \"plain\"/\"name\": \"plugin\"/; s/\"driver\": \"bridge\"/\"driver\": \"berth\"/' \
+        /etc/containers/networks/plain.json >/etc/containers/networks/plugin.json");
+    assert!(doctor().stdout.contains(missing), "{}", doctor());
+    lab.sh("rm /etc/containers/networks/plugin.json");
+    lab.cmd("berth").args(["host-wide", "off", "--yes"]).ok();
+    assert!(doctor().stdout.contains(missing), "{}", doctor());
+}
+
+#[test]
+fn a_copy_in_the_place_of_the_link_serves_and_is_told_as_one() {
+    let lab = Lab::start();
+    lab.sh(&format!(
+        "mkdir -p /usr/local/libexec/podman; cp /usr/libexec/netavark/berth {LINK}"
+    ));
+    let status = || lab.cmd("berth").args(["host-wide", "status"]).ok();
+    assert!(
+        status().starts_with(&format!("on: {LINK} is berth")),
+        "{}",
+        status()
+    );
+    lab.host_wide();
+    assert_eq!(ipam(&lab, "podman"), "berth", "the default network");
+    lab.container("c", &["podman"]).start();
+    assert_eq!(lab.reported("c", "podman").len(), 1);
+    let doctor = lab.cmd("berth").arg("doctor").run();
+    assert!(doctor.status.success(), "{doctor}");
+    lab.cmd("berth").args(["gc"]).ok();
+    let off = || lab.cmd("berth").args(["host-wide", "off", "--yes"]);
+    off().fails("is a copy of berth, and not the link");
+    assert_eq!(ipam(&lab, "podman"), "host-local");
+    lab.sh(&format!("rm {LINK}"));
+    off().ok();
+    assert!(status().starts_with("off: "), "{}", status());
+    lab.remove("c");
+}
+
 #[test]
 fn where_nothing_is_searched_before_netavark_a_drop_in_makes_room() {
     let lab = Lab::start();

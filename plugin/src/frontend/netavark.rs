@@ -25,7 +25,7 @@ use crate::podman::{
 use crate::protocol::{Network, Request};
 use crate::rules::attachment::Attachment;
 use crate::rules::lease::Tenant;
-use crate::sight::front;
+use crate::sight::{self, front};
 use crate::upkeep::host_wide;
 
 /// Failure of a call.
@@ -49,14 +49,24 @@ pub enum FrontError {
     Names(String),
     /// The caller has a copy of the configuration from before a move.
     #[error(
-        "network {0} has just been moved to berth or back, and this podman still uses the \
-         configuration from before: start the container again"
+        "network {network} has just been moved to berth or back, and this podman still uses the \
+         configuration from before: start the container again{}",
+        restart(service.as_deref())
     )]
-    Outdated(String),
+    Outdated {
+        network: String,
+        /// The systemd unit that the podman belongs to.
+        service: Option<String>,
+    },
     #[error(transparent)]
     Lifecycle(#[from] LifecycleError),
     #[error("{0}")]
     Others(String),
+}
+
+fn restart(service: Option<&str>) -> String {
+    let told = |unit| format!("; if it fails like this once more, restart {unit}");
+    service.map_or_else(String::new, told)
 }
 
 /// Returns whether this program was called by the name `netavark`.
@@ -216,7 +226,10 @@ impl Sorted {
             return Ok(());
         };
         podman.touch_networks();
-        Err(FrontError::Outdated(network.name.clone()))
+        Err(FrontError::Outdated {
+            network: network.name.clone(),
+            service: podman.starter.and_then(sight::service_of),
+        })
     }
 }
 
