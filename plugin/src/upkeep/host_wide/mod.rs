@@ -73,7 +73,7 @@ pub fn is_adoption_due(podman: &Podman, network: &Network) -> bool {
 /// # Errors
 /// If it cannot be run. That a network is in doubt is no error: it is tried again.
 pub fn adopt(podman: &Podman) -> Result<(), AdoptionError> {
-    let directory = podman.network_config_dir()?;
+    let directory = podman.make_network_config_dir()?;
     let has_own = || Status::of(podman).map(|status| !status.podman.is_empty());
     if has_own()? {
         migrate(podman, directory, &["adopt", "--all", "--yes"])?;
