@@ -105,8 +105,11 @@ fn act(arguments: &[OsString]) -> Result<ExitCode, FrontError> {
     let Ok(request) = serde_json::from_slice::<Request>(&bytes) else {
         return pass_on(netavark);
     };
-    let sorted = Sorted::of(&request)?;
     let podman = Podman::in_front(netavark.clone(), line, &environment, &conf)?;
+    // A teardown is never refused: where the caller has a copy from before a move, the
+    // file says whose the leases are.
+    let is_moved = |own: &Network| verb == "teardown" && podman.denies(own, false);
+    let sorted = Sorted::of(&request, is_moved)?;
     if verb == "setup" {
         sorted.check_files(&podman)?;
         if sorted
@@ -181,7 +184,9 @@ struct Sorted {
 }
 
 impl Sorted {
-    fn of(request: &Request) -> Result<Self, FrontError> {
+    /// Sorts a request's networks. `is_moved` says of one that is not ours by the request
+    /// whether it is all the same.
+    fn of(request: &Request, is_moved: impl Fn(&Network) -> bool) -> Result<Self, FrontError> {
         let mut sorted = Self {
             ours: Vec::new(),
             others: Vec::new(),
@@ -192,7 +197,10 @@ impl Sorted {
                 sorted.other_names.push(name.to_owned());
                 continue;
             };
-            if network["ipam_options"]["driver"] == "berth" {
+            let is_ours = network["ipam_options"]["driver"] == "berth";
+            let other = (!is_ours).then(|| serde_json::from_value(network.clone()));
+            let other = other.and_then(Result::ok);
+            if is_ours || other.as_ref().is_some_and(&is_moved) {
                 let attachment = attachment(request.container(), network, options);
                 let attachment = attachment.map_err(|error| FrontError::Network {
                     network: name.to_owned(),
@@ -204,9 +212,7 @@ impl Sorted {
                 sorted.ours.push(attachment);
             } else {
                 sorted.other_names.push(name.to_owned());
-                sorted
-                    .others
-                    .extend(serde_json::from_value(network.clone()));
+                sorted.others.extend(other);
             }
         }
         Ok(sorted)
