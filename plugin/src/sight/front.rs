@@ -123,7 +123,8 @@ mod tests {
         let nothing_after = &script_first[..2];
         assert_eq!(real_netavark(nothing_after), Some(bare.join("netavark")));
         assert_eq!(link(&all), Some(link_dir.join("netavark")));
-        assert_eq!(link(&all[2..]), None);
+        assert_eq!(link(&all[2..]), Some(own.join("netavark")));
+        assert_eq!(link(&all[3..]), None);
     }
 
     #[test]
