@@ -65,8 +65,14 @@ impl Campaign {
         for &verb in verbs {
             let recording = site_for(&mut current, verb).record(verb);
             campaign.recorded.push((verb, recording.len()));
-            let points = recording.kills().into_iter().chain(recording.failures());
-            campaign.points.extend(points.map(|point| (verb, point)));
+            let points = if verb.is_ours() {
+                [recording.kills(), recording.failures()].concat()
+            } else {
+                recording.changes()
+            };
+            campaign
+                .points
+                .extend(points.into_iter().map(|point| (verb, point)));
         }
         campaign
     }
@@ -188,7 +194,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<10} {:<20} {:>6} {:>8} {:>8} {:>14}",
+            "{:<17} {:<20} {:>6} {:>8} {:>8} {:>14}",
             "verb", "injury", "calls", "reached", "rebuilt", "not recovered"
         )?;
         for row in &self.rows {
@@ -203,7 +209,7 @@ impl fmt::Display for Report {
             let verb = verb.name();
             writeln!(
                 f,
-                "{verb:<10} {kind:<20} {tried:>6} {reached:>8} {rebuilt:>8} {failed:>14}"
+                "{verb:<17} {kind:<20} {tried:>6} {reached:>8} {rebuilt:>8} {failed:>14}"
             )?;
         }
         write!(f, "in {} s", self.took.as_secs())

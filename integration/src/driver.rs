@@ -13,6 +13,17 @@ pub enum Driver {
     HostWide,
 }
 
+impl Driver {
+    /// Returns what a table calls it.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::Berth => "berth",
+            Self::HostWide => "host-wide",
+        }
+    }
+}
+
 impl fmt::Display for Driver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -89,6 +89,43 @@ const TOUCH: [&str; 28] = [
     "execve",
 ];
 
+/// The calls that change something which outlives the process, or that start or end
+/// another.
+const CHANGE: [&str; 32] = [
+    "write",
+    "writev",
+    "pwrite64",
+    "sendto",
+    "sendmsg",
+    "connect",
+    "copy_file_range",
+    "ftruncate",
+    "fallocate",
+    "fsync",
+    "fdatasync",
+    "mkdir",
+    "mkdirat",
+    "rmdir",
+    "rename",
+    "renameat",
+    "renameat2",
+    "link",
+    "linkat",
+    "symlinkat",
+    "unlink",
+    "unlinkat",
+    "mount",
+    "umount2",
+    "setns",
+    "unshare",
+    "flock",
+    "fcntl",
+    "kill",
+    "clone",
+    "clone3",
+    "exit_group",
+];
+
 /// The calls that fail where few processes are allowed.
 const FORK: [&str; 4] = ["clone", "clone3", "fork", "vfork"];
 
@@ -149,6 +186,13 @@ impl Recording {
         }
         own.append(&mut others);
         own
+    }
+
+    /// Returns those of [`Recording::kills`] that change something.
+    pub fn changes(&self) -> Vec<Point> {
+        let mut points = self.kills();
+        points.retain(|point| CHANGE.contains(&point.name.as_str()));
+        points
     }
 
     /// Returns every call that strace can pick out and that can fail, each with the
@@ -264,6 +308,16 @@ mod tests {
         assert_eq!(names(&kills), expected);
         let loader: Vec<_> = kills.iter().map(|point| point.is_loader).collect();
         assert_eq!(loader, [true, false, false, false, false, false]);
+    }
+
+    #[test]
+    fn of_others_only_the_calls_that_change_something_are_points() {
+        let changes = Recording::parse(TRACE).changes();
+        let expected = [
+            "killed at exit_group 1 of first thread",
+            "killed at write 1 of any thread",
+        ];
+        assert_eq!(names(&changes), expected);
     }
 
     #[test]

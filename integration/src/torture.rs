@@ -24,7 +24,7 @@ pub enum Blow {
     /// netavark, this long after it has started for the new container.
     Netavark(Duration),
     /// berth, this long after it has started for the new container. With Podman's
-    /// own driver, netavark.
+    /// own allocation, netavark.
     Berth(Duration),
     /// berth, this long after it has started for the removal. With Podman's own
     /// driver, netavark.
@@ -326,7 +326,7 @@ impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<40}", "")?;
         for outcome in self.0 {
-            write!(f, "{:>12}", outcome.driver.to_string())?;
+            write!(f, "{:>12}", outcome.driver.title())?;
         }
         writeln!(f)?;
         let mut row = |name: &str, number: &dyn Fn(&Outcome) -> usize| {

@@ -3,26 +3,50 @@
 
 use std::time::Duration;
 
-use berth_integration::{Driver, Lab, wait_until};
+use berth_integration::{Driver, Lab, Network, wait_until};
 
 const FILE: &str = "FROM lab\nRUN sleep 600\n";
 const PATIENCE: Duration = Duration::from_secs(30);
+const SUBNET: [&str; 2] = ["--subnet", "10.77.0.0/24"];
 
 #[test]
 fn a_build_is_live_while_it_runs_and_dead_when_it_was_interrupted() {
     let lab = Lab::start();
-    let network = lab.network(Driver::Berth, "n", &["--subnet", "10.77.0.0/24"]);
+    let network = lab.network(Driver::Berth, "n", &SUBNET);
+    is_live_while_it_runs_and_dead_when_it_was_interrupted(&lab, &network);
+}
+
+#[test]
+fn a_build_on_a_plain_network_is_live_while_it_runs_and_dead_when_it_was_interrupted() {
+    let lab = Lab::start();
+    let network = lab.network(Driver::HostWide, "n", &SUBNET);
+    is_live_while_it_runs_and_dead_when_it_was_interrupted(&lab, &network);
+    lab.assert_clean(&network);
+}
+
+#[test]
+fn a_build_on_the_default_network_is_live_while_it_runs_and_dead_when_it_was_interrupted() {
+    let lab = Lab::start();
+    lab.host_wide();
+    let network = lab.inspect_network("podman");
+    is_live_while_it_runs_and_dead_when_it_was_interrupted(&lab, &network);
+    lab.assert_clean(&network);
+}
+
+#[track_caller]
+fn is_live_while_it_runs_and_dead_when_it_was_interrupted(lab: &Lab, network: &Network) {
     lab.write("/tmp/build/Containerfile", FILE);
-    let build = lab.podman(["build", "--isolation=oci", "--network", "n", "/tmp/build"]);
+    let on = format!("--network={}", network.name);
+    let build = lab.podman(["build", "--isolation=oci", &on, "/tmp/build"]);
     let _running = build.within(Duration::from_secs(600)).spawn();
     wait_until("the build's address", PATIENCE, || {
         let seen = lab.sightings();
         let mut seen = seen.iter().filter(|seen| seen.inhabitant != 0);
-        seen.any(|seen| seen.address.to_string() == "10.77.0.2")
+        seen.any(|seen| seen.address.to_string().ends_with(".0.2"))
             .then_some(())
     });
     lab.cmd("berth").arg("gc").ok();
-    assert_eq!(lab.leases(&network).of(&network).len(), 1);
+    assert_eq!(lab.leases(network).of(network).len(), 1);
     for name in ["podman", "buildah", "conmon", "crun", "sleep"] {
         lab.pids(name).iter().for_each(|pid| lab.kill(pid));
     }
@@ -31,5 +55,5 @@ fn a_build_is_live_while_it_runs_and_dead_when_it_was_interrupted() {
         seen.iter().all(|seen| seen.inhabitant == 0).then_some(())
     });
     lab.cmd("berth").arg("gc").ok();
-    assert_eq!(lab.leases(&network).of(&network).len(), 0);
+    assert_eq!(lab.leases(network).of(network).len(), 0);
 }

@@ -24,6 +24,13 @@ fn everything_is_recovered_from_a_death_at_any_system_call() {
     everything_is_recovered(&Verb::PLUGIN, 100);
 }
 
+/// The container is on two networks. Whoever dies of podman, berth and netavark, one
+/// collection leaves nothing of it on either.
+#[test]
+fn everything_is_recovered_from_a_death_of_anybody_in_a_call_that_passes_berth() {
+    everything_is_recovered(&Verb::HOST_WIDE, 40);
+}
+
 /// Each point is a network that moves to berth and back.
 #[test]
 fn networks_are_moved_whole_or_not_at_all_by_a_command_that_dies_at_any_system_call() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use berth_integration::{Driver, Lab, ip, outage::Death, wait_until};
+use berth_integration::{Driver, Lab, Outcome, ip, outage::Death, wait_until};
 
 const LINK: &str = "/usr/local/libexec/podman/netavark";
 const BOUND: Duration = Duration::from_secs(30);
@@ -174,34 +174,35 @@ fn a_broken_link_is_told_by_the_doctor() {
     lab.container("c", &["n"]).start();
 }
 
+/// Returns the request of a podman that has read network `n` before it was moved to berth.
+#[track_caller]
+fn from_before(lab: &Lab, id: &str) -> String {
+    let info = lab.sh(
+        "sed 's/\"driver\": \"berth\"/\"driver\": \"host-local\"/' /etc/containers/networks/n.json",
+    );
+    format!(
+        r#"{{"container_id":"{id}","container_name":"c","networks":{{"n":{{"interface_name":"eth0",
+        "static_ips":["10.77.0.5"]}}}},"network_info":{{"n":{info}}}}}"#
+    )
+}
+
+/// Calls netavark as Podman does.
+#[track_caller]
+fn netavark(lab: &Lab, verb: &str, namespace: &str, request: String) -> Outcome {
+    let arguments = ["--config", "/run/containers/networks", verb, namespace];
+    lab.cmd(LINK).args(arguments).stdin(request).run()
+}
+
 #[test]
 fn a_podman_with_an_old_copy_is_refused_and_reads_anew() {
     let lab = Lab::start();
     let network = lab.network(Driver::HostWide, "n", &["--subnet", "10.77.0.0/24"]);
-    let file = "/etc/containers/networks/n.json";
-    // A podman that has read the network before it was moved says host-local.
-    let info = lab.sh(&format!(
-        "sed 's/\"driver\": \"berth\"/\"driver\": \"host-local\"/' {file}"
-    ));
-    let request = format!(
-        r#"{{"container_id":"{}","container_name":"c","networks":{{"n":{{"interface_name":"eth0",
-        "static_ips":["10.77.0.5"]}}}},"network_info":{{"n":{info}}}}}"#,
-        "c".repeat(64)
-    );
+    let request = from_before(&lab, &"c".repeat(64));
     lab.cmd("touch")
         .args(["-d", "2001-01-01", "/etc/containers/networks"])
         .ok();
     lab.sh("ip netns add old");
-    let outcome = lab
-        .cmd(LINK)
-        .args([
-            "--config",
-            "/run/containers/networks",
-            "setup",
-            "/run/netns/old",
-        ])
-        .stdin(request)
-        .run();
+    let outcome = netavark(&lab, "setup", "/run/netns/old", request);
     assert!(
         outcome.stdout.contains("network n has just been moved"),
         "{outcome}"
@@ -212,6 +213,23 @@ fn a_podman_with_an_old_copy_is_refused_and_reads_anew() {
         .ok();
     assert!(!year.starts_with("2001"), "{year}");
     assert_eq!(lab.leases(&network).of(&network), [""; 0]);
+}
+
+#[test]
+fn a_teardown_with_an_old_copy_releases_at_once() {
+    let lab = Lab::start();
+    let network = lab.network(Driver::HostWide, "n", &["--subnet", "10.77.0.0/24"]);
+    let run = lab.container("c", &["n"]).ip("10.77.0.5");
+    let container = run.option("--publish", "8080:80").start();
+    let format = "{{.NetworkSettings.SandboxKey}}";
+    let namespace = lab.podman(["inspect", "--format", format, "c"]).ok();
+    let request = from_before(&lab, &container.id);
+    let outcome = netavark(&lab, "teardown", &namespace, request);
+    assert!(outcome.status.success(), "{outcome}");
+    assert_eq!(lab.leases(&network).of(&network), [""; 0]);
+    assert_eq!(lab.links_inside("c").len(), 0);
+    lab.podman(["rm", "--force", "--time=0", "c"]).run();
+    lab.assert_clean(&network);
 }
 
 #[test]
@@ -258,6 +276,71 @@ fn off_leaves_everything_as_it_was_before() {
     lab.remove("default");
     lab.assert_clean(&before);
     assert_eq!(lab.claims(), [""; 0]);
+}
+
+/// What cannot be read may be a network that needs berth.
+#[test]
+fn off_refuses_while_a_network_file_cannot_be_read() {
+    let lab = Lab::start();
+    lab.network(Driver::HostWide, "n", &["--subnet", "10.77.0.0/24"]);
+    lab.sh("ln -s loop.json /etc/containers/networks/loop.json");
+    let off = || lab.cmd("berth").args(["host-wide", "off", "--yes"]);
+    off().fails("failed to read /etc/containers/networks/loop.json");
+    assert_eq!(
+        (lab.netavark().as_str(), ipam(&lab, "n").as_str()),
+        (LINK, "berth")
+    );
+    lab.sh("rm /etc/containers/networks/loop.json");
+    off().ok();
+    assert_eq!(ipam(&lab, "n"), "host-local");
+}
+
+#[test]
+fn the_doctor_wants_a_plugin_only_for_networks_that_use_it() {
+    let lab = Lab::start();
+    lab.network(Driver::HostWide, "plain", &["--subnet", "10.77.0.0/24"]);
+    lab.write(
+        "/etc/containers/containers.conf.d/50-no-plugin.conf",
+        "[network]\nnetavark_plugin_dirs = []\n",
+    );
+    let doctor = || lab.cmd("berth").arg("doctor").run();
+    let missing = "Podman does not find the plugin";
+    let healthy = doctor();
+    assert!(healthy.status.success(), "{healthy}");
+    lab.sh("sed 's/\"name\": \"plain\"/\"name\": \"plugin\"/; s/\"driver\": \"bridge\"/\"driver\": \"berth\"/' \
+        /etc/containers/networks/plain.json >/etc/containers/networks/plugin.json");
+    assert!(doctor().stdout.contains(missing), "{}", doctor());
+    lab.sh("rm /etc/containers/networks/plugin.json");
+    lab.cmd("berth").args(["host-wide", "off", "--yes"]).ok();
+    assert!(doctor().stdout.contains(missing), "{}", doctor());
+}
+
+#[test]
+fn a_copy_in_the_place_of_the_link_serves_and_is_told_as_one() {
+    let lab = Lab::start();
+    lab.sh(&format!(
+        "mkdir -p /usr/local/libexec/podman; cp /usr/libexec/netavark/berth {LINK}"
+    ));
+    let status = || lab.cmd("berth").args(["host-wide", "status"]).ok();
+    assert!(
+        status().starts_with(&format!("on: {LINK} is berth")),
+        "{}",
+        status()
+    );
+    lab.host_wide();
+    assert_eq!(ipam(&lab, "podman"), "berth", "the default network");
+    lab.container("c", &["podman"]).start();
+    assert_eq!(lab.reported("c", "podman").len(), 1);
+    let doctor = lab.cmd("berth").arg("doctor").run();
+    assert!(doctor.status.success(), "{doctor}");
+    lab.cmd("berth").args(["gc"]).ok();
+    let off = || lab.cmd("berth").args(["host-wide", "off", "--yes"]);
+    off().fails("is a copy of berth, and not the link");
+    assert_eq!(ipam(&lab, "podman"), "host-local");
+    lab.sh(&format!("rm {LINK}"));
+    off().ok();
+    assert!(status().starts_with("off: "), "{}", status());
+    lab.remove("c");
 }
 
 #[test]

@@ -33,7 +33,7 @@ struct CommandLine {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Part {
-    /// Podman and all it starts are killed, natively and with berth
+    /// Podman and all it starts are killed: natively, with the plugin, and host-wide
     Kills {
         /// How many killed `podman run` of each kind
         #[arg(long, default_value_t = KILLS)]
@@ -102,7 +102,7 @@ fn every_part() -> Vec<Part> {
 fn kills(seed: u64, count: usize) -> Vec<String> {
     let plan = Plan::new(count, seed);
     println!(
-        "\n{} containers on a network of each driver, killed at random moments\n",
+        "\n{} containers natively, with the plugin, and host-wide, killed at random moments\n",
         plan.rounds.len()
     );
     let outcomes = thread::scope(|scope| {
@@ -112,11 +112,13 @@ fn kills(seed: u64, count: usize) -> Vec<String> {
                 move || plan.carry_out(driver)
             })
         };
-        [Driver::Bridge, Driver::Berth].map(run).map(join)
+        [Driver::Bridge, Driver::Berth, Driver::HostWide]
+            .map(run)
+            .map(join)
     });
     println!("{}", Table(&outcomes));
-    let [_, berth] = &outcomes;
-    berth.broken_promises()
+    let [_, berths @ ..] = &outcomes;
+    berths.iter().flat_map(Outcome::broken_promises).collect()
 }
 
 /// Returns the promises of berth that were broken.

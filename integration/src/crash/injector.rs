@@ -10,13 +10,13 @@ use crate::syscalls::{Injury, Point};
 use crate::{Lab, wait_until};
 
 const DIRECTORY: &str = "/opt/crash";
-const STATE: &str = "/run/crash";
 const BOUND: Duration = Duration::from_secs(15);
 
 /// A program that can be injured at the next run of one of its verbs.
 #[derive(Debug)]
 pub struct Injector {
     program: String,
+    state: String,
 }
 
 impl Injector {
@@ -24,22 +24,34 @@ impl Injector {
     #[track_caller]
     pub fn before(lab: &Lab, path: &str) -> Self {
         let name = path.rsplit('/').next().unwrap_or(path);
-        let program = format!("{DIRECTORY}/{name}");
+        Self::at(lab, &format!("{DIRECTORY}/{name}"), path)
+    }
+
+    /// Puts a script at `program`, in a directory of its own, that runs the program at
+    /// `path`.
+    #[track_caller]
+    pub(super) fn at(lab: &Lab, program: &str, path: &str) -> Self {
+        let state = format!("{program}.state");
         let script = format!(
             r#"#!/bin/bash
 # In the program's place. Armed by a file of strace's options; only one run takes it.
-if mv {STATE}/armed-"${{1-}}" {STATE}/fired 2>/dev/null; then
-  # -D: the caller stays the parent of the program.
-  read -r options <{STATE}/fired
-  # shellcheck disable=SC2086 # these are several words
-  exec strace -D -q -o {STATE}/trace $options {path} "$@"
-fi
+for word; do
+  if mv "{state}/armed-$word" {state}/fired 2>/dev/null; then
+    # -D: the caller stays the parent of the program.
+    read -r options <{state}/fired
+    # shellcheck disable=SC2086 # these are several words
+    exec strace -D -q -o {state}/trace $options {path} "$@"
+  fi
+done
 exec {path} "$@"
 "#
         );
-        lab.write_executable(&program, &script);
-        lab.sh(&format!("mkdir -p {STATE}"));
-        Self { program }
+        lab.write_executable(program, &script);
+        lab.sh(&format!("mkdir -p {state}"));
+        Self {
+            program: program.to_owned(),
+            state,
+        }
     }
 
     /// Returns the directory of the script.
@@ -52,11 +64,12 @@ exec {path} "$@"
         &self.program
     }
 
-    /// Arms it for the next run of a verb, its first argument.
+    /// Arms it for the next run of a verb, which is one of its arguments.
     #[track_caller]
     pub(super) fn arm(&self, lab: &Lab, verb: Verb, options: &str) {
-        let file = format!("{STATE}/armed-{}", verb.name());
-        let script = format!("rm -f {STATE}/fired {STATE}/trace; printf '%s\\n' \"$1\" >{file}");
+        let Self { state, .. } = self;
+        let file = format!("{state}/armed-{}", verb.word());
+        let script = format!("rm -f {state}/fired {state}/trace; printf '%s\\n' \"$1\" >{file}");
         let arm = lab.cmd("bash");
         arm.args(["-euc", &script, "bash", options]).ok();
     }
@@ -64,7 +77,7 @@ exec {path} "$@"
     /// Lets later runs pass, whether or not one was injured.
     #[track_caller]
     pub(super) fn disarm(&self, lab: &Lab) {
-        lab.sh(&format!("rm -f {STATE}/armed-*"));
+        lab.sh(&format!("rm -f {}/armed-*", self.state));
     }
 
     /// Waits for strace, which survives the program for a moment.
@@ -78,7 +91,7 @@ exec {path} "$@"
     /// Returns what strace has written.
     #[track_caller]
     pub(super) fn trace(&self, lab: &Lab) -> String {
-        lab.cmd("cat").arg(format!("{STATE}/trace")).ok()
+        lab.cmd("cat").arg(format!("{}/trace", self.state)).ok()
     }
 }
 

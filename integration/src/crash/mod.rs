@@ -32,6 +32,18 @@ pub enum Verb {
     Rollback,
     /// berth-migrate repairs Podman's own allocation.
     Sanitise,
+    /// berth, in front of netavark, sets a container up on two networks.
+    FrontSetup,
+    /// berth, in front of netavark, takes it down.
+    FrontTeardown,
+    /// The netavark that berth is in front of sets the container up.
+    NetavarkSetup,
+    /// That netavark takes it down.
+    NetavarkTeardown,
+    /// podman, with berth in front of its netavark, starts the container.
+    PodmanRun,
+    /// That podman removes it.
+    PodmanRm,
 }
 
 /// The verbs that share a lab.
@@ -40,26 +52,43 @@ enum Stage {
     Plugin,
     Migration,
     Repair,
+    HostWide,
 }
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 12] = [
         Self::Setup,
         Self::Teardown,
         Self::Gc,
         Self::Adopt,
         Self::Rollback,
         Self::Sanitise,
+        Self::FrontSetup,
+        Self::FrontTeardown,
+        Self::NetavarkSetup,
+        Self::NetavarkTeardown,
+        Self::PodmanRun,
+        Self::PodmanRm,
     ];
 
-    /// Those of berth itself.
+    /// Those of the plugin.
     pub const PLUGIN: [Self; 3] = [Self::Setup, Self::Teardown, Self::Gc];
 
     /// Those that move networks.
     pub const MIGRATION: [Self; 2] = [Self::Adopt, Self::Rollback];
 
-    /// Returns it as on the command line.
+    /// Those of a call that passes berth on its way to netavark.
+    pub const HOST_WIDE: [Self; 6] = [
+        Self::FrontSetup,
+        Self::FrontTeardown,
+        Self::NetavarkSetup,
+        Self::NetavarkTeardown,
+        Self::PodmanRun,
+        Self::PodmanRm,
+    ];
+
+    /// Returns its name, which ends with [`Verb::word`].
     pub const fn name(self) -> &'static str {
         match self {
             Self::Setup => "setup",
@@ -68,7 +97,29 @@ impl Verb {
             Self::Adopt => "adopt",
             Self::Rollback => "rollback",
             Self::Sanitise => "sanitise",
+            Self::FrontSetup => "front-setup",
+            Self::FrontTeardown => "front-teardown",
+            Self::NetavarkSetup => "netavark-setup",
+            Self::NetavarkTeardown => "netavark-teardown",
+            Self::PodmanRun => "podman-run",
+            Self::PodmanRm => "podman-rm",
         }
+    }
+
+    /// Returns it as on the command line of the program that is injured.
+    fn word(self) -> &'static str {
+        let name = self.name();
+        name.split_once('-').map_or(name, |(_, word)| word)
+    }
+
+    /// Returns whether the program is ours, and so must bear any injury. Others are only
+    /// killed, and where they change something.
+    pub fn is_ours(self) -> bool {
+        use Verb::{NetavarkSetup, NetavarkTeardown, PodmanRm, PodmanRun};
+        !matches!(
+            self,
+            NetavarkSetup | NetavarkTeardown | PodmanRun | PodmanRm
+        )
     }
 
     const fn stage(self) -> Stage {
@@ -76,6 +127,12 @@ impl Verb {
             Self::Setup | Self::Teardown | Self::Gc => Stage::Plugin,
             Self::Adopt | Self::Rollback => Stage::Migration,
             Self::Sanitise => Stage::Repair,
+            Self::FrontSetup
+            | Self::FrontTeardown
+            | Self::NetavarkSetup
+            | Self::NetavarkTeardown
+            | Self::PodmanRun
+            | Self::PodmanRm => Stage::HostWide,
         }
     }
 }
@@ -96,6 +153,11 @@ pub enum Hit {
 trait Scene {
     /// Returns the lab, and what stands before the program.
     fn setting(&self) -> &Setting;
+
+    /// Returns what stands before the program of a verb.
+    fn injector(&self, _verb: Verb) -> &Injector {
+        &self.setting().injector
+    }
 
     /// Makes what a verb is run upon.
     fn prepare(&mut self, verb: Verb);
@@ -149,6 +211,7 @@ impl Site {
             Stage::Plugin => Box::new(plugin::PluginScene::in_lab(lab)),
             Stage::Migration => Box::new(migration::MigrationScene::in_lab(lab)),
             Stage::Repair => Box::new(repair::RepairScene::in_lab(lab)),
+            Stage::HostWide => Box::new(plugin::PluginScene::host_wide_in(lab)),
         };
         Self { stage, scene }
     }
@@ -165,7 +228,7 @@ impl Site {
         self.arm(verb, "-f -b execve");
         let outcome = self.scene.run(verb);
         assert!(outcome.status.success(), "nobody is injured:\n{outcome}");
-        let trace = self.trace();
+        let trace = self.trace(verb);
         self.scene.recover(verb, false);
         Recording::parse(&trace)
     }
@@ -181,14 +244,11 @@ impl Site {
         self.scene.prepare(verb);
         self.arm(verb, &point.strace_options());
         let outcome = self.scene.run(verb);
-        let trace = self.trace();
+        let trace = self.trace(verb);
         if point.injury != Injury::Kill && !point.is_loader {
             self.scene.check_answer(&outcome, &trace);
         }
-        self.scene
-            .setting()
-            .injector
-            .disarm(&self.scene.setting().lab);
+        self.scene.injector(verb).disarm(&self.scene.setting().lab);
         let mut hit = injector::hit(&trace, point);
         if self.scene.mend(point) {
             hit = Hit::Rebuilt;
@@ -219,18 +279,13 @@ impl Site {
 
     #[track_caller]
     fn arm(&self, verb: Verb, options: &str) {
-        self.scene
-            .setting()
-            .injector
-            .arm(&self.scene.setting().lab, verb, options);
+        let injector = self.scene.injector(verb);
+        injector.arm(&self.scene.setting().lab, verb, options);
     }
 
     #[track_caller]
-    fn trace(&self) -> String {
-        self.scene
-            .setting()
-            .injector
-            .trace(&self.scene.setting().lab)
+    fn trace(&self, verb: Verb) -> String {
+        self.scene.injector(verb).trace(&self.scene.setting().lab)
     }
 }
 

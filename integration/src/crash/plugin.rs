@@ -1,4 +1,6 @@
-//! berth itself, injured while it sets up, takes down or collects.
+//! berth itself, injured while it sets up, takes down or collects: as netavark's plugin, or
+//! in front of netavark. There a victim is on two networks, and netavark and podman are
+//! killed as well.
 //!
 //! Beside the victim lives a bystander, whose lease, name, port and interface must
 //! never change.
@@ -10,17 +12,33 @@ use serde_json::{Value, json};
 use super::injector::Injector;
 use super::setting::Setting;
 use super::{Scene, Verb, assert_no_crash};
+use crate::podman::IMAGE;
+use crate::processes::Sighting;
 use crate::syscalls::Point;
 use crate::{Cmd, Driver, Lab, Outcome, wait_until};
 
 const PLUGIN: &str = "/usr/libexec/netavark/berth";
 const BOUND: Duration = Duration::from_secs(15);
 const ADDRESS: &str = "10.77.0.99";
+const REMOVE: [&str; 4] = ["rm", "--force", "--time=0", "victim"];
+
+/// What Podman finds as netavark in host-wide mode.
+const LINK: &str = "/usr/local/libexec/podman/netavark";
+const SECOND_ADDRESS: &str = "10.78.0.99";
 
 /// A lab with a network, a bystander on it, and berth where it can be injured.
 pub(super) struct PluginScene {
     setting: Setting,
     bystander: Value,
+    /// The victim's networks, with its address on each.
+    networks: Vec<(&'static str, &'static str)>,
+    /// What stands before netavark and podman, in host-wide mode.
+    beside: Option<Beside>,
+}
+
+struct Beside {
+    netavark: Injector,
+    podman: Injector,
 }
 
 impl PluginScene {
@@ -34,16 +52,63 @@ impl PluginScene {
                 Injector::directory()
             ),
         );
-        let mut scene = Self {
+        Self {
             setting: Setting::new(lab, injector, Driver::Berth, "bystander"),
             bystander: Value::Null,
+            networks: vec![("n", ADDRESS)],
+            beside: None,
+        }
+        .remembered()
+    }
+
+    #[track_caller]
+    pub(super) fn host_wide_in(lab: Lab) -> Self {
+        let netavark = lab.netavark();
+        lab.host_wide();
+        let directory = |name: &str| format!("{}/{name}", Injector::directory());
+        // Under the name that makes it a front, below one that makes it known as berth.
+        let under = format!("{}/netavark", directory("front"));
+        lab.sh(&format!(
+            "mkdir -p {0}; ln -s {PLUGIN} {under}",
+            directory("front")
+        ));
+        let injector = Injector::at(&lab, &format!("{}/berth", directory("front")), &under);
+        let next = format!("{}/netavark", directory("next"));
+        let beside = Beside {
+            netavark: Injector::at(&lab, &next, &netavark),
+            podman: Injector::at(&lab, &directory("podman"), "/usr/bin/podman"),
         };
+        lab.sh(&format!("ln -sfn {} {LINK}", injector.program()));
+        let searched = [
+            "/usr/local/libexec/podman".to_owned(),
+            directory("next"),
+            "/usr/lib/podman".to_owned(),
+        ];
+        lab.write(
+            "/etc/containers/containers.conf.d/50-crash.conf",
+            &format!("[engine]\nhelper_binaries_dir = {searched:?}\n"),
+        );
+        let mut setting = Setting::new(lab, injector, Driver::HostWide, "bystander");
+        let second = ["--subnet", "10.78.0.0/24"];
+        setting.others = vec![setting.lab.network(Driver::HostWide, "m", &second)];
+        Self {
+            setting,
+            bystander: Value::Null,
+            networks: vec![("n", ADDRESS), ("m", SECOND_ADDRESS)],
+            beside: Some(beside),
+        }
+        .remembered()
+    }
+
+    /// Remembers what must never change.
+    #[track_caller]
+    fn remembered(mut self) -> Self {
         wait_until("the bystander's name", BOUND, || {
-            scene.is_served().then_some(())
+            self.is_served().then_some(())
         });
-        scene.setting.remember();
-        scene.bystander = scene.bystanders_lease();
-        scene
+        self.setting.remember();
+        self.bystander = self.bystanders_lease();
+        self
     }
 }
 
@@ -52,9 +117,17 @@ impl Scene for PluginScene {
         &self.setting
     }
 
+    fn injector(&self, verb: Verb) -> &Injector {
+        match (verb, &self.beside) {
+            (Verb::NetavarkSetup | Verb::NetavarkTeardown, Some(beside)) => &beside.netavark,
+            (Verb::PodmanRun | Verb::PodmanRm, Some(beside)) => &beside.podman,
+            _ => &self.setting.injector,
+        }
+    }
+
     fn prepare(&mut self, verb: Verb) {
         match verb {
-            Verb::Teardown => {
+            Verb::Teardown | Verb::FrontTeardown | Verb::NetavarkTeardown | Verb::PodmanRm => {
                 self.victim().ok();
             }
             Verb::Gc => self.make_ghost(),
@@ -63,14 +136,21 @@ impl Scene for PluginScene {
     }
 
     fn run(&mut self, verb: Verb) -> Outcome {
-        match verb {
-            Verb::Teardown => {
-                let remove = ["rm", "--force", "--time=0", "victim"];
-                self.setting.lab.podman(remove).run()
+        let lab = &self.setting.lab;
+        let outcome = match verb {
+            Verb::Teardown | Verb::FrontTeardown | Verb::NetavarkTeardown => {
+                lab.podman(REMOVE).run()
             }
             Verb::Gc => self.setting.run(&["gc", "--now"]),
+            Verb::PodmanRun => {
+                let podman = lab.cmd(self.injector(verb).program());
+                podman.args(self.words()).run()
+            }
+            Verb::PodmanRm => lab.cmd(self.injector(verb).program()).args(REMOVE).run(),
             _ => self.victim().run(),
-        }
+        };
+        self.injector(verb).await_strace(lab);
+        outcome
     }
 
     fn check_answer(&self, outcome: &Outcome, trace: &str) {
@@ -97,12 +177,18 @@ impl Scene for PluginScene {
         is_damaged
     }
 
-    fn recover(&mut self, _verb: Verb, at_once: bool) {
+    fn recover(&mut self, verb: Verb, at_once: bool) {
         self.remove_victim();
+        if matches!(verb, Verb::PodmanRun | Verb::PodmanRm) {
+            self.end_what_podman_has_lost();
+        }
         if at_once {
             self.restart();
         }
         self.setting.lab.cmd("berth").args(["gc", "--now"]).ok();
+        if matches!(verb, Verb::NetavarkSetup | Verb::NetavarkTeardown) {
+            self.restore_names();
+        }
         self.assert_as_before();
         self.setting.lab.cmd("berth").arg("doctor").ok();
         if !at_once {
@@ -133,9 +219,12 @@ impl PluginScene {
     #[track_caller]
     fn restart(&self) {
         self.victim().ok();
-        let addresses = self.setting.lab.addresses("victim", "eth0");
-        assert_eq!(addresses.len(), 1, "{addresses:?}");
-        assert_eq!(addresses[0].to_string(), ADDRESS);
+        for (number, (_, address)) in self.networks.iter().enumerate() {
+            let interface = format!("eth{number}");
+            let addresses = self.setting.lab.addresses("victim", &interface);
+            assert_eq!(addresses.len(), 1, "{addresses:?}");
+            assert_eq!(addresses[0].to_string(), *address);
+        }
         self.remove_victim();
     }
 
@@ -145,20 +234,31 @@ impl PluginScene {
         self.setting.assert_as_before(|| ());
         assert_eq!(self.bystanders_lease(), self.bystander);
         assert!(self.is_served(), "the bystander's port, name or address");
+        let claims = self.setting.lab.claims();
+        assert_eq!(claims, [""; 0], "Podman leases nothing of these networks");
     }
 
     /// Returns what runs the victim.
     fn victim(&self) -> Cmd<'_> {
-        let run = self.setting.lab.container("victim", &["n"]).ip(ADDRESS);
-        run.option("--publish", "8080:80").cmd()
+        self.setting.lab.podman(self.words())
+    }
+
+    /// Returns podman's arguments that run the victim.
+    fn words(&self) -> Vec<String> {
+        let on = |(number, (network, address)): (usize, &(&str, &str))| {
+            format!("--network={network}:ip={address},interface_name=eth{number}")
+        };
+        let words = ["run", "--detach", "--name=victim", "--publish=8080:80"];
+        let words = words.iter().map(|word| (*word).to_owned());
+        let networks = self.networks.iter().enumerate().map(on);
+        words.chain(networks).chain([IMAGE.to_owned()]).collect()
     }
 
     /// Removes the victim, whatever Podman makes of it.
     #[track_caller]
     fn remove_victim(&self) {
-        let remove = ["rm", "--force", "--time=0", "victim"];
         for _ in 0..3 {
-            if self.setting.lab.podman(remove).run().status.success() {
+            if self.setting.lab.podman(REMOVE).run().status.success() {
                 break;
             }
         }
@@ -168,6 +268,39 @@ impl PluginScene {
             .podman(["container", "exists", "victim"])
             .run();
         assert_eq!(known.status.code(), Some(1), "the victim is removed");
+    }
+
+    /// Has Podman enter the bystander's names anew, if they are gone: netavark empties a
+    /// network's file of names before it writes it again (1.14, `dns/aardvark.rs`), so one
+    /// that is killed in between takes everybody's with it, also where Podman leases.
+    #[track_caller]
+    fn restore_names(&mut self) {
+        if self.setting.lab.dns_entries("n").is_empty() {
+            let reload = ["network", "reload", "bystander"];
+            self.setting.lab.podman(reload).ok();
+            self.bystander = self.bystanders_lease();
+        }
+    }
+
+    /// Ends the victim's conmon, runtime and processes: a podman that was killed between
+    /// starting them and saying so, or removing their container and ending them, knows
+    /// nothing of them. Some still listen at the published port, others are in the namespace.
+    #[track_caller]
+    fn end_what_podman_has_lost(&self) {
+        let lab = &self.setting.lab;
+        wait_until("the end of what Podman has lost", BOUND, || {
+            let find = "pgrep -f -- ' -[n] victim ' || true
+                ss -Hltnp 'sport = :8080' | grep -o 'pid=[0-9]*' | cut -d= -f2 || true";
+            let of_victim = |seen: &Sighting| {
+                let address = seen.address.to_string();
+                seen.inhabitant != 0 && self.networks.iter().any(|(_, own)| *own == address)
+            };
+            let inside = lab.sightings().into_iter().filter(of_victim);
+            let mut lost: Vec<_> = inside.map(|seen| seen.inhabitant.to_string()).collect();
+            lost.extend(lab.sh(find).lines().map(str::to_owned));
+            lost.iter().for_each(|pid| lab.kill(pid));
+            lost.is_empty().then_some(())
+        });
     }
 
     /// Leaves everything of a container behind, and no container.

@@ -14,6 +14,8 @@ pub(super) struct Setting {
     pub(super) lab: Lab,
     pub(super) injector: Injector,
     pub(super) network: Network,
+    /// Networks beside it.
+    pub(super) others: Vec<Network>,
     before: Vec<String>,
 }
 
@@ -30,6 +32,7 @@ impl Setting {
             lab,
             injector,
             network,
+            others: Vec::new(),
             before: Vec::new(),
         };
         setting.remember();
@@ -78,7 +81,8 @@ impl Setting {
 
     #[track_caller]
     fn sorted_leftovers(&self) -> Vec<String> {
-        let mut left = self.lab.leftovers(&self.network);
+        let networks = std::iter::once(&self.network).chain(&self.others);
+        let mut left: Vec<_> = networks.flat_map(|own| self.lab.leftovers(own)).collect();
         left.sort();
         left
     }

@@ -25,7 +25,7 @@ use crate::podman::{
 use crate::protocol::{Network, Request};
 use crate::rules::attachment::Attachment;
 use crate::rules::lease::Tenant;
-use crate::sight::front;
+use crate::sight::{self, front};
 use crate::upkeep::host_wide;
 
 /// Failure of a call.
@@ -49,14 +49,24 @@ pub enum FrontError {
     Names(String),
     /// The caller has a copy of the configuration from before a move.
     #[error(
-        "network {0} has just been moved to berth or back, and this podman still uses the \
-         configuration from before: start the container again"
+        "network {network} has just been moved to berth or back, and this podman still uses the \
+         configuration from before: start the container again{}",
+        restart(service.as_deref())
     )]
-    Outdated(String),
+    Outdated {
+        network: String,
+        /// The systemd unit that the podman belongs to.
+        service: Option<String>,
+    },
     #[error(transparent)]
     Lifecycle(#[from] LifecycleError),
     #[error("{0}")]
     Others(String),
+}
+
+fn restart(service: Option<&str>) -> String {
+    let told = |unit| format!("; if it fails like this once more, restart {unit}");
+    service.map_or_else(String::new, told)
 }
 
 /// Returns whether this program was called by the name `netavark`.
@@ -95,8 +105,11 @@ fn act(arguments: &[OsString]) -> Result<ExitCode, FrontError> {
     let Ok(request) = serde_json::from_slice::<Request>(&bytes) else {
         return pass_on(netavark);
     };
-    let sorted = Sorted::of(&request)?;
     let podman = Podman::in_front(netavark.clone(), line, &environment, &conf)?;
+    // A teardown is never refused: where the caller has a copy from before a move, the
+    // file says whose the leases are.
+    let is_moved = |own: &Network| verb == "teardown" && podman.denies(own, false);
+    let sorted = Sorted::of(&request, is_moved)?;
     if verb == "setup" {
         sorted.check_files(&podman)?;
         if sorted
@@ -171,7 +184,9 @@ struct Sorted {
 }
 
 impl Sorted {
-    fn of(request: &Request) -> Result<Self, FrontError> {
+    /// Sorts a request's networks. `is_moved` says of one that is not ours by the request
+    /// whether it is all the same.
+    fn of(request: &Request, is_moved: impl Fn(&Network) -> bool) -> Result<Self, FrontError> {
         let mut sorted = Self {
             ours: Vec::new(),
             others: Vec::new(),
@@ -182,7 +197,10 @@ impl Sorted {
                 sorted.other_names.push(name.to_owned());
                 continue;
             };
-            if network["ipam_options"]["driver"] == "berth" {
+            let is_ours = network["ipam_options"]["driver"] == "berth";
+            let other = (!is_ours).then(|| serde_json::from_value(network.clone()));
+            let other = other.and_then(Result::ok);
+            if is_ours || other.as_ref().is_some_and(&is_moved) {
                 let attachment = attachment(request.container(), network, options);
                 let attachment = attachment.map_err(|error| FrontError::Network {
                     network: name.to_owned(),
@@ -194,9 +212,7 @@ impl Sorted {
                 sorted.ours.push(attachment);
             } else {
                 sorted.other_names.push(name.to_owned());
-                sorted
-                    .others
-                    .extend(serde_json::from_value(network.clone()));
+                sorted.others.extend(other);
             }
         }
         Ok(sorted)
@@ -216,7 +232,10 @@ impl Sorted {
             return Ok(());
         };
         podman.touch_networks();
-        Err(FrontError::Outdated(network.name.clone()))
+        Err(FrontError::Outdated {
+            network: network.name.clone(),
+            service: podman.starter.and_then(sight::service_of),
+        })
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn hold_back_signals() -> io::Result<()> {
 /// Starts a collection beside us. Whether it starts or not, the container has its
 /// network.
 pub(super) fn start_collection(podman: &Podman) {
-    let directory = podman.network_config_dir();
+    let directory = podman.make_network_config_dir();
     let started = directory
         .map_err(|error| crate::chain(&error))
         .and_then(|directory| {

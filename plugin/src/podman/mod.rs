@@ -100,6 +100,8 @@ pub enum PodmanError {
         .0.display()
     )]
     NoDirectory(PathBuf, #[source] io::Error),
+    #[error("failed to make {}", .0.display())]
+    MakeDirectory(PathBuf, #[source] io::Error),
 }
 
 /// A Podman, of root or of one user, and how to call its netavark.
@@ -238,6 +240,19 @@ impl Podman {
         let conf = ContainersConf::load(&environment)?;
         let found = network_dir::network_config_dir(&environment, &conf, &callers())?;
         Ok(self.network_config_dir.get_or_init(|| found))
+    }
+
+    /// As [`Podman::network_config_dir`], but makes it if there is none. Podman does so with
+    /// the first network but the default one, and a command that is told a directory wants
+    /// one that is there.
+    ///
+    /// # Errors
+    /// As [`Podman::network_config_dir`]; if it cannot be made.
+    pub fn make_network_config_dir(&self) -> Result<&Path, PodmanError> {
+        let directory = self.network_config_dir()?;
+        fs::create_dir_all(directory)
+            .map_err(|error| PodmanError::MakeDirectory(directory.to_owned(), error))?;
+        Ok(directory)
     }
 
     /// Returns whether a network's file says otherwise than `is_ours`. A file of another

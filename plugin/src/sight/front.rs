@@ -3,7 +3,8 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,9 @@ pub const VARIABLE: &str = "BERTH_FRONT";
 
 /// The executable's name, under which it is installed.
 const NAME: &str = "berth";
+
+/// How much of a file is searched for what only berth has in it, in bytes.
+const PROGRAM: u64 = 1 << 28;
 
 /// Returns whether a berth has called this process.
 pub fn is_behind_another() -> bool {
@@ -61,11 +65,20 @@ fn is_ours(path: &Path) -> bool {
 }
 
 /// Returns the first netavark in these directories, which is the one Podman runs, if it
-/// is a link to berth.
+/// leads to berth or is a copy of it. Reads the whole file where the name does not tell.
 pub fn link(directories: &[PathBuf]) -> Option<PathBuf> {
     let mut candidates = directories.iter().map(|dir| dir.join("netavark"));
     let first = candidates.find(|path| is_executable(path));
-    first.filter(|path| is_berth(path))
+    first.filter(|path| is_berth(path) || is_copy(path))
+}
+
+/// Returns whether a file is a program that knows [`VARIABLE`], as every berth does that
+/// can be in front of netavark.
+fn is_copy(path: &Path) -> bool {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(PROGRAM).read_to_end(&mut bytes));
+    let mut places = bytes.windows(VARIABLE.len());
+    read.is_ok() && bytes.starts_with(b"\x7fELF") && places.any(|at| at == VARIABLE.as_bytes())
 }
 
 /// Returns whether a path leads to a berth.
@@ -123,6 +136,22 @@ mod tests {
         let nothing_after = &script_first[..2];
         assert_eq!(real_netavark(nothing_after), Some(bare.join("netavark")));
         assert_eq!(link(&all), Some(link_dir.join("netavark")));
-        assert_eq!(link(&all[2..]), None);
+        assert_eq!(link(&all[2..]), Some(own.join("netavark")));
+        assert_eq!(link(&all[3..]), None);
+    }
+
+    #[test]
+    fn a_copy_of_berth_is_known_by_what_is_in_it_and_a_script_is_none() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("netavark");
+        let is_link = |text: &[u8]| {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            link(&[root.path().to_owned()]).is_some()
+        };
+        let own = fs::read("/proc/self/exe").unwrap();
+        assert!(is_link(&own));
+        assert!(!is_link(b"#!/bin/sh\nBERTH_FRONT= exec berth\n"));
+        assert!(!is_link(&fs::read("/bin/sh").unwrap()));
     }
 }

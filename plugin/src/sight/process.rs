@@ -127,6 +127,22 @@ pub fn parent_of(child: &ProcessFact) -> Option<ProcessFact> {
     (!REAPERS.contains(&parent.name.as_str())).then_some(parent)
 }
 
+/// Returns the systemd service that a process belongs to, such as `podman.service`, if it
+/// is in one.
+pub fn service_of(process: Process) -> Option<String> {
+    let cgroups = fs::read_to_string(format!("/proc/{}/cgroup", process.pid)).ok()?;
+    service(&cgroups)
+}
+
+/// Returns the innermost unit that `/proc/PID/cgroup` names, unless it is a scope, as that
+/// of a shell.
+fn service(cgroups: &str) -> Option<String> {
+    let is_unit = |part: &&str| part.ends_with(".service") || part.ends_with(".scope");
+    let mut parts = cgroups.lines().flat_map(|line| line.rsplit('/'));
+    let unit = parts.find(is_unit)?;
+    unit.ends_with(".service").then(|| unit.to_owned())
+}
+
 /// Returns a process without its arguments and, if its namespace could not be read, why.
 fn observe(process: &procfs::process::Process) -> Result<(ProcessFact, Option<String>), ProcError> {
     let stat = process.stat()?;
@@ -288,6 +304,27 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
+
+    #[test]
+    fn a_process_belongs_to_the_innermost_service() {
+        for (cgroups, expected) in [
+            ("0::/system.slice/podman.service", Some("podman.service")),
+            (
+                "0::/system.slice/web.service/runtime\n",
+                Some("web.service"),
+            ),
+            (
+                "0::/user.slice/user@7.service/app.slice/api.service",
+                Some("api.service"),
+            ),
+            ("0::/user.slice/user@7.service/app.slice/shell.scope", None),
+            ("1:name=systemd:/user.slice/session-1.scope\n0::/", None),
+            ("0::/", None),
+            ("", None),
+        ] {
+            assert_eq!(service(cgroups).as_deref(), expected, "{cgroups}");
+        }
+    }
 
     /// A program in C, for what Rust cannot do without `unsafe`. It runs, says `ready`,
     /// and ends with this value.

@@ -58,7 +58,7 @@ fn adopt(podman: &Podman) {
         return;
     };
     if host_wide::link(&conf).is_some()
-        && let Err(error) = host_wide::adopt(podman, &conf.default_network)
+        && let Err(error) = host_wide::adopt(podman)
     {
         log::warn!("{}", crate::chain(&error));
     }

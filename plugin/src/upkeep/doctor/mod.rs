@@ -55,8 +55,6 @@ pub fn examine(visit: &Visit<'_>) -> Report {
         &conf.helper_binaries_dir,
         programs::ask_netavark(netavark.as_deref()).as_ref(),
     ));
-    let plugin = PluginFacts::gather(&conf.netavark_plugin_dirs);
-    report.add(programs::plugin(&plugin));
     let systemd = programs::ask_systemd(rootless);
     report.add(programs::timer(systemd.as_ref(), rootless));
 
@@ -73,10 +71,10 @@ pub fn examine(visit: &Visit<'_>) -> Report {
         .network_config_dir()
         .map_err(|error| unconfigured(&error))
         .and_then(networks::read);
+    let is_in_front = host_wide::link(&conf).is_some();
     match &files {
         Ok(files) => {
             report.add(networks::judge(files, &conf.default_network));
-            let is_in_front = host_wide::link(&conf).is_some();
             report.add(networks::unserved(files, is_in_front));
             report.add(networks::servers(files, &podman.delegation.config));
             match sight::links() {
@@ -89,8 +87,13 @@ pub fn examine(visit: &Visit<'_>) -> Report {
     if let Ok(lock) = podman.network_lock() {
         report.add(network_lock::examine(&lock, visit.repair));
     }
+    let files = files.unwrap_or_default();
+    // In front of netavark, berth serves plain networks without its plugin.
+    if !is_in_front || networks::need_plugin(&files) {
+        report.add(plugin(&conf));
+    }
     state::examine(&podman, visit.repair, &mut report);
-    report.name_networks(&networks::names(files.as_deref().unwrap_or_default()));
+    report.name_networks(&networks::names(&files));
     report
 }
 

@@ -62,6 +62,12 @@ pub(super) fn judge(files: &[NetworkFile], default_network: &str) -> Vec<Finding
     found
 }
 
+/// Returns whether netavark looks for the plugin at a setup on one of these networks.
+pub(super) fn need_plugin(files: &[NetworkFile]) -> bool {
+    let mut networks = files.iter().filter_map(|file| file.network.as_ref().ok());
+    networks.any(|network| network.driver == PLUGIN)
+}
+
 /// Judges whether somebody serves the networks that need berth in front of netavark.
 pub(super) fn unserved(files: &[NetworkFile], is_in_front: bool) -> Option<Finding> {
     let networks = files.iter().filter_map(|file| file.network.as_ref().ok());

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 
-use crate::podman::{ContainersConf, Podman, PodmanError, known_networks};
+use crate::podman::{ContainersConf, Podman, PodmanError};
 use crate::protocol::Network;
 use crate::sight::front;
 
@@ -29,12 +29,14 @@ const PAUSE: Duration = Duration::from_secs(60);
 #[derive(Debug, Error)]
 pub enum AdoptionError {
     #[error(transparent)]
+    Status(#[from] SwitchError),
+    #[error(transparent)]
     Podman(#[from] PodmanError),
     #[error("failed to run {}", .0.display())]
     Run(PathBuf, #[source] io::Error),
 }
 
-/// Returns the link by which Podman runs berth as its netavark, if there is one.
+/// Returns the link, or copy, by which Podman runs berth as its netavark, if there is one.
 pub fn link(conf: &ContainersConf) -> Option<PathBuf> {
     front::link(&conf.helper_binaries_dir)
 }
@@ -70,17 +72,13 @@ pub fn is_adoption_due(podman: &Podman, network: &Network) -> bool {
 ///
 /// # Errors
 /// If it cannot be run. That a network is in doubt is no error: it is tried again.
-pub fn adopt(podman: &Podman, default_network: &str) -> Result<(), AdoptionError> {
-    let directory = podman.network_config_dir()?;
-    let podmans = || -> Result<bool, AdoptionError> {
-        let networks = known_networks(directory).map_err(PodmanError::from)?;
-        Ok(networks.iter().any(|own| own.is_podmans())
-            || networks.iter().all(|own| own.name != default_network))
-    };
-    if podmans()? {
+pub fn adopt(podman: &Podman) -> Result<(), AdoptionError> {
+    let directory = podman.make_network_config_dir()?;
+    let has_own = || Status::of(podman).map(|status| !status.podman.is_empty());
+    if has_own()? {
         migrate(podman, directory, &["adopt", "--all", "--yes"])?;
     }
-    if podmans()? {
+    if has_own()? {
         migrate(podman, directory, &["sanitise"])?;
     }
     Ok(())

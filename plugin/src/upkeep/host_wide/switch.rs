@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::link;
 use crate::podman::{
-    self, ConfError, ContainersConf, Environment, Podman, PodmanError, read_networks,
+    self, ConfError, ContainersConf, Environment, Podman, PodmanError, known_networks,
 };
 use crate::sight::front::is_named_berth;
 
@@ -21,7 +21,8 @@ const DIRECTORY: &str = "/usr/local/libexec/podman";
 /// Lets Podman search [`DIRECTORY`] first, where `helper_binaries_dir` is set otherwise.
 const DROP_IN: &str = "/etc/containers/containers.conf.d/60-berth-host-wide.conf";
 
-/// Failure to switch the mode. Nothing is changed then.
+/// Failure to switch the mode, or to say how it stands. Unless it says otherwise, nothing
+/// is changed then.
 #[derive(Debug, Error)]
 pub enum SwitchError {
     #[error(transparent)]
@@ -51,6 +52,12 @@ pub enum SwitchError {
         .0.join(", ")
     )]
     Needed(Vec<String>),
+    #[error(
+        "the networks are Podman's, but {} is a copy of berth, and not the link that `berth \
+         host-wide on` makes: whoever put it there may remove it now",
+        .0.display()
+    )]
+    Copy(PathBuf),
 }
 
 /// Puts berth in front of netavark, durably, and returns the link. Doing it twice is doing
@@ -97,7 +104,9 @@ pub fn on() -> Result<PathBuf, SwitchError> {
 /// Takes berth away from the front of netavark, durably.
 ///
 /// # Errors
-/// [`SwitchError::Needed`] while a network of `podman` needs it there.
+/// [`SwitchError::Needed`] while a network of `podman` needs it there, and any error while
+/// a network file cannot be read: it may be one of those. [`SwitchError::Copy`] if what is
+/// in front is not a link of ours.
 pub fn off(podman: &Podman) -> Result<(), SwitchError> {
     let plain = Status::of(podman)?.plain;
     if !plain.is_empty() {
@@ -108,10 +117,15 @@ pub fn off(podman: &Podman) -> Result<(), SwitchError> {
     if environment.rootless() {
         return Err(SwitchError::NotRoot);
     }
-    if let Some(path) = link(&conf) {
-        remove(&path)?;
+    let there = link(&conf);
+    if let Some(path) = &there {
+        remove(path)?;
     }
-    remove_drop_in()
+    remove_drop_in()?;
+    match there {
+        Some(path) if path.exists() => Err(SwitchError::Copy(path)),
+        _ => Ok(()),
+    }
 }
 
 fn write_drop_in(directories: &[PathBuf]) -> Result<(), SwitchError> {
@@ -175,7 +189,7 @@ fn sync(directory: &Path) -> io::Result<()> {
 /// Who leases the addresses of a Podman's networks.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
-    /// The link by which Podman runs berth as its netavark.
+    /// The link, or copy, by which Podman runs berth as its netavark.
     pub link: Option<PathBuf>,
     /// The real netavark.
     pub netavark: PathBuf,
@@ -191,7 +205,8 @@ impl Status {
     /// Reads who leases.
     ///
     /// # Errors
-    /// If the networks or Podman's configuration cannot be read.
+    /// If Podman's configuration or a network file cannot be read: nobody knows whose that
+    /// network is.
     pub fn of(podman: &Podman) -> Result<Self, SwitchError> {
         let conf = ContainersConf::load(&Environment::of_this_process())?;
         let mut status = Self {
@@ -201,11 +216,8 @@ impl Status {
             plugin: Vec::new(),
             podman: Vec::new(),
         };
-        let files = read_networks(podman.network_config_dir()?).map_err(PodmanError::from)?;
-        let networks: Vec<_> = files
-            .into_iter()
-            .filter_map(|file| file.network.ok())
-            .collect();
+        let directory = podman.network_config_dir()?;
+        let networks = known_networks(directory).map_err(PodmanError::from)?;
         if networks.iter().all(|own| own.name != conf.default_network) {
             status.podman.push(conf.default_network);
         }
