@@ -28,12 +28,16 @@ LAB ?=
 BUILT ?= $(or $(CARGO_TARGET_DIR),target)/release
 
 PLUGIN_DIR := $(PREFIX)/libexec/netavark
+SHARE := $(PREFIX)/share
 DROP_IN := /etc/containers/containers.conf.d/50-berth.conf
 # Made by `berth host-wide on`.
 LINK := /usr/local/libexec/podman/netavark
 # Where Podman and systemd look by themselves.
 STANDARD := $(filter /usr /usr/local,$(PREFIX))
 UNIT_DIR := $(if $(STANDARD),$(PREFIX)/lib/systemd,/etc/systemd)
+MANUAL := $(addprefix man/man1/,berth.1 berth-migrate.1) \
+	$(foreach of,berth berth-migrate,bash-completion/completions/$(of) \
+	zsh/site-functions/_$(of) fish/vendor_completions.d/$(of).fish)
 UNITS := berth-gc.service berth-gc.timer berth-sanitise.service berth-sanitise.timer
 
 .PHONY: build test test-all check unit demo build-demo torture fuzz bench lab prepare-lab clean-lab install uninstall
@@ -74,8 +78,8 @@ demo:
 	$(BUILT)/berth-demo
 
 build-demo:
-	$(CARGO) build --release --locked -p berth -p berth-migrate -p berth-integration \
-		--bin berth --bin berth-migrate --bin berth-demo --bin lab-store
+	$(CARGO) build --release --locked -p berth -p berth-migrate -p berth-manual -p berth-integration \
+		--bin berth --bin berth-migrate --bin berth-manual --bin berth-demo --bin lab-store
 
 torture: prepare-lab
 	$(CARGO) build --workspace --locked
@@ -99,11 +103,12 @@ clean-lab:
 
 # In /usr and /usr/local, Podman finds the plugin by itself.
 install:
-	@for file in berth berth-migrate; do test -x $(BUILT)/$$file || \
+	@for file in berth berth-migrate berth-manual; do test -x $(BUILT)/$$file || \
 		{ echo "$(BUILT)/$$file is missing: run make build first" >&2; exit 1; }; done
 	install -D -m 755 $(BUILT)/berth $(DESTDIR)$(PLUGIN_DIR)/berth
 	install -D -m 755 $(BUILT)/berth-migrate $(DESTDIR)$(PREFIX)/bin/berth-migrate
 	ln -sf ../libexec/netavark/berth $(DESTDIR)$(PREFIX)/bin/berth
+	umask 022 && $(BUILT)/berth-manual $(DESTDIR)$(SHARE)
 	for of in system user; do \
 		install -d $(DESTDIR)$(UNIT_DIR)/$$of && \
 		for unit in $(UNITS); do \
@@ -124,6 +129,7 @@ uninstall:
 	@if [ "$$(readlink -f $(DESTDIR)$(LINK))" = "$(DESTDIR)$(PLUGIN_DIR)/berth" ]; then \
 		echo "berth is in front of netavark: run berth host-wide off first" >&2; exit 1; fi
 	rm -f $(DESTDIR)$(PLUGIN_DIR)/berth $(addprefix $(DESTDIR)$(PREFIX)/bin/,berth berth-migrate)
+	rm -f $(addprefix $(DESTDIR)$(SHARE)/,$(MANUAL))
 	rm -f $(foreach of,system user,$(foreach unit,$(UNITS),$(DESTDIR)$(UNIT_DIR)/$(of)/$(unit)))
 ifeq ($(STANDARD),)
 	rm -f $(DESTDIR)$(DROP_IN)

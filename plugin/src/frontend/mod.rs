@@ -9,11 +9,14 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+mod command_line;
+pub mod completion;
 pub mod netavark;
 pub mod operator;
 pub mod plugin;
 mod wire;
 
+pub use command_line::{CommandLine, Verb};
 pub use wire::report;
 
 /// Runs a command to its end and returns the program's exit code. An error or a panic

@@ -58,8 +58,31 @@ pub fn with_lock<T, E: From<SessionError>>(
     wait: Duration,
     act: impl FnOnce(&Locked<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
-    let mut lock = LockFile::open(&podman.state_directory).map_err(SessionError::from)?;
     let settle = || delegate::await_orphans(&podman.delegation);
+    locked(podman, (who, wait), settle, act)
+}
+
+/// As [`with_lock`], for a reader who would rather know nothing than wait: what a killed
+/// berth left at work may still be. Whoever takes the lock next waits for that.
+///
+/// # Errors
+/// As [`with_lock`].
+pub fn at_a_glance<T, E: From<SessionError>>(
+    podman: &Podman,
+    who: &str,
+    wait: Duration,
+    act: impl FnOnce(&Locked<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    locked(podman, (who, wait), || false, act)
+}
+
+fn locked<T, E: From<SessionError>>(
+    podman: &Podman,
+    (who, wait): (&str, Duration),
+    settle: impl FnOnce() -> bool,
+    act: impl FnOnce(&Locked<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    let mut lock = LockFile::open(&podman.state_directory).map_err(SessionError::from)?;
     let guard = lock
         .acquire(wait, who, settle)
         .map_err(SessionError::from)?;

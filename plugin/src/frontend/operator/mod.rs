@@ -21,7 +21,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueHint};
 use thiserror::Error;
 
 use crate::frontend::{complain, finish};
@@ -113,11 +113,11 @@ enum Failure {
 pub struct Place {
     /// Podman's network run directory, if it is not the default one (below the
     /// runroot for `podman --runroot`)
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(long, value_name = "DIRECTORY", value_hint = ValueHint::DirPath)]
     pub run_dir: Option<PathBuf>,
     /// Podman's network configuration directory, if it is not the default one (as
     /// in `podman --network-config-dir`)
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(long, value_name = "DIRECTORY", value_hint = ValueHint::DirPath)]
     pub config_dir: Option<PathBuf>,
 }
 

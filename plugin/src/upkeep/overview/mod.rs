@@ -9,6 +9,7 @@ mod chart;
 mod dossier;
 mod entry;
 mod filter;
+mod names;
 mod order;
 mod totals;
 
@@ -21,17 +22,18 @@ pub use chart::{Cell, Chart, Frame, Row, Sheet};
 pub use dossier::{Dossier, UnknownError};
 pub use entry::{Entry, Place, State};
 pub use filter::{Filter, FilterError};
+pub use names::Names;
 pub use order::Order;
 pub use totals::Totals;
 
-use crate::lifecycle::session::{LOCK_PATIENCE, SessionError, with_lock};
+use crate::lifecycle::session::{LOCK_PATIENCE, Locked, SessionError, with_lock};
 use crate::podman::{Fault, Podman, PodmanError, read_networks};
 use crate::protocol::Network;
 use crate::rules::lease::{Moment, NetworkId, Reservation, Tenant};
 use crate::rules::options::Options;
 use crate::rules::verdict::Verdict;
 use crate::sight::{self, ClockError, Evidence};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 /// How we introduce ourselves to others who wait for the store.
 const WHO: &str = "reading who has which address";
@@ -182,31 +184,29 @@ fn networks(podman: &Podman) -> Result<Vec<Network>, OverviewError> {
 
 /// Reads the store; nothing if there is none.
 fn read(podman: &Podman) -> Result<Records, SessionError> {
-    let directory = &podman.state_directory;
-    if !Store::exists(directory) {
+    if !Store::exists(&podman.state_directory) {
         return Ok(Records::default());
     }
-    with_lock(podman, WHO, LOCK_PATIENCE, |locked| {
-        // Opening would make one, if it was removed while we waited.
-        if !Store::exists(directory) {
-            return Ok(Records::default());
-        }
-        let session = locked.open()?;
-        let transaction = session.store.begin();
-        let read = || -> Result<Records, StoreError> {
-            let mut records = Records {
-                tenants: transaction.all_tenants()?,
-                ..Records::default()
-            };
-            for id in transaction.networks()? {
-                let reservations = transaction.reservations(&id)?.into_iter();
-                let reservations = reservations.map(|(at, left)| (id.clone(), at, left));
-                records.reservations.extend(reservations);
-            }
-            Ok(records)
-        };
-        Ok(read()?)
-    })
+    with_lock(podman, WHO, LOCK_PATIENCE, |locked| records(podman, locked))
+}
+
+fn records(podman: &Podman, locked: &Locked<'_>) -> Result<Records, SessionError> {
+    // Opening would make one, if it was removed while we waited.
+    if !Store::exists(&podman.state_directory) {
+        return Ok(Records::default());
+    }
+    let session = locked.open()?;
+    let transaction = session.store.begin();
+    let mut records = Records {
+        tenants: transaction.all_tenants()?,
+        ..Records::default()
+    };
+    for id in transaction.networks()? {
+        let reservations = transaction.reservations(&id)?.into_iter();
+        let reservations = reservations.map(|(at, left)| (id.clone(), at, left));
+        records.reservations.extend(reservations);
+    }
+    Ok(records)
 }
 
 /// Leaves out holders that look dead because they gave their leases back after these were
