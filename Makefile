@@ -35,7 +35,7 @@ LINK := /usr/local/libexec/podman/netavark
 # Where Podman and systemd look by themselves.
 STANDARD := $(filter /usr /usr/local,$(PREFIX))
 UNIT_DIR := $(if $(STANDARD),$(PREFIX)/lib/systemd,/etc/systemd)
-MANUAL := $(addprefix man/man1/,berth.1 berth-migrate.1) \
+MANUAL := man/man1/berth.1 man/man1/berth-migrate.1 man/man5/berth.conf.5 \
 	$(foreach of,berth berth-migrate,bash-completion/completions/$(of) \
 	zsh/site-functions/_$(of) fish/vendor_completions.d/$(of).fish)
 UNITS := berth-gc.service berth-gc.timer berth-sanitise.service berth-sanitise.timer

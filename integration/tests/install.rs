@@ -40,13 +40,14 @@ fn files(root: &Path) -> Vec<String> {
 }
 
 /// What `berth-manual` writes, below the prefix.
-const MANUAL: [&str; 8] = [
+const MANUAL: [&str; 9] = [
     "share/bash-completion/completions/berth",
     "share/bash-completion/completions/berth-migrate",
     "share/fish/vendor_completions.d/berth-migrate.fish",
     "share/fish/vendor_completions.d/berth.fish",
     "share/man/man1/berth-migrate.1",
     "share/man/man1/berth.1",
+    "share/man/man5/berth.conf.5",
     "share/zsh/site-functions/_berth",
     "share/zsh/site-functions/_berth-migrate",
 ];

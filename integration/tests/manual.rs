@@ -154,7 +154,7 @@ fn a_user_completes_without_entering_the_namespaces_of_podman() {
 fn man_pages_are_whole_and_without_fault() {
     let lab = Lab::start();
     lab.cmd("berth-manual").arg("/usr/local/share").ok();
-    for name in ["man1/berth.1", "man1/berth-migrate.1"] {
+    for name in ["man1/berth.1", "man1/berth-migrate.1", "man5/berth.conf.5"] {
         let page = format!("/usr/local/share/man/{name}");
         let groff = lab
             .cmd("groff")

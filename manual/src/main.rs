@@ -2,6 +2,7 @@
 //! from the definitions that the commands themselves use.
 
 mod completions;
+mod conf;
 mod page;
 
 use std::env;
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
 
 /// Writes every file below a directory such as `/usr/share`.
 fn write_all(share: &Path) -> Result<(), (PathBuf, io::Error)> {
-    let mut files = Vec::new();
+    let mut files = vec![("man/man5/berth.conf.5".to_owned(), conf::page())];
     for command in commands() {
         let name = command.get_name().to_owned();
         files.push((format!("man/man1/{name}.1"), page::of_command(&command)));

@@ -38,7 +38,7 @@ pub(crate) fn of_command(command: &Command) -> String {
 }
 
 /// Returns the first lines of a page: its title, and what roff is to take for an apostrophe.
-fn head(title: &str, section: u8) -> String {
+pub(crate) fn head(title: &str, section: u8) -> String {
     let (title, version) = (escaped(title), env!("CARGO_PKG_VERSION"));
     format!(
         ".TH {title} {section} \"\" \"berth {version}\" \"berth\"\n\
@@ -125,7 +125,7 @@ fn rendered(render: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>)
 }
 
 /// Returns a line of text in which roff sees no commands.
-fn text(line: &str) -> String {
+pub(crate) fn text(line: &str) -> String {
     let escaped = escaped(line);
     match escaped.starts_with(['.', '\'']) {
         true => format!("\\&{escaped}"),
@@ -133,12 +133,12 @@ fn text(line: &str) -> String {
     }
 }
 
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('\\', "\\e").replace('-', "\\-")
 }
 
 /// Returns a page without the empty lines and repeated breaks that roff warns of, in ASCII.
-fn tidy(page: &str) -> String {
+pub(crate) fn tidy(page: &str) -> String {
     const BREAKS: [&str; 3] = [".PP", ".sp", ".br"];
     let mut lines: Vec<&str> = Vec::new();
     for line in page.lines().map(str::trim_end) {

@@ -26,6 +26,7 @@ Environment:
                    by default Podman's --log-level
   BERTH_STATE_DIR  Where the lease store lives; by default `berth` in netavark's
                    run directory (as root /run/containers/networks/berth)
+  BERTH_CONF       The only berth.conf to read; see berth.conf(5)
   BERTH_NETAVARK   The netavark to run; by default the one that called";
 
 /// What berth is asked to do.

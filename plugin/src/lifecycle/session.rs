@@ -13,6 +13,7 @@ use crate::delegate;
 use crate::podman::{Podman, PodmanError};
 use crate::protocol::Network;
 use crate::rules::lease::{Moment, Tenant};
+use crate::rules::settings::{self, Mistake};
 use crate::rules::verdict::Verdict;
 use crate::sight::survey::{Place, Survey, SurveyError};
 use crate::sight::{self, ClockError, Evidence};
@@ -20,11 +21,14 @@ use crate::store::{EngineKind, LockFile, LockGuard, Salvage, Store, StoreError};
 
 /// How long a command waits for another one to let go of the store. Podman
 /// serialises its own calls, so only an operator's command can be in the way.
-pub const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+pub const LOCK_PATIENCE: Duration = settings::LOCK_WAIT;
 
 /// Failure to get at the store, or to see what it must know.
 #[derive(Debug, Error)]
 pub enum SessionError {
+    /// Nobody knows where the store is.
+    #[error("{0}; `berth config` shows every mistake, and where the leases are depends on it")]
+    Settings(Mistake),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -82,6 +86,9 @@ fn locked<T, E: From<SessionError>>(
     settle: impl FnOnce() -> bool,
     act: impl FnOnce(&Locked<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
+    if let Some(mistake) = podman.state_mistake() {
+        return Err(SessionError::Settings(mistake.clone()).into());
+    }
     let mut lock = LockFile::open(&podman.state_directory).map_err(SessionError::from)?;
     let guard = lock
         .acquire(wait, who, settle)
@@ -94,7 +101,7 @@ fn locked<T, E: From<SessionError>>(
     })
 }
 
-/// As [`with_lock`] with [`LOCK_PATIENCE`], with the store open.
+/// As [`with_lock`], waiting as long as berth.conf says, with the store open.
 ///
 /// # Errors
 /// As [`with_lock`]; if the store cannot be opened.
@@ -103,7 +110,8 @@ pub fn with_session<T, E: From<SessionError>>(
     who: &str,
     act: impl FnOnce(&Session<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
-    with_lock(podman, who, LOCK_PATIENCE, |locked| act(&locked.open()?))
+    let wait = podman.settings.lock_wait();
+    with_lock(podman, who, wait, |locked| act(&locked.open()?))
 }
 
 impl<'l> Locked<'l> {

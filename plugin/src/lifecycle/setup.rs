@@ -41,7 +41,13 @@ pub fn setup(
 ) -> Result<Done, LifecycleError> {
     let who = introduction("setup", &attachments);
     let namespace = namespace(netns)?;
-    let applicants = attachments.into_iter().map(Applicant::new);
+    podman
+        .settings
+        .harmless()
+        .for_each(|mistake| log::warn!("{mistake}"));
+    let applicants = attachments
+        .into_iter()
+        .map(|asked| Applicant::new(asked, &podman.settings));
     let applicants: Vec<_> = applicants.collect::<Result<_, _>>()?;
     let asked: Vec<_> = applicants
         .iter()

@@ -10,10 +10,12 @@ mod conf;
 mod default_network;
 mod environment;
 mod host;
+mod layers;
 mod lock;
 mod network_dir;
 mod networks;
 mod rootless;
+mod settings;
 mod staged;
 
 use std::cell::OnceCell;
@@ -35,10 +37,12 @@ pub use lock::{NetworkLock, NetworkLockError};
 pub use network_dir::network_config_dir;
 pub use networks::{Fault, NetworkFile, known_networks, read_networks};
 pub use rootless::{EnterError, enter_if_needed, storage_options};
+pub use settings::settings;
 pub use staged::{StageError, Staged, sweep};
 
 use crate::protocol::Network;
 use crate::rules::lease::{Delegation, Process};
+use crate::rules::settings::{Item, Mistake, Settings};
 use crate::sight;
 
 /// Overrides where the store lives.
@@ -89,6 +93,8 @@ pub struct Podman {
     /// Where it keeps the files of containers' network namespaces
     /// (containers/common `pkg/netns`, `GetNSRunDir`).
     pub namespace_directory: PathBuf,
+    /// What berth.conf says.
+    pub settings: Settings,
     /// See [`Podman::network_config_dir`].
     network_config_dir: OnceCell<PathBuf>,
 }
@@ -184,13 +190,16 @@ impl Podman {
         delegation: Delegation,
         environment: &Environment,
     ) -> Result<Self, PodmanError> {
-        let runtime = environment.path("XDG_RUNTIME_DIR");
-        let runtime = runtime.filter(|_| delegation.rootless);
+        let runtime = caller::runtime_directory(environment, delegation.rootless);
+        let settings = settings(environment);
+        let is_default = delegation.config == caller::default_run_directory(&runtime);
+        let set = settings.state_directory().filter(|_| is_default);
         Ok(Self {
             netavark,
             starter: None,
-            state_directory: state_directory(&delegation.config)?,
-            namespace_directory: runtime.unwrap_or_else(|| "/run".into()).join("netns"),
+            state_directory: state_directory(&delegation.config, set)?,
+            namespace_directory: runtime.join("netns"),
+            settings,
             network_config_dir: OnceCell::new(),
             delegation,
         })
@@ -209,6 +218,20 @@ impl Podman {
         let conf = ContainersConf::load(&environment)?;
         let found = network_dir::network_config_dir(&environment, &conf, &callers())?;
         Ok(self.network_config_dir.get_or_init(|| found))
+    }
+
+    /// Puts what berth.conf sets for a network into its options, as far as it can be
+    /// understood: to look at a network, not to lease from it.
+    pub fn fill_in(&self, network: &mut Network) {
+        if let Err(mistake) = self.settings.apply(network) {
+            log::debug!("{mistake}");
+        }
+    }
+
+    /// Returns the mistake in berth.conf that hides where the leases are, if there is one.
+    pub fn state_mistake(&self) -> Option<&Mistake> {
+        let is_named = env::var_os(STATE_VARIABLE).is_some_and(|value| !value.is_empty());
+        self.settings.blinding().filter(|_| !is_named)
     }
 
     /// Returns whether a network's file says otherwise than `is_ours`. A file of another
@@ -254,28 +277,33 @@ impl Podman {
         NetworkLock::acquire(&self.network_lock()?, wait)
     }
 
-    /// Returns the networks whose addresses berth leases, sorted by name.
+    /// Returns the networks whose addresses berth leases, sorted by name, with what
+    /// berth.conf sets for them.
     ///
     /// # Errors
     /// If a network file is there and cannot be read.
     pub fn networks(&self) -> Result<Vec<Network>, PodmanError> {
         let mut networks = known_networks(self.network_config_dir()?)?;
         networks.retain(Network::is_ours);
+        for network in &mut networks {
+            self.fill_in(network);
+        }
         Ok(networks)
     }
 }
 
-/// Returns the store's directory: `berth` in the network run directory, so that
-/// rootful, rootless and a custom runroot each have their own.
+/// Returns the store's directory: as the environment or berth.conf says, else `berth` in
+/// the network run directory, so that rootful, rootless and a custom runroot each have
+/// their own.
 ///
 /// # Errors
 /// If [`STATE_VARIABLE`] is set to a path that is not absolute.
-pub fn state_directory(run_directory: &Path) -> Result<PathBuf, PodmanError> {
+fn state_directory(run_directory: &Path, set: Option<&Item>) -> Result<PathBuf, PodmanError> {
     match env::var_os(STATE_VARIABLE)
         .filter(|value| !value.is_empty())
         .map(PathBuf::from)
     {
-        None => Ok(run_directory.join("berth")),
+        None => Ok(set.map_or_else(|| run_directory.join("berth"), |set| (&set.text).into())),
         Some(named) if named.is_absolute() => Ok(named),
         Some(named) => Err(PodmanError::StateDirectory(named)),
     }

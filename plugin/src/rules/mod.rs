@@ -10,4 +10,5 @@ pub mod options;
 pub mod pledge;
 pub mod pool;
 pub mod process;
+pub mod settings;
 pub mod verdict;

@@ -4,6 +4,7 @@
 //! Exit codes: 0 done and well, 1 something was found or could not be done, 2 the
 //! command line is wrong.
 
+mod config;
 mod doctor;
 mod gc;
 mod host_wide;
@@ -39,6 +40,10 @@ const WRONG_COMMAND_LINE: u8 = 2;
 /// The operator's commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Print what berth.conf sets, and where each value comes from
+    ///
+    /// Says what in the files cannot be understood, and what that keeps berth from.
+    Config(config::Config),
     /// Check the lease store and the installation; exit code 1 if there is a problem
     Doctor(doctor::Doctor),
     /// Take back what dead containers hold: addresses, DNS names, interfaces, ports
@@ -159,6 +164,7 @@ fn existing(path: &Path) -> Result<PathBuf, PodmanError> {
 pub fn run(command: &Command) -> ExitCode {
     let act = || {
         let done = match command {
+            Command::Config(arguments) => config::run(arguments),
             Command::Doctor(arguments) => doctor::run(arguments),
             Command::Gc(arguments) => gc::run(arguments),
             Command::HostWide(arguments) => host_wide::run(arguments),

@@ -15,6 +15,7 @@ mod holders;
 mod networks;
 mod programs;
 mod records;
+mod settings;
 mod state;
 
 use std::path::{Path, PathBuf};
@@ -79,8 +80,12 @@ pub fn examine(visit: &Visit<'_>) -> Report {
         }
         Err(unreadable) => report.add([unreadable.clone()]),
     }
-    state::examine(&podman, visit.repair, &mut report);
-    report.name_networks(&networks::names(files.as_deref().unwrap_or_default()));
+    let known = files.as_deref().unwrap_or_default();
+    report.add(settings::judge(&podman.settings, known));
+    if podman.state_mistake().is_none() {
+        state::examine(&podman, visit.repair, &mut report);
+    }
+    report.name_networks(&networks::names(known));
     report
 }
 

@@ -26,7 +26,7 @@ pub use names::Names;
 pub use order::Order;
 pub use totals::Totals;
 
-use crate::lifecycle::session::{LOCK_PATIENCE, Locked, SessionError, with_lock};
+use crate::lifecycle::session::{Locked, SessionError, with_lock};
 use crate::podman::{Fault, Podman, PodmanError, read_networks};
 use crate::protocol::Network;
 use crate::rules::lease::{Moment, NetworkId, Reservation, Tenant};
@@ -169,7 +169,10 @@ fn networks(podman: &Podman) -> Result<Vec<Network>, OverviewError> {
     let mut networks = Vec::new();
     for file in files {
         match file.network {
-            Ok(network) if network.is_ours() => networks.push(network),
+            Ok(mut network) if network.is_ours() => {
+                podman.fill_in(&mut network);
+                networks.push(network);
+            }
             Ok(_) => {}
             Err(Fault::Unreadable(error)) => {
                 log::warn!("failed to read {}: {error}", file.path.display());
@@ -187,7 +190,9 @@ fn read(podman: &Podman) -> Result<Records, SessionError> {
     if !Store::exists(&podman.state_directory) {
         return Ok(Records::default());
     }
-    with_lock(podman, WHO, LOCK_PATIENCE, |locked| records(podman, locked))
+    with_lock(podman, WHO, podman.settings.lock_wait(), |locked| {
+        records(podman, locked)
+    })
 }
 
 fn records(podman: &Podman, locked: &Locked<'_>) -> Result<Records, SessionError> {
