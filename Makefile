@@ -15,11 +15,17 @@
 # make install    PREFIX=/usr/local by default; DESTDIR for packages
 #                 HOST_WIDE=1: also `berth host-wide on`
 # make uninstall  undoes `make install`, with the same variables
+# make deb        a package for Debian of what make build has made, in PACKAGES
+# make rpm        one for rpm; REVISION=2 for another packaging of the same version
 # make clean-lab  removes what labs are started from (target/lab*)
 
 PREFIX ?= /usr/local
 HOST_WIDE ?=
 DESTDIR ?=
+PACKAGES ?= target/packages
+REVISION ?= 1
+DEB_FLAGS ?=
+RPM_FLAGS ?=
 TORTURE ?=
 FUZZ ?=
 CARGO ?= cargo
@@ -40,19 +46,19 @@ MANUAL := man/man1/berth.1 man/man1/berth-migrate.1 man/man5/berth.conf.5 \
 	zsh/site-functions/_$(of) fish/vendor_completions.d/$(of).fish)
 UNITS := berth-gc.service berth-gc.timer berth-sanitise.service berth-sanitise.timer
 
-.PHONY: build test test-all check unit demo build-demo torture fuzz bench lab prepare-lab clean-lab install uninstall
+.PHONY: build test test-all check unit demo build-demo torture fuzz bench lab prepare-lab clean-lab install uninstall deb rpm package-root prepare-packages
 .DEFAULT_GOAL := build
 
 build:
 	$(CARGO) build --release --workspace --locked
 
 ifeq ($(LAB),)
-test: check prepare-lab
+test: check prepare-lab prepare-packages
 	$(CARGO) build --workspace --locked
 	$(CARGO) test --workspace --locked --no-fail-fast
 else
 export BERTH_LAB := $(LAB)
-test: prepare-lab
+test: prepare-lab prepare-packages
 	$(CARGO) build --workspace --locked
 	$(CARGO) test -p berth-integration --tests --locked --no-fail-fast
 endif
@@ -123,6 +129,27 @@ endif
 ifneq ($(HOST_WIDE),)
 	$(PREFIX)/bin/berth host-wide on --yes
 endif
+
+# What is packed: an installation below target/package. The tools that pack it are
+# installed by cargo, once (packaging/tools).
+PACKAGE_ROOT := target/package
+TOOLS := $(or $(CARGO_TARGET_DIR),target)/tools
+
+prepare-packages:
+	packaging/tools $(TOOLS)
+
+package-root: prepare-packages
+	rm -rf $(PACKAGE_ROOT)
+	$(MAKE) install PREFIX=/usr DESTDIR=$(CURDIR)/$(PACKAGE_ROOT) HOST_WIDE=
+	mkdir -p $(PACKAGES)
+
+deb: package-root
+	$(TOOLS)/bin/cargo-deb --package berth --no-build --quiet \
+		--deb-revision $(REVISION) --output $(PACKAGES) $(DEB_FLAGS)
+
+rpm: package-root
+	$(TOOLS)/bin/cargo-generate-rpm --package plugin --output $(PACKAGES) \
+		--set-metadata 'release = "$(REVISION)"' $(RPM_FLAGS)
 
 # Podman could start nothing without the link's target.
 uninstall:
