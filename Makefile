@@ -16,11 +16,17 @@
 # make install    PREFIX=/usr/local by default; DESTDIR for packages
 #                 HOST_WIDE=1: also `berth host-wide on`
 # make uninstall  undoes `make install`, with the same variables
+# make deb        a package for Debian of what make build has made, in PACKAGES
+# make rpm        one for rpm; REVISION=2 for another packaging of the same version
 # make clean-lab  removes what labs are started from (target/lab*)
 
 PREFIX ?= /usr/local
 HOST_WIDE ?=
 DESTDIR ?=
+PACKAGES ?= target/packages
+REVISION ?= 1
+DEB_FLAGS ?=
+RPM_FLAGS ?=
 TORTURE ?=
 FUZZ ?=
 CARGO ?= cargo
@@ -29,30 +35,34 @@ LAB ?=
 BUILT ?= $(or $(CARGO_TARGET_DIR),target)/release
 
 PLUGIN_DIR := $(PREFIX)/libexec/netavark
+SHARE := $(PREFIX)/share
 DROP_IN := /etc/containers/containers.conf.d/50-berth.conf
 # Made by `berth host-wide on`.
 LINK := /usr/local/libexec/podman/netavark
 # Where Podman and systemd look by themselves.
 STANDARD := $(filter /usr /usr/local,$(PREFIX))
 UNIT_DIR := $(if $(STANDARD),$(PREFIX)/lib/systemd,/etc/systemd)
+MANUAL := man/man1/berth.1 man/man1/berth-migrate.1 man/man5/berth.conf.5 \
+	$(foreach of,berth berth-migrate,bash-completion/completions/$(of) \
+	zsh/site-functions/_$(of) fish/vendor_completions.d/$(of).fish)
 # The same files serve root and users; those for root alone; all, below UNIT_DIR.
 UNITS := berth-gc.service berth-gc.timer berth-sanitise.service berth-sanitise.timer
 SYSTEM_UNITS := berth-metrics.service berth-metrics.timer
 INSTALLED_UNITS := $(addprefix system/,$(UNITS) $(SYSTEM_UNITS)) $(addprefix user/,$(UNITS))
 
-.PHONY: build test test-all check unit samples demo build-demo torture fuzz bench lab prepare-lab clean-lab install uninstall
+.PHONY: build test test-all check unit samples demo build-demo torture fuzz bench lab prepare-lab clean-lab install uninstall deb rpm package-root prepare-packages
 .DEFAULT_GOAL := build
 
 build:
 	$(CARGO) build --release --workspace --locked
 
 ifeq ($(LAB),)
-test: check prepare-lab
+test: check prepare-lab prepare-packages
 	$(CARGO) build --workspace --locked
 	$(CARGO) test --workspace --locked --no-fail-fast
 else
 export BERTH_LAB := $(LAB)
-test: prepare-lab
+test: prepare-lab prepare-packages
 	$(CARGO) build --workspace --locked
 	$(CARGO) test -p berth-integration --tests --locked --no-fail-fast
 endif
@@ -78,8 +88,8 @@ demo:
 	$(BUILT)/berth-demo
 
 build-demo:
-	$(CARGO) build --release --locked -p berth -p berth-migrate -p berth-integration \
-		--bin berth --bin berth-migrate --bin berth-demo --bin lab-store
+	$(CARGO) build --release --locked -p berth -p berth-migrate -p berth-manual -p berth-integration \
+		--bin berth --bin berth-migrate --bin berth-manual --bin berth-demo --bin lab-store
 
 samples: prepare-lab
 	$(CARGO) build --workspace --locked
@@ -107,11 +117,12 @@ clean-lab:
 
 # In /usr and /usr/local, Podman finds the plugin by itself.
 install:
-	@for file in berth berth-migrate; do test -x $(BUILT)/$$file || \
+	@for file in berth berth-migrate berth-manual; do test -x $(BUILT)/$$file || \
 		{ echo "$(BUILT)/$$file is missing: run make build first" >&2; exit 1; }; done
 	install -D -m 755 $(BUILT)/berth $(DESTDIR)$(PLUGIN_DIR)/berth
 	install -D -m 755 $(BUILT)/berth-migrate $(DESTDIR)$(PREFIX)/bin/berth-migrate
 	ln -sf ../libexec/netavark/berth $(DESTDIR)$(PREFIX)/bin/berth
+	umask 022 && $(BUILT)/berth-manual $(DESTDIR)$(SHARE)
 	install -d $(DESTDIR)$(UNIT_DIR)/system $(DESTDIR)$(UNIT_DIR)/user
 	for unit in $(INSTALLED_UNITS); do \
 		sed 's|/usr/local/bin|$(PREFIX)/bin|' systemd/$${unit##*/} >$(DESTDIR)$(UNIT_DIR)/$$unit || exit; \
@@ -125,11 +136,33 @@ ifneq ($(HOST_WIDE),)
 	$(PREFIX)/bin/berth host-wide on --yes
 endif
 
+# What is packed: an installation below target/package. The tools that pack it are
+# installed by cargo, once (packaging/tools).
+PACKAGE_ROOT := target/package
+TOOLS := $(or $(CARGO_TARGET_DIR),target)/tools
+
+prepare-packages:
+	packaging/tools $(TOOLS)
+
+package-root: prepare-packages
+	rm -rf $(PACKAGE_ROOT)
+	$(MAKE) install PREFIX=/usr DESTDIR=$(CURDIR)/$(PACKAGE_ROOT) HOST_WIDE=
+	mkdir -p $(PACKAGES)
+
+deb: package-root
+	$(TOOLS)/bin/cargo-deb --package berth --no-build --quiet \
+		--deb-revision $(REVISION) --output $(PACKAGES) $(DEB_FLAGS)
+
+rpm: package-root
+	$(TOOLS)/bin/cargo-generate-rpm --package plugin --output $(PACKAGES) \
+		--set-metadata 'release = "$(REVISION)"' $(RPM_FLAGS)
+
 # Podman could start nothing without the link's target.
 uninstall:
 	@if [ "$$(readlink -f $(DESTDIR)$(LINK))" = "$(DESTDIR)$(PLUGIN_DIR)/berth" ]; then \
 		echo "berth is in front of netavark: run berth host-wide off first" >&2; exit 1; fi
 	rm -f $(DESTDIR)$(PLUGIN_DIR)/berth $(addprefix $(DESTDIR)$(PREFIX)/bin/,berth berth-migrate)
+	rm -f $(addprefix $(DESTDIR)$(SHARE)/,$(MANUAL))
 	rm -f $(addprefix $(DESTDIR)$(UNIT_DIR)/,$(INSTALLED_UNITS))
 ifeq ($(STANDARD),)
 	rm -f $(DESTDIR)$(DROP_IN)

@@ -68,6 +68,7 @@ impl Lab {
             ("berth", PLUGIN),
             ("berth", "/usr/local/bin/berth"),
             ("berth-migrate", "/usr/local/bin/berth-migrate"),
+            ("berth-manual", "/usr/local/bin/berth-manual"),
             ("lab-store", "/usr/local/bin/lab-store"),
         ] {
             start.arg("--bind").arg(executable(name)).arg(target);

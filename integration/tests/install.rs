@@ -39,6 +39,19 @@ fn files(root: &Path) -> Vec<String> {
     found
 }
 
+/// What `berth-manual` writes, below the prefix.
+const MANUAL: [&str; 9] = [
+    "share/bash-completion/completions/berth",
+    "share/bash-completion/completions/berth-migrate",
+    "share/fish/vendor_completions.d/berth-migrate.fish",
+    "share/fish/vendor_completions.d/berth.fish",
+    "share/man/man1/berth-migrate.1",
+    "share/man/man1/berth.1",
+    "share/man/man5/berth.conf.5",
+    "share/zsh/site-functions/_berth",
+    "share/zsh/site-functions/_berth-migrate",
+];
+
 #[test]
 fn install_into_a_default_prefix_needs_no_configuration() {
     for prefix in ["/usr", "/usr/local"] {
@@ -59,13 +72,20 @@ fn install_into_a_default_prefix_needs_no_configuration() {
             "lib/systemd/user/berth-sanitise.service",
             "lib/systemd/user/berth-sanitise.timer",
             "libexec/netavark/berth",
-        ]
-        .map(|file| format!("{prefix_below}/{file}"));
+        ];
+        let expected: Vec<_> = expected.into_iter().chain(MANUAL).collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|file| format!("{prefix_below}/{file}"))
+            .collect();
         assert_eq!(files(root.path()), expected);
         let link = root.path().join(prefix_below).join("bin/berth");
         let [linked, plugin] = [
             &link,
-            &root.path().join(expected.last().expect("there are some")),
+            &root
+                .path()
+                .join(prefix_below)
+                .join("libexec/netavark/berth"),
         ]
         .map(|path| fs::canonicalize(path).expect("it leads somewhere"));
         assert_eq!(linked, plugin);
@@ -79,6 +99,7 @@ fn podman_finds_the_plugin_in_another_prefix_by_the_drop_in() {
     let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     make("install", "/srv/quay", root.path());
     let drop_in = "etc/containers/containers.conf.d/50-berth.conf";
+    let manual = MANUAL.map(|file| format!("srv/quay/{file}"));
     let expected = [
         drop_in,
         "etc/systemd/system/berth-gc.service",
@@ -95,7 +116,8 @@ fn podman_finds_the_plugin_in_another_prefix_by_the_drop_in() {
         "srv/quay/bin/berth-migrate",
         "srv/quay/libexec/netavark/berth",
     ];
-    assert_eq!(files(root.path()), expected);
+    let expected = expected.map(str::to_owned).into_iter().chain(manual);
+    assert_eq!(files(root.path()), expected.collect::<Vec<_>>());
 
     let lab = Lab::start();
     lab.sh("mkdir -p /srv/quay/libexec/netavark

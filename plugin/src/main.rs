@@ -1,54 +1,15 @@
 //! The `berth` executable: from the command line to a front end.
 
 use std::env;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use berth::frontend::{finish, netavark, operator, plugin, report};
-use clap::{Parser, Subcommand};
-
-/// IP address management for Podman that cannot leak
-///
-/// Podman and netavark start this program for networks created with
-/// `podman network create -d berth`: create, setup, teardown and info read and
-/// write JSON as netavark's plugin API 1.0.0 says; an error is {"error":"…"} on
-/// standard output with exit code 1. The other commands are for people and timers.
-#[derive(Debug, Parser)]
-#[command(name = "berth", version, after_help = ENVIRONMENT)]
-struct CommandLine {
-    #[command(subcommand)]
-    verb: Option<Verb>,
-}
-
-const ENVIRONMENT: &str = "\
-Environment:
-  BERTH_LOG        Log level (error, warn, info, debug, trace) or env_logger filter;
-                   by default Podman's --log-level
-  BERTH_STATE_DIR  Where the lease store lives; by default `berth` in netavark's
-                   run directory (as root /run/containers/networks/berth)
-  BERTH_NETAVARK   The netavark to run; by default the one that called";
-
-#[derive(Debug, Subcommand)]
-enum Verb {
-    /// Complete and check the network configuration on standard input
-    Create,
-    /// Lease addresses for a container and set its interface up
-    Setup {
-        /// Path of the container's network namespace
-        netns: PathBuf,
-    },
-    /// Take a container's interface down and release its addresses
-    Teardown {
-        /// Path of the container's network namespace
-        netns: PathBuf,
-    },
-    /// Print the plugin's version (the default)
-    Info,
-    #[command(flatten)]
-    Operator(operator::Command),
-}
+use berth::frontend::{CommandLine, Verb, completion, finish, netavark, operator, plugin, report};
+use clap::{CommandFactory, Parser, Subcommand};
 
 fn main() -> ExitCode {
+    if let Some(answered) = completion::answer(CommandLine::command) {
+        return answered;
+    }
     berth::logging::start();
     let mut arguments = env::args_os();
     if arguments

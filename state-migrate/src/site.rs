@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use berth::frontend::operator::Place;
-use berth::lifecycle::session::{LOCK_PATIENCE, Session, with_session};
+use berth::lifecycle::session::{Session, with_session};
 use berth::podman::{ContainersConf, Environment, NetworkLock, Podman, PodmanError};
 
 use crate::error::Error;
@@ -73,7 +73,9 @@ impl Site {
     /// # Errors
     /// With the holder's name.
     pub(crate) fn lock(&self) -> Result<NetworkLock, Error> {
-        Ok(self.podman.lock_networks(LOCK_PATIENCE)?)
+        Ok(self
+            .podman
+            .lock_networks(self.podman.settings.lock_wait())?)
     }
 
     /// Opens the lease store, waiting 30 seconds for its lock, calls `act` with it, and

@@ -11,11 +11,14 @@ use serde::Serialize;
 
 use crate::text;
 
+mod command_line;
+pub mod completion;
 pub mod netavark;
 pub mod operator;
 pub mod plugin;
 mod wire;
 
+pub use command_line::{CommandLine, Verb};
 pub use wire::report;
 
 /// Runs a command to its end and returns the program's exit code. An error or a panic

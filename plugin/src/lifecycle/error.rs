@@ -15,12 +15,18 @@ use crate::rules::lease::NetworkName;
 use crate::rules::options::OptionsError;
 use crate::rules::pledge::Pledge;
 use crate::rules::pool::{PoolError, Unleasable};
+use crate::rules::settings::Mistake;
 use crate::sight::ClockError;
 use crate::store::StoreError;
 
 /// Failure of a setup or teardown.
 #[derive(Debug, Error)]
 pub enum LifecycleError {
+    /// It may hide that an address is not berth's to give.
+    #[error(
+        "{0}; `berth config` shows every mistake, and no address is leased before that is mended"
+    )]
+    Settings(#[from] Mistake),
     #[error("network {network}")]
     Options {
         network: NetworkName,

@@ -12,6 +12,7 @@ use crate::rules::attachment::Attachment;
 use crate::rules::lease::{Kind, Namespace, Phase, Tenant};
 use crate::rules::options::{self, Options};
 use crate::rules::pool::Pool;
+use crate::rules::settings::Settings;
 use crate::sight;
 use crate::store::Transaction;
 
@@ -23,8 +24,13 @@ pub(super) struct Applicant {
 }
 
 impl Applicant {
-    /// Checks what a container asks for against the network's options and subnets.
-    pub(super) fn new(attachment: Attachment) -> Result<Self, LifecycleError> {
+    /// Checks what a container asks for against the network's options and subnets, with
+    /// what the settings make of them.
+    pub(super) fn new(
+        mut attachment: Attachment,
+        settings: &Settings,
+    ) -> Result<Self, LifecycleError> {
+        settings.apply(&mut attachment.network)?;
         let network = &attachment.network;
         let name = || network.name.as_str().into();
         let options = Options::parse(network).map_err(|source| LifecycleError::Options {

@@ -18,8 +18,6 @@ mod setup;
 pub mod takedown;
 mod teardown;
 
-use std::time::Duration;
-
 pub use error::LifecycleError;
 pub use setup::{Done, setup};
 pub use teardown::teardown;
@@ -30,15 +28,11 @@ use crate::rules::history::{Line, Work};
 use crate::sight;
 use session::{Session, note};
 
-/// How old the last collection may be before a setup starts one. The timer does it every
-/// minute; then none is ever started here.
-const COLLECTION_DUE: Duration = Duration::from_secs(150);
-
 /// Returns whether nobody has collected for long, in the life of this store.
 fn is_collection_due(session: &Session<'_>) -> bool {
     let store = &session.store;
     let last = store.last_collection().map(|last| last.at);
-    session.now.since(&last.unwrap_or(store.since())) >= COLLECTION_DUE
+    session.now.since(&last.unwrap_or(store.since())) >= session.podman.settings.collection_wait()
 }
 
 /// Returns a failure that is noted in the history.

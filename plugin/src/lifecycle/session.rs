@@ -14,6 +14,7 @@ use crate::podman::{Podman, PodmanError};
 use crate::protocol::Network;
 use crate::rules::history::{End, Line};
 use crate::rules::lease::{Moment, Tenant};
+use crate::rules::settings::{self, Mistake};
 use crate::rules::verdict::Verdict;
 use crate::sight::survey::{Place, Survey, SurveyError};
 use crate::sight::{self, ClockError, Evidence};
@@ -23,11 +24,14 @@ use crate::store::{
 
 /// How long a command waits for another one to let go of the store. Podman
 /// serialises its own calls, so only an operator's command can be in the way.
-pub const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+pub const LOCK_PATIENCE: Duration = settings::LOCK_WAIT;
 
 /// Failure to get at the store, or to see what it must know.
 #[derive(Debug, Error)]
 pub enum SessionError {
+    /// Nobody knows where the store is.
+    #[error("{0}; `berth config` shows every mistake, and where the leases are depends on it")]
+    Settings(Mistake),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -61,8 +65,34 @@ pub fn with_lock<T, E: From<SessionError>>(
     wait: Duration,
     act: impl FnOnce(&Locked<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
-    let mut lock = LockFile::open(&podman.state_directory).map_err(SessionError::from)?;
     let settle = || delegate::await_orphans(&podman.delegation);
+    locked(podman, (who, wait), settle, act)
+}
+
+/// As [`with_lock`], for a reader who would rather know nothing than wait: what a killed
+/// berth left at work may still be. Whoever takes the lock next waits for that.
+///
+/// # Errors
+/// As [`with_lock`].
+pub fn at_a_glance<T, E: From<SessionError>>(
+    podman: &Podman,
+    who: &str,
+    wait: Duration,
+    act: impl FnOnce(&Locked<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    locked(podman, (who, wait), || false, act)
+}
+
+fn locked<T, E: From<SessionError>>(
+    podman: &Podman,
+    (who, wait): (&str, Duration),
+    settle: impl FnOnce() -> bool,
+    act: impl FnOnce(&Locked<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    if let Some(mistake) = podman.state_mistake() {
+        return Err(SessionError::Settings(mistake.clone()).into());
+    }
+    let mut lock = LockFile::open(&podman.state_directory).map_err(SessionError::from)?;
     let guard = lock
         .acquire(wait, who, settle)
         .map_err(SessionError::from)?;
@@ -74,7 +104,7 @@ pub fn with_lock<T, E: From<SessionError>>(
     })
 }
 
-/// As [`with_lock`] with [`LOCK_PATIENCE`], with the store open.
+/// As [`with_lock`], waiting as long as berth.conf says, with the store open.
 ///
 /// # Errors
 /// As [`with_lock`]; if the store cannot be opened.
@@ -83,10 +113,11 @@ pub fn with_session<T, E: From<SessionError>>(
     who: &str,
     act: impl FnOnce(&Session<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
-    with_lock(podman, who, LOCK_PATIENCE, |locked| act(&locked.open()?))
+    let wait = podman.settings.lock_wait();
+    with_lock(podman, who, wait, |locked| act(&locked.open()?))
 }
 
-/// As [`with_lock`] with [`LOCK_PATIENCE`], for those who only read: see [`Store::read`].
+/// As [`with_session`], for those who only read: see [`Store::read`].
 ///
 /// # Errors
 /// As [`with_lock`] and [`Store::read`].
@@ -100,13 +131,30 @@ pub fn read_store<T>(
     if !Store::exists(directory) {
         return Ok(None);
     }
-    with_lock(podman, who, LOCK_PATIENCE, |locked| {
-        let read = Store::read(directory, locked.guard, &locked.boot_id, locked.now, act);
-        Ok(read?)
+    with_lock(podman, who, podman.settings.lock_wait(), |locked| {
+        locked.read(act)
     })
 }
 
 impl<'l> Locked<'l> {
+    /// Reads the store as it is; `None` if there is none.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub fn read<T>(
+        &self,
+        act: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, SessionError> {
+        let directory = &self.podman.state_directory;
+        Ok(Store::read(
+            directory,
+            self.guard,
+            &self.boot_id,
+            self.now,
+            act,
+        )?)
+    }
+
     /// Opens the store; makes one where there is none.
     ///
     /// # Errors

@@ -56,7 +56,13 @@ fn lease_and_plumb(
     let began = Instant::now();
     let who = introduction("setup", &attachments);
     let namespace = namespace(netns)?;
-    let applicants = attachments.into_iter().map(Applicant::new);
+    podman
+        .settings
+        .harmless()
+        .for_each(|mistake| log::warn!("{mistake}"));
+    let applicants = attachments
+        .into_iter()
+        .map(|asked| Applicant::new(asked, &podman.settings));
     let applicants: Vec<_> = applicants.collect::<Result<_, _>>()?;
     let asked: Vec<_> = applicants
         .iter()

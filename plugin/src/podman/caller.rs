@@ -6,7 +6,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
@@ -125,17 +125,26 @@ pub fn netavark(conf: &ContainersConf) -> Result<PathBuf, PodmanError> {
 /// else with the one below `XDG_RUNTIME_DIR` (Podman's `networkRunDir`).
 pub(super) fn default_delegation(environment: &Environment, conf: &ContainersConf) -> Delegation {
     let rootless = environment.rootless();
-    let runtime = environment.path("XDG_RUNTIME_DIR").filter(|_| rootless);
+    let runtime = runtime_directory(environment, rootless);
     let firewall = env::var("NETAVARK_FW").ok();
     Delegation {
-        config: runtime
-            .unwrap_or_else(|| "/run".into())
-            .join("containers/networks"),
+        config: default_run_directory(&runtime),
         rootless,
         aardvark_binary: helper(conf, "aardvark-dns"),
         firewall_driver: firewall.or_else(|| conf.firewall_driver.clone()),
         dns_port: env::var("NETAVARK_DNS_PORT").ok(),
     }
+}
+
+/// Returns the directory in which a Podman keeps what a reboot takes away.
+pub(super) fn runtime_directory(environment: &Environment, rootless: bool) -> PathBuf {
+    let runtime = environment.path("XDG_RUNTIME_DIR").filter(|_| rootless);
+    runtime.unwrap_or_else(|| "/run".into())
+}
+
+/// Returns the network run directory of a podman without options.
+pub(super) fn default_run_directory(runtime: &Path) -> PathBuf {
+    runtime.join("containers/networks")
 }
 
 /// Returns the helper binary of this name that Podman would take.

@@ -1,24 +1,8 @@
 //! What berth needs to know from containers.conf.
 //!
-//! Files are layered as Podman 5.4 does (`pkg/config/new.go`): later ones win key
-//! by key, lists included unless they say `{append=true}`:
-//!
-//! ```text
-//! /usr/share/containers/containers.conf
-//! /etc/containers/containers.conf
-//! /etc/containers/containers.conf.d/*.conf
-//! $XDG_CONFIG_HOME/containers/containers.conf      (~/.config if unset; root too)
-//! $XDG_CONFIG_HOME/containers/containers.conf.d/*.conf
-//! ```
-//!
-//! `$CONTAINERS_CONF` replaces them all, `$CONTAINERS_CONF_OVERRIDE` comes last.
-//! Added from Podman 6 (`storage/pkg/configfile`), where older ones have no such
-//! directories: drop-ins beside the first file, and `containers.rootful.conf.d` or
-//! `containers.rootless.conf.d` (and in it a directory per user id) after each
-//! `containers.conf.d` of the system. Two more rules of Podman 6 are not followed,
-//! since nothing tells which Podman calls: there the first main file found hides
-//! the others, and a drop-in hides one of the same name in a directory before.
-//! Modules (`podman --module`) are not read.
+//! Which files there are, and in which order, is in [`layers`]. Later ones win key by
+//! key, lists included unless they say `{append=true}`. Modules (`podman --module`) are
+//! not read.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -28,7 +12,7 @@ use thiserror::Error;
 
 use crate::rules::network_config::{SubnetPool, SubnetPoolError, SubnetPools};
 
-use super::Environment;
+use super::{Environment, layers};
 
 /// Name of the default network if `default_network` is not set.
 pub(super) const DEFAULT_NETWORK: &str = "podman";
@@ -121,7 +105,13 @@ impl ContainersConf {
     /// [`ConfError`] for a file that cannot be read or understood.
     pub fn load(environment: &Environment) -> Result<Self, ConfError> {
         let mut layers = Layers::default();
-        for (path, variable) in files(environment)? {
+        let files = layers::files(environment, &layers::CONTAINERS);
+        let files = files.map_err(|unlisted| ConfError::Read {
+            path: unlisted.path,
+            variable: None,
+            source: unlisted.source,
+        })?;
+        for (path, variable) in files {
             let text = match std::fs::read_to_string(&path) {
                 Ok(text) => text,
                 Err(error) if error.kind() == ErrorKind::NotFound && variable.is_none() => continue,
@@ -137,61 +127,6 @@ impl ContainersConf {
         }
         Ok(layers.finish())
     }
-}
-
-type Named = (PathBuf, Option<&'static str>);
-
-/// Returns the files to read, in order, each with the variable that names it.
-fn files(environment: &Environment) -> Result<Vec<Named>, ConfError> {
-    let mut files = Vec::new();
-    if let Some(path) = environment.path("CONTAINERS_CONF") {
-        files.push((path, Some("CONTAINERS_CONF")));
-    } else {
-        for system in ["usr/share", "etc"] {
-            let dir = environment.root().join(system).join("containers");
-            files.push((dir.join("containers.conf"), None));
-            files.extend(drop_ins(&dir.join("containers.conf.d"))?);
-            if environment.uid() != 0 {
-                let rootless = dir.join("containers.rootless.conf.d");
-                files.extend(drop_ins(&rootless)?);
-                files.extend(drop_ins(&rootless.join(environment.uid().to_string()))?);
-            } else {
-                files.extend(drop_ins(&dir.join("containers.rootful.conf.d"))?);
-            }
-        }
-        if let Some(home) = environment.config_home() {
-            let dir = home.join("containers");
-            files.push((dir.join("containers.conf"), None));
-            files.extend(drop_ins(&dir.join("containers.conf.d"))?);
-        }
-    }
-    if let Some(path) = environment.path("CONTAINERS_CONF_OVERRIDE") {
-        files.push((path, Some("CONTAINERS_CONF_OVERRIDE")));
-    }
-    Ok(files)
-}
-
-/// Returns the `*.conf` files of a directory, sorted by name; none if it is absent.
-fn drop_ins(dir: &Path) -> Result<Vec<Named>, ConfError> {
-    let failed = |source| ConfError::Read {
-        path: dir.to_owned(),
-        variable: None,
-        source,
-    };
-    let entries = match std::fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error)),
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|end| end == "conf") && !path.is_dir() {
-            files.push((path, None));
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 /// One file, as far as it concerns us.

@@ -10,15 +10,18 @@ mod conf;
 mod default_network;
 mod environment;
 mod host;
+mod layers;
 mod lock;
 mod network_dir;
 mod networks;
 mod rootless;
+mod settings;
 mod staged;
 mod state_directory;
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::env;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -36,11 +39,13 @@ pub use lock::{NetworkLock, NetworkLockError};
 pub use network_dir::network_config_dir;
 pub use networks::{Fault, NetworkFile, known_networks, read_networks};
 pub use rootless::{EnterError, enter_if_needed, storage_options};
+pub use settings::settings;
 pub use staged::{StageError, Staged, sweep};
 pub use state_directory::{STATE_VARIABLE, state_directory};
 
 use crate::protocol::Network;
 use crate::rules::lease::{Delegation, Process};
+use crate::rules::settings::{Mistake, Settings};
 use crate::sight;
 
 /// Where root's Podman has its network lock, whatever its directories
@@ -118,6 +123,8 @@ pub struct Podman {
     /// Where it keeps the files of containers' network namespaces
     /// (containers/common `pkg/netns`, `GetNSRunDir`).
     pub namespace_directory: PathBuf,
+    /// What berth.conf says.
+    pub settings: Settings,
     /// See [`Podman::network_config_dir`].
     network_config_dir: OnceCell<PathBuf>,
 }
@@ -213,15 +220,23 @@ impl Podman {
         delegation: Delegation,
         environment: &Environment,
     ) -> Result<Self, PodmanError> {
-        let runtime = environment.path("XDG_RUNTIME_DIR");
-        let runtime = runtime.filter(|_| delegation.rootless);
-        let state_directory = state_directory(&delegation.config)?;
+        let runtime = caller::runtime_directory(environment, delegation.rootless);
+        let settings = settings(environment);
+        let is_default = delegation.config == caller::default_run_directory(&runtime);
+        let set = settings.state_directory().filter(|_| is_default);
+        let state_directory = state_directory(&delegation.config, set)?;
+        let is_chosen = set.is_some() || environment.path(STATE_VARIABLE).is_some();
+        let history = match is_chosen {
+            true => state_directory.join("history"),
+            false => history_file(&state_directory, delegation.rootless, environment),
+        };
         Ok(Self {
             netavark,
             starter: None,
-            history_file: history_file(&state_directory, delegation.rootless, environment),
+            history_file: history,
             state_directory,
-            namespace_directory: runtime.unwrap_or_else(|| "/run".into()).join("netns"),
+            namespace_directory: runtime.join("netns"),
+            settings,
             network_config_dir: OnceCell::new(),
             delegation,
         })
@@ -253,6 +268,20 @@ impl Podman {
         fs::create_dir_all(directory)
             .map_err(|error| PodmanError::MakeDirectory(directory.to_owned(), error))?;
         Ok(directory)
+    }
+
+    /// Puts what berth.conf sets for a network into its options, as far as it can be
+    /// understood: to look at a network, not to lease from it.
+    pub fn fill_in(&self, network: &mut Network) {
+        if let Err(mistake) = self.settings.apply(network) {
+            log::debug!("{mistake}");
+        }
+    }
+
+    /// Returns the mistake in berth.conf that hides where the leases are, if there is one.
+    pub fn state_mistake(&self) -> Option<&Mistake> {
+        let is_named = env::var_os(STATE_VARIABLE).is_some_and(|value| !value.is_empty());
+        self.settings.blinding().filter(|_| !is_named)
     }
 
     /// Returns whether a network's file says otherwise than `is_ours`. A file of another
@@ -298,13 +327,17 @@ impl Podman {
         NetworkLock::acquire(&self.network_lock()?, wait)
     }
 
-    /// Returns the networks whose addresses berth leases, sorted by name.
+    /// Returns the networks whose addresses berth leases, sorted by name, with what
+    /// berth.conf sets for them.
     ///
     /// # Errors
     /// If a network file is there and cannot be read.
     pub fn networks(&self) -> Result<Vec<Network>, PodmanError> {
         let mut networks = known_networks(self.network_config_dir()?)?;
         networks.retain(Network::is_ours);
+        for network in &mut networks {
+            self.fill_in(network);
+        }
         Ok(networks)
     }
 
@@ -324,18 +357,14 @@ impl Podman {
     }
 }
 
-/// Returns the file of the history of a store. It lasts over a reboot: it is in the state
-/// directory if the user has chosen one, else `berth` in `/var/lib` or, for a rootless
-/// Podman, in `XDG_STATE_HOME`. There its name tells the stores of different Podmans apart.
+/// Returns the file of the history of a store in its usual place. It lasts over a reboot: it
+/// is in `berth` in `/var/lib` or, for a rootless Podman, in `XDG_STATE_HOME`. There its name
+/// tells the stores of different Podmans apart.
 fn history_file(state_directory: &Path, rootless: bool, environment: &Environment) -> PathBuf {
-    let is_chosen = environment.path(STATE_VARIABLE).is_some();
     let directory = match environment.state_home().filter(|_| rootless) {
         Some(home) => home,
         None => environment.root().join("var/lib"),
     };
-    if is_chosen {
-        return state_directory.join("history");
-    }
     let mut name = String::new();
     for c in state_directory.to_string_lossy().trim_matches('/').chars() {
         match c {

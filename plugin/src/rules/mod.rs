@@ -15,4 +15,5 @@ mod podman_command;
 pub mod pool;
 pub mod ports;
 pub mod process;
+pub mod settings;
 pub mod verdict;

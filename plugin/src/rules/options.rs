@@ -46,7 +46,7 @@ pub const DRIVER: &str = "driver";
 pub const KNOWN: [&str; 7] = [DRIVER, COOLDOWN, EXCLUDE, HOLD, ORDER, RESERVE, TTL];
 
 /// What all our names but [`DRIVER`] begin with. netavark has no such names.
-const PREFIX: &str = "ipam_";
+pub(super) const PREFIX: &str = "ipam_";
 
 /// Which free address a dynamic lease gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -217,11 +217,7 @@ impl Options {
         if let Some(name) = options.keys().find(|name| is_unknown(name)) {
             return Err(OptionsError::Unknown { name: name.clone() });
         }
-        let subnets: Vec<IpNetwork> = network
-            .subnets
-            .iter()
-            .map(|subnet| normalise(subnet.subnet))
-            .collect();
+        let subnets = subnets(network);
         Ok(Self {
             cooldown: duration(options, COOLDOWN, Duration::ZERO)?.unwrap_or(DEFAULT_COOLDOWN),
             hold: duration(options, HOLD, Duration::ZERO)?.unwrap_or(DEFAULT_HOLD),
@@ -234,6 +230,11 @@ impl Options {
             plumbing: Plumbing::of(network)?,
         })
     }
+}
+
+fn subnets(network: &Network) -> Vec<IpNetwork> {
+    let subnets = network.subnets.iter();
+    subnets.map(|subnet| normalise(subnet.subnet)).collect()
 }
 
 /// Returns whether the option is addressed to us, known or not.
@@ -268,6 +269,40 @@ pub(crate) fn is_unknown(name: &str) -> bool {
     is_ours(name) && !KNOWN.contains(&name)
 }
 
+/// Checks a value of one of our options, or an item of its list, as far as that can be done
+/// without the network.
+///
+/// # Errors
+/// If no network could have it.
+pub(super) fn check(name: &'static str, value: &str) -> Result<(), OptionsError> {
+    let options = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+    match name {
+        COOLDOWN | HOLD => duration(&options, name, Duration::ZERO).map(drop),
+        TTL => duration(&options, name, MIN_TTL).map(drop),
+        ORDER => choice(&options, name, &Order::ALL, Order::as_str).map(drop),
+        EXCLUDE => spans(value).try_for_each(|span| span.map(drop)),
+        RESERVE => pledge::items(value).try_for_each(|pledge| pledge.map(drop)),
+        _ => Ok(()),
+    }
+}
+
+/// Reads a list of exclusions for any network, and returns what of them lies in this one.
+pub(super) fn excluded_here(list: &str, network: &Network) -> Vec<Span> {
+    let subnets = subnets(network).into_iter();
+    let subnets = subnets.filter_map(|subnet| Span::new(subnet.network(), last_address(subnet)));
+    let all: Vec<_> = spans(list).flatten().collect();
+    let here = |subnet: Span| all.iter().filter_map(move |span| span.shared(&subnet));
+    subnets.flat_map(here).collect()
+}
+
+/// Reads a list of exclusions of a network.
+///
+/// # Errors
+/// If one is none, or lies outside of the network's subnets.
+pub(super) fn excluded(list: &str, network: &Network) -> Result<Vec<Span>, OptionsError> {
+    exclusions(list, &subnets(network))
+}
+
 /// Reads a duration of whole seconds, from `shortest` to [`MAX_DURATION`], both allowed.
 fn duration(
     options: &BTreeMap<String, String>,
@@ -277,16 +312,7 @@ fn duration(
     let Some(value) = options.get(name) else {
         return Ok(None);
     };
-    let text = value.trim();
-    let seconds = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let parsed = if seconds {
-        // Digits alone only fail to parse when they are too many.
-        Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)))
-    } else {
-        humantime::parse_duration(text)
-            .ok()
-            .filter(|duration| duration.subsec_nanos() == 0)
-    };
+    let parsed = whole_seconds(value);
     let value = value.clone();
     match parsed {
         None => Err(OptionsError::NotADuration { name, value }),
@@ -299,6 +325,17 @@ fn duration(
         }
         Some(duration) => Ok(Some(duration)),
     }
+}
+
+/// Reads a duration of whole seconds: `90`, or a number with a unit.
+pub(super) fn whole_seconds(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Digits alone only fail to parse when they are too many.
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let parsed = humantime::parse_duration(text).ok();
+    parsed.filter(|duration| duration.subsec_nanos() == 0)
 }
 
 /// Reads one of a few words; the type's default if the option is absent.
@@ -326,13 +363,21 @@ fn choice<T: Copy + Default>(
 }
 
 /// Reads a list of exclusions, separated by commas, semicolons or white space.
-fn exclusions(list: &str, subnets: &[IpNetwork]) -> Result<Vec<Span>, OptionsError> {
+fn spans(list: &str) -> impl Iterator<Item = Result<Span, OptionsError>> {
     list.split(|c: char| matches!(c, ',' | ';') || c.is_whitespace())
         .filter(|item| !item.is_empty())
         .map(|item| {
-            let span = exclusion(item).ok_or_else(|| OptionsError::Exclusion {
+            exclusion(item).ok_or_else(|| OptionsError::Exclusion {
                 item: item.to_owned(),
-            })?;
+            })
+        })
+}
+
+/// Reads a list of exclusions that lie in these subnets.
+fn exclusions(list: &str, subnets: &[IpNetwork]) -> Result<Vec<Span>, OptionsError> {
+    spans(list)
+        .map(|span| {
+            let span = span?;
             let within =
                 |subnet: &IpNetwork| subnet.contains(span.first()) && subnet.contains(span.last());
             if subnets.iter().any(within) {

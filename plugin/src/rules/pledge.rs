@@ -101,14 +101,8 @@ impl fmt::Display for Pledge {
 pub(super) fn parse(network: &Network) -> Result<Vec<Pledge>, OptionsError> {
     let list = network.options.get(RESERVE).map_or("", String::as_str);
     let mut pledges = Vec::<Pledge>::new();
-    for item in list
-        .split(';')
-        .map(str::trim)
-        .filter(|item| !item.is_empty())
-    {
-        let pledge = read(item).ok_or_else(|| OptionsError::Pledge {
-            item: item.to_owned(),
-        })?;
+    for pledge in items(list) {
+        let pledge = pledge?;
         let address = pledge.address;
         if pledges.iter().any(|known| known.address == address) {
             return Err(OptionsError::PledgeRepeated { address });
@@ -117,6 +111,16 @@ pub(super) fn parse(network: &Network) -> Result<Vec<Pledge>, OptionsError> {
         pledges.push(pledge);
     }
     Ok(pledges)
+}
+
+/// Reads a list of pledges, whichever network they are for.
+pub(super) fn items(list: &str) -> impl Iterator<Item = Result<Pledge, OptionsError>> {
+    let items = list.split(';').map(str::trim);
+    items.filter(|item| !item.is_empty()).map(|item| {
+        read(item).ok_or_else(|| OptionsError::Pledge {
+            item: item.to_owned(),
+        })
+    })
 }
 
 fn read(item: &str) -> Option<Pledge> {

@@ -96,6 +96,15 @@ impl Span {
         false
     }
 
+    /// Returns what both spans have, if anything.
+    pub fn shared(&self, other: &Self) -> Option<Self> {
+        Self::new(
+            self.first().max(other.first()),
+            self.last().min(other.last()),
+        )
+        .filter(|_| self.family == other.family)
+    }
+
     /// Returns what is left of the span without `other`: nothing, one or two spans.
     fn without(self, other: &Self) -> impl Iterator<Item = Self> {
         let apart =

@@ -7,7 +7,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::collect::Party;
-use crate::lifecycle::session::{LOCK_PATIENCE, Locked, SessionError, with_lock};
+use crate::lifecycle::session::{Locked, SessionError, with_lock};
 use crate::podman::{NetworkLockError, Podman};
 use crate::rules::lease::{Kind, Tenancy};
 use crate::sight::survey::SurveyError;
@@ -60,11 +60,11 @@ pub struct Rebuilt {
 /// [`RebuildError::Sound`] if the store is not damaged, unless `force`d. Before
 /// anything is moved, if the host cannot be looked at.
 pub fn rebuild(podman: &Podman, force: bool) -> Result<Rebuilt, RebuildError> {
-    let _networks = podman.lock_networks(LOCK_PATIENCE)?;
+    let _networks = podman.lock_networks(podman.settings.lock_wait())?;
     with_lock(
         podman,
         "rebuilding the lease store",
-        LOCK_PATIENCE,
+        podman.settings.lock_wait(),
         |locked| {
             let damage = if Store::exists(&podman.state_directory) {
                 damage(locked)?

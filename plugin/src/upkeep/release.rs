@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::collect::Party;
 use super::overview::{Overview, OverviewError, UnknownError};
 use crate::lifecycle::reclaim::ReclaimError;
-use crate::lifecycle::session::{LOCK_PATIENCE, Session, SessionError, with_session};
+use crate::lifecycle::session::{Session, SessionError, with_session};
 use crate::podman::{NetworkLockError, Podman};
 use crate::rules::lease::Tenant;
 use crate::rules::ports::PublishedPorts;
@@ -129,7 +129,7 @@ pub fn release(podman: &Podman, wish: &Wish) -> Result<Released, ReleaseError> {
 
 /// Takes the locks, looks, and does it if that look is enough.
 fn turn(podman: &Podman, wish: &Wish, earlier: Option<&Tenant>) -> Result<Turn, ReleaseError> {
-    let _networks = podman.lock_networks(LOCK_PATIENCE)?;
+    let _networks = podman.lock_networks(podman.settings.lock_wait())?;
     with_session(podman, "releasing an address by hand", |session| {
         let Some(tenant) = holder(session, wish)? else {
             return Ok(Turn::NotLeased);

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::lifecycle::session::{LOCK_PATIENCE, Session, SessionError, with_session};
+use crate::lifecycle::session::{Session, SessionError, with_session};
 use crate::podman::{
     Fault, HostError, NetworkFile, NetworkLockError, Podman, PodmanError, StageError, Staged,
     read_networks, sweep,
@@ -18,6 +18,7 @@ use crate::rules::lease::Tenant;
 use crate::rules::options::{self, Options, OptionsError};
 use crate::rules::pledge::{Pledge, PledgeError};
 use crate::rules::pool::PoolError;
+use crate::rules::settings::Origin;
 use crate::rules::verdict::Verdict;
 use crate::store::{Store, StoreError};
 
@@ -71,6 +72,12 @@ pub enum ReserveError {
         container: String,
         name: String,
         verdict: Verdict,
+    },
+    #[error("{address} on network {network} is reserved in {origin}; change it there")]
+    Configured {
+        address: IpAddr,
+        network: String,
+        origin: Origin,
     },
     #[error(
         "{address} on network {network} is not reserved; `berth list --filter state=reserved` \
@@ -152,7 +159,7 @@ impl fmt::Display for Reserved {
 /// If the address is no container's to have, or another container that is not dead has
 /// leased it.
 pub fn reserve(podman: &Podman, network: &str, pledge: &Pledge) -> Result<Reserved, ReserveError> {
-    edit(podman, network, |network, pledges| {
+    edit(podman, network, pledge.address, |network, pledges| {
         check_holder(podman, network, pledge)?;
         let before = take(pledges, pledge.address);
         pledges.push(pledge.clone());
@@ -170,7 +177,7 @@ pub fn unreserve(
     network: &str,
     address: IpAddr,
 ) -> Result<Reserved, ReserveError> {
-    edit(podman, network, |network, pledges| {
+    edit(podman, network, address, |network, pledges| {
         let Some(ended) = take(pledges, address) else {
             let network = network.name.clone();
             return Err(ReserveError::NotReserved { address, network });
@@ -192,16 +199,24 @@ fn take(pledges: &mut Vec<Pledge>, address: IpAddr) -> Option<Pledge> {
 
 /// Changes the pledges of a network in its file, with Podman's lock, under which no
 /// container is started. Nothing is written if `change` fails, or makes a network with which
-/// no container could start.
+/// no container could start, or if berth.conf says who has the address.
 fn edit(
     podman: &Podman,
     wanted: &str,
+    address: IpAddr,
     change: impl FnOnce(&Network, &mut Vec<Pledge>) -> Result<Reserved, ReserveError>,
 ) -> Result<Reserved, ReserveError> {
-    let _networks = podman.lock_networks(LOCK_PATIENCE)?;
+    let _networks = podman.lock_networks(podman.settings.lock_wait())?;
     let directory = podman.network_config_dir()?;
     sweep(directory);
     let (file, network) = find(read_networks(directory)?, wanted)?;
+    if let Some(item) = podman.settings.reserving(&network.name, address) {
+        return Err(ReserveError::Configured {
+            address,
+            network: network.name,
+            origin: item.origin.clone(),
+        });
+    }
     let mut pledges = parse(&network)?.pledges;
     let done = change(&network, &mut pledges)?;
     let mut after = network.clone();

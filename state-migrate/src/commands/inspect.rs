@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use berth::frontend::print;
+use berth::frontend::{completion, print};
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 
 use super::progress::looking;
 use super::whom::Whom;
@@ -42,7 +43,7 @@ pub struct Inspect {
     #[arg(conflicts_with_all = ["podman", "without_podman", "run_dir"])]
     file: Option<PathBuf>,
     /// Only this network, by name or id
-    #[arg(long, value_name = "NETWORK")]
+    #[arg(long, value_name = "NETWORK", add = ArgValueCandidates::new(completion::all_networks))]
     network: Option<String>,
     /// Read what can be read of a damaged file
     #[arg(long)]

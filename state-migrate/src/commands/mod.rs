@@ -2,6 +2,7 @@
 //! error.
 
 mod adopt;
+mod command_line;
 mod consent;
 mod dump;
 mod inspect;
@@ -17,6 +18,8 @@ use std::process::ExitCode;
 use berth::frontend::{complain, finish};
 use clap::Subcommand;
 use thiserror::Error;
+
+pub use command_line::CommandLine;
 
 /// A command.
 #[derive(Debug, Subcommand)]

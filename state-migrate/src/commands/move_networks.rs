@@ -5,9 +5,10 @@ use std::io;
 use std::process::ExitCode;
 
 use berth::frontend::operator::Place;
-use berth::frontend::{print, say};
+use berth::frontend::{completion, print, say};
 use berth::podman::PodmanError;
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 
 use super::{Failure, consent, exit_code};
 use crate::error::Error;
@@ -22,7 +23,8 @@ pub(super) struct Choice {
     #[arg(
         value_name = "NETWORK",
         required_unless_present = "all",
-        conflicts_with = "all"
+        conflicts_with = "all",
+        add = ArgValueCandidates::new(completion::all_networks)
     )]
     networks: Vec<String>,
     /// Every network that can be moved

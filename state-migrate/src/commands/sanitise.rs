@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use berth::frontend::print;
+use berth::frontend::{completion, print};
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 
 use super::progress::looking;
 use super::whom::Whom;
@@ -44,7 +45,7 @@ Examples:
 #[command(after_help = AFTER)]
 pub struct Sanitise {
     /// Only this network, by name or id
-    #[arg(long, value_name = "NETWORK")]
+    #[arg(long, value_name = "NETWORK", add = ArgValueCandidates::new(completion::all_networks))]
     network: Option<String>,
     /// Only say what would be done
     #[arg(long)]

@@ -1,9 +1,10 @@
 //! `berth gc`: takes back what dead containers hold.
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 
 use super::{Failure, Place};
-use crate::frontend::print;
+use crate::frontend::{completion, print};
 use crate::podman::{ContainersConf, Environment, Podman};
 use crate::upkeep::collect::{self, Wish};
 use crate::upkeep::host_wide;
@@ -19,7 +20,7 @@ pub struct Gc {
     #[arg(long)]
     now: bool,
     /// Only this network, by name or id
-    #[arg(long, value_name = "NETWORK")]
+    #[arg(long, value_name = "NETWORK", add = ArgValueCandidates::new(completion::networks))]
     network: Option<String>,
     /// Print JSON
     #[arg(long)]

@@ -3,12 +3,13 @@
 use std::fmt;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 use serde::Serialize;
 use serde_json::Map;
 
 use super::template::{Template, TemplateError};
 use super::{Failure, Place};
-use crate::frontend::{complain, print};
+use crate::frontend::{complain, completion, print};
 use crate::upkeep::overview::{Dossier, Overview};
 
 const AFTER: &str = "\
@@ -22,10 +23,14 @@ Examples:
 #[command(after_help = AFTER)]
 pub struct Inspect {
     /// An address, a container's name or the beginning of its id, a network's name or id
-    #[arg(required = true, value_name = "ADDRESS|CONTAINER|NETWORK")]
+    #[arg(
+        required = true,
+        value_name = "ADDRESS|CONTAINER|NETWORK",
+        add = ArgValueCandidates::new(completion::subjects)
+    )]
     words: Vec<String>,
     /// For an address that several networks have: only this network, by name or id
-    #[arg(long, value_name = "NETWORK")]
+    #[arg(long, value_name = "NETWORK", add = ArgValueCandidates::new(completion::networks))]
     network: Option<String>,
     /// Print `json`, or a Go template
     ///

@@ -4,6 +4,7 @@ use std::fmt;
 
 use anstyle::AnsiColor;
 use clap::{Args, ValueEnum};
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -11,7 +12,7 @@ use super::table::{Table, wants_colour};
 use super::template::Template;
 use super::words::{short, short_id};
 use super::{Failure, Place};
-use crate::frontend::print_coloured;
+use crate::frontend::{completion, print_coloured};
 use crate::rules::lease::Kind;
 use crate::upkeep::overview::{Entry, Filter, Order, Overview, State};
 
@@ -39,14 +40,14 @@ pub struct List {
     #[arg(long, short)]
     all: bool,
     /// Only this network, by name or id
-    #[arg(long, value_name = "NETWORK")]
+    #[arg(long, value_name = "NETWORK", add = ArgValueCandidates::new(completion::networks))]
     network: Option<String>,
     /// Only entries like this: network=…, container=…, address=… or state=…
     ///
     /// May be given several times: one of the values of a key is enough, and every key
     /// counts. A container is meant by its name or the beginning of its id, an address may
     /// be a subnet.
-    #[arg(long, short, value_name = "KEY=VALUE")]
+    #[arg(long, short, value_name = "KEY=VALUE", add = ArgValueCompleter::new(completion::filters))]
     filter: Vec<String>,
     /// Print `json`, a `table`, or a Go template
     ///

@@ -4,6 +4,7 @@
 //! Exit codes: 0 done and well, 1 something was found or could not be done, 2 the
 //! command line is wrong.
 
+mod config;
 mod doctor;
 mod gc;
 mod history;
@@ -23,7 +24,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueHint};
 use thiserror::Error;
 
 use crate::frontend::{complain, finish};
@@ -42,6 +43,10 @@ const WRONG_COMMAND_LINE: u8 = 2;
 /// The operator's commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Print what berth.conf sets, and where each value comes from
+    ///
+    /// Says what in the files cannot be understood, and what that keeps berth from.
+    Config(config::Config),
     /// Check the lease store and the installation; exit code 1 if there is a problem
     Doctor(doctor::Doctor),
     /// Take back what dead containers hold: addresses, DNS names, interfaces, ports
@@ -129,11 +134,11 @@ enum Failure {
 pub struct Place {
     /// Podman's network run directory, if it is not the default one (below the
     /// runroot for `podman --runroot`)
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(long, value_name = "DIRECTORY", value_hint = ValueHint::DirPath)]
     pub run_dir: Option<PathBuf>,
     /// Podman's network configuration directory, if it is not the default one (as
     /// in `podman --network-config-dir`)
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(long, value_name = "DIRECTORY", value_hint = ValueHint::DirPath)]
     pub config_dir: Option<PathBuf>,
 }
 
@@ -183,6 +188,7 @@ fn existing(path: &Path) -> Result<PathBuf, PodmanError> {
 pub fn run(command: &Command) -> ExitCode {
     let act = || {
         let done = match command {
+            Command::Config(arguments) => config::run(arguments),
             Command::Doctor(arguments) => doctor::run(arguments),
             Command::Gc(arguments) => gc::run(arguments),
             Command::History(arguments) => history::run(arguments),

@@ -3,18 +3,20 @@
 use std::net::IpAddr;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 
 use super::{Failure, Place};
-use crate::frontend::print;
+use crate::frontend::{completion, print};
 use crate::upkeep::release::{self, Wish};
 
 /// Arguments of `berth release`.
 #[derive(Debug, Args)]
 pub struct Release {
     /// The address
+    #[arg(add = ArgValueCandidates::new(completion::leased))]
     address: IpAddr,
     /// The network, by name or id
-    #[arg(long, value_name = "NETWORK")]
+    #[arg(long, value_name = "NETWORK", add = ArgValueCandidates::new(completion::networks))]
     network: String,
     /// Take it from a container that is alive, or of which that cannot be told
     ///

@@ -4,9 +4,10 @@
 use std::net::IpAddr;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 
 use super::{Failure, Place};
-use crate::frontend::print;
+use crate::frontend::{completion, print};
 use crate::rules::pledge::Pledge;
 use crate::upkeep::reserve;
 
@@ -27,10 +28,10 @@ pub struct Reserve {
     /// The address
     address: IpAddr,
     /// The network, by name or id
-    #[arg(long, value_name = "NETWORK")]
+    #[arg(long, value_name = "NETWORK", add = ArgValueCandidates::new(completion::networks))]
     network: String,
     /// The name of the only container that gets the address, without asking for it
-    #[arg(long = "for", value_name = "CONTAINER")]
+    #[arg(long = "for", value_name = "CONTAINER", add = ArgValueCandidates::new(completion::containers))]
     container: Option<String>,
     /// What it is for
     #[arg(long, value_name = "TEXT")]
@@ -46,9 +47,10 @@ pub struct Reserve {
 #[derive(Debug, Args)]
 pub struct Unreserve {
     /// The address
+    #[arg(add = ArgValueCandidates::new(completion::reserved))]
     address: IpAddr,
     /// The network, by name or id
-    #[arg(long, value_name = "NETWORK")]
+    #[arg(long, value_name = "NETWORK", add = ArgValueCandidates::new(completion::networks))]
     network: String,
     /// Print JSON
     #[arg(long)]

@@ -24,7 +24,7 @@ pub use plan::{Findings, Plan};
 pub use report::{Party, Report};
 
 use crate::delegate;
-use crate::lifecycle::session::{LOCK_PATIENCE, Session, SessionError, note, with_session};
+use crate::lifecycle::session::{Session, SessionError, note, with_session};
 use crate::podman::{NetworkLockError, Podman};
 use crate::rules::history::{Line, Work};
 use crate::rules::lease::Tenancy;
@@ -151,7 +151,7 @@ impl Collector<'_> {
     /// Takes the locks, looks, and does what two looks agree on.
     fn turn(&mut self) -> Result<Next, CollectError> {
         let podman = self.podman;
-        let _networks = podman.lock_networks(LOCK_PATIENCE)?;
+        let _networks = podman.lock_networks(podman.settings.lock_wait())?;
         with_session(
             podman,
             "collection of what dead containers hold",

@@ -16,6 +16,7 @@ mod network_lock;
 mod networks;
 mod programs;
 mod records;
+mod settings;
 mod state;
 
 use std::path::{Path, PathBuf};
@@ -92,7 +93,10 @@ pub fn examine(visit: &Visit<'_>) -> Report {
     if !is_in_front || networks::need_plugin(&files) {
         report.add(plugin(&conf));
     }
-    state::examine(&podman, visit.repair, &mut report);
+    report.add(settings::judge(&podman.settings, &files));
+    if podman.state_mistake().is_none() {
+        state::examine(&podman, visit.repair, &mut report);
+    }
     report.name_networks(&networks::names(&files));
     report
 }

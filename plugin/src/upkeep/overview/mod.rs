@@ -9,6 +9,7 @@ mod chart;
 mod dossier;
 mod entry;
 mod filter;
+mod names;
 mod order;
 mod totals;
 
@@ -21,6 +22,7 @@ pub use chart::{Cell, Chart, Frame, Row, Sheet};
 pub use dossier::{Dossier, UnknownError};
 pub use entry::{Entry, Place, State};
 pub use filter::{Filter, FilterError};
+pub use names::Names;
 pub use order::Order;
 pub use totals::Totals;
 
@@ -31,7 +33,7 @@ use crate::rules::lease::{Moment, NetworkId, Reservation, Tenant};
 use crate::rules::options::Options;
 use crate::rules::verdict::Verdict;
 use crate::sight::{self, ClockError, Evidence};
-use crate::store::Collection;
+use crate::store::{Collection, StoreError, Transaction};
 
 /// How we introduce ourselves to others who wait for the store.
 const WHO: &str = "reading who has which address";
@@ -184,7 +186,10 @@ fn networks(podman: &Podman) -> Result<Vec<Network>, OverviewError> {
     let mut networks = Vec::new();
     for file in files {
         match file.network {
-            Ok(network) if network.is_ours() => networks.push(network),
+            Ok(mut network) if network.is_ours() => {
+                podman.fill_in(&mut network);
+                networks.push(network);
+            }
             Ok(_) => {}
             Err(Fault::Unreadable(error)) => {
                 log::warn!("failed to read {}: {error}", file.path.display());
@@ -199,21 +204,22 @@ fn networks(podman: &Podman) -> Result<Vec<Network>, OverviewError> {
 
 /// Reads the store; nothing if there is none.
 fn read(podman: &Podman) -> Result<Records, SessionError> {
-    let records = read_store(podman, WHO, |transaction| {
-        let mut records = Records {
-            tenants: transaction.all_tenants()?,
-            collection: transaction.last_collection().cloned(),
-            version: Some(transaction.version()),
-            ..Records::default()
-        };
-        for id in transaction.networks()? {
-            let reservations = transaction.reservations(&id)?.into_iter();
-            let reservations = reservations.map(|(at, left)| (id.clone(), at, left));
-            records.reservations.extend(reservations);
-        }
-        Ok(records)
-    });
-    Ok(records?.unwrap_or_default())
+    Ok(read_store(podman, WHO, records)?.unwrap_or_default())
+}
+
+fn records(transaction: &Transaction<'_>) -> Result<Records, StoreError> {
+    let mut records = Records {
+        tenants: transaction.all_tenants()?,
+        collection: transaction.last_collection().cloned(),
+        version: Some(transaction.version()),
+        ..Records::default()
+    };
+    for id in transaction.networks()? {
+        let reservations = transaction.reservations(&id)?.into_iter();
+        let reservations = reservations.map(|(at, left)| (id.clone(), at, left));
+        records.reservations.extend(reservations);
+    }
+    Ok(records)
 }
 
 /// Leaves out holders that look dead because they gave their leases back after these were

@@ -8,11 +8,12 @@ mod terminal;
 use std::fmt;
 
 use clap::{Args, ValueEnum};
+use clap_complete::engine::ArgValueCandidates;
 use serde::Serialize;
 
 use super::table::wants_colour;
 use super::{Failure, Place};
-use crate::frontend::print_coloured;
+use crate::frontend::{completion, print_coloured};
 use crate::protocol::Network;
 use crate::upkeep::overview::{Chart, Entry, Overview};
 
@@ -27,6 +28,7 @@ Examples:
 #[command(after_help = AFTER)]
 pub struct Map {
     /// The network, by name or id
+    #[arg(add = ArgValueCandidates::new(completion::networks))]
     network: String,
     /// What to print
     #[arg(long, short, value_name = "FORMAT", default_value = "text")]

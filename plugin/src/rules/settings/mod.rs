@@ -1,0 +1,161 @@
+//! berth.conf: what an administrator sets for this host, for every network or for one. No
+//! I/O.
+//!
+//! Between the files, containers.conf's rules hold: a later one wins key by key, lists
+//! included unless they say `{append=true}`. What a network itself says stands between
+//! `[defaults]` and `[network.NAME]`; of exclusions and reserved addresses, all are kept.
+//!
+//! **What a mistake does.** The file may say that an address is not berth's to give, or
+//! that the leases are elsewhere. Where that cannot be understood, berth leases nothing: an
+//! address given by mistake breaks somebody who has done nothing wrong, and silently, while
+//! a refused start says what to repair, and where. A mistake in one network's section stops
+//! no other network, and one in a time or an order stops nothing: the value is left out.
+
+mod apply;
+pub mod keys;
+mod read;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::options::{self, RESERVE};
+use super::pledge;
+
+/// How long to wait for each lock if `lock` is not set.
+pub const LOCK_WAIT: Duration = Duration::from_secs(30);
+/// How old the last collection may be, before a setup starts one, if `collection` is not
+/// set. The timer collects every minute; then no setup ever does.
+pub const COLLECTION_WAIT: Duration = Duration::from_secs(150);
+
+/// Where a value stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    pub path: PathBuf,
+    /// The line, from 1; `None` for the file as a whole.
+    pub line: Option<usize>,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        match self.line {
+            Some(line) => write!(f, " line {line}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One value, or one item of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    pub text: String,
+    pub origin: Origin,
+}
+
+/// What a key is set to: one item, or any number if it is a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Setting {
+    pub items: Vec<Item>,
+    /// Whether what later files say is added. It lives on, as in Podman's lists.
+    append: bool,
+}
+
+/// The keys of one table that are set.
+pub type Section = BTreeMap<&'static str, Setting>;
+
+/// How much a mistake keeps berth from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Concern {
+    /// From leasing anything.
+    Everything,
+    /// From leasing addresses of this network.
+    Network(String),
+    /// From nothing: what is set there counts as not set.
+    Nothing,
+}
+
+impl fmt::Display for Concern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everything => f.write_str("berth leases no address until that is mended"),
+            Self::Network(name) => {
+                write!(
+                    f,
+                    "berth leases no address on network {name} until that is mended"
+                )
+            }
+            Self::Nothing => f.write_str("it counts as not set"),
+        }
+    }
+}
+
+/// A mistake in the files.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{origin}: {what}")]
+pub struct Mistake {
+    pub origin: Origin,
+    pub what: String,
+    pub concern: Concern,
+}
+
+/// All that the files say.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The keys outside of any table: see [`keys::GENERAL`].
+    pub general: Section,
+    /// See [`keys::WAITS`].
+    pub waits: Section,
+    /// See [`keys::DEFAULTS`].
+    pub defaults: Section,
+    /// By the network's name; see [`keys::NETWORK`].
+    pub networks: BTreeMap<String, Section>,
+    /// In the order of the files.
+    pub mistakes: Vec<Mistake>,
+}
+
+impl Settings {
+    /// Returns the directory of the lease store, if it is set.
+    pub fn state_directory(&self) -> Option<&Item> {
+        self.general.get(keys::STATE_DIRECTORY)?.items.first()
+    }
+
+    /// Returns what reserves this address of a network, if the files do.
+    pub fn reserving(&self, network: &str, address: IpAddr) -> Option<&Item> {
+        let reserved = self.networks.get(network)?.get(RESERVE)?;
+        let is_it = |item: &&Item| {
+            let mut pledges = pledge::items(&item.text).flatten();
+            pledges.any(|pledge| pledge.address == address)
+        };
+        reserved.items.iter().find(is_it)
+    }
+
+    /// Returns how long to wait for each lock.
+    pub fn lock_wait(&self) -> Duration {
+        self.wait(keys::LOCK).unwrap_or(LOCK_WAIT)
+    }
+
+    /// Returns how old the last collection may be before a setup starts one.
+    pub fn collection_wait(&self) -> Duration {
+        self.wait(keys::COLLECTION).unwrap_or(COLLECTION_WAIT)
+    }
+
+    fn wait(&self, key: &str) -> Option<Duration> {
+        let item = self.waits.get(key)?.items.first()?;
+        options::whole_seconds(&item.text)
+    }
+
+    /// Returns the first mistake that may hide anything at all, such as where the leases
+    /// are.
+    pub fn blinding(&self) -> Option<&Mistake> {
+        let mut mistakes = self.mistakes.iter();
+        mistakes.find(|mistake| mistake.concern == Concern::Everything)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,286 @@
+//! One file, read into what the files before it have set.
+
+use std::path::Path;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::keys::{self, Key, Kind};
+use super::{Concern, Item, Mistake, Origin, Section, Setting, Settings};
+use crate::rules::options;
+
+/// The shortest and the longest wait, both allowed.
+const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
+
+/// A word that is almost a known one has at most so many letters wrong.
+const NEAR: usize = 4;
+
+const WAITS_TABLE: &str = "waits";
+const DEFAULTS_TABLE: &str = "defaults";
+const NETWORK_TABLE: &str = "network";
+
+/// Where each key belongs.
+const PLACES: [(&[Key], &str); 4] = [
+    (keys::GENERAL, "before all tables"),
+    (keys::WAITS, "in [waits]"),
+    (keys::DEFAULTS, "in [defaults] or [network.NAME]"),
+    (keys::NETWORK, "in [network.NAME]"),
+];
+
+/// The text being read.
+struct Text<'t> {
+    path: &'t Path,
+    text: &'t str,
+    mistakes: Vec<Mistake>,
+}
+
+impl Settings {
+    /// Adds a file's settings to those of the files before it. What cannot be understood is
+    /// a [`Mistake`]; everything else counts.
+    pub fn add(&mut self, path: &Path, text: &str) {
+        let mut text = Text {
+            path,
+            text,
+            mistakes: Vec::new(),
+        };
+        match DeTable::parse(text.text) {
+            Ok(table) => self.add_table(&mut text, table.get_ref()),
+            Err(error) => {
+                let at = error.span().map(|span| span.start);
+                let what = error.message().replace('\n', " ");
+                text.mistake(at, Concern::Everything, what);
+            }
+        }
+        self.mistakes.append(&mut text.mistakes);
+    }
+
+    fn add_table(&mut self, text: &mut Text<'_>, table: &DeTable<'_>) {
+        for (key, value) in table {
+            let everything = Concern::Everything;
+            match (&**key.get_ref(), value.get_ref()) {
+                (WAITS_TABLE, DeValue::Table(table)) => {
+                    text.section(&mut self.waits, keys::WAITS, table, &everything);
+                }
+                (DEFAULTS_TABLE, DeValue::Table(table)) => {
+                    text.section(&mut self.defaults, keys::DEFAULTS, table, &everything);
+                }
+                (NETWORK_TABLE, DeValue::Table(networks)) => {
+                    for (name, value) in networks {
+                        let concern = Concern::Network(name.get_ref().to_string());
+                        let DeValue::Table(table) = value.get_ref() else {
+                            let what = format!("network.{} must be a table", name.get_ref());
+                            text.mistake(Some(name.span().start), concern, what);
+                            continue;
+                        };
+                        let section = self.networks.entry(name.get_ref().to_string());
+                        text.section(section.or_default(), keys::NETWORK, table, &concern);
+                    }
+                }
+                (name @ (WAITS_TABLE | DEFAULTS_TABLE | NETWORK_TABLE), _) => {
+                    let what = format!("{name} must be a table, as in [{name}]");
+                    text.mistake(Some(key.span().start), everything, what);
+                }
+                _ => {
+                    let tables = [WAITS_TABLE, DEFAULTS_TABLE, NETWORK_TABLE];
+                    if let Some(known) = text.known(keys::GENERAL, &tables, key, &everything) {
+                        text.set(&mut self.general, known, value, &everything);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Text<'_> {
+    fn origin(&self, at: Option<usize>) -> Origin {
+        let before = at.and_then(|at| self.text.get(..at));
+        Origin {
+            path: self.path.to_owned(),
+            line: before.map(|before| before.matches('\n').count() + 1),
+        }
+    }
+
+    fn mistake(&mut self, at: Option<usize>, concern: Concern, what: String) {
+        let origin = self.origin(at);
+        self.mistakes.push(Mistake {
+            origin,
+            what,
+            concern,
+        });
+    }
+
+    fn section(
+        &mut self,
+        section: &mut Section,
+        known: &'static [Key],
+        table: &DeTable<'_>,
+        concern: &Concern,
+    ) {
+        for (key, value) in table {
+            if let Some(known) = self.known(known, &[], key, concern) {
+                self.set(section, known, value, concern);
+            }
+        }
+    }
+
+    /// Returns the key of this name. `tables` are what else could have been meant.
+    fn known(
+        &mut self,
+        known: &'static [Key],
+        tables: &[&'static str],
+        key: &Spanned<std::borrow::Cow<'_, str>>,
+        concern: &Concern,
+    ) -> Option<&'static Key> {
+        let word = key.get_ref();
+        if let Some(known) = known.iter().find(|known| known.name == word) {
+            return Some(known);
+        }
+        let names: Vec<_> = known.iter().map(|known| known.name).collect();
+        let names = [&names, tables].concat();
+        let mut places = PLACES.into_iter();
+        let elsewhere = places.find(|(keys, _)| keys.iter().any(|key| key.name == word));
+        let what = match (elsewhere, nearest(word, &names)) {
+            (Some((_, place)), _) => format!("{word} belongs {place}"),
+            (None, Some(near)) => format!("unknown key {word:?}: did you mean {near}?"),
+            (None, None) => format!("unknown key {word:?}: berth knows {}", names.join(", ")),
+        };
+        self.mistake(Some(key.span().start), concern.clone(), what);
+        None
+    }
+
+    fn set(
+        &mut self,
+        section: &mut Section,
+        key: &'static Key,
+        value: &Spanned<DeValue<'_>>,
+        concern: &Concern,
+    ) {
+        let at = Some(value.span().start);
+        match (key.kind, value.get_ref()) {
+            (Kind::List, DeValue::Array(array)) => {
+                let mut append = None;
+                let mut items = Vec::new();
+                for value in array {
+                    let at = Some(value.span().start);
+                    match value.get_ref() {
+                        DeValue::Table(table) => match table.get("append").map(Spanned::get_ref) {
+                            Some(DeValue::Boolean(wanted)) if table.len() == 1 => {
+                                append = Some(*wanted);
+                            }
+                            _ => self.unlike(key, at, concern),
+                        },
+                        value => items.extend(self.item(key, value, at, concern)),
+                    }
+                }
+                let setting = section.entry(key.name).or_default();
+                setting.append = append.unwrap_or(setting.append);
+                if !setting.append {
+                    setting.items.clear();
+                }
+                setting.items.append(&mut items);
+            }
+            (Kind::List, value) => {
+                if matches!(value, DeValue::String(_)) {
+                    let what = format!("{} must be a list: put it in [ ]", key.name);
+                    self.mistake(at, concern.clone(), what);
+                } else {
+                    self.unlike(key, at, concern);
+                }
+            }
+            (Kind::Path | Kind::Wait | Kind::Option, value) => {
+                if let Some(item) = self.item(key, value, at, concern) {
+                    let setting = Setting {
+                        items: vec![item],
+                        append: false,
+                    };
+                    section.insert(key.name, setting);
+                }
+            }
+        }
+    }
+
+    /// Reads one value.
+    fn item(
+        &mut self,
+        key: &Key,
+        value: &DeValue<'_>,
+        at: Option<usize>,
+        concern: &Concern,
+    ) -> Option<Item> {
+        let text = match value {
+            DeValue::String(text) => text.to_string(),
+            // Seconds.
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str().to_owned(),
+            _ => {
+                self.unlike(key, at, concern);
+                return None;
+            }
+        };
+        match check(key, &text) {
+            Ok(()) => Some(Item {
+                text,
+                origin: self.origin(at),
+            }),
+            Err(what) => {
+                self.mistake(at, weight(key, concern), what);
+                None
+            }
+        }
+    }
+
+    /// Notes a value of another type than the key's.
+    fn unlike(&mut self, key: &Key, at: Option<usize>, concern: &Concern) {
+        let wanted = match key.kind {
+            Kind::Path => "a string",
+            Kind::Wait | Kind::Option => "a string or a number of seconds",
+            Kind::List => {
+                "a list of strings, in which {append=true} keeps what files before it say"
+            }
+        };
+        let what = format!("{} must be {wanted}", key.name);
+        self.mistake(at, weight(key, concern), what);
+    }
+}
+
+/// Returns how much a bad value keeps berth from: a time or an order gives no address away.
+fn weight(key: &Key, concern: &Concern) -> Concern {
+    match key.kind {
+        Kind::Path => Concern::Everything,
+        Kind::Wait | Kind::Option => Concern::Nothing,
+        Kind::List => concern.clone(),
+    }
+}
+
+/// Returns what is wrong with a value, if anything is.
+fn check(key: &Key, text: &str) -> Result<(), String> {
+    match key.kind {
+        Kind::Path if Path::new(text).is_absolute() => Ok(()),
+        Kind::Path => Err(format!(
+            "{} is {text:?}, which is no absolute path",
+            key.name
+        )),
+        Kind::Wait => match options::whole_seconds(text) {
+            Some(wait) if wait >= WAITS.0 && wait <= WAITS.1 => Ok(()),
+            _ => Err(format!(
+                "{} is {text:?}, which is no time from 1s to 1h (90, 90s, 10m)",
+                key.name
+            )),
+        },
+        Kind::Option | Kind::List => {
+            options::check(key.name, text).map_err(|error| error.to_string())
+        }
+    }
+}
+
+/// Returns the known word that was probably meant, with or without what our options begin
+/// with.
+fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    let distance = |known: &str| {
+        let bare = known.strip_prefix(options::PREFIX).unwrap_or(known);
+        let to = |known| strsim::damerau_levenshtein(word, known);
+        to(known).min(to(bare))
+    };
+    let near = known.iter().min_by_key(|known| distance(known))?;
+    (distance(near) <= NEAR.min(word.len() / 2)).then_some(*near)
+}

@@ -1,0 +1,38 @@
+//! berth.conf: what in it cannot be understood, and what it sets for nobody.
+
+use super::finding::Finding;
+use crate::podman::NetworkFile;
+use crate::rules::settings::{Mistake, Settings};
+
+const CHECK: &str = "berth-conf";
+
+/// Judges the settings against the networks that there are.
+pub(super) fn judge(settings: &Settings, files: &[NetworkFile]) -> Vec<Finding> {
+    let mut found: Vec<_> = settings.mistakes.iter().map(finding).collect();
+    let networks = files.iter().filter_map(|file| file.network.as_ref().ok());
+    let mut names = Vec::new();
+    for network in networks {
+        names.push(network.name.as_str());
+        let applied = settings.apply(&mut network.clone());
+        if let Err(mistake) = applied
+            && network.is_ours()
+            && !settings.mistakes.contains(&mistake)
+        {
+            found.push(finding(&mistake));
+        }
+    }
+    let set = settings.networks.keys();
+    let unknown = set.filter(|name| !names.contains(&name.as_str()));
+    found.extend(unknown.map(|name| {
+        Finding::note(CHECK, format!("there is no network {name}"))
+            .because(format!("berth.conf has a section [network.{name}]"))
+            .repair("nothing, if it is still to be made; else look at how its name is written")
+    }));
+    found
+}
+
+fn finding(mistake: &Mistake) -> Finding {
+    Finding::problem(CHECK, mistake.to_string())
+        .because(mistake.concern.to_string())
+        .repair("mend it; `berth config` shows what counts, and from where")
+}
