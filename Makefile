@@ -64,6 +64,7 @@ test-all:
 check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	.ci/deny
 
 unit:
 	$(CARGO) test --workspace --exclude berth-integration --locked --no-fail-fast
