@@ -9,7 +9,8 @@
 # make samples    prints the README's samples anew, from a lab, and docs/map.svg
 # make torture    kills everything that can be killed, for the figures of
 #                 docs/RELIABILITY.md (an hour); TORTURE='--seed 7 kills' for a part
-# make fuzz       ten million damaged files for the reader of ipam.db (half an hour);
+# make fuzz       ten million inputs for each reader of what others write: netlink's
+#                 answers, /proc, and damaged files of ipam.db (an hour);
 #                 FUZZ='-runs=100000 -seed=7' are options of libFuzzer
 # make bench      the benchmarks
 # make lab        a shell in a lab: a real Podman that nothing here can hurt
@@ -78,6 +79,7 @@ test-all:
 check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	.ci/deny
 
 unit:
 	$(CARGO) test --workspace --exclude berth-integration --locked --no-fail-fast
@@ -100,6 +102,7 @@ torture: prepare-lab
 	$(or $(CARGO_TARGET_DIR),target)/debug/berth-torture $(TORTURE)
 
 fuzz:
+	plugin/fuzz/run $(FUZZ)
 	state-migrate/fuzz/run $(FUZZ)
 
 bench: prepare-lab build

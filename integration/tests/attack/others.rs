@@ -1,8 +1,10 @@
 //! What is another container's, or another user's.
 
+use std::time::{Duration, Instant};
+
 use berth_integration::Lab;
 
-use super::lab;
+use super::{lab, stranger};
 
 /// A container that the store knows nothing of has given itself the bystander's address.
 /// Returns its namespace, and the request to tear it down.
@@ -87,4 +89,29 @@ fn another_users_directories_do_not_choose_what_root_runs() {
         .arg("gc")
         .fails("found no netavark in /home/mallory/bin");
     assert!(!was_run());
+}
+
+/// An ordinary user's processes with the names of Podman's, and arguments that fit.
+#[test]
+fn a_name_that_anybody_can_take_keeps_no_lease_and_nobody_waiting() {
+    let (lab, network) = lab();
+    let ghost = lab.container("ghost", &["n"]).start();
+    let namespace = lab.podman(["inspect", "-f", "{{.NetworkSettings.SandboxKey}}", "ghost"]);
+    let namespace = namespace.ok();
+    lab.kill_with_conmon("ghost");
+    let script = format!(
+        "for name in netavark conmon podman berth; do
+            printf '#!/bin/sh\\nwhile sleep 1; do :; done\\n' >/tmp/$name
+            chmod 755 /tmp/$name
+            /tmp/$name --config /run/containers/networks setup {namespace} start -c {} &
+        done
+        ready; wait",
+        ghost.id
+    );
+    stranger(&lab, &script);
+    let start = Instant::now();
+    let said = lab.cmd("berth").arg("gc").ok();
+    assert!(said.contains("1 reclaimed"), "{said}");
+    assert!(start.elapsed() < Duration::from_secs(9), "{said}");
+    assert_eq!(lab.leases(&network).of(&network), [""; 0]);
 }

@@ -225,10 +225,9 @@ impl Podman {
         let is_default = delegation.config == caller::default_run_directory(&runtime);
         let set = settings.state_directory().filter(|_| is_default);
         let state_directory = state_directory(&delegation.config, set)?;
-        let is_chosen = set.is_some() || environment.path(STATE_VARIABLE).is_some();
-        let history = match is_chosen {
-            true => state_directory.join("history"),
-            false => history_file(&state_directory, delegation.rootless, environment),
+        let history = match set {
+            Some(_) => state_directory.join("history"),
+            None => history_file(&state_directory, delegation.rootless, environment),
         };
         Ok(Self {
             netavark,
@@ -357,10 +356,13 @@ impl Podman {
     }
 }
 
-/// Returns the file of the history of a store in its usual place. It lasts over a reboot: it
-/// is in `berth` in `/var/lib` or, for a rootless Podman, in `XDG_STATE_HOME`. There its name
-/// tells the stores of different Podmans apart.
+/// Returns the file of the history of a store. It lasts over a reboot: it is in the state
+/// directory if the environment names one, else `berth` in `/var/lib` or, for a rootless
+/// Podman, in `XDG_STATE_HOME`. There its name tells the stores of different Podmans apart.
 fn history_file(state_directory: &Path, rootless: bool, environment: &Environment) -> PathBuf {
+    if environment.path(STATE_VARIABLE).is_some() {
+        return state_directory.join("history");
+    }
     let directory = match environment.state_home().filter(|_| rootless) {
         Some(home) => home,
         None => environment.root().join("var/lib"),

@@ -1,32 +1,14 @@
 //! What could not be seen, and what that may hide: one process that cannot be looked at
 //! says nothing about most tenants, and nothing about most networks. No I/O.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::bridge;
+pub use super::evidence::{Doubt, View};
 use super::evidence::{Link, NamespaceFact, Peer};
 use super::lease::Tenant;
 use super::options::Plumbing;
 use crate::protocol::Network;
-
-/// A namespace that somebody lives in and that could not be looked into.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Doubt {
-    /// What could not be read, and the error.
-    pub why: String,
-    /// What shows of the namespace all the same.
-    pub view: Option<View>,
-}
-
-/// The interfaces and addresses of a namespace, without saying which has which.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct View {
-    /// The names of its interfaces.
-    pub interfaces: BTreeSet<Vec<u8>>,
-    /// All its addresses.
-    pub addresses: BTreeSet<IpAddr>,
-}
 
 impl Doubt {
     /// Returns whether it may be the namespace of a tenant, with the tenant's interface.

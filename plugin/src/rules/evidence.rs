@@ -2,11 +2,10 @@
 //!
 //! [`crate::sight`] gathers them; [`super::verdict`] judges by them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use super::doubt::Doubt;
 use super::lease::{Moment, Process};
 
 /// Device and inode of a namespace: its identity while it lives.
@@ -100,6 +99,24 @@ pub struct NamespaceFact {
     pub named: bool,
     /// Its interfaces.
     pub links: Vec<Link>,
+}
+
+/// A namespace that somebody lives in and that could not be looked into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// What could not be read, and the error.
+    pub why: String,
+    /// What shows of the namespace all the same.
+    pub view: Option<View>,
+}
+
+/// The interfaces and addresses of a namespace, without saying which has which.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// The names of its interfaces.
+    pub interfaces: BTreeSet<Vec<u8>>,
+    /// All its addresses.
+    pub addresses: BTreeSet<IpAddr>,
 }
 
 /// The facts of one moment.

@@ -12,6 +12,7 @@ mod judge;
 mod links;
 mod namespaces;
 mod proc_net;
+mod proc_text;
 mod process;
 mod reach;
 pub mod survey;

@@ -7,7 +7,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::read_proc;
-use crate::rules::doubt::View;
+use crate::rules::evidence::View;
 
 /// Room for a file. That of routes is long on a router; then nothing is concluded.
 const LIMIT: u64 = 1 << 20;

@@ -14,7 +14,7 @@ use procfs::ProcError;
 
 use super::proc_net::view_of;
 use super::reach::{Sight, Stranger};
-use super::{NamespaceKey, ProcessFact};
+use super::{NamespaceKey, ProcessFact, proc_text};
 use crate::rules::doubt::{Doubt, View};
 use crate::rules::lease::Process;
 use crate::text;
@@ -206,11 +206,7 @@ fn is_foreign(pid: i32) -> bool {
 }
 
 fn effective_user(pid: i32) -> Option<u32> {
-    let status = read(&format!("/proc/{pid}/status"), 1 << 16).ok()?;
-    let status = String::from_utf8_lossy(&status);
-    let mut lines = status.lines();
-    let ids = lines.find_map(|line| line.strip_prefix("Uid:"))?;
-    ids.split_whitespace().nth(1)?.parse().ok()
+    proc_text::effective_user(&read(&format!("/proc/{pid}/status"), 1 << 16).ok()?)
 }
 
 /// Returns the namespaces that the threads of a process live in whose first thread has
@@ -261,15 +257,9 @@ fn is_survived_by_threads(pid: i32) -> bool {
     stat.is_ok_and(|stat| stat.num_threads > 1)
 }
 
-/// Returns a process' arguments, empty ones included: conmon calls podman with
-/// `--network-config-dir ''`.
 fn arguments(pid: i32) -> io::Result<Vec<String>> {
     let bytes = read(&format!("/proc/{pid}/cmdline"), ARGUMENTS)?;
-    let text = String::from_utf8_lossy(&bytes);
-    let Some(text) = text.strip_suffix('\0') else {
-        return Ok(Vec::new());
-    };
-    Ok(text.split('\0').map(str::to_owned).collect())
+    Ok(proc_text::arguments(&bytes))
 }
 
 /// Returns what is in a file of `/proc` that somebody else fills.
