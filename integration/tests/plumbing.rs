@@ -228,3 +228,37 @@ fn compose_brings_a_project_up_again_with_its_addresses(driver: Driver) {
         lab.assert_clean(&network);
     }
 }
+
+/// As when somebody empties the directory to start afresh.
+#[test]
+fn a_name_server_whose_files_were_removed_keeps_nobody_from_starting() {
+    let lab = Lab::start();
+    let network = lab.network(Driver::Berth, "n", &["--subnet", "10.77.0.0/24"]);
+    lab.container("a", &["n"]).start();
+    lab.sh("rm -rf /run/containers/networks");
+    lab.podman(["rm", "--force", "--time=0", "a"]).run();
+    let orphan = lab.sh("pgrep -x aardvark-dns");
+    let said = lab.cmd("berth").arg("doctor").run();
+    let problem = format!(
+        "aardvark-dns (pid {}) serves no names any more",
+        orphan.trim()
+    );
+    assert!(said.stdout.contains(&problem), "{said}");
+    lab.container("b", &["n"]).start();
+    lab.podman(["exec", "b", "nslookup", "b"]).ok();
+    assert_ne!(lab.sh("pgrep -x aardvark-dns"), orphan);
+    lab.remove("b");
+    lab.assert_clean(&network);
+}
+
+#[test]
+fn an_interface_called_as_the_loopback_is_refused_in_one_line() {
+    let lab = Lab::start();
+    let network = lab.network(Driver::Berth, "n", &["--subnet", "10.77.0.0/24"]);
+    let refused = lab
+        .container("c", &["n:interface_name=lo"])
+        .fails("network n: a container's interface cannot be called lo");
+    assert!(!refused.stderr.contains("WARN"), "{refused}");
+    lab.podman(["rm", "--force", "--ignore", "c"]).ok();
+    lab.assert_clean(&network);
+}

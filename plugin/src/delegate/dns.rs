@@ -1,5 +1,5 @@
 //! The name server that netavark starts, where it serves at the wrong addresses or has
-//! outlived its network namespace.
+//! outlived its network namespace, or its files.
 //!
 //! netavark writes the addresses at which a network's names are served into the first line
 //! of their file when it makes it. The file goes by the network's name: one made again
@@ -25,11 +25,15 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::protocol::Network;
+use crate::rules::lease::Process;
 use crate::sight::{self, ProcessFact};
 
 /// How long aardvark-dns may take to end; it takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// The name server's name, as the kernel has it.
+const SERVER: &str = "aardvark-dns";
 
 /// The name of the file with the name server's pid.
 const PID: &str = "aardvark.pid";
@@ -96,6 +100,40 @@ fn server(directory: &Path) -> Option<ProcessFact> {
     let pid = fs::read_to_string(directory.join(PID)).ok()?;
     let server = sight::process(pid.trim().parse().ok()?)?;
     server.name.starts_with("aardvark").then_some(server)
+}
+
+/// Returns the name servers of ours whose directory is gone, with the file that says they
+/// run: netavark starts another one, which finds the port taken. One that the file names is
+/// none of them.
+pub fn orphaned_servers(run_directory: &Path) -> Vec<Process> {
+    let directory = run_directory.join("aardvark-dns");
+    // It is there as long as anybody is served: no more than this is asked then.
+    if directory.join(PID).exists() {
+        return Vec::new();
+    }
+    let own = sight::own_namespace().ok();
+    let processes = sight::processes().into_iter();
+    let servers = processes.filter(|fact| fact.name == SERVER && fact.namespace == own);
+    let is_ours = |fact: &ProcessFact| {
+        let path = directory.to_str();
+        path.is_some_and(|path| fact.mentions(path)) && sight::is_of_our_user(fact.process.pid)
+    };
+    let servers = servers.filter_map(|fact| sight::process(fact.process.pid));
+    servers.filter(is_ours).map(|fact| fact.process).collect()
+}
+
+/// Ends the [`orphaned_servers`], and waits until they have ended.
+pub fn end_orphaned(run_directory: &Path) {
+    for server in orphaned_servers(run_directory) {
+        let pid = server.pid;
+        log::info!("ending aardvark-dns (pid {pid}), whose files are gone");
+        let start = Instant::now();
+        let runs = || sight::process(pid).is_some_and(|fact| fact.process == server);
+        let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        while runs() && start.elapsed() < PATIENCE {
+            thread::sleep(PAUSE);
+        }
+    }
 }
 
 /// Ends a name server in another network namespace than ours that has nobody to

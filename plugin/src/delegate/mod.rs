@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use thiserror::Error;
 use wait_timeout::ChildExt;
 
-pub use dns::{end_stray, put_servers_right, wrong_servers};
+pub use dns::{end_orphaned, end_stray, orphaned_servers, put_servers_right, wrong_servers};
 pub use links::remove_link;
 pub use orphan::await_orphans;
 pub use request::{Connection, SeveralPerSubnet};

@@ -39,6 +39,11 @@ pub enum LifecycleError {
         #[source]
         source: PoolError,
     },
+    #[error(
+        "network {0}: a container's interface cannot be called lo, for the loopback has that name; \
+         choose another interface_name"
+    )]
+    Loopback(NetworkName),
     #[error("network {0} has no subnet to lease an address from; create it again with --subnet")]
     NoSubnet(NetworkName),
     #[error(transparent)]

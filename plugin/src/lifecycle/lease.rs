@@ -33,6 +33,9 @@ impl Applicant {
         settings.apply(&mut attachment.network)?;
         let network = &attachment.network;
         let name = || network.name.as_str().into();
+        if attachment.options.interface.as_str() == "lo" {
+            return Err(LifecycleError::Loopback(name()));
+        }
         let options = Options::parse(network).map_err(|source| LifecycleError::Options {
             network: name(),
             source,

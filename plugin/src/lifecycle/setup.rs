@@ -83,8 +83,9 @@ fn lease_and_plumb(
         }
         clear_predecessors(session, &asked)?;
         let tenants = lease(session, &applicants, &namespace)?;
+        let run_directory = &podman.delegation.config;
+        delegate::end_orphaned(run_directory);
         for network in asked.iter().map(|one| &one.network) {
-            let run_directory = &podman.delegation.config;
             if let Err(error) = delegate::put_servers_right(run_directory, network, false) {
                 log::warn!("names on network {}: {error}", network.name);
             }

@@ -33,7 +33,7 @@ pub use links::{links, links_in, links_of};
 use namespaces::namespaces;
 pub use namespaces::own_namespace;
 use process::read as read_proc;
-pub use process::{parent_of, process, service_of};
+pub use process::{is_of_our_user, parent_of, process, service_of};
 
 use crate::rules::lease::{Moment, Tenant};
 

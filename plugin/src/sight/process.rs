@@ -205,6 +205,12 @@ fn is_foreign(pid: i32) -> bool {
         || ["ns/user", "ns/pid", "root"].into_iter().any(differs)
 }
 
+/// Returns whether a process runs as our own effective user, in our user and pid namespace
+/// and root directory.
+pub fn is_of_our_user(pid: i32) -> bool {
+    effective_user(pid).is_some() && !is_foreign(pid)
+}
+
 fn effective_user(pid: i32) -> Option<u32> {
     proc_text::effective_user(&read(&format!("/proc/{pid}/status"), 1 << 16).ok()?)
 }

@@ -1,7 +1,7 @@
 //! `berth history`: who had which address.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anstyle::AnsiColor;
@@ -12,7 +12,7 @@ use super::list::kind;
 use super::table::{Table, wants_colour};
 use super::words::short_id;
 use super::{Failure, Place};
-use crate::frontend::{complain, print};
+use crate::frontend::{complain, print, say};
 use crate::rules::history::{End, Line, Outcome, Spell};
 use crate::text;
 use crate::upkeep::history::{Subject, follow, tell};
@@ -91,7 +91,7 @@ pub(super) fn run(history: &History) -> Result<(), Failure> {
         subject.since = history.since.unwrap_or_else(now);
         // Without Podman's namespaces, which it would keep from ending.
         let podman = history.place.podman_from_outside()?;
-        return Ok(follow(&podman, &subject, |line| say(line, json))?);
+        return Ok(follow(&podman, &subject, |line| event(line, json))?);
     }
     let spells = tell(&history.place.podman()?, &subject)?;
     if spells.is_empty() && !history.words.is_empty() {
@@ -230,15 +230,16 @@ const fn colour(outcome: Outcome) -> Option<AnsiColor> {
 }
 
 /// Prints one event.
-fn say(line: &Line, json: bool) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
+fn event(line: &Line, json: bool) -> io::Result<()> {
     let time = timestamp(line.at());
-    if json {
-        let event = serde_json::json!({"time": time, "what": line.to_string(), "event": line});
-        writeln!(stdout, "{event}")
+    let what = line.to_string();
+    let text = if json {
+        let event = serde_json::json!({"time": time, "what": what, "event": line});
+        text::json(&event.to_string())
     } else {
-        writeln!(stdout, "{time} {}", text::lines(&line.to_string()))
-    }
+        format!("{time} {what}")
+    };
+    say(&mut io::stdout().lock(), &text)
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! `berth metrics`: numbers for Prometheus, in its text format (version 0.0.4).
 
 use std::fmt::{self, Write as _};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::{Failure, Place};
-use crate::frontend::complain;
+use crate::frontend::{complain, say};
 use crate::podman::Staged;
 use crate::rules::history::{BOUNDS_MS, End, Tally, Work};
 use crate::upkeep::metrics::{self, Present};
@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &Metrics) -> Result<(), Failure> {
     let text = text(&metrics);
     match &arguments.output {
         Some(file) => Staged::new(file, text.as_bytes(), None)?.put()?,
-        None => io::stdout().lock().write_all(text.as_bytes())?,
+        None => say(&mut io::stdout().lock(), text.trim_end())?,
     }
     match &metrics.present {
         Ok(_) => Ok(()),

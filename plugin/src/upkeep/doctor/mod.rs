@@ -77,6 +77,7 @@ pub fn examine(visit: &Visit<'_>) -> Report {
         Ok(files) => {
             report.add(networks::judge(files, &conf.default_network));
             report.add(networks::unserved(files, is_in_front));
+            report.add(networks::orphaned_servers(&podman.delegation.config));
             report.add(networks::servers(files, &podman.delegation.config));
             match sight::links() {
                 Ok(links) => report.add(networks::bridges(files, &links)),

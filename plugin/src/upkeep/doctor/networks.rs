@@ -134,6 +134,21 @@ pub(super) fn bridges(files: &[NetworkFile], host: &[Link]) -> Vec<Finding> {
     found
 }
 
+/// Judges name servers that keep their port and have nothing to serve from.
+pub(super) fn orphaned_servers(run_directory: &Path) -> Vec<Finding> {
+    let orphans = delegate::orphaned_servers(run_directory).into_iter();
+    let findings = orphans.map(|server| {
+        let what = format!("aardvark-dns (pid {}) serves no names any more", server.pid);
+        let cause = format!(
+            "{} was removed",
+            run_directory.join("aardvark-dns").display()
+        );
+        let finding = Finding::problem("dns", what).because(cause);
+        finding.repair("the next container that starts on a network of berth's ends it")
+    });
+    findings.collect()
+}
+
 /// Judges where the names of our networks are served.
 pub(super) fn servers(files: &[NetworkFile], run_directory: &Path) -> Vec<Finding> {
     let networks = files.iter().filter_map(|file| file.network.as_ref().ok());
