@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use serde::Serialize;
 
-pub(crate) use find::flaws;
+pub(crate) use find::{flaws, unleased};
 
 use crate::ipam::claim::ClaimKey;
 use crate::verdict::short;
@@ -74,6 +74,13 @@ pub(crate) enum Flaw {
         /// The key of the subnet's bucket.
         subnet: String,
     },
+    /// An address that a container has and nobody has leased.
+    Unleased {
+        network: String,
+        address: IpAddr,
+        /// Who has it, as far as that shows.
+        holder: String,
+    },
     /// A key that Podman does not write.
     Foreign {
         /// The network and the subnet that it is in, if it is in one.
@@ -91,6 +98,8 @@ pub(crate) enum Remedy {
     Sanitise,
     /// `berth-migrate sanitise`, once the containers that use it are gone.
     WhenUnused,
+    /// Stopping and starting the container: it leases an address anew (seen with 5.4).
+    Restart,
     /// It does no harm.
     Nothing,
 }
@@ -100,6 +109,9 @@ impl Remedy {
         match self {
             Self::Sanitise => "berth-migrate sanitise",
             Self::WhenUnused => "stop the containers that use it, then run berth-migrate sanitise",
+            Self::Restart => {
+                "podman stop that container, which fails for want of the lease, then podman start it"
+            }
             Self::Nothing => "nothing to do, it does no harm",
         }
     }
@@ -131,6 +143,7 @@ impl Flaw {
             | Self::NotPodmans { network }
             | Self::Recreated { network, .. }
             | Self::NoSubnet { network, .. }
+            | Self::Unleased { network, .. }
             | Self::StrayCursor { network, .. } => Some(network),
             Self::Foreign { network, .. } => network.as_deref(),
         }
@@ -246,6 +259,16 @@ impl Flaw {
                 format!("the cursor of subnet {subnet} on {network} is outside the subnet"),
                 "the network was edited; Podman would lease addresses from outside the subnet",
                 Remedy::Sanitise,
+            ),
+            Self::Unleased {
+                network,
+                address,
+                holder,
+            } => (
+                format!("{address} on {network} is in use by {holder}, and leased to nobody"),
+                "ipam.db was removed or emptied while containers ran, or the container gave itself \
+                 the address: Podman may lease it a second time",
+                Remedy::Restart,
             ),
             Self::Foreign {
                 network,

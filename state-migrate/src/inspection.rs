@@ -95,7 +95,8 @@ impl Inspection {
             })
         });
         let word = &look.evidence.word;
-        let flaws = flaws(&look.content, &look.networks, word);
+        let mut flaws = flaws(&look.content, &look.networks, word);
+        flaws.extend(look.unleased.iter().cloned());
         let flaws = flaws
             .into_iter()
             .filter(|flaw| flaw.network().is_none_or(wanted));

@@ -17,6 +17,7 @@ use crate::bolt::{Bucket, Damage};
 use crate::error::Error;
 use crate::evidence::{Evidence, Kernel, Word};
 use crate::file::{self, FileError};
+use crate::flaw::{Flaw, unleased};
 use crate::ipam::content::Content;
 use crate::judgement::{Judgement, Judgements, judge_all};
 use crate::networks::Networks;
@@ -55,6 +56,8 @@ pub(crate) struct Look {
     pub(crate) networks: Networks,
     pub(crate) evidence: Evidence,
     pub(crate) judgements: Judgements,
+    /// Addresses in use that nobody has leased.
+    pub(crate) unleased: Vec<Flaw>,
 }
 
 /// A claim for people and programs, and why its verdict is what it is.
@@ -78,7 +81,13 @@ impl Site {
     pub(crate) fn glance(&self, reading: Reading) -> Result<Look, Error> {
         let look = Look::at(&self.ipam_db(), reading)?;
         let evidence = self.ask(look.content.claims());
-        Ok(self.judged(look, evidence))
+        let mut look = self.judged(look, evidence);
+        if !look.unleased.is_empty() {
+            // Not those that were leased after the file was read.
+            let now = Look::at(&self.ipam_db(), reading)?.content;
+            look.unleased = unleased(&now, &look.networks, &look.evidence.kernel);
+        }
+        Ok(look)
     }
 
     /// Looks, and keeps Podman's network lock: what was seen stays so until it is dropped,
@@ -99,6 +108,7 @@ impl Site {
         look.evidence = evidence;
         look.networks = Networks::read(self);
         look.evidence.kernel = Kernel::observe(&self.podman);
+        look.unleased = unleased(&look.content, &look.networks, &look.evidence.kernel);
         look.judge();
         look
     }

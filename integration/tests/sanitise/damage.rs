@@ -2,7 +2,7 @@
 
 use berth_integration::{Slot, ip};
 
-use super::{ADDRESS, NET, all_is_well, lab, leak};
+use super::{ADDRESS, NET, all_is_well, lab, leak, web};
 
 fn key(address: &str) -> Vec<u8> {
     berth_migrate::ipam::content::address_key(ip(address))
@@ -175,5 +175,24 @@ fn a_damaged_file_is_left_alone_and_its_readable_part_can_be_saved() {
     assert_eq!(std::fs::read(&path).expect("a file"), bytes, "{saved}");
     std::fs::write(&path, &good).expect("written");
     lab.sanitise(&[]);
+    all_is_well(&lab);
+}
+
+#[test]
+fn addresses_in_use_that_a_lost_file_does_not_know_are_told() {
+    let lab = lab();
+    let running = web(&lab, "a", "n");
+    let address = lab.addresses("a", "eth0")[0];
+    for lose in ["rm", "truncate --size=0"] {
+        lab.sh(&format!("{lose} {}/ipam.db", lab.run_dir()));
+        let said = lab.migrate(["inspect"]).fails("");
+        let id = &running.id[..12];
+        let flaw = format!("{address} on n is in use by container {id}, and leased to nobody");
+        assert!(said.stdout.contains(&flaw), "{said}");
+    }
+    lab.podman(["stop", "--time=0", "a"])
+        .fails("no static ips provided");
+    lab.podman(["start", "a"]).ok();
+    lab.migrate(["inspect"]).ok();
     all_is_well(&lab);
 }

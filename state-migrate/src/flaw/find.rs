@@ -7,10 +7,11 @@ use berth::rules::pool::normalise;
 use ipnetwork::IpNetwork;
 
 use super::Flaw;
-use crate::evidence::Word;
+use crate::evidence::{Inhabitant, Kernel, Word};
 use crate::ipam::claim::Claim;
 use crate::ipam::content::{Content, Listed, NetworkRecord, SubnetRecord};
-use crate::networks::Networks;
+use crate::networks::{Networks, is_allocated};
+use crate::verdict::short;
 
 /// Returns everything that is wrong with a file.
 pub(crate) fn flaws(content: &Content, networks: &Networks, word: &Word) -> Vec<Flaw> {
@@ -25,6 +26,46 @@ pub(crate) fn flaws(content: &Content, networks: &Networks, word: &Word) -> Vec<
         found.extend(twice(name, &claims, record, networks));
     }
     found
+}
+
+/// Returns the addresses that containers have on Podman's networks and that nobody has
+/// leased.
+pub(crate) fn unleased(content: &Content, networks: &Networks, kernel: &Kernel) -> Vec<Flaw> {
+    let leased: BTreeSet<_> = content
+        .claims()
+        .into_iter()
+        .map(|claim| (claim.key.network, claim.key.address))
+        .collect();
+    let allocated = networks
+        .all
+        .values()
+        .filter(|network| is_allocated(network));
+    let found = allocated.flat_map(|network| {
+        let on = kernel
+            .holders
+            .keys()
+            .filter(|address| network.covers(**address));
+        on.filter_map(|address| {
+            let mut holders = kernel.holders(*address, Some(network)).into_iter();
+            let holder =
+                holders.find_map(|holder| match (&holder.container, &holder.inhabitant) {
+                    (_, Inhabitant::Host | Inhabitant::Nobody { .. }) => None,
+                    (Some(id), Inhabitant::Process { .. }) => {
+                        Some(format!("container {}", short(id)))
+                    }
+                    (None, Inhabitant::Process { pid, name }) => {
+                        Some(format!("process {pid} ({name})"))
+                    }
+                })?;
+            let is_leased = leased.contains(&(network.name.clone(), *address));
+            (!is_leased).then(|| Flaw::Unleased {
+                network: network.name.clone(),
+                address: *address,
+                holder,
+            })
+        })
+    });
+    found.collect()
 }
 
 fn foreign(
