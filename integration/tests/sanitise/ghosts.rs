@@ -94,6 +94,35 @@ fn podmans_at_work_for_others_hide_no_ghost() {
     lab.assert_clean(&network);
 }
 
+/// netavark was killed between making the interface and giving it its address.
+#[test]
+fn an_interface_without_an_address_is_a_ghost_too() {
+    let lab = Lab::start();
+    let network = lab.network(Driver::Bridge, "n", &SUBNET);
+    lab.container("live", &["n"]).start();
+    let before = lab.leftovers(&network);
+    let dead = lab.container("x", &["n"]).ip(ADDRESS);
+    dead.dies(Death::PodmanAfterNetavark);
+    lab.remove("x");
+    let file = lab.sh(
+        "for file in /run/netns/netns-*; do nsenter --net=$file ip -o address | \
+        grep -q 10.77.0.99 && echo $file; done",
+    );
+    lab.sh(&format!(
+        "nsenter --net={} ip address flush dev eth0",
+        file.trim()
+    ));
+    let report = lab.sanitise(&["--ghosts"]);
+    let cleared = report["cleared"].to_string();
+    assert!(cleared.contains("eth0 on n of nobody"), "{report}");
+    let (mut after, mut expected) = (lab.leftovers(&network), before);
+    after.sort();
+    expected.sort();
+    assert_eq!(after, expected);
+    lab.remove("live");
+    lab.assert_clean(&network);
+}
+
 /// What people try first: remove the network, and make it again.
 #[test]
 fn a_network_that_was_removed_with_a_ghost_on_it_can_be_made_again() {
@@ -176,7 +205,11 @@ fn what_the_kill_torture_leaves_is_cleared_away_beside_running_containers() {
     assert_eq!(lab.pid("live"), pid);
     assert_eq!(lab.allocated("n"), lab.reported("live", "n"));
     let again = lab.migrate_json(["sanitise", "--ghosts"]);
-    assert_eq!(again["cleared"], serde_json::json!([]), "{again:#}");
+    assert_eq!(
+        again["cleared"],
+        serde_json::json!([]),
+        "{again:#} after {report:#}"
+    );
     only_the_living_are_on_record(&lab);
     lab.remove_all();
     assert_eq!(lab.claims(), [""; 0]);

@@ -293,10 +293,18 @@ impl<'a> Scene<'a> {
         })
     }
 
-    /// Returns an interface of the dead on one of the networks.
+    /// Returns an interface of the dead on one of the networks: by its addresses, or by the
+    /// bridge if netavark was killed before it had any.
     fn interface(&self, link: &Link, records: &[(&Network, Record)]) -> Option<Interface> {
         let networks = &self.look.networks;
-        let on = |network: &&Network| link.addresses.iter().any(|own| network.covers(*own));
+        let host = &self.look.evidence.kernel.host;
+        let is_given =
+            |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        let is_bare = link.addresses.iter().all(is_given);
+        let on = |network: &&Network| match is_bare {
+            true => survey::hangs_on(link, network, host),
+            false => link.addresses.iter().any(|own| network.covers(*own)),
+        };
         let known = records.iter().find(|(network, record)| {
             let has = |address: &IpAddr| record.addresses.contains(address);
             on(network) && link.addresses.iter().any(has)
@@ -312,10 +320,11 @@ impl<'a> Scene<'a> {
             key.network == network.name && link.addresses.contains(&key.address)
         });
         let container = leased_to.map_or(NOBODY, |judgement| &judgement.claim.key.container);
+        let own = link.addresses.iter().filter(|own| network.covers(**own));
         let unknown = Record {
             container_id: container.into(),
             names: Vec::new(),
-            addresses: link.addresses.clone(),
+            addresses: own.copied().collect(),
             port_mappings: Value::Null,
             network_name: None,
         };
