@@ -6,7 +6,7 @@
 # make test-all   everything, and the end-to-end tests with every Podman
 # make unit       the tests that need neither root nor Podman
 # make demo       the outage with Podman's own allocator, and with berth
-# make samples    prints the README's samples anew, from a lab, and docs/map.svg
+# make samples    prints the samples of docs/USING.md anew, from a lab, and docs/map.svg
 # make torture    kills everything that can be killed, for the figures of
 #                 docs/RELIABILITY.md (an hour); TORTURE='--seed 7 kills' for a part
 # make fuzz       ten million inputs for each reader of what others write: netlink's

@@ -1,4 +1,4 @@
-//! Prints what the README shows of berth's commands, from real containers in a lab:
+//! Prints what docs/USING.md shows of berth's commands, from real containers in a lab:
 //!
 //!     make samples
 //!

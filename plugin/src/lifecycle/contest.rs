@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use super::LifecycleError;
 use super::session::Session;
-use crate::rules::lease::{ContainerId, ContainerName, Tenant};
+use crate::rules::lease::{ContainerId, ContainerName, NetworkName, Tenant};
 use crate::rules::pool::{Pool, number};
 use crate::rules::verdict::{STARTER_GRACE, Sign, Verdict};
 
@@ -33,6 +33,8 @@ pub enum Contest {
 /// A holder that does not give way.
 #[derive(Debug)]
 pub struct Holder {
+    pub address: IpAddr,
+    pub network: NetworkName,
     pub container_id: ContainerId,
     pub container_name: ContainerName,
     /// For how long it has had its lease.
@@ -45,6 +47,8 @@ pub struct Holder {
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
+            address,
+            network,
             container_id,
             container_name,
             since,
@@ -74,8 +78,9 @@ impl fmt::Display for Holder {
             Verdict::Unknown(doubt) => write!(
                 f,
                 "berth cannot tell whether it is live ({doubt}), so it keeps the address for \
-                 another {left}, or longer if it is seen live; stop that container or ask for \
-                 another address"
+                 another {left}, or longer if it is seen live; stop that container, ask for \
+                 another address or, if you know that it is gone, run `berth release {address} \
+                 --network {network} --force`"
             ),
             Verdict::Dead(cause) => write!(f, "it was gone ({cause}), but has come back"),
         }
@@ -163,6 +168,7 @@ pub(super) fn for_address(
 ) -> Result<(), LifecycleError> {
     let since = session.now.since(&holder.created);
     let left = holder.expires.since(&session.now);
+    let network = holder.network_name.clone();
     let (container_id, container_name) = (
         holder.tenancy.container_id.clone(),
         holder.container_name.clone(),
@@ -174,6 +180,8 @@ pub(super) fn for_address(
                 .pop()
                 .unwrap_or_else(|| Verdict::Unknown(String::new()));
             let holder = Holder {
+                address,
+                network,
                 container_id,
                 container_name,
                 since,
