@@ -3,6 +3,7 @@
 
 mod claims;
 mod files;
+mod greed;
 mod identity;
 mod others;
 mod terminal;
