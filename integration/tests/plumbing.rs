@@ -262,3 +262,25 @@ fn an_interface_called_as_the_loopback_is_refused_in_one_line() {
     lab.podman(["rm", "--force", "--ignore", "c"]).ok();
     lab.assert_clean(&network);
 }
+
+/// As netavark leaves it when it is killed after it has forgotten the port.
+#[test]
+fn a_port_that_leads_to_nobody_is_told_with_the_command_that_ends_it() {
+    let lab = Lab::start();
+    let network = lab.network(Driver::Berth, "n", &["--subnet", "10.77.0.0/24"]);
+    let run = lab.container("a", &["n"]);
+    run.option("--publish", "8080:80").start();
+    let doctor = || lab.cmd("berth").arg("doctor").run();
+    let problem = "a published port leads to 10.77.0.200 on network n, which nobody has";
+    assert!(!doctor().stdout.contains("published port leads"));
+    lab.sh("chain=$(nft list ruleset | grep -o 'chain nv_[^ ]*_dnat' | cut -d' ' -f2)
+        nft add rule inet netavark $chain tcp dport 8081 dnat ip to 10.77.0.200:80");
+    let said = doctor();
+    let line = said.stdout.lines().find(|line| line.contains(problem));
+    let line = line.unwrap_or_else(|| panic!("{said}"));
+    let command = &line[line.find("nft delete").expect("a command")..];
+    lab.sh(command);
+    assert!(!doctor().stdout.contains("published port leads"));
+    lab.remove("a");
+    lab.assert_clean(&network);
+}

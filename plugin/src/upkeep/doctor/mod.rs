@@ -11,6 +11,7 @@
 mod collection;
 mod directory;
 mod finding;
+mod firewall;
 mod holders;
 mod network_lock;
 mod networks;
@@ -98,6 +99,7 @@ pub fn examine(visit: &Visit<'_>) -> Report {
     if podman.state_mistake().is_none() {
         state::examine(&podman, visit.repair, &mut report);
     }
+    report.add(firewall::examine(&podman));
     report.name_networks(&networks::names(&files));
     report
 }

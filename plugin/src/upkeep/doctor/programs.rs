@@ -28,10 +28,10 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 const TIMER: &str = "berth-gc.timer";
 
 /// What a program said, or why it said nothing.
-type Said = Result<String, String>;
+pub(super) type Said = Result<String, String>;
 
 /// Asks a program, in bounded time.
-fn say(program: impl AsRef<OsStr>, arguments: &[&str]) -> Said {
+pub(super) fn say(program: impl AsRef<OsStr>, arguments: &[&str]) -> Said {
     let mut command = Command::new(program);
     command.args(arguments).stderr(Stdio::null());
     match ask(command, b"", PATIENCE) {
