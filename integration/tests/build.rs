@@ -57,3 +57,18 @@ fn is_live_while_it_runs_and_dead_when_it_was_interrupted(lab: &Lab, network: &N
     lab.cmd("berth").arg("gc").ok();
     assert_eq!(lab.leases(network).of(network).len(), 0);
 }
+
+/// A build on a full network: its own netavark names a descriptor, as one does that takes
+/// down what the dead have left.
+#[test]
+fn a_build_gets_the_address_of_a_dead_container() {
+    let lab = Lab::start();
+    let network = lab.network(Driver::Berth, "n", &["--subnet", "10.77.0.0/30"]);
+    lab.container("dead", &["n"]).start();
+    lab.kill_with_conmon("dead");
+    lab.write("/tmp/build/Containerfile", "FROM lab\nRUN true\n");
+    lab.podman(["build", "--isolation=oci", "--network=n", "/tmp/build"])
+        .ok();
+    lab.remove_at_last("dead");
+    lab.assert_clean(&network);
+}

@@ -273,8 +273,10 @@ fn a_port_that_leads_to_nobody_is_told_with_the_command_that_ends_it() {
     let doctor = || lab.cmd("berth").arg("doctor").run();
     let problem = "a published port leads to 10.77.0.200 on network n, which nobody has";
     assert!(!doctor().stdout.contains("published port leads"));
-    lab.sh("chain=$(nft list ruleset | grep -o 'chain nv_[^ ]*_dnat' | cut -d' ' -f2)
-        nft add rule inet netavark $chain tcp dport 8081 dnat ip to 10.77.0.200:80");
+    lab.sh(
+        "chain=$(nft list ruleset | grep -o 'chain nv_[^ ]*_dnat' | cut -d' ' -f2)
+        nft add rule inet netavark $chain tcp dport 8081 dnat ip to 10.77.0.200:80",
+    );
     let said = doctor();
     let line = said.stdout.lines().find(|line| line.contains(problem));
     let line = line.unwrap_or_else(|| panic!("{said}"));

@@ -50,12 +50,15 @@ impl ProcessFact {
     }
 
     /// Returns whether a process is a netavark or berth at work in a namespace. A netavark
-    /// in a stand-in ([`crate::delegate::StandIn`]) may be at work for anybody.
+    /// in a stand-in ([`crate::delegate::StandIn`]) may be at work for anybody. One that
+    /// Podman has called is in none: `podman build` names a descriptor, too.
     pub fn plumbs(&self, namespace: &Path) -> bool {
         let stand_in = |word: &String| word.starts_with("/proc/") && word.contains("/fd/");
         let is_worker = ["netavark", "berth"].contains(&self.name.as_str());
         is_worker && namespace.to_str().is_some_and(|path| self.mentions(path))
-            || self.name == "netavark" && self.arguments.iter().any(stand_in)
+            || self.name == "netavark"
+                && !self.is_called_by_podman()
+                && self.arguments.iter().any(stand_in)
     }
 
     /// Returns whether a process is a netavark that sets up or takes down what containers
@@ -133,6 +136,9 @@ mod tests {
         check("berth setup /run/netns/netns-1", true);
         check("netavark --config /r setup /run/netns/netns-2", false);
         check("netavark --config /r teardown /proc/9/fd/4", true);
+        let of_podman = "netavark --plugin-directory /p --config /r setup";
+        check(&format!("{of_podman} /proc/9/fd/4"), false);
+        check(&format!("{of_podman} /run/netns/netns-1"), true);
         check("bash /run/netns/netns-1", false);
         let at_work = |line: &str| fact(line).is_netavark_of(Path::new("/r"));
         assert!(at_work("netavark --config /r setup /n"));
