@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::thread;
 use std::time::Duration;
 
+use super::is_beginning;
 use crate::lifecycle::session::read_store;
 use crate::podman::Podman;
 use crate::rules::history::{Holder, Line, Spell, Tally, spells};
@@ -37,8 +38,7 @@ impl Subject {
     fn is(&self, holder: &Holder, addresses: impl Iterator<Item = IpAddr> + Clone) -> bool {
         let is_network = |word: &String| *word == holder.network || *word == holder.network_id;
         let is_container = |word: &String| {
-            let id = &holder.container_id;
-            *word == holder.container_name || (!word.is_empty() && id.starts_with(word.as_str()))
+            *word == holder.container_name || is_beginning(word, &holder.container_id)
         };
         let is_meant = |word: &String| match word.parse::<IpAddr>() {
             Ok(wanted) => addresses.clone().any(|address| address == wanted),

@@ -17,6 +17,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::rules::lease::Moment;
 
+/// Returns whether a person means a container by the beginning of its id. Four characters
+/// at least: `db` and `app` are names, and begin many an id.
+fn is_beginning(word: &str, container_id: &str) -> bool {
+    word.len() >= 4 && container_id.starts_with(word)
+}
+
 /// Returns a moment by the clock on the wall, in UTC, as RFC 3339 has it.
 fn wall_time(moment: Moment) -> String {
     timestamp(moment.wall_ms)
@@ -29,4 +35,18 @@ pub fn timestamp(wall_ms: u64) -> String {
     const LAST: u64 = 253_402_300_799_000;
     let since = Duration::from_millis(wall_ms.min(LAST));
     humantime::format_rfc3339_seconds(UNIX_EPOCH + since).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_name_is_no_beginning_of_an_id() {
+        let id = "db1f7c93a0e2";
+        assert!(is_beginning("db1f", id));
+        assert!(!is_beginning("db", id));
+        assert!(!is_beginning("", id));
+        assert!(!is_beginning("db1e", id));
+    }
 }

@@ -15,6 +15,7 @@ use crate::rules::options::Options;
 use crate::rules::pledge::Pledge;
 use crate::rules::pool::{Family, Span, Unleasable, normalise, number};
 use crate::rules::verdict::Verdict;
+use crate::upkeep::is_beginning;
 
 /// What an address is, now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -180,9 +181,10 @@ impl Entry {
     }
 
     /// Returns whether a person means its container by a word: the name, or the beginning
-    /// of the id.
+    /// of the id, four characters at least.
     pub fn is_of(&self, word: &str) -> bool {
-        !word.is_empty() && (self.container_name == word || self.container_id.starts_with(word))
+        let is_name = !word.is_empty() && self.container_name == word;
+        is_name || is_beginning(word, &self.container_id)
     }
 
     /// Returns the entry of a leased address.
