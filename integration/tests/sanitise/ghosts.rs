@@ -105,8 +105,8 @@ fn an_interface_without_an_address_is_a_ghost_too() {
     dead.dies(Death::PodmanAfterNetavark);
     lab.remove("x");
     let file = lab.sh(
-        "for file in /run/netns/netns-*; do nsenter --net=$file ip -o address | \
-        grep -q 10.77.0.99 && echo $file; done",
+        "for file in /run/netns/netns-*; do if nsenter --net=$file ip -o address | \
+        grep -q 10.77.0.99; then echo $file; fi; done",
     );
     lab.sh(&format!(
         "nsenter --net={} ip address flush dev eth0",
