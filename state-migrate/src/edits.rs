@@ -4,6 +4,7 @@
 
 mod apply;
 
+use berth::rules::lease::short_id;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
@@ -17,7 +18,7 @@ use crate::ipam::claim::ClaimKey;
 use crate::ipam::content::{Content, Listed, NetworkRecord, Slot};
 use crate::judgement::{Judgement, Judgements};
 use crate::networks::Networks;
-use crate::verdict::{Sign, Verdict, short};
+use crate::verdict::{Sign, Verdict};
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -78,7 +79,7 @@ impl fmt::Display for Edit {
                 } else {
                     ""
                 };
-                let container = short(container);
+                let container = short_id(container);
                 write!(
                     f,
                     "remove the lease of {address} on {network} to {container}{under}"
@@ -92,7 +93,7 @@ impl fmt::Display for Edit {
             } => write!(
                 f,
                 "lease {address} on {network} to {}, whose it is",
-                short(container)
+                short_id(container)
             ),
             Self::SetList {
                 network,
@@ -104,11 +105,11 @@ impl fmt::Display for Edit {
                     f,
                     "list {} on {network} for {}",
                     addresses.join(", "),
-                    short(container)
+                    short_id(container)
                 )
             }
             Self::RemoveList { network, container } => {
-                write!(f, "list nothing on {network} for {}", short(container))
+                write!(f, "list nothing on {network} for {}", short_id(container))
             }
             Self::RemoveCursor { network, subnet } => write!(
                 f,

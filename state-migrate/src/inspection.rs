@@ -14,7 +14,7 @@ use crate::flaw::{Explanation, Flaw, flaws};
 use crate::ipam::content::Cursor;
 use crate::judgement::{Judgement, subnet_of};
 use crate::look::{Lease, Look};
-use crate::verdict::short;
+use berth::rules::lease::short_id;
 
 /// Everything that one look at a file tells.
 #[derive(Clone, Debug, Serialize)]
@@ -195,7 +195,7 @@ impl Inspection {
             leases.add_row([
                 lease.network.as_str(),
                 &lease.address.to_string(),
-                short(&lease.container),
+                short_id(&lease.container),
                 lease.name.as_deref().unwrap_or_default(),
                 verdict,
                 &lease.why,

@@ -4,6 +4,7 @@
 //! The rows are tried in order. An error is never read as absence: what could not be
 //! seen ends in [`Verdict::Unknown`], which keeps the lease.
 
+use berth::rules::lease::short_id;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
@@ -251,16 +252,11 @@ impl fmt::Display for Cause {
             }
             Self::NotHeld => f.write_str("nobody has the address; Podman was not asked"),
             Self::Others { container } => {
-                write!(f, "container {} has the address", short(container))
+                write!(f, "container {} has the address", short_id(container))
             }
             Self::Superseded { by } => write!(f, "its container has {by} in its place"),
         }
     }
-}
-
-/// Returns the first twelve characters, as Podman lists containers.
-pub(crate) fn short(container: &str) -> &str {
-    container.get(..12).unwrap_or(container)
 }
 
 /// How long after a first look a second one is taken.

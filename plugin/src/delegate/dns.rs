@@ -57,8 +57,8 @@ pub fn wrong_servers(
     let first = text.lines().next().unwrap_or_default();
     let words = first.split(' ').next().unwrap_or_default().split(',');
     let served: Vec<IpAddr> = words.filter_map(|word| word.parse().ok()).collect();
-    let is_own = |address: &IpAddr| gateways(network).any(|gateway| gateway == *address);
-    let is_wrong = gateways(network).next().is_some() && !served.iter().all(is_own);
+    let is_own = |address: &IpAddr| network.gateways().any(|gateway| gateway == *address);
+    let is_wrong = network.gateways().next().is_some() && !served.iter().all(is_own);
     Ok(is_wrong.then_some((path, served)))
 }
 
@@ -75,9 +75,7 @@ pub fn put_servers_right(run_directory: &Path, network: &Network, tell: bool) ->
     let text = fs::read_to_string(&path)?;
     let (first, names) = text.split_once('\n').unwrap_or((&text, ""));
     let upstream = first.split_once(' ').map_or("", |(_, upstream)| upstream);
-    let own: Vec<_> = gateways(network)
-        .map(|gateway| gateway.to_string())
-        .collect();
+    let own: Vec<_> = network.gateways().map(|own| own.to_string()).collect();
     let first = [&own.join(","), upstream].join(" ");
     let directory = path.parent().unwrap_or(run_directory);
     let mut file = tempfile::NamedTempFile::new_in(run_directory)?;
@@ -89,10 +87,6 @@ pub fn put_servers_right(run_directory: &Path, network: &Network, tell: bool) ->
         let _ = kill(Pid::from_raw(server.process.pid), Signal::SIGHUP);
     }
     Ok(true)
-}
-
-fn gateways(network: &Network) -> impl Iterator<Item = IpAddr> {
-    network.subnets.iter().filter_map(|subnet| subnet.gateway)
 }
 
 /// Returns the name server that runs, if one does.

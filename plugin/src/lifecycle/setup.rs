@@ -83,13 +83,7 @@ fn lease_and_plumb(
         }
         clear_predecessors(session, &asked)?;
         let tenants = lease(session, &applicants, &namespace)?;
-        let run_directory = &podman.delegation.config;
-        delegate::end_orphaned(run_directory);
-        for network in asked.iter().map(|one| &one.network) {
-            if let Err(error) = delegate::put_servers_right(run_directory, network, false) {
-                log::warn!("names on network {}: {error}", network.name);
-            }
-        }
+        prepare_names(&podman.delegation.config, &asked);
         // C5
         let plumbed = plumb(&tenants).map_err(LifecycleError::from);
         let bound = plumbed.and_then(|status| {
@@ -107,6 +101,16 @@ fn lease_and_plumb(
             collection_due: super::is_collection_due(session),
         })
     })
+}
+
+/// Clears what would keep names from being resolved out of netavark's way.
+fn prepare_names(run_directory: &Path, asked: &[Attachment]) {
+    delegate::end_orphaned(run_directory);
+    for network in asked.iter().map(|one| &one.network) {
+        if let Err(error) = delegate::put_servers_right(run_directory, network, false) {
+            log::warn!("names on network {}: {error}", network.name);
+        }
+    }
 }
 
 /// Takes down the plumbing of the same container's earlier start, whose teardown never

@@ -1,11 +1,8 @@
 //! What could not be seen, and what that may hide: one process that cannot be looked at
 //! says nothing about most tenants, and nothing about most networks. No I/O.
 
-use std::net::IpAddr;
-
 use super::bridge;
-pub use super::evidence::{Doubt, View};
-use super::evidence::{Link, NamespaceFact, Peer};
+use super::evidence::{Doubt, Link, NamespaceFact, Peer, View, is_given_by_kernel};
 use super::lease::Tenant;
 use super::options::Plumbing;
 use crate::protocol::Network;
@@ -42,11 +39,7 @@ impl View {
 
     /// Returns whether it has no addresses yet but those that the kernel gives by itself.
     fn is_bare(&self) -> bool {
-        let is_given = |address: &IpAddr| match address {
-            IpAddr::V4(v4) => v4.is_loopback(),
-            IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local(),
-        };
-        self.addresses.iter().all(is_given)
+        self.addresses.iter().all(is_given_by_kernel)
     }
 }
 

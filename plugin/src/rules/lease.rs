@@ -64,10 +64,15 @@ name! {
 }
 
 impl ContainerId {
-    /// Returns the first twelve characters, as Podman lists containers.
+    /// Returns what [`short_id`] does.
     pub fn short(&self) -> &str {
-        self.0.get(..12).unwrap_or(&self.0)
+        short_id(&self.0)
     }
+}
+
+/// Returns the first twelve characters of a container's id, as Podman lists containers.
+pub fn short_id(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
 }
 
 /// Who holds addresses: the identity of every lease.
@@ -315,6 +320,22 @@ pub struct Reservation {
     pub released: Moment,
     /// Until when nobody but the former holder gets it while others are free.
     pub until: Moment,
+}
+
+/// Returns a tenant for tests: a container with this address on `net`.
+#[cfg(test)]
+pub(crate) fn fixture_of(container: &str, address: &str) -> Tenant {
+    let tenancy = Tenancy {
+        network_id: "net".into(),
+        container_id: container.into(),
+        interface: "eth0".into(),
+    };
+    let leased = LeasedAddress {
+        address: address.parse().expect("an address"),
+        generation: 1,
+        kind: Kind::Dynamic,
+    };
+    fixture(tenancy, vec![leased])
 }
 
 /// Returns a tenant for tests: bound, of boot `boot`, in a namespace of its own.

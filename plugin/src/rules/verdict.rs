@@ -5,7 +5,6 @@
 //! which keeps the lease until its TTL has run out.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::evidence::{Evidence, Link, NamespaceKey, PathFact, ProcessFact};
@@ -191,25 +190,9 @@ fn may_hold_addresses(tenant: &Tenant, evidence: &Evidence) -> bool {
 /// no address yet. One of its name with other addresses is another network's.
 pub fn is_among(tenant: &Tenant, links: &[Link]) -> bool {
     let name = tenant.tenancy.interface.as_str();
-    let own = |link: &Link| {
-        let addresses = link.addresses.iter().copied();
-        addresses.filter(|a| !is_link_local(*a)).collect::<Vec<_>>()
-    };
-    let holds = |link: &Link| {
-        own(link)
-            .into_iter()
-            .any(|address| tenant.has_leased(address))
-    };
-    let is_bare = |link: &Link| link.name == name && own(link).is_empty();
+    let holds = |link: &Link| link.addresses.iter().any(|held| tenant.has_leased(*held));
+    let is_bare = |link: &Link| link.name == name && link.is_bare();
     links.iter().any(|link| holds(link) || is_bare(link))
-}
-
-/// Returns whether the kernel gives an interface such an address by itself.
-fn is_link_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(_) => false,
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    }
 }
 
 fn key(namespace: &Namespace) -> NamespaceKey {

@@ -24,7 +24,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 pub use crate::rules::evidence::{
-    Evidence, Link, NamespaceFact, NamespaceKey, PathFact, Peer, ProcessFact, is_namespace_file,
+    Doubt, Evidence, Link, NamespaceFact, NamespaceKey, PathFact, Peer, ProcessFact, View,
+    is_namespace_file,
 };
 pub use addresses::Everywhere;
 pub use clock::{ClockError, boot_id, now, pid_namespace};

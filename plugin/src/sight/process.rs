@@ -14,8 +14,7 @@ use procfs::ProcError;
 
 use super::proc_net::view_of;
 use super::reach::{Sight, Stranger};
-use super::{NamespaceKey, ProcessFact, proc_text};
-use crate::rules::doubt::{Doubt, View};
+use super::{Doubt, NamespaceKey, ProcessFact, View, proc_text};
 use crate::rules::lease::Process;
 use crate::text;
 

@@ -18,7 +18,7 @@ use berth::podman::Podman;
 use berth::protocol::Network;
 use berth::rules::attachment::Attachment;
 use berth::rules::bridge;
-use berth::rules::lease::ContainerId;
+use berth::rules::lease::{ContainerId, short_id};
 use berth::sight::survey::{self, Lost, Record};
 use berth::sight::{self, Link, NamespaceKey, PathFact};
 use serde_json::Value;
@@ -28,7 +28,7 @@ use crate::ipam::claim::{Claim, ClaimKey};
 use crate::judgement::Judgement;
 use crate::look::Look;
 use crate::networks::is_allocated;
-use crate::verdict::{Case, Verdict, judge, short};
+use crate::verdict::{Case, Verdict, judge};
 
 /// Something of the dead.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,7 +96,7 @@ impl fmt::Display for Ghost {
                 write!(f, "namespace {} with nobody in it", path.display())?;
                 for interface in interfaces {
                     let name = &interface.network.name;
-                    let container = short(interface.record.container_id.as_str());
+                    let container = short_id(interface.record.container_id.as_str());
                     write!(f, ", {} on {name} of {container}", interface.name)?;
                 }
                 Ok(())
@@ -298,10 +298,7 @@ impl<'a> Scene<'a> {
     fn interface(&self, link: &Link, records: &[(&Network, Record)]) -> Option<Interface> {
         let networks = &self.look.networks;
         let host = &self.look.evidence.kernel.host;
-        let is_given =
-            |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
-        let is_bare = link.addresses.iter().all(is_given);
-        let on = |network: &&Network| match is_bare {
+        let on = |network: &&Network| match link.is_bare() {
             true => survey::hangs_on(link, network, host),
             false => link.addresses.iter().any(|own| network.covers(*own)),
         };

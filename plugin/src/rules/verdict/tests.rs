@@ -1,7 +1,9 @@
 //! The verdict table, row by row.
 
+use std::net::IpAddr;
+
 use super::*;
-use crate::rules::doubt::{Doubt, View};
+use crate::rules::evidence::{Doubt, View};
 use crate::rules::lease::{Kind, LeasedAddress, Process, Tenancy, fixture};
 use crate::sight::NamespaceKey;
 

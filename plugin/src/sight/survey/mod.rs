@@ -26,9 +26,9 @@ pub use sighting::{Sighting, hangs_on, may_be_port_of};
 use storage::RunRoots;
 
 use crate::protocol::Network;
-use crate::rules::doubt::{Doubt, doubt_about, hidden};
+use crate::rules::doubt::{doubt_about, hidden};
 use crate::rules::lease::{ContainerId, Moment, Tenant};
-use crate::sight::{self, Evidence, Link, NamespaceFact, NamespaceKey};
+use crate::sight::{self, Doubt, Evidence, Link, NamespaceFact, NamespaceKey};
 
 /// Failure to look at what is there. Nothing may be concluded from the rest.
 #[derive(Debug, Error)]

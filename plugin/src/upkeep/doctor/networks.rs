@@ -121,7 +121,7 @@ pub(super) fn bridges(files: &[NetworkFile], host: &[Link]) -> Vec<Finding> {
                     Finding::problem(BRIDGE, what)
                         .because(format!(
                             "it is another interface of this host ({})",
-                            link.kind
+                            link.kind_or_hardware()
                         ))
                         .repair(
                             "no container can start on this network: create it again with another \
