@@ -274,8 +274,7 @@ fn survey(
     boot_id: &str,
     now: Moment,
 ) -> Result<Survey, SessionError> {
-    let networks = podman.networks()?;
-    let known = podman.network_names()?;
+    let (networks, known) = podman.networks_and_names()?;
     let place = Place {
         networks: &networks,
         known: known.as_ref(),

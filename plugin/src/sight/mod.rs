@@ -6,6 +6,7 @@
 
 mod addresses;
 mod clock;
+mod files;
 pub mod front;
 pub mod hands;
 mod judge;
@@ -28,6 +29,8 @@ pub use crate::rules::evidence::{
 };
 pub use addresses::Everywhere;
 pub use clock::{ClockError, boot_id, now, pid_namespace};
+pub use files::list;
+use files::read_text;
 pub use judge::judge_all;
 pub use links::{links, links_in, links_of};
 use namespaces::namespaces;

@@ -146,10 +146,10 @@ pub(super) fn find(podman: &Podman, look: &Look, only: Option<&str>) -> Vec<Ghos
         network: Box::new(network),
     }));
     let misled = networks.into_iter().filter_map(|network| {
-        let (_, served) = delegate::wrong_servers(run_directory, network).ok()??;
+        let wrong = delegate::wrong_servers(run_directory, network).ok()??;
         Some(Ghost::Servers {
             network: Box::new(network.clone()),
-            served,
+            served: wrong.servers(),
         })
     });
     ghosts.extend(misled);

@@ -8,6 +8,7 @@ mod adoption;
 mod identity;
 mod leftover;
 mod lost;
+mod names;
 mod records;
 mod sighting;
 mod storage;
@@ -21,13 +22,15 @@ use thiserror::Error;
 pub use adoption::{Adoption, adoptions};
 pub use leftover::{Leftover, leftovers};
 pub use lost::{Lost, lost_networks};
-pub use records::{Record, port_records, records};
+pub use names::NameFile;
+use records::merged;
+pub use records::{Record, name_records, port_records, records};
 pub use sighting::{Sighting, hangs_on, may_be_port_of};
 use storage::RunRoots;
 
 use crate::protocol::Network;
 use crate::rules::doubt::{Doubt, doubt_about, hidden};
-use crate::rules::lease::{ContainerId, Moment, Tenant};
+use crate::rules::lease::{ContainerId, Moment, NetworkId, Tenant};
 use crate::sight::{self, Evidence, Link, NamespaceFact, NamespaceKey};
 
 /// Failure to look at what is there. Nothing may be concluded from the rest.
@@ -48,6 +51,17 @@ pub enum SurveyError {
     /// A namespace cannot be looked into.
     #[error("failed to look into every network namespace: {0}")]
     Incomplete(String),
+}
+
+impl SurveyError {
+    /// Returns how the failure to read a path is told.
+    fn reading(path: &Path) -> impl Fn(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Read {
+            path: path.clone(),
+            source,
+        }
+    }
 }
 
 /// Where to look.
@@ -113,8 +127,14 @@ impl Survey {
             known.extend(own.map(|network| (network.id.clone(), network.name.clone())));
             survey.lost = lost_networks(place.run_directory, &known, &survey.links)?;
         }
+        let mut ports = HashMap::<NetworkId, Vec<Record>>::new();
+        for (network, record) in port_records(place.run_directory, None)? {
+            ports.entry(network).or_default().push(record);
+        }
         for network in networks {
-            survey.remember(network, place.run_directory)?;
+            let names = name_records(place.run_directory, &network)?;
+            let ports = ports.remove(&network.id.as_str().into());
+            survey.remember(network, merged(names, ports.unwrap_or_default()));
         }
         for lost in survey.lost.clone() {
             survey.records.insert(lost.network.id.clone(), lost.records);
@@ -172,17 +192,16 @@ impl Survey {
     ) -> Result<Self, SurveyError> {
         if self.configured.insert(network.id.clone()) {
             self.networks.retain(|known| known.id != network.id);
-            self.remember(network.clone(), run_directory)?;
+            let found = records(run_directory, network)?;
+            self.remember(network.clone(), found);
         }
         Ok(self)
     }
 
     /// Adds a network, with what netavark remembers of its containers.
-    fn remember(&mut self, network: Network, run_directory: &Path) -> Result<(), SurveyError> {
-        let found = records(run_directory, &network)?;
+    fn remember(&mut self, network: Network, found: Vec<Record>) {
         self.records.insert(network.id.clone(), found);
         self.networks.push(network);
-        Ok(())
     }
 
     /// Returns why there may be a container on a network that was not seen.

@@ -27,7 +27,7 @@ pub use order::Order;
 pub use totals::Totals;
 
 use crate::lifecycle::session::{SessionError, read_store};
-use crate::podman::{Fault, Podman, PodmanError, read_networks};
+use crate::podman::{Fault, Podman, PodmanError, read_networks, warn_of_ignored};
 use crate::protocol::Network;
 use crate::rules::lease::{Moment, NetworkId, Reservation, Tenant};
 use crate::rules::options::Options;
@@ -194,9 +194,7 @@ fn networks(podman: &Podman) -> Result<Vec<Network>, OverviewError> {
             Err(Fault::Unreadable(error)) => {
                 log::warn!("failed to read {}: {error}", file.path.display());
             }
-            Err(Fault::Malformed(why)) => {
-                log::warn!("Podman ignores {}: {why}", file.path.display());
-            }
+            Err(Fault::Malformed(why)) => warn_of_ignored(&file.path, &why),
         }
     }
     Ok(networks)
