@@ -225,6 +225,20 @@ impl Session<'_> {
         Ok(self.survey()?.including(network, run_directory)?)
     }
 
+    /// Looks at the host for one network alone, whatever its file says. Only the tenants of
+    /// that network are read.
+    ///
+    /// # Errors
+    /// As [`Session::survey`].
+    pub(super) fn survey_of(&self, network: &Network) -> Result<Survey, SessionError> {
+        let tenants = self.store.begin();
+        let tenants = tenants.tenants(&network.id.as_str().into())?;
+        let run_directory = &self.podman.delegation.config;
+        let directories = (&*self.podman.namespace_directory, &**run_directory);
+        let survey = Survey::of_host(directories, &tenants, &self.boot_id, self.now)?;
+        Ok(survey.including(network, run_directory)?)
+    }
+
     /// Notes in the history that these tenants' leases have ended. To be called when the
     /// store says so, too; never fails, because nothing depends on it.
     pub fn note_end(&self, tenants: &[&Tenant], end: End, reason: &str) {

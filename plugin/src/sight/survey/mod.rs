@@ -215,6 +215,13 @@ impl Survey {
         networks.find_map(|network| self.doubt_about(network))
     }
 
+    /// Returns whether an interface of the host that may be on a network leads to where
+    /// nobody was seen.
+    pub fn is_anybody_hidden_on(&self, network: &Network) -> bool {
+        let mut hidden = self.hidden.iter();
+        hidden.any(|outer| may_be_port_of(outer, network, &self.links))
+    }
+
     /// Returns what netavark remembers of a network's containers.
     fn records_of(&self, network: &Network) -> &[Record] {
         self.records.get(&network.id).map_or(&[], Vec::as_slice)
