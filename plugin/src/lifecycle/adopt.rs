@@ -22,18 +22,26 @@ impl Session<'_> {
     /// durably; lets go of leases of an earlier boot, each with a reservation. Returns
     /// what was adopted. Doing it twice is doing it once.
     ///
-    /// `survey` must have been taken in this session. While somebody may be hidden on one
-    /// of the networks, the store does not count as surveyed.
+    /// `survey` must have been taken in this session, with these tenants, which are all that
+    /// the store knows of; what they are then is returned, too. While somebody may be hidden
+    /// on one of the networks, the store does not count as surveyed.
     ///
     /// # Errors
     /// If the store fails. Nothing is changed then.
-    pub fn adopt(&self, survey: &Survey) -> Result<Vec<Adoption>, SessionError> {
+    pub fn adopt(
+        &self,
+        survey: &Survey,
+        tenants: Vec<Tenant>,
+    ) -> Result<(Vec<Adoption>, Vec<Tenant>), SessionError> {
         let mut transaction = self.store.begin();
         let dynamic = |_: &Tenancy, _: IpAddr| Kind::Dynamic;
-        let adoptions = self.stage_adoption(&mut transaction, survey, &dynamic)?;
+        let (adoptions, tenants) = self.stage(&mut transaction, survey, tenants, &dynamic)?;
         // A1
         transaction.commit(self.now)?;
-        Ok(adoptions)
+        if adoptions.is_empty() {
+            return Ok((adoptions, tenants));
+        }
+        Ok((adoptions, self.store.begin().all_tenants()?))
     }
 
     /// As [`Session::adopt`], but only staged; `kind` says how somebody came by an
@@ -47,13 +55,27 @@ impl Session<'_> {
         survey: &Survey,
         kind: &dyn Fn(&Tenancy, IpAddr) -> Kind,
     ) -> Result<Vec<Adoption>, SessionError> {
-        let tenants = self.drop_earlier_boots(transaction)?;
+        let tenants = transaction.all_tenants()?;
+        Ok(self.stage(transaction, survey, tenants, kind)?.0)
+    }
+
+    /// Stages an adoption in a store that knows of these tenants. Returns what is adopted,
+    /// and who of the tenants is of this boot.
+    fn stage(
+        &self,
+        transaction: &mut Transaction<'_>,
+        survey: &Survey,
+        tenants: Vec<Tenant>,
+        kind: &dyn Fn(&Tenancy, IpAddr) -> Kind,
+    ) -> Result<(Vec<Adoption>, Vec<Tenant>), SessionError> {
+        let tenants = self.drop_earlier_boots(transaction, tenants)?;
         let adoptions = self.stage_leases(transaction, survey, &tenants, kind)?;
         match survey.doubt() {
+            None if self.store.is_surveyed() => {}
             None => transaction.set_surveyed(),
             Some(doubt) => log::info!("not everything could be seen: {doubt}"),
         }
-        Ok(adoptions)
+        Ok((adoptions, tenants))
     }
 
     /// Stages leases for what the survey shows and these tenants have not.
@@ -101,7 +123,7 @@ impl Session<'_> {
     ) -> Result<Vec<(&'a Network, String)>, SessionError> {
         let mut doubts = Vec::new();
         for attachment in asked {
-            let network = &attachment.network;
+            let network: &Network = &attachment.network;
             let is_surveyed = self.store.is_surveyed();
             if is_surveyed && !self.is_unknown_in_use(network)? {
                 continue;
@@ -123,7 +145,8 @@ impl Session<'_> {
             if is_narrow {
                 self.adopt_on(network, &survey)?;
             } else {
-                self.adopt(&survey)?;
+                let tenants = self.store.begin().all_tenants()?;
+                self.adopt(&survey, tenants)?;
             }
             doubts.extend(survey.doubt_about(network).map(|doubt| (network, doubt)));
         }
@@ -157,8 +180,8 @@ impl Session<'_> {
     fn drop_earlier_boots(
         &self,
         transaction: &mut Transaction<'_>,
+        mut tenants: Vec<Tenant>,
     ) -> Result<Vec<Tenant>, StoreError> {
-        let mut tenants = transaction.all_tenants()?;
         let is_earlier = |tenant: &mut Tenant| tenant.boot_id != self.boot_id;
         for earlier in tenants.extract_if(.., is_earlier) {
             stage_release(transaction, &earlier, self.now)?;

@@ -206,13 +206,13 @@ pub struct Session<'l> {
 }
 
 impl Session<'_> {
-    /// Looks at the host: see [`Locked::survey`]. The tenants are read first.
+    /// Looks at the host: see [`Locked::survey`]. The tenants are all that the store knows
+    /// of, read before.
     ///
     /// # Errors
-    /// As [`Locked::survey`]; if the store cannot be read.
-    pub fn survey(&self) -> Result<Survey, SessionError> {
-        let tenants = self.store.begin().all_tenants()?;
-        survey(self.podman, &tenants, &self.boot_id, self.now)
+    /// As [`Locked::survey`].
+    pub fn survey(&self, tenants: &[Tenant]) -> Result<Survey, SessionError> {
+        survey(self.podman, tenants, &self.boot_id, self.now)
     }
 
     /// As [`Session::survey`], with a network that counts as one of ours whatever its
@@ -222,7 +222,8 @@ impl Session<'_> {
     /// As [`Session::survey`].
     pub fn survey_including(&self, network: &Network) -> Result<Survey, SessionError> {
         let run_directory = &self.podman.delegation.config;
-        Ok(self.survey()?.including(network, run_directory)?)
+        let tenants = self.store.begin().all_tenants()?;
+        Ok(self.survey(&tenants)?.including(network, run_directory)?)
     }
 
     /// Looks at the host for one network alone, whatever its file says. Only the tenants of

@@ -13,7 +13,7 @@ mod records;
 mod sighting;
 mod storage;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -31,6 +31,7 @@ use storage::RunRoots;
 use crate::protocol::Network;
 use crate::rules::doubt::{Doubt, doubt_about, hidden};
 use crate::rules::lease::{ContainerId, Moment, NetworkId, Tenant};
+use crate::rules::roster::Roster;
 use crate::sight::{self, Evidence, Link, NamespaceFact, NamespaceKey};
 
 /// Failure to look at what is there. Nothing may be concluded from the rest.
@@ -162,7 +163,8 @@ impl Survey {
         })?;
         let (namespaces, doubts) = sight::namespaces(&evidence, own);
         let roots = RunRoots::of_host(run_directory, &evidence);
-        let container = |fact: &NamespaceFact| identity::container(&evidence, &roots, fact.key);
+        let roster = Roster::of(&evidence.processes);
+        let container = |fact: &NamespaceFact| identity::container(&roster, &roots, fact.key);
         let containers = namespaces
             .iter()
             .filter_map(|fact| Some((fact.key, container(fact)?)))
@@ -232,10 +234,11 @@ impl Survey {
 /// the tenant's setup.
 fn with_those_of(tenants: &[Tenant], configured: &[Network]) -> Vec<Network> {
     let mut networks = configured.to_vec();
+    let mut known: HashSet<_> = configured.iter().map(|network| &*network.id).collect();
     for tenant in tenants {
         let network = &tenant.request.network;
-        if !networks.iter().any(|known| known.id == network.id) {
-            networks.push(network.clone());
+        if known.insert(&network.id) {
+            networks.push(Network::clone(network));
         }
     }
     networks

@@ -93,10 +93,11 @@ impl Overview {
         let verdicts = sight::judge_all(&records.tenants, &evidence);
         let mut holders: Vec<_> = records.tenants.into_iter().zip(verdicts).collect();
         forget_released(podman, records.version, &mut holders)?;
+        let mut known: HashSet<_> = networks.iter().map(|known| known.id.clone()).collect();
         for (tenant, _) in &holders {
             let network = &tenant.request.network;
-            if networks.iter().all(|known| known.id != network.id) {
-                networks.push(network.clone());
+            if known.insert(network.id.clone()) {
+                networks.push(Network::clone(network));
             }
         }
         networks.sort_by(|one, other| one.name.cmp(&other.name));
