@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use super::LifecycleError;
 use super::session::Session;
+use crate::delegate::Reach;
 use crate::rules::lease::{ContainerId, ContainerName, NetworkName, Tenant};
 use crate::rules::pool::{Pool, number};
 use crate::rules::verdict::{STARTER_GRACE, Sign, Verdict};
@@ -258,7 +259,7 @@ pub(super) fn remove_dead(
     if need == Need::One {
         dead.truncate(1);
     }
-    for &index in &dead {
+    for (at, &index) in dead.iter().enumerate() {
         let (tenant, verdict) = (&candidates[index], &verdicts[index]);
         log::info!(
             "reclaiming from container {} on network {}: {}",
@@ -266,7 +267,9 @@ pub(super) fn remove_dead(
             tenant.network_name,
             verdict.reason()
         );
-        session.reclaim(tenant, &verdict.reason())?;
+        let mut later = dead[at + 1..].iter().map(|index| &candidates[*index]);
+        let reach = Reach::of(tenant, &mut later);
+        session.reclaim(tenant, reach, &verdict.reason())?;
     }
     if dead.is_empty() {
         session.renew(&candidates, &verdicts)?;

@@ -12,7 +12,7 @@ use super::predecessor::clear_predecessors;
 use super::reclaim::{clear_away, remove_abandoned};
 use super::session::{Session, note, with_session};
 use super::{LifecycleError, introduction, noted};
-use crate::delegate::{self, DelegateError};
+use crate::delegate::{self, DelegateError, Reach};
 use crate::podman::Podman;
 use crate::rules::attachment::Attachment;
 use crate::rules::history::{End, Line, Work};
@@ -122,7 +122,7 @@ fn clear_earlier_start(
 ) -> Result<(), LifecycleError> {
     if let Some(earlier) = session.store.begin().tenant(&attachment.tenancy())? {
         // C2
-        clear_away(session.podman, &earlier)?;
+        clear_away(session.podman, &earlier, Reach::Network)?;
         if earlier.namespace != *namespace {
             remove_abandoned(&earlier, &session.boot_id);
         }
@@ -152,7 +152,7 @@ fn undo(session: &Session<'_>, tenants: &[Tenant], failure: LifecycleError) -> L
     let mut failures = Vec::new();
     let mut clean = Vec::new();
     for tenant in tenants {
-        match clear_away(session.podman, tenant) {
+        match clear_away(session.podman, tenant, Reach::Network) {
             Ok(()) => clean.push(tenant),
             Err(error) => failures.push(crate::chain(&error)),
         }

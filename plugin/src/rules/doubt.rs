@@ -1,6 +1,8 @@
 //! What could not be seen, and what that may hide: one process that cannot be looked at
 //! says nothing about most tenants, and nothing about most networks. No I/O.
 
+use std::collections::HashSet;
+
 use super::bridge;
 use super::evidence::{Doubt, Link, NamespaceFact, Peer, View, is_given_by_kernel};
 use super::lease::Tenant;
@@ -76,9 +78,10 @@ pub fn hidden(host: &[Link], seen: &[NamespaceFact]) -> Vec<Link> {
         Some(Peer::Here(_)) => false,
         Some(Peer::Host(_) | Peer::Elsewhere(..)) | None => outer.kind == "veth",
     };
+    let inside = seen_inside(seen);
     let outers = host.iter().filter(leads_out);
     outers
-        .filter(|outer| !is_seen_inside(outer, seen))
+        .filter(|outer| !inside.contains(&outer.index))
         .cloned()
         .collect()
 }
@@ -92,10 +95,15 @@ pub fn hides(outer: &Link) -> String {
     )
 }
 
-/// Returns whether a namespace that was looked into has the other end of a veth pair.
-pub fn is_seen_inside(outer: &Link, seen: &[NamespaceFact]) -> bool {
-    let mut inner = seen.iter().flat_map(|namespace| &namespace.links);
-    inner.any(|link| link.peer == Some(Peer::Host(outer.index)))
+/// Returns the numbers of the host's interfaces whose other ends are in namespaces that were
+/// looked into.
+pub fn seen_inside(seen: &[NamespaceFact]) -> HashSet<u32> {
+    let inner = seen.iter().flat_map(|namespace| &namespace.links);
+    let outer = inner.filter_map(|link| match link.peer? {
+        Peer::Host(index) => Some(index),
+        Peer::Here(_) | Peer::Elsewhere(..) => None,
+    });
+    outer.collect()
 }
 
 #[cfg(test)]

@@ -219,7 +219,8 @@ struct Found {
 /// One look at the host: what it says of Podman's claims, and of the networks of ours.
 fn observe(session: &Session<'_>, asked: &Asked) -> Result<(Evidence, Survey), Error> {
     Kernel::await_netavark(session.podman);
-    let survey = session.survey()?;
+    let tenants = session.store.begin().all_tenants()?;
+    let survey = session.survey(&tenants)?;
     let evidence = Evidence {
         kernel: Kernel::of(&survey, session.podman),
         ..asked.evidence.clone()

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use berth::chain;
-use berth::delegate;
+use berth::delegate::{self, Reach};
 use berth::lifecycle::namespace_file;
 use berth::lifecycle::takedown::{Left, Remains, take_down_record};
 use berth::podman::Podman;
@@ -146,10 +146,10 @@ pub(super) fn find(podman: &Podman, look: &Look, only: Option<&str>) -> Vec<Ghos
         network: Box::new(network),
     }));
     let misled = networks.into_iter().filter_map(|network| {
-        let (_, served) = delegate::wrong_servers(run_directory, network).ok()??;
+        let wrong = delegate::wrong_servers(run_directory, network).ok()??;
         Some(Ghost::Servers {
             network: Box::new(network.clone()),
-            served,
+            served: wrong.servers(),
         })
     });
     ghosts.extend(misled);
@@ -354,9 +354,16 @@ fn key(network: &Network, address: IpAddr, container: &ContainerId) -> ClaimKey 
 /// Why it is still there, or part of it.
 pub(super) fn clear(ghost: &Ghost, podman: &Podman) -> Result<(), String> {
     match ghost {
-        Ghost::Record { network, record } => take_down_record(podman, network, record),
+        Ghost::Record { network, record } => {
+            take_down_record(podman, network, record, Reach::Network)
+        }
         Ghost::Network { network } => {
-            take_down_record(podman, network, &Record::nothing(NOBODY.into()))?;
+            take_down_record(
+                podman,
+                network,
+                &Record::nothing(NOBODY.into()),
+                Reach::Network,
+            )?;
             let links = sight::links().map_err(|error| error.to_string())?;
             match bridge::of(network, &links) {
                 Some(bridge) => Err(format!("bridge {} is still there", bridge.name)),
@@ -392,6 +399,7 @@ impl Interface {
             attachment: &attachment,
             addresses: &self.record.addresses,
             delegation: &podman.delegation,
+            reach: Reach::Network,
         };
         let is_there = || {
             let links = sight::links_of(path).unwrap_or_default();

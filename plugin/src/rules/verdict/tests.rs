@@ -126,7 +126,7 @@ fn tenant() -> Tenant {
 
 #[track_caller]
 fn check(world: World, expected: &str) {
-    let verdict = judge(&tenant(), &world.0);
+    let verdict = Judge::by(&world.0).judge(&tenant());
     let text = match verdict {
         Verdict::Live(sign) => format!("live: {sign}"),
         Verdict::Dead(cause) => format!("dead: {cause}"),
