@@ -160,7 +160,7 @@ impl<'s> Transaction<'s> {
         let (first, second) = thread::scope(|scope| {
             // Where threads are scarce, this one does it all.
             let helper = (half >= MANY_RECORDS / 2)
-                .then(|| thread::Builder::new().spawn_scoped(scope, &read_second));
+                .then(|| thread::Builder::new().spawn_scoped(scope, read_second));
             let first = read_each(first, reader());
             let second = match helper {
                 Some(Ok(helper)) => helper.join().unwrap_or_else(|panic| resume_unwind(panic)),
