@@ -90,8 +90,8 @@ pub fn orphaned_servers(run_directory: &Path) -> Vec<Process> {
         return Vec::new();
     }
     let own = sight::own_namespace().ok();
-    let processes = sight::processes().into_iter();
-    let servers = processes.filter(|fact| fact.name == SERVER && fact.namespace == own);
+    let processes = sight::processes_named(&[SERVER]).into_iter();
+    let servers = processes.filter(|fact| fact.namespace == own);
     let is_ours = |fact: &ProcessFact| {
         let path = directory.to_str();
         path.is_some_and(|path| fact.mentions(path)) && sight::is_of_our_user(fact.process.pid)

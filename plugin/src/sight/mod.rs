@@ -37,14 +37,9 @@ pub use links::{links, links_in, links_of};
 use namespaces::namespaces;
 pub use namespaces::own_namespace;
 use process::read as read_proc;
-pub use process::{is_of_our_user, parent_of, process, service_of};
+pub use process::{is_of_our_user, parent_of, process, processes_named, service_of};
 
 use crate::rules::lease::{Moment, Tenant};
-
-/// Returns every process that can be seen, ourselves excepted.
-pub fn processes() -> Vec<ProcessFact> {
-    process::Processes::all().facts
-}
 
 impl Evidence {
     /// Gathers what is needed to judge these tenants.

@@ -101,7 +101,8 @@ impl Kernel {
     pub(crate) fn await_netavark(podman: &Podman) {
         let config = &podman.delegation.config;
         let start = Instant::now();
-        while at_work(&sight::processes(), config).is_some() && start.elapsed() < PATIENCE {
+        let netavarks = || sight::processes_named(&["netavark"]);
+        while at_work(&netavarks(), config).is_some() && start.elapsed() < PATIENCE {
             thread::sleep(PAUSE);
         }
     }
