@@ -79,7 +79,7 @@ pub fn rebuild(
         podman.settings.lock_wait(),
         |locked| {
             let damage = if Store::exists(&podman.state_directory) {
-                damage(locked)?
+                damage(locked, engine.is_none())?
             } else {
                 None
             };
@@ -135,14 +135,18 @@ fn change_engine(locked: &Locked<'_>, engine: EngineKind) -> Result<Rebuilt, Reb
     })
 }
 
-/// Returns what is wrong with the store, if anything is.
-fn damage(locked: &Locked<'_>) -> Result<Option<String>, RebuildError> {
+/// Returns what is wrong with the store, if anything is. A panic of the engine may come
+/// from a lack of threads or memory: it counts only if `any_panic` does.
+fn damage(locked: &Locked<'_>, any_panic: bool) -> Result<Option<String>, RebuildError> {
     let checked = locked.open().and_then(|session| Ok(session.store.check()?));
     match checked {
         Ok(violations) => Ok(violations.first().map(ToString::to_string)),
-        Err(SessionError::Store(
-            error @ (StoreError::Damaged { .. } | StoreError::Panicked { .. }),
-        )) => Ok(Some(crate::chain(&error))),
+        Err(SessionError::Store(error @ StoreError::Damaged { .. })) => {
+            Ok(Some(crate::chain(&error)))
+        }
+        Err(SessionError::Store(error @ StoreError::Panicked { .. })) if any_panic => {
+            Ok(Some(crate::chain(&error)))
+        }
         Err(error) => Err(error.into()),
     }
 }
