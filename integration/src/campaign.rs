@@ -7,6 +7,8 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use berth::store::EngineKind;
+
 use crate::crash::{Hit, Site, Verb};
 use crate::syscalls::{Injury, Point, spread};
 
@@ -19,6 +21,8 @@ const STEP: usize = 100;
 /// What to injure.
 #[derive(Clone, Debug, Default)]
 pub struct Campaign {
+    /// What the lease stores are kept in.
+    engine: EngineKind,
     /// How many calls were recorded of each verb.
     pub recorded: Vec<(Verb, usize)>,
     /// Each injury, and the verb it is for.
@@ -54,16 +58,20 @@ pub struct Row {
 }
 
 impl Campaign {
-    /// Records a run of each verb, and plans every possible injury.
+    /// Records a run of each verb, with lease stores of an engine, and plans every possible
+    /// injury.
     ///
     /// # Panics
     /// If a run without injury leaves something behind.
     #[track_caller]
-    pub fn record(verbs: &[Verb]) -> Self {
-        let mut campaign = Self::default();
+    pub fn record(engine: EngineKind, verbs: &[Verb]) -> Self {
+        let mut campaign = Self {
+            engine,
+            ..Self::default()
+        };
         let mut current = None;
         for &verb in verbs {
-            let recording = site_for(&mut current, verb).record(verb);
+            let recording = site_for(&mut current, verb, engine).record(verb);
             campaign.recorded.push((verb, recording.len()));
             let points = if verb.is_ours() {
                 [recording.kills(), recording.failures()].concat()
@@ -91,7 +99,7 @@ impl Campaign {
         let done = Mutex::new(Vec::new());
         thread::scope(|scope| {
             for _ in 0..LABS {
-                scope.spawn(|| work(&queue, &done));
+                scope.spawn(|| work(self.engine, &queue, &done));
             }
         });
         let done = done.into_inner().unwrap_or_default();
@@ -103,7 +111,7 @@ type Done = (Verb, Point, Result<Hit, String>);
 
 /// Takes points from the queue until it is empty. Gives up a lab in which something was
 /// not recovered.
-fn work(queue: &Mutex<VecDeque<&(Verb, Point)>>, done: &Mutex<Vec<Done>>) {
+fn work(engine: EngineKind, queue: &Mutex<VecDeque<&(Verb, Point)>>, done: &Mutex<Vec<Done>>) {
     let mut current = None;
     let finish = |(verb, point): &(Verb, Point), result| {
         if let Ok(mut done) = done.lock() {
@@ -119,7 +127,7 @@ fn work(queue: &Mutex<VecDeque<&(Verb, Point)>>, done: &Mutex<Vec<Done>>) {
             loop {
                 current = queue.lock().ok().and_then(|mut queue| queue.pop_front());
                 let Some(task) = current else { return };
-                let site = site_for(&mut site, task.0);
+                let site = site_for(&mut site, task.0, engine);
                 finish(task, Ok(site.injure(task.0, &task.1)));
             }
         }));
@@ -135,9 +143,9 @@ fn work(queue: &Mutex<VecDeque<&(Verb, Point)>>, done: &Mutex<Vec<Done>>) {
 }
 
 /// Returns the current site, or a new one if it does not serve the verb.
-fn site_for(current: &mut Option<Site>, verb: Verb) -> &mut Site {
+fn site_for(current: &mut Option<Site>, verb: Verb, engine: EngineKind) -> &mut Site {
     let site = current.take().filter(|site| site.serves(verb));
-    current.insert(site.unwrap_or_else(|| Site::start(verb)))
+    current.insert(site.unwrap_or_else(|| Site::start(verb, engine)))
 }
 
 impl Report {

@@ -132,8 +132,9 @@ fn a_limit_of_processes_is_reported_and_nothing_leaks() {
     };
     let collect = format!("{}berth gc", strace("1+"));
     let collect = lab.cmd("bash").args(["-c", &collect]);
-    says_in_one_line(&collect.run(), "failed to start a thread");
-    // Each thread counts its own: from the first one on, netavark's, sled's.
+    // The store needs none, and nor does a look at the host.
+    assert!(collect.ok().contains("2 live"));
+    // Each thread counts its own: from the first one on, netavark's.
     let mut failed = 0;
     for when in ["1+", "2+", "3", "4+"] {
         let script = format!("#!/bin/bash\n{}/usr/local/bin/berth \"$@\"\n", strace(when));

@@ -126,7 +126,7 @@ fn a_damaged_store_is_rebuilt() {
         .arg("rebuild")
         .fails("is sound, so it is left as it is");
     lab.sh(&format!(
-        "for f in {STORE}/leases.sled/db; do head -c 65536 /dev/urandom >$f; done"
+        "for f in {STORE}/leases.redb/db; do head -c 65536 /dev/urandom >$f; done"
     ));
     lab.container("c", &["n"]).fails("is damaged");
     lab.podman(["rm", "-f", "c"]).ok();

@@ -130,7 +130,7 @@ fn completing_says_nothing_else_and_waits_for_nobody() {
 
     lab.write("/etc/containers/networks/broken.json", "{");
     assert_eq!(answer(&lab, &["berth", "map", "s"]), ["shop", "six"]);
-    lab.sh("echo nonsense >/run/containers/networks/berth/leases.sled/db");
+    lab.sh("echo nonsense >/run/containers/networks/berth/leases.redb/db");
     assert_eq!(answer(&lab, &release), [""; 0]);
     lab.write("/etc/containers/containers.conf", "[network\n");
     assert_eq!(answer(&lab, &["berth", "map", "s"]), [""; 0]);

@@ -116,7 +116,7 @@ fn asked_for(text: &str) -> BTreeSet<String> {
 fn a_store_that_cannot_be_read_is_seen_from_afar() {
     let lab = scene();
     lab.cmd("berth").args(["metrics", "--output", FILE]).ok();
-    lab.sh("printf x >/run/containers/networks/berth/leases.sled/conf");
+    lab.sh("printf x >/run/containers/networks/berth/leases.redb/db");
     lab.cmd("berth")
         .args(["metrics", "--output", FILE])
         .fails("is damaged");

@@ -145,7 +145,7 @@ fn the_leases_are_where_the_file_says_and_a_user_has_a_place_of_its_own() {
     starts_at(&lab, "a", "10.77.0.2");
     assert!(
         lab.names("/var/lib/berth")
-            .contains(&"leases.sled".to_owned())
+            .contains(&"leases.redb".to_owned())
     );
     assert_eq!(lab.names(STATE), [""; 0]);
     assert_eq!(lab.cmd("berth").args(["list", "--quiet"]).ok(), "10.77.0.2");

@@ -16,16 +16,18 @@ use std::time::Duration;
 
 use berth::rules::allocator::Shelf;
 use berth::rules::lease::{Kind, NetworkId};
-use berth::store::{EngineKind, Store};
+use berth::store::{EngineKind, LockFile, Store};
 use fixture::{at, pool, reservation, tenant, with_store};
 
 /// Set for the child: the state directory.
 const STATE: &str = "BERTH_KILL_TEST_STATE";
+/// Set for the child: the engine's name.
+const ENGINE: &str = "BERTH_KILL_TEST_ENGINE";
 
 /// How long a child may take to do a turn.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How many children are killed.
+/// How many children are killed with each engine.
 const KILLS: u64 = 40;
 
 /// Leases two addresses to a new container, and releases those of the one before
@@ -105,9 +107,11 @@ fn last_turn(store: &Store<'_>) -> Option<(u64, BTreeMap<u64, Vec<IpAddr>>)> {
 #[ignore = "run by a_killed_process_loses_nothing_it_acknowledged"]
 fn take_turns_until_killed() {
     let dir = env::var_os(STATE).expect("run by the other test");
+    let engine = env::var(ENGINE).expect("run by the other test");
+    let engine = EngineKind::named(&engine).unwrap();
     let mut next = None;
     loop {
-        with_store(Path::new(&dir), EngineKind::Sled, at(0), |store| {
+        with_store(Path::new(&dir), engine, at(0), |store| {
             let start = next.unwrap_or_else(|| last_turn(store).map_or(0, |(last, _)| last + 1));
             for number in start..start + 7 {
                 let [first, second] = turn(store, number);
@@ -119,8 +123,81 @@ fn take_turns_until_killed() {
     }
 }
 
+/// The child: changes the engine again and again.
+#[test]
+#[ignore = "run by a_process_killed_while_it_changes_the_engine_leaves_one_store"]
+fn change_engines_until_killed() {
+    let dir = env::var_os(STATE).expect("run by the other test");
+    let dir = Path::new(&dir);
+    loop {
+        let mut lock = LockFile::open(dir).unwrap();
+        let guard = lock.acquire(PATIENCE, "test", || true).unwrap();
+        let engine = EngineKind::default();
+        let store = Store::open(dir, &guard, engine, fixture::BOOT, at(0)).unwrap();
+        let now = store.kind();
+        let mut others = EngineKind::ALL.into_iter().filter(|kind| *kind != now);
+        store.change_engine(others.next().unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn a_process_killed_while_it_changes_the_engine_leaves_one_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = |store: &Store<'_>| {
+        assert_eq!(store.check().unwrap(), []);
+        let begun = store.begin();
+        let reserved = begun.reservations(&NetworkId::from("web")).unwrap();
+        (begun.all_tenants().unwrap(), reserved, begun.version())
+    };
+    let before = with_store(dir.path(), EngineKind::default(), at(0), |store| {
+        for number in 0..60 {
+            turn(store, number);
+        }
+        all(store)
+    });
+    let mut ended = BTreeMap::new();
+    for round in 0..KILLS {
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "change_engines_until_killed", "--ignored"])
+            .env(STATE, dir.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        thread::sleep(Duration::from_micros(round * 79_190 % 500_000));
+        assert!(child.try_wait().unwrap().is_none(), "the child failed");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let mut names: Vec<_> = std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        *ended.entry(names).or_insert(0) += 1;
+        // Whoever only reads finds it, and changes nothing.
+        let mut lock = LockFile::open(dir.path()).unwrap();
+        let guard = lock.acquire(PATIENCE, "test", || true).unwrap();
+        let read = Store::read(dir.path(), &guard, fixture::BOOT, at(0), |transaction| {
+            transaction.all_tenants()
+        });
+        assert_eq!(read.unwrap().as_ref(), Some(&before.0));
+        drop(guard);
+        drop(lock);
+        let found = with_store(dir.path(), EngineKind::default(), at(0), all);
+        assert_eq!(found, before);
+    }
+    eprintln!("{ended:#?}");
+    assert!(ended.len() > 2, "killed at few different steps");
+}
+
 #[test]
 fn a_killed_process_loses_nothing_it_acknowledged() {
+    for engine in EngineKind::ALL {
+        kill_again_and_again(engine);
+    }
+}
+
+fn kill_again_and_again(engine: EngineKind) {
     let dir = tempfile::tempdir().unwrap();
     let (mut at_work, mut opening) = (0, 0);
     let mut known: Option<(u64, Vec<IpAddr>)> = None;
@@ -138,6 +215,7 @@ fn a_killed_process_loses_nothing_it_acknowledged() {
                 "--nocapture",
             ])
             .env(STATE, dir.path())
+            .env(ENGINE, engine.name())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -180,7 +258,7 @@ fn a_killed_process_loses_nothing_it_acknowledged() {
         if round % 3 == 0 {
             continue;
         }
-        with_store(dir.path(), EngineKind::Sled, at(0), |store| {
+        with_store(dir.path(), engine, at(0), |store| {
             let found = last_turn(store);
             let Some((number, addresses)) = &known else {
                 return;
@@ -200,9 +278,9 @@ fn a_killed_process_loses_nothing_it_acknowledged() {
             );
         });
     }
-    with_store(dir.path(), EngineKind::Sled, at(0), |store| {
+    with_store(dir.path(), engine, at(0), |store| {
         assert!(last_turn(store).is_some())
     });
-    eprintln!("{at_work} killed at work, {opening} while opening");
+    eprintln!("{engine:?}: {at_work} killed at work, {opening} while opening");
     assert!(at_work >= KILLS / 2);
 }

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
+use berth::store::EngineKind;
 use berth_integration::storm::Storm;
 use berth_integration::torture::{Outcome, Plan, Table};
 use berth_integration::{Driver, campaign::Campaign, crash::Verb, new_seed};
@@ -56,6 +57,9 @@ enum Part {
         /// Only system calls of this name
         #[arg(long)]
         call: Option<String>,
+        /// What the lease stores are kept in
+        #[arg(long, value_parser = EngineKind::ALL.map(EngineKind::name))]
+        engine: Option<String>,
     },
 }
 
@@ -69,8 +73,15 @@ fn main() -> ExitCode {
         match part {
             Part::Kills { count } => failures.extend(kills(seed, count)),
             Part::Storm { seconds } => failures.extend(storm(seed, seconds)),
-            Part::Calls { sample, verb, call } => {
-                failures.extend(calls(seed, sample, verb.as_deref(), call.as_deref()));
+            Part::Calls {
+                sample,
+                verb,
+                call,
+                engine,
+            } => {
+                let engine = engine.as_deref().and_then(EngineKind::named);
+                let campaign = (engine.unwrap_or_default(), sample);
+                failures.extend(calls(seed, campaign, verb.as_deref(), call.as_deref()));
             }
         }
     }
@@ -85,16 +96,19 @@ fn main() -> ExitCode {
 }
 
 fn every_part() -> Vec<Part> {
+    let calls = |engine: EngineKind| Part::Calls {
+        sample: None,
+        verb: None,
+        call: None,
+        engine: Some(engine.name().to_owned()),
+    };
     vec![
         Part::Kills { count: KILLS },
         Part::Storm {
             seconds: STORM_SECS,
         },
-        Part::Calls {
-            sample: None,
-            verb: None,
-            call: None,
-        },
+        calls(EngineKind::Redb),
+        calls(EngineKind::Sled),
     ]
 }
 
@@ -136,14 +150,20 @@ fn join(thread: thread::ScopedJoinHandle<'_, Outcome>) -> Outcome {
 }
 
 /// Returns what was not recovered.
-fn calls(seed: u64, sample: Option<usize>, verb: Option<&str>, call: Option<&str>) -> Vec<String> {
-    println!("\nberth killed, or refused, at every system call\n");
+fn calls(
+    seed: u64,
+    (engine, sample): (EngineKind, Option<usize>),
+    verb: Option<&str>,
+    call: Option<&str>,
+) -> Vec<String> {
+    let name = engine.name();
+    println!("\nberth, with {name}, killed, or refused, at every system call\n");
     let mut verbs = Verb::ALL.to_vec();
     verbs.retain(|own| verb.is_none_or(|verb| own.name() == verb));
     if verbs.is_empty() {
         return vec!["there is no such verb".to_owned()];
     }
-    let mut campaign = Campaign::record(&verbs);
+    let mut campaign = Campaign::record(engine, &verbs);
     for (verb, calls) in &campaign.recorded {
         println!("{}: {calls} calls recorded", verb.name());
     }

@@ -26,6 +26,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
+use berth::lifecycle::session::engine;
 use berth::podman::{Podman, enter_if_needed};
 use berth::rules::attachment::Attachment;
 use berth::rules::lease::{Kind, Namespace, Phase, Tenant};
@@ -34,6 +35,7 @@ use berth::sight::{self, Everywhere, Evidence, PathFact};
 use berth::store::{EngineKind, LockFile, Store};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::{TimeVal, TimeValLike};
+use redb::{ReadableTable, TableDefinition};
 use serde_json::{Value, json};
 
 /// The tables, by the first byte of their keys, from 1.
@@ -94,25 +96,46 @@ fn damage(
     let directory = Podman::find(None, None)?.state_directory;
     let mut lock = LockFile::open(&directory)?;
     let _guard = lock.acquire(Duration::from_secs(10), "lab-store", || false)?;
-    // As the store itself opens it: sled keeps these with the files.
-    let db = sled::Config::new()
-        .path(EngineKind::Sled.store_in(&directory))
-        .mode(sled::Mode::LowSpace)
-        .use_compression(false)
-        .open()?;
+    let is_meant =
+        |key: &[u8]| key.first() == Some(&prefix) && String::from_utf8_lossy(key).contains(text);
     let mut changed = 0;
-    for entry in db.scan_prefix([prefix]) {
-        let (key, value) = entry?;
-        if !String::from_utf8_lossy(&key).contains(text) {
-            continue;
+    let sled = EngineKind::Sled.store_in(&directory);
+    if sled.exists() {
+        // As the store itself opens it: sled keeps these with the files.
+        let config = sled::Config::new().path(sled).use_compression(false);
+        let db = config.mode(sled::Mode::LowSpace).open()?;
+        for entry in db.iter() {
+            let (key, value) = entry?;
+            if is_meant(&key) {
+                changed += 1;
+                match change(value.to_vec()) {
+                    Some(value) => db.insert(key, value)?,
+                    None => db.remove(key)?,
+                };
+            }
         }
-        changed += 1;
-        match change(value.to_vec()) {
-            Some(value) => db.insert(key, value)?,
-            None => db.remove(key)?,
-        };
+        db.flush()?;
+        return Ok(json!(changed));
     }
-    db.flush()?;
+    let db = redb::Database::open(EngineKind::Redb.store_in(&directory).join("db"))?;
+    let transaction = db.begin_write()?;
+    {
+        let leases = TableDefinition::<&[u8], &[u8]>::new("leases");
+        let mut leases = transaction.open_table(leases)?;
+        let mut entries = Vec::new();
+        for entry in leases.iter()? {
+            let (key, value) = entry?;
+            entries.push((key.value().to_vec(), value.value().to_vec()));
+        }
+        for (key, value) in entries.into_iter().filter(|(key, _)| is_meant(key)) {
+            changed += 1;
+            match change(value) {
+                Some(value) => leases.insert(&key[..], &value[..])?,
+                None => leases.remove(&key[..])?,
+            };
+        }
+    }
+    transaction.commit()?;
     Ok(json!(changed))
 }
 
@@ -131,7 +154,7 @@ fn fill(network: &str, count: &str, namespace: &Path) -> Result<Value, Failure> 
     let mut lock = LockFile::open(directory)?;
     let guard = lock.acquire(Duration::from_secs(10), "lab-store", || false)?;
     let (boot_id, now) = (sight::boot_id()?, sight::now()?);
-    let store = Store::open(directory, &guard, EngineKind::default(), &boot_id, now)?;
+    let store = Store::open(directory, &guard, engine(&podman), &boot_id, now)?;
     let parent = sight::process(nix::unistd::getppid().as_raw());
     let (device, inode) = match sight::examine(namespace) {
         PathFact::There(key) => key,
@@ -211,7 +234,7 @@ fn read(networks: &[String]) -> Result<Value, Failure> {
     let mut lock = LockFile::open(directory)?;
     let guard = lock.acquire(Duration::from_secs(10), "lab-store", || false)?;
     let (boot_id, now) = (sight::boot_id()?, sight::now()?);
-    let store = Store::open(directory, &guard, EngineKind::default(), &boot_id, now)?;
+    let store = Store::open(directory, &guard, engine(&podman), &boot_id, now)?;
     let transaction = store.begin();
     let mut holds = Vec::new();
     for network in networks {

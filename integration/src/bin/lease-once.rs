@@ -1,9 +1,10 @@
 //! One lease, one process: what the store costs a plugin that is started anew
 //! for every container, without netavark's work. For the bench of allocation.
 //!
-//! `lease-once add|del DIR`, with a setup request on stdin. Opens the store in
+//! `lease-once add|del|die DIR`, with a setup request on stdin. Opens the store in
 //! DIR, leases the next address of the network (or releases the container's),
-//! commits, closes, and only then prints the addresses.
+//! commits, closes, and only then prints the addresses. `die` is `add`, killed before it
+//! closes the store.
 
 use std::io::{Write, stderr, stdin, stdout};
 use std::path::Path;
@@ -16,6 +17,7 @@ use berth::rules::lease::{Delegation, Moment, Namespace, NetworkId, Phase, Tenan
 use berth::rules::options::{Options, pools};
 use berth::sight;
 use berth::store::{EngineKind, LockFile, Store, Transaction};
+use nix::sys::signal::{Signal, raise};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -23,7 +25,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let result = match args.as_slice() {
         [verb, dir] => run(verb, Path::new(dir)),
-        _ => Err("usage: lease-once add|del DIR <REQUEST".into()),
+        _ => Err("usage: lease-once add|del|die DIR <REQUEST".into()),
     };
     match result {
         Ok(text) => {
@@ -46,11 +48,14 @@ fn run(verb: &str, dir: &Path) -> Result<String, Failure> {
     let store = Store::open(dir, &guard, EngineKind::default(), &boot_id, now)?;
     let mut transaction = store.begin();
     let tenant = match verb {
-        "add" => add(&mut transaction, request, boot_id, now)?,
+        "add" | "die" => add(&mut transaction, request, boot_id, now)?,
         "del" => del(&mut transaction, &request)?,
         _ => return Err(format!("unknown verb {verb}").into()),
     };
     transaction.commit(now)?;
+    if verb == "die" {
+        raise(Signal::SIGKILL)?;
+    }
     drop(store);
     let texts = tenant.leased.iter().map(|held| held.address.to_string());
     Ok(texts.collect::<Vec<_>>().join(" "))

@@ -13,6 +13,8 @@ mod setting;
 
 pub use injector::Injector;
 
+use berth::store::EngineKind;
+
 use self::setting::Setting;
 use crate::syscalls::{Injury, Point, Recording};
 use crate::{Lab, Outcome};
@@ -26,6 +28,8 @@ pub enum Verb {
     Teardown,
     /// berth collects what a dead container has left.
     Gc,
+    /// berth moves the lease store to its other engine.
+    Rebuild,
     /// berth-migrate moves a network to berth.
     Adopt,
     /// berth-migrate moves it back.
@@ -57,10 +61,11 @@ enum Stage {
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Setup,
         Self::Teardown,
         Self::Gc,
+        Self::Rebuild,
         Self::Adopt,
         Self::Rollback,
         Self::Sanitise,
@@ -73,7 +78,7 @@ impl Verb {
     ];
 
     /// Those of the plugin.
-    pub const PLUGIN: [Self; 3] = [Self::Setup, Self::Teardown, Self::Gc];
+    pub const PLUGIN: [Self; 4] = [Self::Setup, Self::Teardown, Self::Gc, Self::Rebuild];
 
     /// Those that move networks.
     pub const MIGRATION: [Self; 2] = [Self::Adopt, Self::Rollback];
@@ -94,6 +99,7 @@ impl Verb {
             Self::Setup => "setup",
             Self::Teardown => "teardown",
             Self::Gc => "gc",
+            Self::Rebuild => "rebuild",
             Self::Adopt => "adopt",
             Self::Rollback => "rollback",
             Self::Sanitise => "sanitise",
@@ -124,7 +130,7 @@ impl Verb {
 
     const fn stage(self) -> Stage {
         match self {
-            Self::Setup | Self::Teardown | Self::Gc => Stage::Plugin,
+            Self::Setup | Self::Teardown | Self::Gc | Self::Rebuild => Stage::Plugin,
             Self::Adopt | Self::Rollback => Stage::Migration,
             Self::Sanitise => Stage::Repair,
             Self::FrontSetup
@@ -188,10 +194,13 @@ pub struct Site {
 }
 
 impl Site {
-    /// Starts a lab for a verb.
+    /// Starts a lab for a verb, with a lease store of an engine.
     #[track_caller]
-    pub fn start(verb: Verb) -> Self {
-        Self::start_in(Lab::start(), verb)
+    pub fn start(verb: Verb, engine: EngineKind) -> Self {
+        let lab = Lab::start();
+        let conf = format!("engine = \"{}\"\n", engine.name());
+        lab.write("/etc/containers/berth.conf", &conf);
+        Self::start_in(lab, verb)
     }
 
     /// Starts a lab where berth's and netavark's directory is small.

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use berth::store::EngineKind;
 use serde_json::{Value, json};
 
 use super::injector::Injector;
@@ -17,6 +18,7 @@ use crate::processes::Sighting;
 use crate::syscalls::Point;
 use crate::{Cmd, Driver, Lab, Outcome, wait_until};
 
+const STATE: &str = "/run/containers/networks/berth";
 const PLUGIN: &str = "/usr/libexec/netavark/berth";
 const BOUND: Duration = Duration::from_secs(15);
 const ADDRESS: &str = "10.77.0.99";
@@ -142,6 +144,10 @@ impl Scene for PluginScene {
                 lab.podman(REMOVE).run()
             }
             Verb::Gc => self.setting.run(&["gc", "--now"]),
+            Verb::Rebuild => {
+                let engine = self.other_engine().name();
+                self.setting.run(&["rebuild", "--engine", engine])
+            }
             Verb::PodmanRun => {
                 let podman = lab.cmd(self.injector(verb).program());
                 podman.args(self.words()).run()
@@ -199,6 +205,17 @@ impl Scene for PluginScene {
 }
 
 impl PluginScene {
+    /// Returns the engine that the store is not kept in.
+    #[track_caller]
+    fn other_engine(&self) -> EngineKind {
+        let names = self.setting.lab.names(STATE);
+        let is_kept_in = |kind: &EngineKind| names.contains(&format!("leases.{}", kind.name()));
+        let mut others = EngineKind::ALL.into_iter().filter(|kind| !is_kept_in(kind));
+        others
+            .next()
+            .unwrap_or_else(|| panic!("two stores: {names:?}"))
+    }
+
     /// Returns whether berth says that its store is damaged.
     #[track_caller]
     fn is_store_damaged(&self) -> bool {

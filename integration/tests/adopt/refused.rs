@@ -101,11 +101,11 @@ fn a_damaged_file_or_store_prevents_a_move() {
     lab.sh(&format!("cat /tmp/sound >{IPAM_DB}"));
     adopt(&lab, "n").ok();
     rollback(&lab, "n").ok();
-    lab.sh("head -c 65536 /dev/urandom >/run/containers/networks/berth/leases.sled/db");
+    lab.sh("head -c 65536 /dev/urandom >/run/containers/networks/berth/leases.redb/db");
     assert_refused(&lab, adopt(&lab, "n"), "berth rebuild");
     lab.cmd("berth").arg("rebuild").ok();
     adopt(&lab, "n").ok();
-    lab.sh("head -c 65536 /dev/urandom >/run/containers/networks/berth/leases.sled/db");
+    lab.sh("head -c 65536 /dev/urandom >/run/containers/networks/berth/leases.redb/db");
     assert_refused(&lab, rollback(&lab, "n"), "berth rebuild");
     lab.cmd("berth").arg("rebuild").ok();
     rollback(&lab, "n").ok();

@@ -118,7 +118,7 @@ fn a_rebuild_finds_out_whose_a_lost_record_was_and_keeps_reservations() {
     let (outcome, report) = doctor(&lab, &[]);
     assert_eq!(checks(&report, "problems", false), [""; 0], "{outcome}");
     let aside = finding(&report, "store-aside");
-    assert!(aside.contains("leases.sled.damaged-"), "{aside}");
+    assert!(aside.contains("leases.redb.damaged-"), "{aside}");
     assert_undisturbed(&lab);
     assert_eq!(lab.leases(&network).holds[0].address, reserved);
     lab.container("gone", &["n"]).start();
@@ -170,11 +170,7 @@ fn a_tenant_that_cannot_be_read_keeps_nobody_from_another_network() {
 #[test]
 fn a_store_that_cannot_be_read_is_left_alone_and_the_rest_is_checked() {
     let (lab, network) = lab();
-    let files = |lab: &Lab| {
-        lab.sh(&format!(
-            "cd {STATE}/leases.sled && cat format conf | md5sum"
-        ))
-    };
+    let files = |lab: &Lab| lab.sh(&format!("cd {STATE}/leases.redb && cat format db | md5sum"));
     damage(&lab, "garble", "tenant", &network.id);
     for options in [&[][..], &["--repair"]] {
         let (outcome, report) = doctor(&lab, options);
@@ -188,10 +184,10 @@ fn a_store_that_cannot_be_read_is_left_alone_and_the_rest_is_checked() {
     }
     for (file, text, words) in [
         ("format", "99\n", "has format 99"),
-        ("conf", "garbage", "conf"),
+        ("db", "garbage", "redb cannot open it"),
         ("format", "garbage", "format"),
     ] {
-        let path = format!("{STATE}/leases.sled/{file}");
+        let path = format!("{STATE}/leases.redb/{file}");
         lab.sh(&format!("cp {path} /tmp/kept"));
         lab.write(&path, text);
         let before = files(&lab);
@@ -202,10 +198,10 @@ fn a_store_that_cannot_be_read_is_left_alone_and_the_rest_is_checked() {
         lab.sh(&format!("cp /tmp/kept {path}"));
     }
     lab.sh(&format!(
-        "rm -r {STATE}/leases.sled; echo x >{STATE}/leases.sled"
+        "rm -r {STATE}/leases.redb; echo x >{STATE}/leases.redb"
     ));
     let report = problems(&lab, &["store"]);
-    assert!(finding(&report, "store").contains("leases.sled"));
+    assert!(finding(&report, "store").contains("leases.redb"));
     assert_undisturbed(&lab);
 }
 
@@ -213,7 +209,7 @@ fn a_store_that_cannot_be_read_is_left_alone_and_the_rest_is_checked() {
 fn stray_files_in_the_state_directory_are_reported() {
     let (lab, _) = lab();
     lab.sh(&format!(
-        "cd {STATE}; mkdir leases.sled.new leases.sled.damaged; echo x >leases.sled.new/db
+        "cd {STATE}; mkdir leases.redb.new leases.redb.damaged; echo x >leases.redb.new/db
          touch core; chmod 777 ."
     ));
     let report = problems(&lab, &["state-directory-mode"]);
@@ -237,10 +233,10 @@ fn stray_files_in_the_state_directory_are_reported() {
         ["network-lock-mode", "unfinished-store"],
         "{outcome}"
     );
-    let names = ["core", "leases.sled", "leases.sled.damaged", "lock"];
+    let names = ["core", "leases.redb", "leases.redb.damaged", "lock"];
     assert_eq!(lab.names(STATE), names);
     assert_eq!(lab.sh(&format!("stat -c %a {STATE}")), "700");
-    lab.sh(&format!("cd {STATE}; rm -r core leases.sled.damaged"));
+    lab.sh(&format!("cd {STATE}; rm -r core leases.redb.damaged"));
     assert_well(&lab);
     assert_undisturbed(&lab);
 }

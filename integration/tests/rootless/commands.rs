@@ -27,7 +27,7 @@ fn commands_find_the_users_podman(driver: Driver) {
     let place = leases.place;
     let file = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
     for path in [
-        place.store.join("leases.sled"),
+        place.store.join("leases.redb"),
         place.networks.join("n.json"),
         place.lock.clone(),
     ] {

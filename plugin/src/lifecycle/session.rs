@@ -136,6 +136,12 @@ pub fn read_store<T>(
     })
 }
 
+/// Returns the engine for a Podman's new lease store.
+pub fn engine(podman: &Podman) -> EngineKind {
+    let named = podman.settings.engine().and_then(EngineKind::named);
+    named.unwrap_or_default()
+}
+
 impl<'l> Locked<'l> {
     /// Reads the store as it is; `None` if there is none.
     ///
@@ -160,8 +166,15 @@ impl<'l> Locked<'l> {
     /// # Errors
     /// As [`Store::open`].
     pub fn open(&self) -> Result<Session<'_>, SessionError> {
+        self.open_or_make(engine(self.podman))
+    }
+
+    /// As [`open`](Self::open), with this engine for a new store.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_or_make(&self, engine: EngineKind) -> Result<Session<'_>, SessionError> {
         let directory = &self.podman.state_directory;
-        let engine = EngineKind::default();
         let store = Store::open(directory, self.guard, engine, &self.boot_id, self.now)?;
         Ok(Session {
             podman: self.podman,
@@ -182,7 +195,7 @@ impl<'l> Locked<'l> {
     ///
     /// # Errors
     /// If the file system refuses; the store is where it was then.
-    pub fn set_aside(&self) -> Result<Option<PathBuf>, StoreError> {
+    pub fn set_aside(&self) -> Result<Vec<PathBuf>, StoreError> {
         Store::set_aside(&self.podman.state_directory, self.guard, self.now)
     }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{Environment, layers};
-use crate::rules::settings::{Concern, Mistake, Origin, Settings};
+use crate::rules::settings::{Concern, Mistake, Origin, Settings, keys};
 
 /// Reads and layers the files of this environment. Absent files are none.
 ///
@@ -44,13 +44,16 @@ fn unread(path: PathBuf, error: &io::Error) -> Mistake {
 /// Adds a file. The system's place for the leases is root's alone: another user could not
 /// write there.
 fn add(settings: &mut Settings, environment: &Environment, path: &Path, text: &str) {
-    let before = settings.general.clone();
+    let before = settings.general.get(keys::STATE_DIRECTORY).cloned();
     settings.add(path, text);
     let is_systems = ["usr/share", "etc"]
         .iter()
         .any(|system| path.starts_with(environment.root().join(system)));
     if environment.rootless() && is_systems {
-        settings.general = before;
+        match before {
+            Some(before) => settings.general.insert(keys::STATE_DIRECTORY, before),
+            None => settings.general.remove(keys::STATE_DIRECTORY),
+        };
     }
 }
 
@@ -126,6 +129,9 @@ mod tests {
         let user = load(root.path(), 1000);
         assert_eq!(state(&user), None);
         assert_eq!(user.lock_wait().as_secs(), 1);
+        let engine = (ETC, "state_directory = '/etc'\nengine = 'sled'");
+        let user = load(host(&[engine]).path(), 1000);
+        assert_eq!((state(&user), user.engine()), (None, Some("sled")));
         let root = host(&[etc, drop_in, own]);
         assert_eq!(state(&load(root.path(), 1000)), Some("/own"));
     }

@@ -69,6 +69,7 @@ use crate::rules::lease::{Moment, Tenant};
 pub struct Store<'lock> {
     // In the order they are dropped: the store is closed before it is unlocked.
     engine: Box<dyn Engine>,
+    kind: EngineKind,
     witness: Witness,
     meta: RefCell<Meta>,
     _guard: &'lock LockGuard<'lock>,
@@ -76,7 +77,8 @@ pub struct Store<'lock> {
 
 impl<'lock> Store<'lock> {
     /// Opens the store in the state directory `dir`, whichever its engine. If there is
-    /// none, one is made with `engine`. `guard` must be of the lock in the same directory.
+    /// none, one is made with `engine`. If there are two, the one is opened that takes
+    /// the other's place: see [`change_engine`](Self::change_engine). `guard` must be of the lock in the same directory.
     ///
     /// If `boot_id` is not that of the last commit, the reservations move to the new
     /// boot's clock, on which `now` is: what was left of each at the last commit
@@ -94,6 +96,9 @@ impl<'lock> Store<'lock> {
         boot_id: &str,
         now: Moment,
     ) -> Result<Self, StoreError> {
+        if let Err(error) = engine::finish(dir) {
+            log::warn!("the old lease store stays where it is: {error}");
+        }
         let kind = match engine::find(dir)? {
             Some(kind) => kind,
             None => {
@@ -160,6 +165,7 @@ impl<'lock> Store<'lock> {
         }
         Ok(Self {
             engine,
+            kind,
             witness,
             meta: RefCell::new(meta),
             _guard: guard,
@@ -172,7 +178,8 @@ impl<'lock> Store<'lock> {
     }
 
     /// Moves the store in the state directory aside, durably, and returns where it
-    /// is then; `None` if there is none. Its name says when this was.
+    /// is then; nothing if there is none, and two if nobody knows which is the store. Its
+    /// name says when this was.
     ///
     /// # Errors
     /// [`StoreError::Io`] if the file system refuses: then it is where it was.
@@ -180,13 +187,37 @@ impl<'lock> Store<'lock> {
         dir: &Path,
         _guard: &LockGuard<'_>,
         now: Moment,
-    ) -> Result<Option<PathBuf>, StoreError> {
-        let Some(kind) = engine::find(dir)? else {
-            return Ok(None);
-        };
-        let aside = kind.aside_in(dir, now.wall_ms);
-        engine::rename(&kind.store_in(dir), &aside)?;
-        Ok(Some(aside))
+    ) -> Result<Vec<PathBuf>, StoreError> {
+        engine::finish(dir)?;
+        let kinds = engine::all_in(dir)?.into_iter();
+        kinds
+            .map(|kind| {
+                let aside = kind.aside_in(dir, now.wall_ms);
+                engine::rename(&kind.store_in(dir), &aside)?;
+                Ok(aside)
+            })
+            .collect()
+    }
+
+    /// Moves everything to a store of another engine in the same state directory, and
+    /// closes it. Once this returns, that one is the store, and durable; a process killed
+    /// on the way leaves the old one or the new one. Nothing is done if it is the same
+    /// engine.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), also where there is no room for two. The old store is the
+    /// store then.
+    pub fn change_engine(self, to: EngineKind) -> Result<(), StoreError> {
+        if self.kind == to {
+            return Ok(());
+        }
+        let path = self.engine.path().to_owned();
+        let dir = path.parent().unwrap_or(&path);
+        engine::change(dir, self.engine, self.kind, to)?;
+        if let Err(error) = engine::finish(dir) {
+            log::warn!("the old lease store stays where it is: {error}");
+        }
+        Ok(())
     }
 
     /// Removes what killed processes left of stores they were making. The caller has
@@ -195,7 +226,13 @@ impl<'lock> Store<'lock> {
     /// # Errors
     /// [`StoreError::Io`] if the file system refuses.
     pub fn remove_unfinished(dir: &Path) -> Result<(), StoreError> {
+        engine::finish(dir)?;
         engine::remove_unfinished(dir)
+    }
+
+    /// Returns what the store is kept in.
+    pub fn kind(&self) -> EngineKind {
+        self.kind
     }
 
     /// Returns whether what the host's namespaces hold has been adopted since the

@@ -28,25 +28,25 @@ pub struct Salvage {
 }
 
 impl Salvage {
-    /// Reads what can be read of the store in a state directory, on the clock of the
-    /// boot `boot_id`. What cannot be read is left out. The store stays as it is.
+    /// Reads what can be read of the store in a state directory, or of two if nobody
+    /// knows which is the store, on the clock of the boot `boot_id`. What cannot be read
+    /// is left out. The store stays as it is.
     pub fn read(dir: &Path, _guard: &LockGuard<'_>, boot_id: &str, now: Moment) -> Self {
-        let found = engine::find(dir).and_then(|kind| {
-            let kind = kind.map(|kind| engine::open(dir, kind));
-            kind.transpose()
-        });
-        let engine = match found {
-            Ok(Some(engine)) => engine,
-            Ok(None) => return Self::default(),
-            Err(error) => {
-                log::debug!("nothing can be read of the old lease store: {error}");
-                return Self::default();
+        let mut read = Self::default();
+        for kind in engine::all_in(dir).unwrap_or_default() {
+            match engine::open(dir, kind) {
+                Ok(engine) => read.add(&*engine, boot_id, now),
+                Err(error) => log::debug!("nothing can be read of the old lease store: {error}"),
             }
-        };
-        let meta = readable(&*engine, Table::Meta)
+        }
+        read
+    }
+
+    fn add(&mut self, engine: &dyn Engine, boot_id: &str, now: Moment) {
+        let meta = readable(engine, Table::Meta)
             .find_map(|(key, value)| unseal_record::<Meta>(&key, &value));
         let same_boot = meta.is_some_and(|meta| meta.boot_id == boot_id);
-        let reservations = readable(&*engine, Table::Reservation)
+        let reservations = readable(engine, Table::Reservation)
             .filter_map(|(key, value)| parse_reservation(&key, &value))
             .map(|(network, address, reservation)| {
                 let reservation = if same_boot {
@@ -56,15 +56,13 @@ impl Salvage {
                 };
                 (network, address, reservation)
             });
-        let cursors = readable(&*engine, Table::Cursor).filter_map(|(key, value)| {
+        let cursors = readable(engine, Table::Cursor).filter_map(|(key, value)| {
             let (network, mut fields) = split_network(&key)?;
             let subnet = fields.subnet()?;
             fields.end((network, subnet, parse_cursor(&key, &value)?))
         });
-        Self {
-            reservations: reservations.collect(),
-            cursors: cursors.collect(),
-        }
+        self.reservations.extend(reservations);
+        self.cursors.extend(cursors);
     }
 }
 

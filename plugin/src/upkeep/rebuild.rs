@@ -7,11 +7,11 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::collect::Party;
-use crate::lifecycle::session::{Locked, SessionError, with_lock};
+use crate::lifecycle::session::{self, Locked, SessionError, with_lock};
 use crate::podman::{NetworkLockError, Podman};
 use crate::rules::lease::{Kind, Tenancy};
 use crate::sight::survey::SurveyError;
-use crate::store::{Store, StoreError};
+use crate::store::{EngineKind, Store, StoreError};
 
 /// Failure to rebuild.
 #[derive(Debug, Error)]
@@ -43,12 +43,17 @@ impl From<StoreError> for RebuildError {
 pub struct Rebuilt {
     /// Why it was needed; nothing if it was forced, or there was no store.
     pub damage: Option<String>,
-    /// Where the old store is kept.
-    pub kept: Option<PathBuf>,
+    /// Where the old store is kept, or two of them.
+    pub kept: Vec<PathBuf>,
     /// How many reservations of the old store are in the new one.
     pub reservations: usize,
     /// Containers whose addresses the new store has adopted.
     pub adopted: Vec<Party>,
+    /// What the store is kept in now.
+    pub engine: &'static str,
+    /// What a sound store was kept in that is in this one with all it held; the same as
+    /// `engine` if nothing was to be done.
+    pub was: Option<&'static str>,
 }
 
 /// Moves a damaged store aside and makes a new one, with leases for all that the
@@ -56,10 +61,17 @@ pub struct Rebuilt {
 /// return both are durable. Killed half-way, it leaves no store, and the next command
 /// makes one from what runs.
 ///
+/// With an `engine`, the store is kept in that afterwards: a sound one that is not is moved
+/// there with all it holds. Killed half-way, it leaves the old one or the new one.
+///
 /// # Errors
-/// [`RebuildError::Sound`] if the store is not damaged, unless `force`d. Before
-/// anything is moved, if the host cannot be looked at.
-pub fn rebuild(podman: &Podman, force: bool) -> Result<Rebuilt, RebuildError> {
+/// [`RebuildError::Sound`] if the store is not damaged, unless `force`d or an `engine` is
+/// given. Before anything is moved, if the host cannot be looked at.
+pub fn rebuild(
+    podman: &Podman,
+    force: bool,
+    engine: Option<EngineKind>,
+) -> Result<Rebuilt, RebuildError> {
     let _networks = podman.lock_networks(podman.settings.lock_wait())?;
     with_lock(
         podman,
@@ -67,12 +79,13 @@ pub fn rebuild(podman: &Podman, force: bool) -> Result<Rebuilt, RebuildError> {
         podman.settings.lock_wait(),
         |locked| {
             let damage = if Store::exists(&podman.state_directory) {
-                damage(locked)?
+                damage(locked, engine.is_none())?
             } else {
                 None
             };
             if damage.is_none() && !force && Store::exists(&podman.state_directory) {
-                return Err(RebuildError::Sound(podman.state_directory.clone()));
+                let sound = || RebuildError::Sound(podman.state_directory.clone());
+                return change_engine(locked, engine.ok_or_else(sound)?);
             }
             let survey = locked.survey(&[])?;
             if let Some(doubt) = survey.doubt() {
@@ -82,7 +95,8 @@ pub fn rebuild(podman: &Podman, force: bool) -> Result<Rebuilt, RebuildError> {
             // B1
             let kept = locked.set_aside()?;
             // B2
-            let session = locked.open()?;
+            let engine = engine.unwrap_or_else(|| session::engine(podman));
+            let session = locked.open_or_make(engine)?;
             let mut transaction = session.store.begin();
             let dynamic = |_: &Tenancy, _: IpAddr| Kind::Dynamic;
             let adopted = session.stage_adoption(&mut transaction, &survey, &dynamic);
@@ -99,19 +113,40 @@ pub fn rebuild(podman: &Podman, force: bool) -> Result<Rebuilt, RebuildError> {
                 adopted: adopted
                     .map(|tenant| Party::new(tenant, "its namespace holds it"))
                     .collect(),
+                engine: session.store.kind().name(),
+                was: None,
             })
         },
     )
 }
 
-/// Returns what is wrong with the store, if anything is.
-fn damage(locked: &Locked<'_>) -> Result<Option<String>, RebuildError> {
+/// Moves a sound store to an engine.
+fn change_engine(locked: &Locked<'_>, engine: EngineKind) -> Result<Rebuilt, RebuildError> {
+    let store = locked.open()?.store;
+    let was = store.kind();
+    store.change_engine(engine)?;
+    Ok(Rebuilt {
+        damage: None,
+        kept: Vec::new(),
+        reservations: 0,
+        adopted: Vec::new(),
+        engine: engine.name(),
+        was: Some(was.name()),
+    })
+}
+
+/// Returns what is wrong with the store, if anything is. A panic of the engine may come
+/// from a lack of threads or memory: it counts only if `any_panic` does.
+fn damage(locked: &Locked<'_>, any_panic: bool) -> Result<Option<String>, RebuildError> {
     let checked = locked.open().and_then(|session| Ok(session.store.check()?));
     match checked {
         Ok(violations) => Ok(violations.first().map(ToString::to_string)),
-        Err(SessionError::Store(
-            error @ (StoreError::Damaged { .. } | StoreError::Panicked { .. }),
-        )) => Ok(Some(crate::chain(&error))),
+        Err(SessionError::Store(error @ StoreError::Damaged { .. })) => {
+            Ok(Some(crate::chain(&error)))
+        }
+        Err(SessionError::Store(error @ StoreError::Panicked { .. })) if any_panic => {
+            Ok(Some(crate::chain(&error)))
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -92,13 +92,16 @@ struct Listing {
 impl Listing {
     fn of(podman: &Podman) -> Self {
         let Settings {
-            general: _,
+            general,
             waits,
             defaults,
             networks,
             mistakes,
         } = &podman.settings;
         let mut settings = vec![state_directory(podman)];
+        let others = keys::GENERAL.iter();
+        let others = others.filter(|key| key.name != STATE_DIRECTORY);
+        settings.extend(others.map(|key| line("", key, general)));
         settings.extend(keys::WAITS.iter().map(|key| line("waits.", key, waits)));
         let in_defaults = keys::DEFAULTS.iter();
         settings.extend(in_defaults.map(|key| line("defaults.", key, defaults)));

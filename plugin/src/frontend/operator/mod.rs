@@ -81,7 +81,8 @@ pub enum Command {
     Metrics(metrics::Metrics),
     /// Make a new lease store from what runs, in the place of a damaged one
     ///
-    /// The damaged store is kept beside it. Running containers notice nothing.
+    /// The damaged store is kept beside it. With --engine, a sound one is moved to another
+    /// engine. Running containers notice nothing.
     Rebuild(rebuild::Rebuild),
     /// Take one address back by hand, as a collection does
     ///

@@ -6,6 +6,8 @@ use clap::Args;
 
 use super::{Failure, Place};
 use crate::frontend::{print_json, say};
+use crate::lifecycle::session::engine as engine_of_new_stores;
+use crate::store::EngineKind;
 use crate::upkeep::rebuild;
 
 /// Arguments of `berth rebuild`.
@@ -14,6 +16,9 @@ pub struct Rebuild {
     /// Make a new store even if the present one is sound
     #[arg(long)]
     force: bool,
+    /// What the store is to be kept in; a sound one is moved there with all it holds
+    #[arg(long, value_name = "NAME", value_parser = EngineKind::ALL.map(EngineKind::name))]
+    engine: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -26,15 +31,37 @@ pub struct Rebuild {
 /// # Errors
 /// If the old store is sound, or what runs cannot be seen; nothing is changed then.
 pub(super) fn run(arguments: &Rebuild) -> Result<(), Failure> {
-    let rebuilt = rebuild::rebuild(&arguments.place.podman()?, arguments.force)?;
+    let podman = arguments.place.podman()?;
+    let engine = arguments.engine.as_deref().and_then(EngineKind::named);
+    let rebuilt = rebuild::rebuild(&podman, arguments.force, engine)?;
     if arguments.json {
         return Ok(print_json(&rebuilt)?);
     }
     let say = |text: String| say(&mut io::stdout(), &text);
+    let now = rebuilt.engine;
+    if let Some(was) = rebuilt.was {
+        say(match was == now {
+            true => format!("the lease store is kept in {now} already"),
+            false => format!(
+                "the lease store is kept in {now} now, with all that it held in {was}; \
+                 containers notice nothing"
+            ),
+        })?;
+    }
+    let next = engine_of_new_stores(&podman).name();
+    if next != now {
+        say(format!(
+            "a new one, as after a reboot, will be kept in {next}: \
+             engine = \"{now}\" in berth.conf changes that"
+        ))?;
+    }
+    if rebuilt.was.is_some() {
+        return Ok(());
+    }
     for party in &rebuilt.adopted {
         say(format!("adopted {party}"))?;
     }
-    if let Some(kept) = &rebuilt.kept {
+    for kept in &rebuilt.kept {
         let kept = kept.display();
         say(format!(
             "the old lease store is kept in {kept}; remove it when you no longer need it"

@@ -4,6 +4,8 @@ use crate::rules::options::{COOLDOWN, EXCLUDE, HOLD, ORDER, RESERVE, TTL};
 
 /// Where the lease store is.
 pub const STATE_DIRECTORY: &str = "state_directory";
+/// Which engine keeps the leases.
+pub const ENGINE: &str = "engine";
 /// How long to wait for each lock.
 pub const LOCK: &str = "lock";
 /// How old the last collection may be before a setup starts one.
@@ -14,6 +16,8 @@ pub const COLLECTION: &str = "collection";
 pub enum Kind {
     /// An absolute path.
     Path,
+    /// One of these words.
+    Word(&'static [&'static str]),
     /// From one second to an hour.
     Wait,
     /// A value of the option of this name.
@@ -34,15 +38,25 @@ pub struct Key {
 }
 
 /// Outside of any table.
-pub const GENERAL: &[Key] = &[Key {
-    name: STATE_DIRECTORY,
-    kind: Kind::Path,
-    default: "berth in netavark's run directory",
-    about: "Where the leases are, an absolute path. For root, in the files of the system; for \
-            another user, in that user's own. A podman with a run directory of its own keeps \
-            its leases there, whatever this says. BERTH_STATE_DIR comes before it. Change it \
-            while no container runs: what is in the old directory is not moved.",
-}];
+pub const GENERAL: &[Key] = &[
+    Key {
+        name: STATE_DIRECTORY,
+        kind: Kind::Path,
+        default: "berth in netavark's run directory",
+        about: "Where the leases are, an absolute path. For root, in the files of the system; for \
+                another user, in that user's own. A podman with a run directory of its own keeps \
+                its leases there, whatever this says. BERTH_STATE_DIR comes before it. Change it \
+                while no container runs: what is in the old directory is not moved.",
+    },
+    Key {
+        name: ENGINE,
+        kind: Kind::Word(&["redb", "sled"]),
+        default: "redb",
+        about: "What a new lease store is kept in: redb, or sled, which takes longer with every \
+                lease. A store that is there stays as it is, whatever this says; berth rebuild \
+                --engine changes it while containers run.",
+    },
+];
 
 /// In `[waits]`.
 pub const WAITS: &[Key] = &[

@@ -124,6 +124,12 @@ impl Settings {
         self.general.get(keys::STATE_DIRECTORY)?.items.first()
     }
 
+    /// Returns the name of the engine for a new lease store, if it is set.
+    pub fn engine(&self) -> Option<&str> {
+        let item = self.general.get(keys::ENGINE)?.items.first()?;
+        Some(&item.text)
+    }
+
     /// Returns what reserves this address of a network, if the files do.
     pub fn reserving(&self, network: &str, address: IpAddr) -> Option<&Item> {
         let reserved = self.networks.get(network)?.get(RESERVE)?;

@@ -188,7 +188,7 @@ impl Text<'_> {
                     self.unlike(key, at, concern);
                 }
             }
-            (Kind::Path | Kind::Wait | Kind::Option, value) => {
+            (Kind::Path | Kind::Word(_) | Kind::Wait | Kind::Option, value) => {
                 if let Some(item) = self.item(key, value, at, concern) {
                     let setting = Setting {
                         items: vec![item],
@@ -232,7 +232,7 @@ impl Text<'_> {
     /// Notes a value of another type than the key's.
     fn unlike(&mut self, key: &Key, at: Option<usize>, concern: &Concern) {
         let wanted = match key.kind {
-            Kind::Path => "a string",
+            Kind::Path | Kind::Word(_) => "a string",
             Kind::Wait | Kind::Option => "a string or a number of seconds",
             Kind::List => {
                 "a list of strings, in which {append=true} keeps what files before it say"
@@ -243,11 +243,12 @@ impl Text<'_> {
     }
 }
 
-/// Returns how much a bad value keeps berth from: a time or an order gives no address away.
+/// Returns how much a bad value keeps berth from: a word, a time or an order gives no
+/// address away.
 fn weight(key: &Key, concern: &Concern) -> Concern {
     match key.kind {
         Kind::Path => Concern::Everything,
-        Kind::Wait | Kind::Option => Concern::Nothing,
+        Kind::Word(_) | Kind::Wait | Kind::Option => Concern::Nothing,
         Kind::List => concern.clone(),
     }
 }
@@ -259,6 +260,12 @@ fn check(key: &Key, text: &str) -> Result<(), String> {
         Kind::Path => Err(format!(
             "{} is {text:?}, which is no absolute path",
             key.name
+        )),
+        Kind::Word(known) if known.contains(&text) => Ok(()),
+        Kind::Word(known) => Err(format!(
+            "{} is {text:?}, which is none of {}",
+            key.name,
+            known.join(", ")
         )),
         Kind::Wait => match options::whole_seconds(text) {
             Some(wait) if wait >= WAITS.0 && wait <= WAITS.1 => Ok(()),

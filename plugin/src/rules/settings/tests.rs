@@ -255,3 +255,16 @@ fn what_lies_outside_of_the_network_is_a_mistake_and_the_rest_counts() {
     );
     assert_eq!(network.options["ipam_exclude"], "10.0.0.9");
 }
+
+#[test]
+fn an_engine_is_one_that_berth_knows_or_counts_as_not_set() {
+    assert_eq!(settings(&[]).engine(), None);
+    assert_eq!(settings(&["engine = 'sled'"]).engine(), Some("sled"));
+    let mistaken = settings(&["engine = 'sledge'"]);
+    assert_eq!(mistaken.engine(), None);
+    assert_eq!(
+        mistaken.mistakes[0].to_string(),
+        "0.conf line 1: engine is \"sledge\", which is none of redb, sled"
+    );
+    assert_eq!(mistaken.mistakes[0].concern, Concern::Nothing);
+}

@@ -1,8 +1,10 @@
 //! Calls that may hang or panic, made safe.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Once;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -24,7 +26,7 @@ pub(super) fn in_thread<T: Send + 'static>(
         .name(format!("berth-{action}"))
         .spawn(move || {
             // The receiver is gone only if we have lost patience.
-            let _ = sender.send(call());
+            let _ = sender.send(quietly(call));
         })
         .map_err(|source| StoreError::io("start a thread for", path, source))?;
     match receiver.recv_timeout(PATIENCE) {
@@ -51,11 +53,37 @@ pub(super) fn caught<T>(
     path: &Path,
     call: impl FnOnce() -> T,
 ) -> Result<T, StoreError> {
-    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| StoreError::Panicked {
+    let result = catch_unwind(AssertUnwindSafe(|| quietly(call)));
+    IS_CAUGHT.set(false);
+    result.map_err(|panic| StoreError::Panicked {
         action,
         path: path.to_owned(),
         message: message(&*panic),
     })
+}
+
+thread_local! {
+    /// Whether a panic of this thread becomes an error.
+    static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a call whose panic is caught, and need not be told by the runtime as well.
+fn quietly<T>(call: impl FnOnce() -> T) -> T {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let others = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if IS_CAUGHT.get() {
+                log::debug!("{panic}");
+            } else {
+                others(panic);
+            }
+        }));
+    });
+    IS_CAUGHT.set(true);
+    let result = call();
+    IS_CAUGHT.set(false);
+    result
 }
 
 /// Returns a panic's message in one line.

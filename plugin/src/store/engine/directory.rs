@@ -84,7 +84,16 @@ pub(in crate::store) fn rename(from: &Path, to: &Path) -> Result<(), StoreError>
     to.parent().map_or(Ok(()), sync)
 }
 
-fn sync(directory: &Path) -> Result<(), StoreError> {
+/// Returns whether there is anything at a path.
+pub(super) fn is_there(path: &Path) -> Result<bool, StoreError> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(StoreError::io("examine", path, source)),
+    }
+}
+
+pub(super) fn sync(directory: &Path) -> Result<(), StoreError> {
     File::open(directory)
         .and_then(|directory| directory.sync_all())
         .map_err(|source| StoreError::io("sync", directory, source))

@@ -8,6 +8,8 @@ use crate::store::lock::LOCK;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EngineKind {
     #[default]
+    Redb,
+    /// What berth began with.
     Sled,
 }
 
@@ -26,13 +28,19 @@ pub enum Name {
 
 impl EngineKind {
     /// Every engine.
-    pub const ALL: [Self; 1] = [Self::Sled];
+    pub const ALL: [Self; 2] = [Self::Redb, Self::Sled];
 
     /// Returns the engine's name.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Redb => "redb",
             Self::Sled => "sled",
         }
+    }
+
+    /// Returns the engine of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
     /// Returns where the engine's store is in a state directory.
@@ -73,5 +81,23 @@ impl Name {
             }
         }
         Self::Foreign
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::settings::keys::{ENGINE, GENERAL, Kind};
+
+    #[test]
+    #[allow(clippy::unwrap_used)]
+    fn berth_conf_knows_every_engine_and_the_default() {
+        let key = GENERAL.iter().find(|key| key.name == ENGINE).unwrap();
+        let names = EngineKind::ALL.map(EngineKind::name);
+        assert!(matches!(key.kind, Kind::Word(known) if known == names));
+        assert_eq!(key.default, EngineKind::default().name());
+        for kind in EngineKind::ALL {
+            assert_eq!(EngineKind::named(kind.name()), Some(kind));
+        }
     }
 }

@@ -5,21 +5,24 @@
 //! leases.<engine>/
 //!   format               format version, a decimal number and a newline
 //!   witness              how many commits of this boot were flushed, at least
+//!   replaces             an engine's name, while this store takes the place of its
 //!   …                    the engine's own files
 //! ```
 //!
 //! An engine knows nothing of tables, leases or checksums.
 
 mod bounded;
+mod changeover;
 mod directory;
 mod kind;
+mod redb;
 mod sled;
 mod witness;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::{fs, io};
 
+pub(super) use changeover::{change, finish};
 pub(super) use directory::{FORMAT, rename};
 pub use kind::{EngineKind, Name};
 pub(super) use witness::Witness;
@@ -55,45 +58,58 @@ pub(super) trait Engine {
     fn apply(&self, writes: &Writes) -> Result<(), StoreError>;
 }
 
-/// Returns which engine's store is in a state directory, sound or not.
-pub(super) fn find(dir: &Path) -> Result<Option<EngineKind>, StoreError> {
-    let mut found = None;
+/// Returns the engines that have a store in a state directory, sound or not.
+pub(super) fn all_in(dir: &Path) -> Result<Vec<EngineKind>, StoreError> {
+    let mut found = Vec::new();
     for kind in EngineKind::ALL {
-        let path = kind.store_in(dir);
-        match fs::symlink_metadata(&path) {
-            Ok(_) if found.is_some() => {
-                return Err(StoreError::damaged(
-                    &path,
-                    "another lease store is beside it",
-                ));
-            }
-            Ok(_) => found = Some(kind),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(StoreError::io("examine", &path, source)),
+        if directory::is_there(&kind.store_in(dir))? {
+            found.push(kind);
         }
     }
     Ok(found)
+}
+
+/// Returns which engine's store is the one in a state directory, sound or not.
+pub(super) fn find(dir: &Path) -> Result<Option<EngineKind>, StoreError> {
+    let found = all_in(dir)?;
+    let [one, other, ..] = found[..] else {
+        return Ok(found.first().copied());
+    };
+    let mut found = found.into_iter();
+    let newer = found.find(|kind| changeover::replaced(*kind, dir).is_some());
+    newer.map(Some).ok_or_else(|| {
+        let what = format!("{} is beside it", other.store_in(dir).display());
+        StoreError::damaged(&one.store_in(dir), what)
+    })
 }
 
 /// Opens the store of an engine in a state directory. The caller has the lock.
 pub(super) fn open(dir: &Path, kind: EngineKind) -> Result<Box<dyn Engine>, StoreError> {
     let path = kind.store_in(dir);
     directory::check_format(&path)?;
+    start(kind, &path)
+}
+
+fn start(kind: EngineKind, path: &Path) -> Result<Box<dyn Engine>, StoreError> {
     match kind {
-        EngineKind::Sled => Ok(Box::new(sled::Sled::open(&path)?)),
+        EngineKind::Redb => Ok(Box::new(redb::Redb::open(path)?)),
+        EngineKind::Sled => Ok(Box::new(sled::Sled::open(path)?)),
     }
 }
 
 /// Makes a store with these entries in a state directory. The caller has the lock.
 /// What is left of a killed creation is removed.
 pub(super) fn create(dir: &Path, kind: EngineKind, first: &Writes) -> Result<(), StoreError> {
-    directory::create(
-        &kind.unfinished_in(dir),
-        &kind.store_in(dir),
-        |path| match kind {
-            EngineKind::Sled => sled::Sled::create(path, first),
-        },
-    )
+    directory::create(&kind.unfinished_in(dir), &kind.store_in(dir), |path| {
+        make(kind, path)?.apply(first)
+    })
+}
+
+fn make(kind: EngineKind, path: &Path) -> Result<Box<dyn Engine>, StoreError> {
+    match kind {
+        EngineKind::Redb => Ok(Box::new(redb::Redb::create(path)?)),
+        EngineKind::Sled => Ok(Box::new(sled::Sled::create(path)?)),
+    }
 }
 
 /// Removes what killed processes left of stores they were making. The caller has the

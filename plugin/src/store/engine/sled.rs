@@ -52,9 +52,9 @@ impl Sled {
         Self::start(path)
     }
 
-    /// Makes sled's files in a directory, with these entries, and closes them.
-    pub(super) fn create(path: &Path, first: &Writes) -> Result<(), StoreError> {
-        Self::start(path)?.apply(first)
+    /// Makes sled's files in a directory.
+    pub(super) fn create(path: &Path) -> Result<Self, StoreError> {
+        Self::start(path)
     }
 
     fn start(path: &Path) -> Result<Self, StoreError> {

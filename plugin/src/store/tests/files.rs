@@ -1,6 +1,5 @@
 //! The files of a store: what is refused, what is cleared away, and what is noticed.
 
-use std::collections::BTreeMap;
 use std::fs;
 
 use super::*;
@@ -23,6 +22,7 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 fn a_store_we_must_not_touch_is_refused_and_left_alone() {
     on_every_engine(|place| {
         let path = place.store();
+        let name = path.file_name().unwrap().to_str().unwrap();
         let whole = || place.open(BOOT, 1, |store| good(&store));
         let check = |spoil: &dyn Fn(), expected: &str| {
             let _ = fs::remove_dir_all(&path);
@@ -35,48 +35,66 @@ fn a_store_we_must_not_touch_is_refused_and_left_alone() {
         };
         let write = |name: &str, text: &str| fs::write(path.join(name), text).unwrap();
         let remove = |name: &str| fs::remove_file(path.join(name)).unwrap();
+        let missing = |file: &str| format!("{name}/{file} is missing");
         check(
             &|| write("format", "2\n"),
-            "leases.sled has format 2, but this berth knows formats up to 1; use the newer berth",
+            &format!(
+                "{name} has format 2, but this berth knows formats up to 1; use the newer berth"
+            ),
         );
         check(&|| write("format", "0\n"), "cannot read");
         check(&|| write("format", "1"), "cannot read");
         check(&|| write("format", "one\n"), "cannot read");
-        check(&|| remove("format"), "leases.sled/format is missing");
-        check(&|| remove("conf"), "leases.sled/conf is missing");
-        check(&|| remove("db"), "leases.sled/db is missing");
+        check(&|| remove("format"), &missing("format"));
+        check(&|| remove("db"), &missing("db"));
         check(&|| write("db", ""), "cannot read");
-        check(&|| write("conf", ""), "cannot read");
-        check(
-            &|| write("conf", "segment_size: 524288\nuse_compression: false\n"),
-            "cannot read",
-        );
-        check(
-            &|| fs::remove_dir(path.join("blobs")).unwrap(),
-            "leases.sled/blobs is missing",
-        );
+        if place.engine == EngineKind::Redb {
+            check(&|| write("db", "redb? no"), "redb cannot open it");
+        }
+        if place.engine == EngineKind::Sled {
+            check(&|| remove("conf"), &missing("conf"));
+            check(&|| write("conf", ""), "cannot read");
+            check(
+                &|| write("conf", "segment_size: 524288\nuse_compression: false\n"),
+                "cannot read",
+            );
+            check(
+                &|| fs::remove_dir(path.join("blobs")).unwrap(),
+                &missing("blobs"),
+            );
+        }
         let empty = || {
             fs::remove_dir_all(&path).unwrap();
             fs::create_dir(&path).unwrap();
         };
-        check(&empty, "leases.sled/format is missing");
+        check(&empty, &missing("format"));
         let file = || {
             fs::remove_dir_all(&path).unwrap();
             fs::create_dir(&path).unwrap();
             fs::write(path.join("format"), "1\n").unwrap();
         };
-        check(&file, "leases.sled/conf is missing");
+        let first = match place.engine {
+            EngineKind::Redb => "db",
+            EngineKind::Sled => "conf",
+        };
+        check(&file, &missing(first));
     });
 }
 
 #[test]
 fn what_killed_processes_leave_is_cleared_away() {
     on_every_engine(|place| {
-        let unfinished = place.path().join("leases.sled.new");
+        let unfinished = place.store().with_extension(match place.engine {
+            EngineKind::Redb => "redb.new",
+            EngineKind::Sled => "sled.new",
+        });
         fs::create_dir_all(unfinished.join("blobs")).unwrap();
         fs::write(unfinished.join("conf"), "segm").unwrap();
         place.open(BOOT, 1, |store| good(&store));
         assert!(!unfinished.exists());
+        if place.engine != EngineKind::Sled {
+            return;
+        }
         let generating = place.store().join("snap.FFFFFFFFFFFFFFFF.generating");
         fs::write(&generating, "").unwrap();
         place.open(BOOT, 1, |store| {
@@ -148,4 +166,29 @@ fn where_the_file_system_refuses_the_error_says_where() {
         let error = std::error::Error::source(&error).unwrap().to_string();
         assert!(error.contains("Not a directory"), "{error}");
     });
+}
+
+/// A process that was killed may have the file open a little longer than our lock.
+#[test]
+fn a_store_that_somebody_has_open_is_waited_for_and_then_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place {
+        dir,
+        engine: EngineKind::Redb,
+    };
+    place.open(BOOT, 1, |store| good(&store));
+    let hold = || redb::Database::open(place.store().join("db")).unwrap();
+    let held = hold();
+    let other = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        drop(held);
+    });
+    place.open(BOOT, 1, |store| assert_eq!(store.check().unwrap(), []));
+    other.join().unwrap();
+    let _held = hold();
+    let error = crate::chain(&place.refusal());
+    assert!(
+        error.contains("failed to open lease store") && error.contains("already open"),
+        "{error}"
+    );
 }

@@ -2,13 +2,16 @@
 //! every engine.
 #![allow(clippy::unwrap_used)]
 
+mod changeover;
 mod check;
+mod engines;
 mod files;
 mod overlay;
 mod records;
 mod repair;
 mod salvage;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,7 +1,5 @@
 //! What is staged reads as if it were stored.
 
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::store::engine::Entry;
 use crate::store::overlay::{Ordered, OrderedMut, Overlay};

@@ -45,9 +45,9 @@ fn a_value_that_was_changed_is_an_error_with_table_and_key() {
     on_every_engine(|place| {
         let expected = |what: &str| {
             format!(
-                "lease store {0}/leases.sled is damaged: {what}; `berth rebuild` makes a new one \
+                "lease store {} is damaged: {what}; `berth rebuild` makes a new one \
                  from what runs",
-                place.path().display()
+                place.store().display()
             )
         };
         place.open(BOOT, 1, |store| {

@@ -274,6 +274,7 @@ mod tests {
             "leases.sled",
             "leases.sled.new",
             "leases.sled.x",
+            "leases.redb",
             "core",
         ];
         let names = names.map(str::to_owned);

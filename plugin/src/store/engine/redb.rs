@@ -1,0 +1,240 @@
+//! redb 4.6: everything that touches `leases.redb/` is here.
+//!
+//! redb starts no threads, and syncs every commit. What it does not promise, and how it
+//! is made good:
+//!
+//! - After a kill, it reads and checks the whole file, unless the last commit was made
+//!   for a *quick repair*: every commit is.
+//! - Anything may panic on damaged files: panics are caught.
+//! - It checks no page that it reads. The records have checksums of their own, and the
+//!   tables are compared by `check`.
+//! - A process that was killed may still have the file open, and locked, when it has let
+//!   go of our own lock: opening tries again for a while.
+//! - It opens a file that is older than the last commit: see `witness`.
+
+use std::cell::{Cell, RefCell};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redb::{
+    Builder, Database, DatabaseError, Error, ReadOnlyTable, ReadableDatabase, StorageError,
+    TableDefinition,
+};
+
+use super::bounded::caught;
+use super::directory::{read, unreadable};
+use super::{Engine, Entry, Writes};
+use crate::store::error::StoreError;
+
+/// redb's one file in the store's directory.
+const FILE: &str = "db";
+
+/// All our tables in one, because their keys say which is whose.
+const TABLE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("leases");
+
+/// What redb keeps in memory at most. Its default is 1 GiB.
+const CACHE_BYTES: usize = 8 << 20;
+
+/// How long a killed process may keep the file.
+const LINGER: Duration = Duration::from_secs(5);
+
+type Table = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+/// An open redb store.
+pub(super) struct Redb {
+    path: PathBuf,
+    /// Set by a failed write: what redb shows then may differ from the disk.
+    broken: Cell<bool>,
+    /// The table as of the last commit, once somebody reads.
+    table: RefCell<Option<Table>>,
+    /// `None` only while it is closed.
+    db: Option<Database>,
+}
+
+impl Redb {
+    /// Opens the store at a path.
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        if read(path, FILE, 1)?.is_empty() {
+            return Err(unreadable(path, FILE));
+        }
+        let file = path.join(FILE);
+        let deadline = Instant::now() + LINGER;
+        let db = loop {
+            match caught("open", path, || builder().open(&file))? {
+                Err(DatabaseError::DatabaseAlreadyOpen) if Instant::now() < deadline => {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                result => break result.map_err(|error| refused("open", path, error))?,
+            }
+        };
+        let store = Self::of(path, db);
+        // Is it one of ours?
+        store.read(|_| Ok(()))?;
+        Ok(store)
+    }
+
+    /// Makes redb's file in a directory.
+    pub(super) fn create(path: &Path) -> Result<Self, StoreError> {
+        let file = path.join(FILE);
+        let db = caught("create", path, || builder().create(file))?
+            .map_err(|error| refused("create", path, error))?;
+        Ok(Self::of(path, db))
+    }
+
+    fn of(path: &Path, db: Database) -> Self {
+        Self {
+            path: path.to_owned(),
+            broken: Cell::new(false),
+            table: RefCell::default(),
+            db: Some(db),
+        }
+    }
+
+    fn db(&self) -> Result<&Database, StoreError> {
+        let db = self.db.as_ref().filter(|_| !self.broken.get());
+        db.ok_or_else(|| StoreError::Broken {
+            path: self.path.clone(),
+        })
+    }
+
+    fn read<T>(
+        &self,
+        call: impl FnOnce(&Table) -> Result<T, StorageError>,
+    ) -> Result<T, StoreError> {
+        let db = self.db()?;
+        let call = || -> Result<T, Error> {
+            let mut table = self.table.borrow_mut();
+            let table = match &mut *table {
+                Some(table) => table,
+                none => none.insert(db.begin_read()?.open_table(TABLE)?),
+            };
+            Ok(call(table)?)
+        };
+        caught("read", &self.path, call)?.map_err(|error| refused("read", &self.path, error))
+    }
+}
+
+impl Engine for Redb {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(|table| Ok(table.get(key)?.map(|value| value.value().to_vec())))
+    }
+
+    fn at_or_above(&self, key: &[u8]) -> Result<Option<Entry>, StoreError> {
+        self.read(|table| table.range(key..)?.next().map(owned).transpose())
+    }
+
+    fn below(&self, key: &[u8]) -> Result<Option<Entry>, StoreError> {
+        self.read(|table| table.range(..key)?.next_back().map(owned).transpose())
+    }
+
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<Entry>, StoreError> {
+        self.read(|table| {
+            let mut found = Vec::new();
+            for entry in table.range(prefix..)? {
+                let (key, value) = entry?;
+                if !key.value().starts_with(prefix) {
+                    break;
+                }
+                found.push((key.value().to_vec(), value.value().to_vec()));
+            }
+            Ok(found)
+        })
+    }
+
+    fn apply(&self, writes: &Writes) -> Result<(), StoreError> {
+        let db = self.db()?;
+        // What a reader sees is kept, and would make the file longer.
+        self.table.take();
+        // Until the write has succeeded.
+        self.broken.set(true);
+        let write = || -> Result<(), Error> {
+            let mut transaction = db.begin_write()?;
+            transaction.set_quick_repair(true);
+            {
+                let mut table = transaction.open_table(TABLE)?;
+                for (key, value) in writes {
+                    match value {
+                        Some(value) => table.insert(key.as_slice(), value.as_slice())?,
+                        None => table.remove(key.as_slice())?,
+                    };
+                }
+            }
+            Ok(transaction.commit()?)
+        };
+        caught("write", &self.path, write)?.map_err(|error| refused("write", &self.path, error))?;
+        self.broken.set(false);
+        Ok(())
+    }
+}
+
+impl Drop for Redb {
+    /// Closes the store. If that fails, nothing is lost: it was synced with every commit,
+    /// and the next opening repairs it.
+    fn drop(&mut self) {
+        let (table, db) = (self.table.take(), self.db.take());
+        let close = || {
+            drop(table);
+            db.map_or(Ok(()), Database::close)
+        };
+        let closed = caught("close", &self.path, close).and_then(|closed| {
+            let broken = self.broken.get();
+            let closed = closed.map_err(|error| refused("close", &self.path, error));
+            // Whoever wrote has told why.
+            if broken { Ok(()) } else { closed }
+        });
+        if let Err(error) = closed {
+            log::warn!("{}", crate::chain(&error));
+        }
+    }
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+/// Returns an entry that outlives the table.
+fn owned(entry: EntryOf<'_>) -> Result<Entry, StorageError> {
+    let (key, value) = entry?;
+    Ok((key.value().to_vec(), value.value().to_vec()))
+}
+
+type Guard<'a> = redb::AccessGuard<'a, &'static [u8]>;
+type EntryOf<'a> = Result<(Guard<'a>, Guard<'a>), StorageError>;
+
+/// Sorts an error of redb into ours.
+fn refused(action: &'static str, path: &Path, error: impl Into<Error>) -> StoreError {
+    match error.into() {
+        // It is how redb says that the file is none of its own, or cut short.
+        Error::Io(source)
+            if !matches!(
+                source.kind(),
+                ErrorKind::InvalidData | ErrorKind::UnexpectedEof
+            ) =>
+        {
+            StoreError::io(action, path, source)
+        }
+        error @ (Error::Io(_)
+        | Error::Corrupted(_)
+        | Error::RepairAborted
+        | Error::UpgradeRequired(_)
+        | Error::TableDoesNotExist(_)
+        | Error::TableTypeMismatch { .. }
+        | Error::TableIsMultimap(_)
+        | Error::TypeDefinitionChanged { .. }) => {
+            StoreError::damaged(path, format!("redb cannot {action} it: {error}"))
+        }
+        error => StoreError::Engine {
+            action,
+            path: path.to_owned(),
+            source: error.into(),
+        },
+    }
+}
