@@ -7,6 +7,8 @@
 # make unit       the tests that need neither root nor Podman
 # make demo       the outage with Podman's own allocator, and with berth
 # make samples    prints the samples of docs/USING.md anew, from a lab, and docs/map.svg
+# make fixtures   makes ipam.db files for the tests of berth-migrate anew, with the Podman
+#                 that LAB chooses
 # make torture    kills everything that can be killed, for the figures of
 #                 docs/RELIABILITY.md (an hour); TORTURE='--seed 7 kills' for a part
 # make fuzz       ten million inputs for each reader of what others write: netlink's
@@ -51,7 +53,7 @@ UNITS := berth-gc.service berth-gc.timer berth-sanitise.service berth-sanitise.t
 SYSTEM_UNITS := berth-metrics.service berth-metrics.timer
 INSTALLED_UNITS := $(addprefix system/,$(UNITS) $(SYSTEM_UNITS)) $(addprefix user/,$(UNITS))
 
-.PHONY: build test test-all check unit samples demo build-demo torture fuzz bench lab prepare-lab clean-lab install uninstall deb rpm package-root prepare-packages
+.PHONY: build test test-all check unit samples fixtures demo build-demo torture fuzz bench lab prepare-lab clean-lab install uninstall deb rpm package-root prepare-packages
 .DEFAULT_GOAL := build
 
 build:
@@ -96,6 +98,11 @@ build-demo:
 samples: prepare-lab
 	$(CARGO) build --workspace --locked
 	$(or $(CARGO_TARGET_DIR),target)/debug/berth-samples docs
+
+fixtures: export BERTH_LAB := $(LAB)
+fixtures: prepare-lab
+	$(CARGO) build --workspace --locked
+	$(or $(CARGO_TARGET_DIR),target)/debug/berth-fixtures state-migrate/tests/fixtures
 
 torture: prepare-lab
 	$(CARGO) build --workspace --locked

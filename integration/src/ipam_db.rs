@@ -15,11 +15,15 @@ use flate2::read::GzDecoder;
 use crate::Lab;
 
 /// The files of real Podmans among the fixtures of `state-migrate`.
-pub const PODMANS: [&str; 4] = [
+pub const PODMANS: [&str; 8] = [
     "podman-5.4.2-leaked",
     "podman-5.4.2-live",
+    "podman-5.8.6-leaked",
+    "podman-5.8.6-live",
     "podman-6.0-many-networks",
     "podman-6.0-large",
+    "podman-6.1.1-leaked",
+    "podman-6.1.1-live",
 ];
 
 /// How long a slow Podman may keep the file locked.

@@ -20,8 +20,8 @@ done
 mkdir -p RECORDED
 cat >"RECORDED/$verb.json"
 [ "$verb" = setup ] || exit 0
-exec jq '
-  .networks as $asked
+exec jq 'BY_NAME
+  | .networks as $asked
   | .network_info
   | with_entries(
       .value as $network | $asked[.key] as $options
@@ -42,6 +42,11 @@ exec jq '
         })' "RECORDED/$verb.json"
 "#;
 
+/// Turns the list of what a container asks for on its networks, which Podman 6 sends, into
+/// the map by their names that Podman 5 and berth's plugin send. netavark 2 takes both.
+const BY_NAME: &str =
+    "(.networks | arrays) |= (map({key: .name, value: del(.name)}) | from_entries)";
+
 impl Lab {
     /// Lets every podman of this lab run the recorder in netavark's place, or,
     /// with berth, where the plugin runs netavark.
@@ -49,7 +54,8 @@ impl Lab {
     pub fn record_requests(&self, driver: Driver) {
         let script = SCRIPT
             .replace("NETAVARK", &self.netavark())
-            .replace("RECORDED", RECORDED);
+            .replace("RECORDED", RECORDED)
+            .replace("BY_NAME", BY_NAME);
         self.write_executable(&format!("{DIRECTORY}/netavark"), &script);
         let setting = match driver {
             Driver::Bridge => crate::outage::helpers(DIRECTORY),
@@ -66,13 +72,15 @@ impl Lab {
     /// a plugin (the host name, the container's DNS servers, the network's labels).
     #[track_caller]
     pub fn recorded(&self, verb: &str) -> String {
-        let strip = r#".container_id[:12] as $id
+        let strip = r#"
+            | .container_id[:12] as $id
             | del(.container_id, .container_hostname, .dns_servers)
             | del(.network_info[] | .id, .created, .labels)
             | del(.. | nulls)
             | (.port_mappings | arrays) |= sort
             | walk(if . == $id then "SHORT-ID" else . end)"#;
         let file = format!("{RECORDED}/{verb}.json");
-        self.cmd("jq").args(["--sort-keys", strip, &file]).ok()
+        let filter = format!("{BY_NAME}{strip}");
+        self.cmd("jq").args(["--sort-keys", &filter, &file]).ok()
     }
 }

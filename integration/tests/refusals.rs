@@ -13,6 +13,7 @@ with_driver!(
     only_berth,
     Berth,
     an_unknown_option_is_refused_with_the_known_ones,
+    a_network_is_refused_in_the_words_of_podmans_own_driver,
     the_gateway_is_refused,
     the_network_and_broadcast_addresses_are_refused,
     a_refused_start_takes_no_address,
@@ -57,6 +58,25 @@ fn an_unknown_option_is_refused_with_the_known_ones(driver: Driver) {
     let refusal = lab.podman(create).arg(driver.to_string()).arg("n");
     let refusal = refusal.fails("ipam_cooldwn");
     assert!(refusal.stderr.contains("ipam_cooldown"), "{refusal}");
+}
+
+/// They differ between Podman 5 and 6, so Podman's own driver says them first.
+fn a_network_is_refused_in_the_words_of_podmans_own_driver(driver: Driver) {
+    let lab = Lab::start();
+    let subnet = "--subnet=fd00:4:4:4:4::/64";
+    lab.podman(["network", "create", "--ipv6", subnet, "n"])
+        .ok();
+    for (option, begin) in [("--opt=foo=bar", "unsupported"), (subnet, "subnet fd00")] {
+        let refusal = |driver: Driver| {
+            let driver = format!("--driver={driver}");
+            let create = lab.podman(["network", "create", "--ipv6", option, &driver, "m"]);
+            create.fails(begin).stderr
+        };
+        let native = refusal(Driver::Bridge);
+        let words = &native[native.find(begin).unwrap_or_default()..];
+        let ours = refusal(driver);
+        assert!(ours.contains(words.trim_end()), "{words}\nbut: {ours}");
+    }
 }
 
 fn an_overlapping_subnet_is_refused(driver: Driver) {

@@ -1,5 +1,6 @@
 //! Addresses, names, ports and networks work as they do for root.
 
+use berth_integration::versions::Behaviour;
 use berth_integration::{Driver, ip, with_driver, with_each_driver};
 
 use super::{ADDRESS, SUBNET, user, web};
@@ -10,7 +11,18 @@ with_each_driver!(
     a_network_can_be_removed_and_made_again,
 );
 
-with_driver!(only_berth, Berth, root_and_users_have_leases_of_their_own,);
+with_driver!(
+    only_berth,
+    Berth,
+    a_reload_keeps_an_address_a_name_and_a_port,
+    root_and_users_have_leases_of_their_own,
+);
+
+with_driver!(
+    in_front,
+    HostWide,
+    a_reload_keeps_an_address_a_name_and_a_port,
+);
 
 fn an_address_a_name_and_a_port_serve_their_container(driver: Driver) {
     let (lab, network) = user(driver);
@@ -19,17 +31,33 @@ fn an_address_a_name_and_a_port_serve_their_container(driver: Driver) {
     assert_eq!(lab.addresses("c", "eth0"), [ip(ADDRESS)]);
     assert_eq!(lab.addresses("client", "eth0"), [ip("10.77.0.2")]);
     assert_eq!(lab.reported("c", "n"), [ip(ADDRESS)]);
-    let assert_served = || {
-        lab.assert_served_to("client", "http://c/");
-        lab.assert_served("http://127.0.0.1:8080/");
-    };
-    assert_served();
-    lab.podman(["network", "reload", "--all"]).ok();
-    assert_eq!(lab.addresses("c", "eth0"), [ip(ADDRESS)]);
-    assert_served();
+    lab.assert_served_to("client", "http://c/");
+    lab.assert_served("http://127.0.0.1:8080/");
     lab.remove("client");
     lab.remove("c");
     lab.assert_clean(&network);
+}
+
+fn a_reload_keeps_an_address_a_name_and_a_port(driver: Driver) {
+    let (lab, network) = user(driver);
+    web(&lab).option("--publish", "8080:80").serving().start();
+    lab.container("client", &["n"]).start();
+    lab.podman(["network", "reload", "--all"]).ok();
+    assert_eq!(lab.addresses("c", "eth0"), [ip(ADDRESS)]);
+    lab.assert_served_to("client", "http://c/");
+    lab.assert_served("http://127.0.0.1:8080/");
+    lab.remove("client");
+    lab.remove("c");
+    lab.assert_clean(&network);
+}
+
+#[test]
+fn podmans_own_driver_reloads_a_static_address_or_is_known_to_refuse() {
+    let (lab, _) = user(Driver::Bridge);
+    web(&lab).start();
+    let reload = lab.podman(["network", "reload", "c"]).run();
+    let refuses = lab.does(Behaviour::ReloadRefusesStaticAddresses);
+    assert_eq!(reload.status.success(), !refuses, "{reload}");
 }
 
 fn a_restarted_container_keeps_its_address(driver: Driver) {

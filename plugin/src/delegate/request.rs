@@ -99,7 +99,9 @@ impl Connection<'_> {
         let mut network = Network::clone(&self.attachment.network);
         network.driver = self.plumbing().as_str().to_owned();
         network.options = passed_on(&network.options);
-        network.ipam_options = BTreeMap::from([("driver".to_owned(), "host-local".to_owned())]);
+        if !network.is_without_addresses() {
+            network.ipam_options = BTreeMap::from([("driver".to_owned(), "host-local".to_owned())]);
+        }
         network.subnets = subnets;
         let mut options = self.attachment.options.clone();
         options.static_ips = addresses;

@@ -6,7 +6,7 @@ use std::path::Path;
 use thiserror::Error;
 
 use super::wire::{answer, hold_back_signals, start_collection};
-use crate::delegate::{self, Connection};
+use crate::delegate::{self, Connection, DelegateError};
 use crate::lifecycle::{self, LifecycleError, create};
 use crate::podman::{Podman, PodmanError};
 use crate::protocol::{Info, PluginExec};
@@ -40,6 +40,11 @@ pub enum PluginError {
     Podman(#[from] PodmanError),
     #[error(transparent)]
     Lifecycle(#[from] LifecycleError),
+    #[error(transparent)]
+    Delegate(#[from] DelegateError),
+    /// On a network without addresses.
+    #[error("failed to take the interface down: {0}")]
+    TakeDown(String),
     #[error("failed to write the answer to standard output")]
     Write(#[source] io::Error),
 }
@@ -71,6 +76,9 @@ pub fn setup(netns: &Path) -> Result<(), PluginError> {
     let attachment = request("setup")?;
     hold_back_signals().map_err(PluginError::Signals)?;
     let podman = Podman::calling()?;
+    if attachment.network.is_without_addresses() {
+        return set_up_unleased(&podman, &attachment, netns);
+    }
     let plumb = |tenants: &[Tenant]| {
         let status = tenants.iter().map(|tenant| {
             let connection = Connection {
@@ -102,7 +110,42 @@ pub fn setup(netns: &Path) -> Result<(), PluginError> {
 pub fn teardown(netns: &Path) -> Result<(), PluginError> {
     let attachment = request("teardown")?;
     hold_back_signals().map_err(PluginError::Signals)?;
-    Ok(take_down(&Podman::calling()?, attachment, netns)?)
+    let podman = Podman::calling()?;
+    if attachment.network.is_without_addresses() {
+        return take_down_unleased(&podman, &attachment, netns);
+    }
+    Ok(take_down(&podman, attachment, netns)?)
+}
+
+/// Has netavark set up what needs no lease: a container on a network without addresses.
+fn set_up_unleased(
+    podman: &Podman,
+    attachment: &Attachment,
+    netns: &Path,
+) -> Result<(), PluginError> {
+    let connection = without_addresses(attachment);
+    let status = delegate::setup(&podman.netavark, &podman.delegation, &connection, netns)?;
+    answer(&status).or_else(|error| {
+        take_down_unleased(podman, attachment, netns)?;
+        Err(PluginError::Write(error))
+    })
+}
+
+fn take_down_unleased(
+    podman: &Podman,
+    attachment: &Attachment,
+    netns: &Path,
+) -> Result<(), PluginError> {
+    let connection = without_addresses(attachment);
+    let done = delegate::teardown(&podman.netavark, &podman.delegation, &connection, netns);
+    done.map_err(PluginError::TakeDown)
+}
+
+fn without_addresses(attachment: &Attachment) -> Connection<'_> {
+    Connection {
+        attachment,
+        addresses: &[],
+    }
 }
 
 fn take_down(podman: &Podman, attachment: Attachment, netns: &Path) -> Result<(), LifecycleError> {

@@ -6,9 +6,9 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::podman::{self, HostError};
-use crate::podman::{ConfError, ContainersConf, Environment};
+use crate::podman::{CommandLine, ConfError, ContainersConf, Environment};
 use crate::protocol::Network;
-use crate::rules::network_config::{self, CreateError};
+use crate::rules::network_config::{self, Asker, CreateError};
 
 /// Why a network is not created. Join the chain with `: ` for the user.
 #[derive(Debug, Error)]
@@ -38,9 +38,16 @@ pub fn run(input: &str) -> Result<Network, Error> {
     let network = parse(input)?;
     let environment = Environment::of_this_process();
     let conf = ContainersConf::load(&environment)?;
-    let facts = podman::gather(&environment, &conf, &podman::callers())?;
+    let callers = podman::callers();
+    let facts = podman::gather(&environment, &conf, &callers)?;
+    let asker = if callers.first().is_some_and(CommandLine::is_netavark) {
+        Asker::Netavark
+    } else {
+        Asker::Podman
+    };
     Ok(network_config::complete(
         network,
+        asker,
         &facts,
         &conf.subnet_pools,
         || fastrand::u64(..).to_ne_bytes(),

@@ -14,7 +14,8 @@ impl CommandLine {
         Path::new(self.0.first()?).file_name()?.to_str()
     }
 
-    fn is_netavark(&self) -> bool {
+    /// Returns whether it is netavark's.
+    pub fn is_netavark(&self) -> bool {
         self.program() == Some("netavark")
     }
 

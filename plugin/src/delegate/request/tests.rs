@@ -59,6 +59,23 @@ fn netavark_gets_the_whole_request_with_its_own_driver_and_our_addresses() {
 }
 
 #[test]
+fn a_network_without_addresses_stays_one() {
+    let mut attachment = attachment(json!({}));
+    attachment.network.subnets.clear();
+    attachment.network.ipam_options = [("driver".to_owned(), "none".to_owned())].into();
+    let connection = Connection {
+        attachment: &attachment,
+        addresses: &[],
+    };
+    let several = SeveralPerSubnet::AsTheyAre;
+    for (network, options) in [connection.for_setup(several), connection.for_teardown()] {
+        assert_eq!(network.driver, "bridge");
+        assert_eq!(network.ipam_options, attachment.network.ipam_options);
+        assert!(network.subnets.is_empty() && options.static_ips.is_empty());
+    }
+}
+
+#[test]
 fn netavark_1_gets_a_subnet_for_each_address_but_one_gateway() {
     let attachment = attachment(json!({}));
     let addresses = addresses(&["10.0.0.5", "10.0.0.9", "fd00::5"]);

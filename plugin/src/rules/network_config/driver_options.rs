@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use super::Asker;
 use crate::protocol::Network;
 use crate::rules::options::{self, Plumbing};
 
@@ -30,8 +31,12 @@ const LAST_VLAN: i64 = 4094;
 /// Why an option of netavark's driver is refused.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum DriverOptionError {
-    #[error("unsupported {plumbing} network option {name}: known are {}", known(*.plumbing).join(", "))]
-    Unknown { plumbing: Plumbing, name: String },
+    #[error("unsupported {plumbing} network option{} known are {}", told(.name, *.asker), known(*.plumbing).join(", "))]
+    Unknown {
+        plumbing: Plumbing,
+        name: String,
+        asker: Asker,
+    },
     #[error("unknown {plumbing} mode {mode:?}: it must be {}", modes(*.plumbing).join(" or "))]
     Mode { plumbing: Plumbing, mode: String },
     /// It is not a number, or too large or small for netavark.
@@ -56,6 +61,14 @@ pub enum DriverOptionError {
     Vlan(i64),
     #[error("invalid vrf name: it is empty; leave the option out to use none")]
     Vrf,
+}
+
+/// Returns an unknown option's name between the words before and after it.
+fn told(name: &str, asker: Asker) -> String {
+    match asker {
+        Asker::Podman => format!(" {name}:"),
+        Asker::Netavark => format!(": {name};"),
+    }
 }
 
 /// Returns the option names of a driver of netavark's (Podman 5.4; netavark 2.1.0 the same).
@@ -112,6 +125,7 @@ pub(super) fn take_parent(network: &mut Network) {
 pub(super) fn normalise(
     options: &mut BTreeMap<String, String>,
     plumbing: Plumbing,
+    asker: Asker,
 ) -> Result<bool, DriverOptionError> {
     let all_known = known(plumbing);
     if let Some(name) = options
@@ -121,6 +135,7 @@ pub(super) fn normalise(
         return Err(DriverOptionError::Unknown {
             plumbing,
             name: name.clone(),
+            asker,
         });
     }
     // Podman takes an empty value for "not set", netavark for a bad number.

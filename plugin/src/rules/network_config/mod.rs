@@ -43,6 +43,19 @@ pub const IPAM_DRIVER: &str = "berth";
 /// Key of the ipam driver in `ipam_options`.
 const DRIVER: &str = "driver";
 
+/// The ipam driver of networks whose containers get no addresses.
+const NONE: &str = "none";
+
+/// Who completes the configuration of a network for Podman, and in whose words a user
+/// hears of a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// Podman itself, up to 5.
+    Podman,
+    /// `netavark create`, which Podman 6 runs.
+    Netavark,
+}
+
 /// Why a network cannot be created.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum CreateError {
@@ -95,6 +108,7 @@ pub enum CreateError {
 /// [`CreateError`] for the first rule that is broken.
 pub fn complete(
     mut network: Network,
+    asker: Asker,
     host: &HostFacts,
     pools: &SubnetPools,
     random: impl FnMut() -> [u8; 8],
@@ -106,16 +120,17 @@ pub fn complete(
     } else {
         driver_options::take_parent(&mut network);
     }
-    let sharing = driver_options::normalise(&mut network.options, plumbing)?;
-    for subnet in &mut network.subnets {
-        subnet.subnet = normalise(subnet.subnet);
+    let sharing = driver_options::normalise(&mut network.options, plumbing, asker)?;
+    let has_addresses = !network.is_without_addresses();
+    if asker == Asker::Podman {
+        normalise_subnets(&mut network);
     }
     if plumbing == Plumbing::Bridge {
         interface::name_bridge(&mut network, host, sharing)?;
         // `ipv6_enabled` asks for both families going in and tells that there is IPv6
         // coming out; a network that bears our mark has come out.
-        let completed = ipam_driver(&network) == IPAM_DRIVER && !network.subnets.is_empty();
-        if !completed {
+        let completed = network.is_ours() && !network.subnets.is_empty();
+        if has_addresses && !completed {
             subnets::choose(&mut network, host, pools, random)?;
         }
         if !sharing {
@@ -125,15 +140,21 @@ pub fn complete(
         interface::check_parent(&network, host)?;
         // aardvark-dns does not serve these: netavark pull request 467.
         network.dns_enabled = false;
-        if network.subnets.is_empty() {
+        if has_addresses && network.subnets.is_empty() {
             return Err(SubnetError::NoneGiven { plumbing }.into());
         }
     }
+    normalise_subnets(&mut network);
+    // What Podman and netavark do after us, before they look at the DNS servers.
+    network.dns_enabled &= has_addresses;
     check_dns_servers(&network, plumbing)?;
     subnets::check_own(&network)?;
     subnets::add_gateways(&mut network);
     network.routes.iter().try_for_each(check_route)?;
     let options = Options::parse(&network)?;
+    if !has_addresses {
+        return Ok(network);
+    }
     if let Some(pool) = options::pools(&network, &options)?
         .iter()
         .find(|pool| pool.is_empty())
@@ -148,6 +169,12 @@ pub fn complete(
     Ok(network)
 }
 
+fn normalise_subnets(network: &mut Network) {
+    for subnet in &mut network.subnets {
+        subnet.subnet = normalise(subnet.subnet);
+    }
+}
+
 fn ipam_driver(network: &Network) -> &str {
     network.ipam_options.get(DRIVER).map_or("", String::as_str)
 }
@@ -158,6 +185,7 @@ fn check_ipam_driver(network: &Network, plumbing: Plumbing) -> Result<(), Create
     let us = "berth, which leases addresses itself";
     let (with, advice) = match (driver, plumbing) {
         ("" | "host-local" | IPAM_DRIVER, _) => return Ok(()),
+        (NONE, _) if network.subnets.is_empty() => return Ok(()),
         ("dhcp", Plumbing::Bridge) => {
             let advice = "use -d bridge -o mode=unmanaged itself for DHCP";
             (us, advice.to_owned())
@@ -167,10 +195,7 @@ fn check_ipam_driver(network: &Network, plumbing: Plumbing) -> Result<(), Create
             let advice = "leave out --ipam-driver and give --subnet";
             ("ipvlan", advice.to_owned())
         }
-        ("none", _) => {
-            let advice = format!("use -d {plumbing} itself for a network without addresses");
-            (us, advice)
-        }
+        (NONE, _) => ("--subnet", "leave one of the two out".to_owned()),
         _ => (us, "leave out --ipam-driver".to_owned()),
     };
     Err(CreateError::IpamDriver {

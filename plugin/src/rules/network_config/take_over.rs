@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use super::{
-    CreateError, DRIVER, HostFacts, IPAM_DRIVER, SubnetPools, complete, ipam_driver, options,
+    Asker, CreateError, DRIVER, HostFacts, IPAM_DRIVER, NONE, SubnetPools, complete, ipam_driver,
+    options,
 };
 use crate::protocol::Network;
 use crate::rules::options::Plumbing;
@@ -58,6 +59,11 @@ impl Network {
     /// (`requiresIPAMAlloc`, 5.4), if it has any.
     pub fn is_podmans(&self) -> bool {
         ["", PODMANS].contains(&ipam_driver(self))
+    }
+
+    /// Returns whether its containers get no addresses, from nobody.
+    pub fn is_without_addresses(&self) -> bool {
+        ipam_driver(self) == NONE
     }
 
     /// Returns whether berth leases the network's addresses while netavark's own driver is
@@ -148,9 +154,8 @@ fn for_plugin(mut network: Network, links: Vec<String>) -> Result<Network, TakeO
         links,
         ..HostFacts::default()
     };
-    Ok(complete(network, &host, &SubnetPools::default(), || {
-        [0; 8]
-    })?)
+    let pools = SubnetPools::default();
+    Ok(complete(network, Asker::Podman, &host, &pools, || [0; 8])?)
 }
 
 /// Returns a network of ours as one whose addresses Podman leases, without our options.

@@ -50,7 +50,12 @@ fn input(fields: Value) -> Network {
 }
 
 fn complete_here(fields: Value) -> Result<Network, CreateError> {
-    complete(input(fields), &host(), &SubnetPools::default(), || RANDOM)
+    complete_for(Asker::Podman, fields)
+}
+
+fn complete_for(asker: Asker, fields: Value) -> Result<Network, CreateError> {
+    let pools = SubnetPools::default();
+    complete(input(fields), asker, &host(), &pools, || RANDOM)
 }
 
 /// Completes a network with these fields; `expected` are the fields that then differ
@@ -87,6 +92,20 @@ fn an_empty_network_gets_a_bridge_a_subnet_and_our_ipam() {
     check(
         json!({"ipam_options": {"driver": "host-local", "x": "y"}}),
         json!({"ipam_options": {"driver": "berth", "x": "y"}}),
+    );
+}
+
+#[test]
+fn a_network_without_addresses_stays_as_it_is_but_for_bridge_and_dns() {
+    let none = json!({"driver": "none"});
+    let bare = json!({"subnets": null, "ipam_options": none, "dns_enabled": false});
+    check(json!({"ipam_options": none}), bare.clone());
+    let mut macvlan = bare;
+    macvlan["network_interface"] = json!("eth0");
+    macvlan["options"] = json!({"driver": "macvlan"});
+    check(
+        json!({"ipam_options": none, "options": {"driver": "macvlan", "parent": "eth0"}}),
+        macvlan,
     );
 }
 
@@ -219,7 +238,7 @@ fn a_wide_route_is_no_obstacle_and_not_chosen_either() {
         SubnetPool::new("10.70.0.0/16", 24).unwrap(),
     ]);
     let chosen = |host: &HostFacts| {
-        let network = complete(input(json!({})), host, &pools, || RANDOM).unwrap();
+        let network = complete(input(json!({})), Asker::Podman, host, &pools, || RANDOM).unwrap();
         network.subnets[0].subnet.to_string()
     };
     let mut host = host();

@@ -40,6 +40,7 @@ pub(super) fn judge(files: &[NetworkFile], default_network: &str) -> Vec<Finding
     let (mut ours, mut podmans) = (Vec::new(), Vec::new());
     for file in files {
         match &file.network {
+            Ok(network) if network.is_without_addresses() => {}
             Ok(network) if network.driver == PLUGIN || network.is_ours() => {
                 ours.push(network.name.as_str());
                 found.extend(judge_ours(&file.path, network));

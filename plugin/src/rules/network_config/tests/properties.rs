@@ -225,9 +225,9 @@ proptest! {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             seed.to_be_bytes()
         };
-        if let Ok(completed) = complete(network.clone(), &host, &pools, &mut random) {
+        if let Ok(completed) = complete(network.clone(), Asker::Podman, &host, &pools, &mut random) {
             prop_assert_eq!(broken(&network, &completed, &host), Vec::<&str>::new());
-            let again = complete(completed.clone(), &host, &pools, &mut random);
+            let again = complete(completed.clone(), Asker::Podman, &host, &pools, &mut random);
             prop_assert_eq!(again, Ok(completed));
         }
     }
@@ -236,7 +236,7 @@ proptest! {
     fn a_bare_network_is_always_accepted(host in a_host(), ipv6 in any::<bool>()) {
         let network = input(json!({"ipv6_enabled": ipv6}));
         let mut byte = 0_u8;
-        let completed = complete(network, &host, &SubnetPools::default(), || {
+        let completed = complete(network, Asker::Podman, &host, &SubnetPools::default(), || {
             byte = byte.wrapping_add(1);
             [byte; 8]
         });

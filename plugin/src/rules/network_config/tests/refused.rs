@@ -47,6 +47,27 @@ fn unknown_options_are_refused_with_the_known_ones() {
     );
 }
 
+/// Podman's own end-to-end tests look for these words, 5's and 6's.
+#[test]
+fn netavark_is_answered_in_its_own_words() {
+    let check = |fields: &Value, podmans: &str, netavarks: &str| {
+        for (asker, expected) in [(Asker::Podman, podmans), (Asker::Netavark, netavarks)] {
+            let error = complete_for(asker, fields.clone()).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{asker:?}: {error}");
+        }
+    };
+    check(
+        &json!({"options": {"foo": "bar"}}),
+        "unsupported bridge network option foo: known are driver,",
+        "unsupported bridge network option: foo; known are driver,",
+    );
+    check(
+        &json!({"subnets": [{"subnet": "fd00:89:0:0:4::/64"}]}),
+        "subnet fd00:89::/64 is already used on the host or by another config",
+        "subnet fd00:89:0:0:4::/64 is already used on the host or by another config",
+    );
+}
+
 #[test]
 fn option_values_are_checked() {
     let check = check_options;
@@ -179,9 +200,15 @@ fn no_free_subnet_is_said_plainly() {
     let mut host = host();
     let full = |host: &HostFacts, ipv6: bool| {
         let network = input(json!({"ipv6_enabled": ipv6}));
-        complete(network, host, &SubnetPools::default(), || RANDOM)
-            .unwrap_err()
-            .to_string()
+        complete(
+            network,
+            Asker::Podman,
+            host,
+            &SubnetPools::default(),
+            || RANDOM,
+        )
+        .unwrap_err()
+        .to_string()
     };
     host.addresses.extend(nets(&["fd00::1/8"]));
     assert_eq!(
@@ -261,19 +288,20 @@ fn networks_that_need_no_berth_are_refused() {
         "ipvlan",
         "leave out --ipam-driver and give --subnet",
     );
-    check(
-        "none",
-        "bridge",
-        us,
-        "use -d bridge itself for a network without addresses",
-    );
-    check(
-        "none",
-        "ipvlan",
-        us,
-        "use -d ipvlan itself for a network without addresses",
-    );
     check("other", "bridge", us, "leave out --ipam-driver");
+}
+
+#[test]
+fn a_network_without_addresses_has_no_subnets() {
+    let none = json!({"driver": "none"});
+    check(
+        json!({"ipam_options": none, "subnets": [{"subnet": "10.50.0.0/24"}]}),
+        "ipam driver none is not supported with --subnet: leave one of the two out",
+    );
+    check(
+        json!({"ipam_options": none, "network_dns_servers": ["10.50.0.53"]}),
+        "cannot set NetworkDNSServers if DNS is not enabled for the network: invalid argument; leave out --dns, or --disable-dns",
+    );
 }
 
 #[test]
