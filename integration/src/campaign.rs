@@ -19,7 +19,7 @@ const STEP: usize = 100;
 /// What to injure.
 #[derive(Clone, Debug, Default)]
 pub struct Campaign {
-    /// How many calls were recorded of each verb.
+    /// How many calls of each verb were recorded.
     pub recorded: Vec<(Verb, usize)>,
     /// Each injury, and the verb it is for.
     pub points: Vec<(Verb, Point)>,
@@ -28,7 +28,7 @@ pub struct Campaign {
 /// How it went.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// How many points there were of each verb and kind, and how many were reached.
+    /// How many points each verb and kind had, and how many were reached.
     pub rows: Vec<Row>,
     /// What was not recovered: where, and why.
     pub failures: Vec<String>,
@@ -45,11 +45,11 @@ pub struct Row {
     pub kind: &'static str,
     /// How many points were tried.
     pub tried: usize,
-    /// At how many the call was made, and injured.
+    /// At how many points the call was made, and injured.
     pub reached: usize,
-    /// After how many the store had to be made again.
+    /// After how many points the store had to be made again.
     pub rebuilt: usize,
-    /// After how many not everything was recovered.
+    /// After how many points not everything was recovered.
     pub failed: usize,
 }
 
@@ -84,7 +84,7 @@ impl Campaign {
         self
     }
 
-    /// Does it all.
+    /// Injures at every point.
     pub fn run(&self) -> Report {
         let start = Instant::now();
         let queue = Mutex::new(self.points.iter().collect::<VecDeque<_>>());

@@ -1,5 +1,5 @@
-//! Prints berth's store as JSON: `lab-store [NETWORK-ID…]`: all tenants, the reservations
-//! on the networks named, and whatever contradicts itself.
+//! Prints berth's store as JSON, `lab-store [NETWORK-ID…]`: all tenants, the reservations
+//! on the named networks, and everything that contradicts itself.
 //!
 //! Or damages it: `lab-store delete|garble TABLE TEXT` deletes the entries of a table
 //! whose key has this text in it, or spoils their values, and prints how many.
@@ -8,9 +8,9 @@
 //! network to as many containers that do not exist, which look alive as long as this
 //! program's parent runs, or dead.
 //!
-//! With the store come where it all is, and which addresses the namespaces of this
-//! host hold. It takes the store that an operator's command of the same user takes. A
-//! store that is not there yet is an empty one.
+//! It also prints where everything is, and which addresses the namespaces of this host
+//! hold. It uses the same store as an operator's command of the same user. A store that
+//! is not there yet counts as empty.
 #![allow(
     clippy::print_stdout,
     reason = "standard output is what this program is for"
@@ -109,7 +109,7 @@ fn damage(
     Ok(json!(changed))
 }
 
-/// Leases addresses to containers whose namespace is said to be at a path, with one
+/// Leases addresses to containers whose namespace is recorded at a path, with one
 /// transaction for each, as in real life.
 fn fill(network: &str, count: &str, namespace: &Path) -> Result<Value, Failure> {
     let podman = Podman::find(None, None)?;
@@ -203,8 +203,7 @@ fn read(networks: &[String]) -> Result<Value, Failure> {
     }))
 }
 
-/// Returns the addresses that are in use, as they are looked for when the TTL of a
-/// lease has run out.
+/// Returns the addresses that are in use, found as when the TTL of a lease has run out.
 fn seen(tenants: &[Tenant]) -> Result<Vec<IpAddr>, Failure> {
     let evidence = Evidence::gather(&[], &sight::boot_id()?, sight::now()?);
     let everywhere = Everywhere::look(&evidence)?;

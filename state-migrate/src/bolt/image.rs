@@ -8,7 +8,7 @@ use super::node;
 use super::page::{FREELIST, HEADER};
 use super::space::Space;
 
-/// What bbolt takes where the kernel's pages have 4 KiB.
+/// The page size that bbolt takes where the kernel's pages have 4 KiB.
 const PAGE_SIZE: usize = 4096;
 
 /// Returns the bytes of a new file: what bbolt writes when it creates one (`db.init`),
