@@ -12,7 +12,7 @@ use super::space::Space;
 const PAGE_SIZE: usize = 4096;
 
 /// Returns the bytes of a new file: what bbolt writes when it creates one (`db.init`),
-/// and a commit upon that.
+/// and a commit after that.
 pub(super) fn image(root: &Bucket) -> Vec<u8> {
     let empty = Meta {
         page: 0,

@@ -19,7 +19,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Lays out a commit upon another.
+    /// Lays out a commit that follows another.
     pub(super) fn new(root: &Bucket, last: &Meta, space: Space) -> Self {
         let mut writer = Writer {
             page_size: last.page_size,
