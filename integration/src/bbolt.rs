@@ -61,7 +61,7 @@ pub fn program() -> PathBuf {
 
 #[track_caller]
 fn run(command: &str, file: &Path, options: &[String]) -> Output {
-    // bbolt may take for ever with a damaged file.
+    // With a damaged file, bbolt may run for ever.
     let mut timeout = Command::new("timeout");
     let run = timeout.arg("20").arg(program()).arg(command).arg(file);
     run.args(options)

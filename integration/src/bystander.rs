@@ -1,4 +1,4 @@
-//! A container that must not notice anything of what happens beside it.
+//! A container that must not notice what happens beside it.
 
 use std::time::Duration;
 
@@ -30,8 +30,8 @@ impl Lab {
         assert!(self.ruleset().contains(&rule), "{rule} is gone");
     }
 
-    /// Asserts that the bystander has all it had and nobody else has anything; then
-    /// removes it, and asserts that nothing is left.
+    /// Asserts that the bystander has everything it had and nobody else has anything;
+    /// then removes it, and asserts that nothing is left.
     #[track_caller]
     pub fn assert_only_bystander(&self, network: &Network) {
         self.assert_has_all("bystander", BYSTANDERS_ADDRESS);

@@ -32,7 +32,7 @@ pub struct Campaign {
 /// How it went.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// How many points there were of each verb and kind, and how many were reached.
+    /// How many points each verb and kind had, and how many were reached.
     pub rows: Vec<Row>,
     /// What was not recovered: where, and why.
     pub failures: Vec<String>,
@@ -49,11 +49,11 @@ pub struct Row {
     pub kind: &'static str,
     /// How many points were tried.
     pub tried: usize,
-    /// At how many the call was made, and injured.
+    /// At how many points the call was made, and injured.
     pub reached: usize,
-    /// After how many the store had to be made again.
+    /// After how many points the store had to be made again.
     pub rebuilt: usize,
-    /// After how many not everything was recovered.
+    /// After how many points not everything was recovered.
     pub failed: usize,
 }
 
@@ -92,7 +92,7 @@ impl Campaign {
         self
     }
 
-    /// Does it all.
+    /// Injures at every point.
     pub fn run(&self) -> Report {
         let start = Instant::now();
         let queue = Mutex::new(self.points.iter().collect::<VecDeque<_>>());

@@ -81,7 +81,7 @@ pub fn content(bytes: &[u8]) -> Bucket {
 /// Returns the bytes of a fixture of `state-migrate`.
 ///
 /// # Panics
-/// If there is none of that name.
+/// If there is no fixture of that name.
 #[track_caller]
 pub fn fixture(name: &str) -> Vec<u8> {
     let path = format!("../state-migrate/tests/fixtures/{name}.db.gz");

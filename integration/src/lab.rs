@@ -21,8 +21,8 @@ const PLUGIN: &str = "/usr/libexec/netavark/berth";
 /// Where Prometheus' own check of metrics and rules is bound.
 const PROMTOOL: &str = "/usr/local/bin/promtool";
 
-/// A machine of its own, as far as Podman can tell: mount, network, pid, ipc,
-/// UTS and cgroup namespaces over a root that nobody else writes to.
+/// To Podman, a machine of its own: mount, network, pid, ipc, UTS and cgroup namespaces
+/// over a root that nobody else writes to.
 ///
 /// Commands run in it as root, or as an ordinary user: see [`Lab::user`]. It ends
 /// when it is dropped, and when the process that started it is killed.
@@ -151,8 +151,8 @@ impl Lab {
         self.cmd("bash").args(["-euc", script]).ok()
     }
 
-    /// Writes a file, and the directories above it. They are root's, whoever uses the lab,
-    /// and all may read them.
+    /// Writes a file, and the directories above it. They belong to root, whoever uses the
+    /// lab, and everybody may read them.
     #[track_caller]
     pub fn write(&self, path: &str, contents: &str) {
         let script = r#"mkdir -p "${1%/*}"; cat >"$1""#;

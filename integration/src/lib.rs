@@ -51,8 +51,8 @@ pub use wait::wait_until;
 
 /// Makes a `#[test]` for each driver of functions that take a [`Driver`].
 ///
-/// A test that passes with Podman's own bridge driver, too, asks
-/// nothing of berth that Podman does not do.
+/// A test that also passes with Podman's own bridge driver demands nothing of berth that
+/// Podman does not do.
 #[macro_export]
 macro_rules! with_each_driver {
     ($($test:ident),+ $(,)?) => {

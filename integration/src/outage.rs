@@ -1,6 +1,6 @@
 //! Deaths at a chosen moment.
 //!
-//! Podman finds netavark in its helper directories, and the plugin in
+//! Podman finds netavark in its helper directories, and the plugin finds it in
 //! `BERTH_NETAVARK`: a script in its place decides who dies, and when.
 
 use std::os::unix::process::ExitStatusExt;
@@ -144,8 +144,8 @@ exec {} "$@"
         self.names(DIRECTORY).iter().any(|name| name == "killed")
     }
 
-    /// Removes the namespace files that nobody lives behind: Podman makes one before
-    /// it calls netavark, so the plugin never hears of some deaths.
+    /// Removes the namespace files without a process: Podman makes one before it calls
+    /// netavark, so the plugin never hears of some deaths.
     #[track_caller]
     pub fn remove_empty_namespaces(&self) {
         for name in self.empty_namespaces() {
@@ -158,8 +158,8 @@ exec {} "$@"
         }
     }
 
-    /// Ends conmon and the container with SIGKILL, so that nobody cleans up, and
-    /// waits for their end.
+    /// Kills conmon and the container with SIGKILL, so that nobody cleans up, and waits
+    /// for their end.
     #[track_caller]
     pub fn kill_with_conmon(&self, container: &str) {
         let format = "{{.State.ConmonPid}} {{.State.Pid}}";
@@ -177,7 +177,7 @@ exec {} "$@"
 }
 
 impl Run<'_> {
-    /// Runs it, with this death on the way.
+    /// Runs it, and this death happens on the way.
     ///
     /// # Panics
     /// If nobody dies.

@@ -1,4 +1,4 @@
-//! Podman's command line, and what it says of containers and networks.
+//! Podman's command line, and what it says about containers and networks.
 
 use std::net::IpAddr;
 
@@ -74,7 +74,7 @@ impl Lab {
         root.cmd("berth").args(["host-wide", "on", "--yes"]).ok();
     }
 
-    /// Returns what Podman says of a network.
+    /// Returns what Podman says about a network.
     ///
     /// # Panics
     /// If there is no network of that name.
@@ -109,7 +109,7 @@ impl Lab {
             .fold(run, |run, network| run.option("--network", network))
     }
 
-    /// Removes a container, whatever it does.
+    /// Removes a container, whatever its state.
     ///
     /// # Panics
     /// If that fails.
@@ -118,8 +118,8 @@ impl Lab {
         self.podman(["rm", "--force", "--time=0", name]).ok();
     }
 
-    /// Removes a container that was killed. Podman's first answer is an error
-    /// then; it removes the container when it is asked again.
+    /// Removes a container that was killed. Then Podman's first answer is an error; it
+    /// removes the container when asked again.
     ///
     /// # Panics
     /// If that takes more than three attempts.

@@ -1,8 +1,8 @@
 //! A netavark that plumbs nothing. It records requests, and answers as if
 //! it had done it.
 //!
-//! This way berth's requests can be compared with Podman's own,
-//! even if the kernel lacks the driver or the option.
+//! So berth's requests can be compared with Podman's own, even if the kernel lacks the
+//! driver or the option.
 
 use crate::{Driver, Lab};
 

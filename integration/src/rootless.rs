@@ -10,9 +10,9 @@ const UID: u32 = 7001;
 const OTHER_UID: u32 = 7002;
 
 /// What the user's Podman needs. pasta gives the interface in its namespace the name
-/// and the addresses of the one with the default route. The devices are made anew, because those of `init` are
-/// the host's own, modes included. The home is a tmpfs, because an overlay cannot be
-/// mounted on an overlay.
+/// and the addresses of the one with the default route. The devices are made again,
+/// because those of `init` are the host's own, modes included. The home is a tmpfs,
+/// because an overlay cannot be mounted on an overlay.
 const PREPARE: &str = r#"
 name=$1 uid=$2 first=$3
 echo "$name:x:$uid:$uid::/home/$name:/bin/bash" >>/etc/passwd

@@ -1,6 +1,6 @@
-//! Chance that can be repeated.
+//! Randomness that can be repeated.
 //!
-//! The gate takes the same seed every time, so that nobody meets a rare fault in `make test`
+//! `make test` takes the same seed every time, so that nobody meets a rare fault there
 //! that has nothing to do with their change. `make torture` takes a new one.
 
 use std::env;
@@ -9,10 +9,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Names the seed to use instead.
 const VARIABLE: &str = "BERTH_SEED";
 
-/// The gate's seed.
+/// The seed of `make test`.
 const FIXED: u64 = 20;
 
-/// Returns the gate's seed, or that of `BERTH_SEED`, and prints it on standard error.
+/// Returns the seed of `make test`, or that of `BERTH_SEED`, and prints it on standard
+/// error.
 ///
 /// # Panics
 /// If the variable is not a number.

@@ -1,13 +1,14 @@
-//! A network as an operator meets it: a crowd of containers, one of them dead, one static
-//! and stopped, and an address that was taken back.
+//! A network as an operator sees it: many containers, one of them dead, one static and
+//! stopped, and an address that was taken back.
 
 use crate::{Driver, Lab, Network};
 
-/// Where the one that is stopped was, and will be again.
+/// The address that the stopped one had, and will have again.
 pub const STOPPED: &str = "10.50.0.20";
-/// What the dead one still has.
+/// The address that the dead one still has.
 pub const GHOST: &str = "10.50.0.30";
-/// What a dead one had, before a collection took it back and it was started again.
+/// The address that a dead one had, before a collection took it back and the container
+/// was started again.
 pub const ONCE_LOST: &str = "10.50.0.10";
 
 impl Lab {

@@ -20,8 +20,8 @@ const PATIENCE: &str = "60";
 pub struct Storm {
     /// How long it lasts.
     pub length: Duration,
-    /// The seed by which the workers and the killer choose. Threads and processes share the
-    /// time as they like, so a seed does not repeat a storm exactly.
+    /// The seed by which the workers and the killer choose. Threads and processes run in
+    /// any order, so a seed does not repeat a storm exactly.
     pub seed: u64,
 }
 
@@ -44,7 +44,7 @@ pub struct Outcome {
     pub most: usize,
     /// Addresses that two namespaces with processes had at once.
     pub duplicates: Vec<String>,
-    /// How many processes lived on in a namespace that Podman knew nothing of.
+    /// How many processes lived on in a namespace that Podman did not know.
     pub lost: usize,
     /// What is left after the end, and one collection.
     pub left: Vec<String>,
@@ -123,7 +123,7 @@ impl Storm {
     }
 }
 
-/// Ends the threads, if only because one of them has panicked.
+/// Ends the threads, even if one of them has panicked.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -250,12 +250,12 @@ impl fmt::Display for Outcome {
         } = self;
         writeln!(
             f,
-            "{WORKERS} workers gave {commands} commands; {succeeded} succeeded"
+            "{WORKERS} workers ran {commands} commands; {succeeded} succeeded"
         )?;
         writeln!(f, "{kills} processes were killed")?;
         writeln!(
             f,
-            "{collections} collections were begun, {collected} ended well"
+            "{collections} collections were started, {collected} finished"
         )?;
         writeln!(
             f,

@@ -215,8 +215,8 @@ impl Recording {
             .collect()
     }
 
-    /// Returns where the dynamic linker's calls end: at the first that Rust's
-    /// own start makes (`std::sys::pal::unix::init`).
+    /// Returns where the dynamic linker's calls end: at the first that Rust's own startup
+    /// makes (`std::sys::pal::unix::init`).
     fn end_of_loader(&self, first: u32) -> usize {
         let poll = |(thread, name): &(u32, String)| *thread == first && name == "poll";
         self.calls.iter().position(poll).unwrap_or(0)
@@ -224,8 +224,8 @@ impl Recording {
 }
 
 impl Point {
-    /// Returns whether sled 0.34.7 may take it for the end of its log, and erase what
-    /// follows: a failed read as it opens. On a tmpfs, no read fails.
+    /// Returns whether this is a read that fails while sled 0.34.7 opens: sled may take
+    /// it for the end of its log, and erase what follows. On a tmpfs, no read fails.
     pub fn may_break_store(&self) -> bool {
         self.injury == Injury::Fail("EIO") && ["read", "pread64"].contains(&self.name.as_str())
     }
@@ -259,7 +259,7 @@ impl fmt::Display for Point {
     }
 }
 
-/// Returns `count` of all, spread evenly.
+/// Returns `count` of them, spread evenly.
 pub fn spread<T: Clone>(all: &[T], count: usize, random: &mut fastrand::Rng) -> Vec<T> {
     if count >= all.len() {
         return all.to_vec();

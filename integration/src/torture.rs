@@ -1,7 +1,7 @@
 //! Containers whose makers and keepers are killed at random moments, on a network
 //! of Podman's own or of berth's, and what is left of them in the end.
 //!
-//! A plan is made of a seed alone, so that both drivers are dealt the same blows.
+//! A plan depends only on the seed, so both drivers are dealt the same blows.
 
 use std::fmt;
 use std::time::Duration;
@@ -69,9 +69,9 @@ pub struct Outcome {
     pub hits: Vec<Blow>,
     /// What is left once the last container is removed.
     pub left: Tally,
-    /// How many static addresses could not be had at once, and the first reason.
+    /// How many static addresses were not available at once, and the first reason.
     pub refused: Vec<String>,
-    /// What is left after one collection. Podman's own driver has none.
+    /// What is left after one collection. Podman's own driver has no collection.
     pub collected: Tally,
     /// Addresses that two namespaces with processes had at once.
     pub duplicates: Vec<String>,
@@ -192,7 +192,7 @@ impl Plan {
         lab.network(driver, "n", &options)
     }
 
-    /// Runs the containers, deals the blows and removes all. Returns those that have
+    /// Runs the containers, deals the blows and removes all. Returns the blows that have
     /// hit, and the addresses that two namespaces with processes had at once.
     #[track_caller]
     pub fn deal(&self, lab: &Lab, driver: Driver) -> (Vec<Blow>, Vec<String>) {

@@ -1,7 +1,7 @@
 //! What Podman and netavark themselves do differently from version to version.
 //!
-//! This is the only place that knows. A test asks [`Lab::does`] for the behaviour it
-//! depends on, and shows it with Podman's own driver.
+//! Only this module knows. A test asks [`Lab::does`] for the behaviour it depends on, and
+//! shows it with Podman's own driver.
 
 use std::fmt;
 
@@ -31,7 +31,8 @@ struct Entry {
 
 /// Each with its reason.
 const TABLE: &[Entry] = &[
-    // Podman 6 takes the address from its own allocation again before it has given it back.
+    // Podman 6 takes the address from its own allocation again before it has given it
+    // back.
     Entry {
         behaviour: Behaviour::ReloadRefusesStaticAddresses,
         program: Program::Podman,

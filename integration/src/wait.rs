@@ -8,7 +8,7 @@ const STEP: Duration = Duration::from_millis(20);
 /// Polls `condition` until it returns something, and returns that.
 ///
 /// # Panics
-/// If that takes longer than `bound`, naming `what` was waited for.
+/// If that takes longer than `bound`; the message names `what` was waited for.
 #[track_caller]
 pub fn wait_until<T>(what: &str, bound: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();

@@ -13,7 +13,7 @@ pub const HTTPD: [&str; 6] = ["httpd", "-f", "-p", "80", "-h", "/www"];
 pub const PAGE: &str = "hello from the lab";
 
 impl Run<'_> {
-    /// Lets it serve [`PAGE`] on port 80, in place of sleeping for ever.
+    /// Lets it serve [`PAGE`] on port 80, instead of sleeping for ever.
     pub fn serving(self) -> Self {
         self.command(&HTTPD)
     }

@@ -23,8 +23,8 @@ pub(crate) fn path(file: &NetworkFile) -> PathBuf {
     directory.join(DIRECTORY).join(name)
 }
 
-/// Keeps a file as it is, in the place of what an earlier network of its name has left.
-/// On return it is durable.
+/// Keeps a file as it is, in place of what an earlier network of its name has left. On
+/// return it is durable.
 ///
 /// # Errors
 /// If it cannot be written.
@@ -32,8 +32,8 @@ pub(crate) fn keep(file: &NetworkFile) -> Result<(), FileError> {
     if file.is_there() {
         return Ok(Staged::new(&path(file), &file.bytes, file.owner())?.put()?);
     }
-    // Podman has it in memory only. What is kept of a file that was there once would
-    // come back at a rollback.
+    // Podman has it in memory only. If an earlier file stayed here, a rollback would
+    // bring it back.
     let path = path(file);
     if path.exists() { remove(&path) } else { Ok(()) }
 }
@@ -64,7 +64,7 @@ pub(crate) fn forget(file: &NetworkFile) -> Result<(), FileError> {
     Ok(())
 }
 
-/// Returns whether adoption makes one network of another.
+/// Returns whether adoption turns one network into the other.
 pub(crate) fn becomes(before: &Network, after: &Network) -> bool {
     // Whether its parent is there now does not matter.
     let links = before.network_interface.iter().cloned().collect();

@@ -1,6 +1,6 @@
-//! What is to be changed in the file: a pure decision over its content, the networks and
-//! the verdicts, and its execution on the tree of buckets. What is not named in an edit
-//! stays as it is, byte for byte.
+//! What to change in the file: a pure decision over its content, the networks and the
+//! verdicts, and how to carry it out on the tree of buckets. What no edit names stays as
+//! it is, byte for byte.
 
 mod apply;
 
@@ -57,9 +57,9 @@ pub(crate) enum Edit {
         /// The key of the subnet's bucket.
         subnet: String,
     },
-    /// A subnet that the network does not have any more, and nobody uses.
+    /// A subnet that the network no longer has, and nobody uses.
     RemoveSubnet { network: String, subnet: String },
-    /// A network that is not there any more, and nobody uses.
+    /// A network that no longer exists, and nobody uses.
     RemoveNetwork { network: String },
 }
 
@@ -125,11 +125,11 @@ impl fmt::Display for Edit {
     }
 }
 
-/// Returns what is to be changed: the dead and the contradictory go, what is kept is
-/// brought into agreement. Nothing is, where all is well; after the changes, nothing
-/// more is.
+/// Returns what to change: dead and contradictory entries go, and the two indexes are
+/// made to agree about the rest. If all is well, that is nothing; after the changes, it
+/// is nothing again.
 ///
-/// `only` names one network, to which all changes are confined.
+/// `only` names one network: then nothing else is changed.
 pub(crate) fn edits(
     content: &Content,
     judgements: &Judgements,
@@ -149,15 +149,16 @@ pub(crate) fn edits(
     edits
 }
 
-/// Who shall have which address on one network.
+/// Who should have which address on one network.
 struct Wanted {
     holders: BTreeMap<IpAddr, String>,
 }
 
 impl Wanted {
-    /// Of those whose claims are kept, one has an address: whoever the kernel shows, else
-    /// whoever the subnet's entry names, for that is what Podman's allocator reads. The
-    /// list of another must not name it, or Podman would release it under its holder.
+    /// Of the containers whose claims are kept, one gets the address: the one that the
+    /// kernel shows, else the one that the subnet's entry names, because Podman's
+    /// allocator reads that. No other container's list may name the address, or Podman
+    /// would release it under its holder.
     fn of<'a>(judged: impl Iterator<Item = &'a Judgement>) -> Self {
         let mut best: BTreeMap<IpAddr, (Rank, &ClaimKey)> = BTreeMap::new();
         for judgement in judged.filter(|judgement| judgement.verdict.keeps()) {
@@ -191,7 +192,7 @@ impl Wanted {
         edits
     }
 
-    /// Brings the subnets' buckets to what is wanted.
+    /// Returns the edits that the subnets' buckets need.
     fn lease_edits(&self, network: &str, record: &NetworkRecord, networks: &Networks) -> Vec<Edit> {
         let mut edits = Vec::new();
         let mut there = BTreeSet::new();
@@ -227,8 +228,8 @@ impl Wanted {
         edits
     }
 
-    /// Returns the bucket that an address belongs in: where Podman looks for it, which is
-    /// the network's own subnet; else where one of the file fits.
+    /// Returns the bucket that an address belongs in: that of the network's own subnet,
+    /// where Podman looks for it; else one of the file that fits.
     fn place(
         &self,
         address: IpAddr,
@@ -251,7 +252,7 @@ impl Wanted {
         fitting.first().map(|subnet| subnet.key.clone())
     }
 
-    /// Brings `ids` to what is wanted.
+    /// Returns the edits that `ids` needs.
     fn list_edits(&self, network: &str, record: &NetworkRecord, networks: &Networks) -> Vec<Edit> {
         let mut wanted: BTreeMap<&str, Vec<IpAddr>> = BTreeMap::new();
         for (address, container) in &self.holders {
@@ -271,7 +272,7 @@ impl Wanted {
                 });
                 continue;
             };
-            // As Podman has it, where it has it.
+            // In Podman's order, as far as it has one.
             let mut next: Vec<IpAddr> = listed
                 .addresses()
                 .iter()
@@ -343,7 +344,7 @@ impl Wanted {
     }
 }
 
-/// How good a claim is, the best last.
+/// How good a claim is; the best comes last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     held: bool,

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::file::FileError;
 
-/// Failure of a command. Nothing is changed then, unless it says otherwise.
+/// Failure of a command. Nothing is changed then, unless the message says otherwise.
 #[derive(Debug, Error)]
 pub(crate) enum Error {
     /// ipam.db, or a network's configuration file.

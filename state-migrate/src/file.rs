@@ -2,10 +2,10 @@
 //!
 //! Podman opens the file only while it holds its network lock
 //! ([`berth::podman::NetworkLock`]), and bbolt tries the file's own lock (flock(2)) every
-//! 50 ms, for ever (bbolt `bolt_unix.go`). So whoever changes the file takes Podman's
-//! lock first, then berth's store lock if it needs that one, and this one last, for
-//! milliseconds. The file is never replaced by a rename: a process waiting for the old
-//! inode's lock would write into the void.
+//! 50 ms, for ever (bbolt `bolt_unix.go`). So a process that changes the file takes
+//! Podman's lock first, then berth's store lock if it needs that one, and this one last,
+//! for milliseconds. The file is never replaced by a rename: a process waiting for the
+//! old inode's lock would write into the void.
 
 mod copy;
 mod lock;
@@ -52,7 +52,7 @@ pub enum FileError {
         holder: String,
     },
     /// It is larger than any that Podman makes.
-    #[error("{} has {size} bytes, which no file of Podman's has; is it the right one?", path.display())]
+    #[error("{} has {size} bytes, more than any file of Podman's; is it the right one?", path.display())]
     TooLarge {
         /// Which file.
         path: PathBuf,
@@ -102,11 +102,12 @@ impl From<StageError> for FileError {
     }
 }
 
-/// Returns all bytes of a file, read under its shared lock, which is waited for no
-/// longer than `wait`. The lock is free again on return.
+/// Returns all bytes of a file, read under its shared lock. Waits for the lock no longer
+/// than `wait`; it is free again on return.
 ///
 /// # Errors
-/// If it cannot be read, is no file of Podman's by its size, or somebody keeps it locked.
+/// If it cannot be read, is too large for a file of Podman's, or somebody keeps it
+/// locked.
 pub fn read(path: &Path, wait: Duration) -> Result<Vec<u8>, FileError> {
     let file = File::open(path).map_err(failed("open", path))?;
     lock::take(&file, path, FlockOperation::NonBlockingLockShared, wait)?;
@@ -173,8 +174,8 @@ impl IpamFile {
         all(&self.file, &self.path)
     }
 
-    /// Returns the whole content. A file without a single byte is one that Podman was
-    /// killed over when it made it: bbolt takes it for a new one.
+    /// Returns the whole content. An empty file is left when Podman is killed while it
+    /// makes one: bbolt takes it for a new one.
     ///
     /// # Errors
     /// If it is damaged.
@@ -183,14 +184,15 @@ impl IpamFile {
     }
 
     /// Replaces the content in place, reads it back and compares. On return it is
-    /// durable. Killed at any moment it leaves the old content or the new, whole.
+    /// durable. A kill at any moment leaves either the old content or the new, whole.
     ///
     /// # Errors
     /// If it cannot be written; the old content is there then.
     pub fn replace(&self, content: &Bucket) -> Result<(), FileError> {
         let io = |action| failed(action, &self.path);
         if self.file.metadata().map_err(io("examine"))?.len() == 0 {
-            // As bbolt begins a file, with one write. There is no old content to be whole.
+            // bbolt begins a file in this way, too, with one write. There is no old
+            // content to keep.
             (&self.file)
                 .write_all(&bolt::image(content))
                 .and_then(|()| self.file.sync_all())
@@ -242,7 +244,7 @@ pub fn salvage(bytes: &[u8], path: &Path) -> Result<Salvaged, FileError> {
 /// Podman's has. On return it is durable.
 ///
 /// # Errors
-/// If it is there already: it might be one that Podman uses. If it cannot be written.
+/// If there is a file already (Podman might use it), or it cannot be written.
 pub fn write_new(path: &Path, content: &Bucket) -> Result<(), FileError> {
     let mut new = beside(path)?;
     write_all(&mut new, &bolt::image(content), path)?;
@@ -282,7 +284,7 @@ fn write_all(file: &mut NamedTempFile, bytes: &[u8], path: &Path) -> Result<(), 
         .map_err(failed("write a file beside", path))
 }
 
-/// Gives a new file its name, unless another has it by now.
+/// Gives a new file its name, unless another file has it by now.
 fn persist(new: NamedTempFile, path: &Path) -> Result<(), FileError> {
     match new.persist_noclobber(path) {
         Err(error) if error.error.kind() != ErrorKind::AlreadyExists => {

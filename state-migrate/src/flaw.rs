@@ -98,7 +98,7 @@ pub(crate) enum Remedy {
     Sanitise,
     /// `berth-migrate sanitise`, once the containers that use it are gone.
     WhenUnused,
-    /// Stopping and starting the container: it leases an address anew (seen with 5.4).
+    /// Stopping and starting the container: it leases an address again (seen with 5.4).
     Restart,
     /// It does no harm.
     Nothing,
@@ -110,8 +110,8 @@ impl Remedy {
             Self::Sanitise => "berth-migrate sanitise",
             Self::WhenUnused => "stop the containers that use it, then run berth-migrate sanitise",
             Self::Restart => {
-                "podman stop that container, which fails for want of the lease, then podman start \
-                 it"
+                "podman stop that container, which fails because the lease is missing, then podman \
+                 start it"
             }
             Self::Nothing => "nothing to do: it does no harm",
         }
@@ -128,7 +128,7 @@ pub(crate) struct Explanation {
 }
 
 impl Flaw {
-    /// Returns the network that it is about.
+    /// Returns the network with the flaw.
     pub(crate) fn network(&self) -> Option<&str> {
         match self {
             Self::NotListed(key)
@@ -266,7 +266,7 @@ impl Flaw {
                 address,
                 holder,
             } => (
-                format!("{address} on {network} is in use by {holder}, and leased to nobody"),
+                format!("{address} on {network} is in use by {holder}, but leased to nobody"),
                 "ipam.db was removed or emptied while containers ran, or the container gave itself \
                  the address: Podman may lease it a second time",
                 Remedy::Restart,

@@ -29,7 +29,7 @@ pub(crate) struct Inspection {
     pub(crate) subnets: Vec<SubnetRow>,
     #[serde(rename = "findings")]
     pub(crate) flaws: Vec<FlawRow>,
-    /// What a damaged file was read without.
+    /// What had to be skipped in a damaged file.
     pub(crate) skipped: Vec<String>,
 }
 
@@ -68,7 +68,7 @@ pub(crate) struct FlawRow {
 }
 
 impl Inspection {
-    /// Puts together what a look tells, of all networks or only one, by name or id.
+    /// Puts together what a look shows of all networks, or of one by name or id.
     pub(crate) fn new(file: PathBuf, look: &Look, only: Option<&str>) -> Self {
         let wanted = |name: &str| {
             let network = look.networks.all.get(name);
@@ -179,7 +179,7 @@ impl fmt::Display for Inspection {
             writeln!(f, "skipped {skipped}")?;
         }
         if let Some(doubt) = &self.doubt {
-            writeln!(f, "not everything can be seen: {doubt}")?;
+            writeln!(f, "berth cannot see everything: {doubt}")?;
         }
         if let Some(reason) = &self.podman {
             writeln!(f, "without an answer from Podman: {reason}")?;

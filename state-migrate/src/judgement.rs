@@ -74,7 +74,7 @@ pub(crate) fn subnet_of(
     all.find(|subnet| subnet.contains(key.address))
 }
 
-/// Lets stand as dead only what was so at an earlier look, too.
+/// Keeps as dead only what was dead at an earlier look, too.
 pub(crate) fn confirm(judgements: &mut Judgements, earlier: &Judgements) {
     let is_dead = |judgement: &Judgement| matches!(judgement.verdict, Verdict::Dead(_));
     for (key, judgement) in judgements {

@@ -2,7 +2,7 @@
 //! which of its entries are true, and the way from it to berth and back.
 //!
 //! [`bolt`] knows the file's format and no meaning; [`ipam`] knows the meaning and no
-//! file. What to do is decided without I/O, and then carried out.
+//! file. Decisions are made without I/O, and then carried out.
 
 pub mod bolt;
 pub mod commands;

@@ -1,4 +1,4 @@
-//! One look at the file and at whoever may have the addresses in it.
+//! One look at the file, and at every process and namespace that may have its addresses.
 //!
 //! The order is that of [`crate::evidence`]: the file, Podman's word, the locks, the file
 //! again, the kernel.
@@ -25,8 +25,8 @@ use crate::networks::Networks;
 use crate::site::Site;
 use crate::verdict::Verdict;
 
-/// How long somebody may keep the file's lock: while we have Podman's lock that is only
-/// another command of ours, for milliseconds.
+/// How long somebody may keep the file's lock: while we have Podman's lock, only another
+/// command of ours takes it, for milliseconds.
 pub(crate) const FILE_WAIT: Duration = Duration::from_secs(10);
 
 /// How to read a damaged file.
@@ -44,7 +44,7 @@ impl Reading {
     }
 }
 
-/// What was seen, all of one moment.
+/// What was seen, all at one moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Look {
     /// The file's bytes; none if there is no file.
@@ -75,7 +75,7 @@ pub(crate) struct Lease {
 
 impl Site {
     /// Looks without any lock but the file's own, for the moment of reading. What a
-    /// podman does at the same time may show in part.
+    /// podman does at the same time may show only in part.
     ///
     /// # Errors
     /// If the file cannot be read, or is damaged.
@@ -136,8 +136,8 @@ impl Look {
         Ok(look)
     }
 
-    /// Reads a file that no Podman of this host uses, such as a copy: nothing tells
-    /// whether its containers live.
+    /// Reads a file that no Podman of this host uses, such as a copy: nothing shows
+    /// whether its containers are alive.
     ///
     /// # Errors
     /// If it is not there, cannot be read, or is damaged.
@@ -171,7 +171,7 @@ impl Look {
             .collect()
     }
 
-    /// Returns what to say of a claim.
+    /// Returns what to say about a claim.
     pub(crate) fn lease(&self, Judgement { claim, verdict }: &Judgement) -> Lease {
         let key = &claim.key;
         let known = self.evidence.word.of(&key.container);

@@ -7,7 +7,7 @@ use berth::rules::lease::{Kind, short_id};
 use berth::rules::options::Plumbing;
 use serde::Serialize;
 
-/// What is told of all networks.
+/// The report on all networks.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct MoveReport {
     /// Whether this is only what would be done.
@@ -23,7 +23,7 @@ pub(crate) enum Outcome {
     Planned,
     Done,
     Already,
-    /// It is no network that this command is about.
+    /// The command does not apply to this network.
     Skipped,
     /// It was refused: nothing is changed.
     Refused,
@@ -31,7 +31,7 @@ pub(crate) enum Outcome {
     Failed,
 }
 
-/// What is told of one network.
+/// The report on one network.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct NetworkReport {
     pub(crate) network: String,
@@ -39,7 +39,7 @@ pub(crate) struct NetworkReport {
     /// netavark's driver that does its plumbing.
     pub(crate) driver: String,
     pub(crate) outcome: Outcome,
-    /// Whoever has an address on it, and keeps it.
+    /// The containers that have an address on it, and keep it.
     pub(crate) containers: Vec<Party>,
     /// Leases that are not taken along.
     pub(crate) left_behind: Vec<LeftBehind>,
@@ -76,7 +76,7 @@ pub(crate) struct LeftBehind {
 }
 
 impl NetworkReport {
-    /// Returns a report of a network of which there is nothing to tell yet.
+    /// Returns an empty report on a network.
     pub(crate) fn of(network: &berth::protocol::Network, outcome: Outcome) -> Self {
         let ours = network.is_ours();
         let plumbing = Plumbing::of(network).ok().filter(|_| ours);
@@ -93,7 +93,7 @@ impl NetworkReport {
         }
     }
 
-    /// Says why nothing of what was planned was done.
+    /// Says why nothing that was planned was done.
     #[must_use]
     pub(crate) fn unchanged(mut self, reason: String) -> Self {
         self.changes.clear();

@@ -91,8 +91,8 @@ impl NetworkFile {
         protocol::rewritten(&self.bytes, &self.network, network)
     }
 
-    /// Writes what is to take the file's place beside it, so that nothing but the
-    /// renaming is left to fail; makes the directory if there is none.
+    /// Writes the file's replacement beside it, so that only the renaming can still fail;
+    /// makes the directory if there is none.
     ///
     /// # Errors
     /// If it cannot be written; nothing is left of it then.
@@ -100,8 +100,8 @@ impl NetworkFile {
         Ok(Staged::new(&self.path, bytes, self.owner)?)
     }
 
-    /// As [`NetworkFile::stage`], with this file's text, mode and owner for the place of
-    /// another.
+    /// Like [`NetworkFile::stage`], with this file's text, mode and owner as the
+    /// replacement of another file.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -109,7 +109,7 @@ impl NetworkFile {
         Ok(Staged::new(&other.path, &self.bytes, self.owner)?)
     }
 
-    /// Removes the file, durably; that it is gone already is no error.
+    /// Removes the file, durably; it is no error if it is gone already.
     ///
     /// # Errors
     /// If it cannot be removed.
@@ -118,7 +118,7 @@ impl NetworkFile {
     }
 }
 
-/// Removes a file, durably; that it is gone already is no error.
+/// Removes a file, durably; it is no error if it is gone already.
 pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("remove", path)(error)),

@@ -21,15 +21,15 @@ pub(crate) struct Networks {
     pub(crate) all: BTreeMap<String, Network>,
     /// The name of the default network.
     pub(crate) default: String,
-    /// Those that netavark remembers and nobody else.
+    /// Those that only netavark remembers.
     pub(crate) lost: Vec<Lost>,
     /// Why there may be others.
     pub(crate) doubt: Option<String>,
 }
 
 impl Networks {
-    /// Reads the configurations of a Podman. To be called with its network lock held, if
-    /// anything is to be changed.
+    /// Reads the configurations of a Podman. A caller that changes anything must hold
+    /// Podman's network lock.
     pub(crate) fn read(site: &Site) -> Self {
         let mut networks = Self::default();
         networks.add_files(&site.directory);
@@ -67,8 +67,8 @@ impl Networks {
         }
     }
 
-    /// Podman skips a file that it does not understand. The leases of its network are kept
-    /// all the same.
+    /// Podman skips a file that it does not understand. berth keeps the leases of its
+    /// network anyway.
     fn add_files(&mut self, directory: &Path) {
         let files = match read_networks(directory) {
             Ok(files) => files,
@@ -104,21 +104,21 @@ impl Networks {
         self.all.get(name).filter(|network| is_allocated(network))
     }
 
-    /// Returns whether a network is certainly not there, or not Podman's to allocate
-    /// for. Never so of the default network.
+    /// Returns whether a network certainly does not exist, or Podman does not lease its
+    /// addresses. Never true for the default network.
     pub(crate) fn lacks(&self, name: &str) -> bool {
         self.doubt.is_none() && name != self.default && self.allocated(name).is_none()
     }
 
-    /// Returns the subnets of a network that Podman leases addresses of.
+    /// Returns the subnets of a network whose addresses Podman leases.
     pub(crate) fn subnets(&self, name: &str) -> Vec<IpNetwork> {
         let network = self.allocated(name);
         let subnets = network.iter().flat_map(|network| &network.subnets);
         subnets.map(|subnet| normalise(subnet.subnet)).collect()
     }
 
-    /// Returns when a network was made, in seconds since the Unix epoch; `None` where its
-    /// file does not say, as of the default network that has none.
+    /// Returns when a network was made, in seconds since the Unix epoch; `None` if its
+    /// file does not say, or there is no file, as for the default network.
     pub(crate) fn made(&self, name: &str) -> Option<i64> {
         let created = self.all.get(name)?.rest.get("created")?.as_str()?;
         let created: Timestamp = created.parse().ok()?;

@@ -1,10 +1,11 @@
 //! The repair: what is dead or contradictory is removed from the file, under Podman's
 //! network lock.
 //!
-//! A look (see [`crate::look`]); a second one two seconds later, the lock free meanwhile,
-//! if anything is dead, for only what both find dead is; then, still under the second's
-//! lock: the plan, a backup beside the file, the change in place, and what of it the
-//! dead have left elsewhere. A kill leaves the file as it was or as it shall be.
+//! First a look (see [`crate::look`]). If anything is dead, the lock is let go, and a
+//! second look follows two seconds later: only what both find dead is dead. Then, still
+//! under the second look's lock: the plan, a backup beside the file, the change in place,
+//! and the removal of what the dead have left elsewhere. A kill leaves the file either as
+//! it was or as planned.
 
 mod ghosts;
 mod report;
@@ -45,8 +46,8 @@ pub(crate) struct Wish {
 /// Repairs. On return the new content is durable, or has been found to need no change.
 ///
 /// # Errors
-/// If a lock is not to be had or the file cannot be read or written. What could not be
-/// done for one container is in the report.
+/// If a lock is not free in time, or the file cannot be read or written. What could not
+/// be done for one container is in the report.
 pub(crate) fn sanitise(site: &Site, wish: &Wish) -> Result<RepairReport, Error> {
     let mut report = RepairReport::new(site.ipam_db(), wish);
     if wish.cleanup && !wish.dry_run {
@@ -100,7 +101,7 @@ fn change(site: &Site, look: &Look, result: &Bucket) -> Result<PathBuf, Error> {
     Ok(backup)
 }
 
-/// Has Podman clean up after those who wait for it.
+/// Has Podman clean up after the containers that wait for it.
 fn clean_up(site: &Site, wish: &Wish, report: &mut RepairReport) -> Result<(), Error> {
     let Some(asking) = &site.asking else {
         return Ok(());
@@ -129,7 +130,7 @@ fn clear(found: &[ghosts::Ghost], site: &Site, _lock: &NetworkLock, report: &mut
     }
 }
 
-/// Returns the name of the network that is wished for.
+/// Returns the name of the network that the user named.
 fn network<'a>(site: &Site, wish: &'a Wish, look: &'a Look) -> Result<Option<&'a str>, Error> {
     let Some(wanted) = &wish.network else {
         return Ok(None);

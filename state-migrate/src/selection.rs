@@ -19,8 +19,7 @@ pub(crate) enum Wanted {
     Named(Vec<String>),
 }
 
-/// Returns all networks, by name; the default one also where only Podman's memory has
-/// it.
+/// Returns all networks, by name; also the default one if it is only in Podman's memory.
 ///
 /// # Errors
 /// If a file is there and cannot be read.
@@ -67,10 +66,10 @@ pub(crate) fn not_found(name: &str, directory: &Path) -> Error {
     }
 }
 
-/// Returns the names of those that are meant, each once, in the order given.
+/// Returns the names of the selected networks, each once, in the order given.
 ///
 /// # Errors
-/// If there is none of a name or id.
+/// If there is no network of that name or id.
 pub(crate) fn select(
     files: &[NetworkFile],
     wanted: &Wanted,

@@ -1,8 +1,9 @@
 //! A Podman of this host: where its files are, how to ask it, and the locks.
 //!
 //! The locks are taken in the order in which Podman reaches them: its network lock, then
-//! the lease store's, then the one of ipam.db, which only the owner of the first ever
-//! waits for. While the first is held, no container gets or gives back an address.
+//! the lease store's, then that of ipam.db, for which only the holder of the network lock
+//! ever waits. While the network lock is held, no container gets or gives back an
+//! address.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -29,7 +30,7 @@ pub(crate) struct Site {
 
 impl Site {
     /// Finds the Podman that is meant, in its namespaces. `commands` are the podman
-    /// commands to ask, each with its options; if there are none, it is `podman`.
+    /// commands to ask, each with its options; if empty, `podman`.
     ///
     /// # Errors
     /// If it cannot be found.
@@ -49,8 +50,8 @@ impl Site {
         self.podman.delegation.config.join("ipam.db")
     }
 
-    /// Asks Podman about everybody with these claims. No lock may be held. The evidence
-    /// has nothing of the kernel's yet.
+    /// Asks Podman about every container with these claims. No lock may be held. The
+    /// evidence does not have the kernel's part yet.
     pub(crate) fn ask(&self, claims: Vec<Claim>) -> Evidence {
         let about: BTreeSet<ClaimKey> = claims.into_iter().map(|claim| claim.key).collect();
         let ids: BTreeSet<&str> = about.iter().map(|key| key.container.as_str()).collect();
@@ -71,7 +72,7 @@ impl Site {
     /// of this Podman starts, stops or changes its networks.
     ///
     /// # Errors
-    /// With the holder's name.
+    /// If somebody keeps it, with the holder's name.
     pub(crate) fn lock(&self) -> Result<NetworkLock, Error> {
         Ok(self
             .podman
@@ -82,7 +83,7 @@ impl Site {
     /// closes it.
     ///
     /// # Errors
-    /// If somebody keeps the lock, or the store cannot be opened; what `act` says.
+    /// If somebody keeps the lock, the store cannot be opened, or `act` fails.
     pub(crate) fn with_store<T>(
         &self,
         _networks: &NetworkLock,

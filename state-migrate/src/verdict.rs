@@ -25,7 +25,7 @@ pub(crate) enum Verdict {
     Pending { status: String },
     /// It is not: the lease can be removed.
     Dead(Cause),
-    /// It could not be told; the reason.
+    /// berth cannot tell; the reason.
     Unknown(String),
 }
 
@@ -66,7 +66,7 @@ pub(crate) enum Cause {
     Superseded { by: std::net::IpAddr },
 }
 
-/// What of the file and the configuration bears on one claim.
+/// The parts of the file and the configuration that matter for one claim.
 #[derive(Clone, Debug)]
 pub(crate) struct Case<'a> {
     pub(crate) claim: &'a Claim,
@@ -88,7 +88,7 @@ pub(crate) fn judge(case: &Case<'_>, evidence: &Evidence) -> Verdict {
     if let Some(sign) = holders.iter().find_map(|holder| case.sign(holder)) {
         return Verdict::Live(sign);
     }
-    // The kernel shows whose it is, of those who claim it.
+    // The kernel shows which of the claimants has it.
     if let Some(container) = holders.iter().find_map(|holder| case.rival_in(holder)) {
         return Verdict::Dead(Cause::Others { container });
     }
@@ -134,7 +134,7 @@ pub(crate) fn judge(case: &Case<'_>, evidence: &Evidence) -> Verdict {
             }
         }
     }
-    // Its container may be on its way from netavark to its first process.
+    // Its container may be between netavark and its first process.
     let on_its_way = holders.iter().find_map(|holder| match holder.inhabitant {
         Inhabitant::Nobody { since } => Some((holder, evidence.maker(&holder.path, since)?)),
         Inhabitant::Process { .. } | Inhabitant::Host => None,
@@ -183,8 +183,8 @@ impl Case<'_> {
         rival.then(|| container.clone())
     }
 
-    /// Returns the address that the container has in the place of one that only one
-    /// index has: of two setups, the second has overwritten the list of the first.
+    /// Returns the address that the container has instead of one that only one index has:
+    /// of two setups, the second has overwritten the list of the first.
     fn superseded(&self, evidence: &Evidence) -> Option<std::net::IpAddr> {
         let kernel = &evidence.kernel;
         let holders = |address| kernel.holders(address, self.network).into_iter();
@@ -262,7 +262,7 @@ impl fmt::Display for Cause {
     }
 }
 
-/// How long after a first look a second one is taken.
+/// How long after a first look the second one follows.
 pub(crate) const SECOND_LOOK: Duration = berth::rules::verdict::STARTER_GRACE;
 
 #[cfg(test)]

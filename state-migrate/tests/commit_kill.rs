@@ -1,5 +1,5 @@
 //! SIGKILL at random moments of commits: the file has the content that was committed
-//! last, or the one that was about to be, and whole.
+//! last, or the one that was about to be committed, whole.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use berth_migrate::bolt::{Bucket, Item, commit, image, read};
 const FILE: &str = "BERTH_KILL_FILE";
 const KILLS: u64 = 60;
 
-/// The content that comes after so many commits: each of another length.
+/// The content after this many commits, each of a different length.
 fn content(number: u64) -> Bucket {
     let keys = 100 + number * 37 % 400;
     let value = number
@@ -40,7 +40,7 @@ fn number(file: &Path) -> u64 {
     root.sequence
 }
 
-/// What is killed, in a process of its own: commits, and says so, for ever.
+/// The process that is killed: it commits, and says so, for ever.
 #[test]
 fn committer() {
     let Some(path) = env::var_os(FILE) else {

@@ -82,7 +82,7 @@ fn exit_codes_and_messages() {
     assert_eq!(run(&path, &["--nonsense"]).status.code(), Some(2));
     let nothing = run(&directory.path().join("nothing"), &[]);
     assert_eq!(nothing.status.code(), Some(1));
-    // As bbolt has it: a file without a byte is a new one.
+    // As in bbolt: an empty file is a new one.
     fs::write(&path, b"").unwrap();
     assert_eq!(run(&path, &[]).stdout, b"{}\n");
 }

@@ -1,5 +1,5 @@
-//! Prints berth's store as JSON: `lab-store [NETWORK-ID…]`: all tenants, the reservations
-//! on the networks named, and whatever contradicts itself.
+//! Prints berth's store as JSON, `lab-store [NETWORK-ID…]`: all tenants, the reservations
+//! on the named networks, and everything that contradicts itself.
 //!
 //! Or damages it: `lab-store delete|garble TABLE TEXT` deletes the entries of a table
 //! whose key has this text in it, or spoils their values, and prints how many.
@@ -139,7 +139,7 @@ fn damage(
     Ok(json!(changed))
 }
 
-/// Leases addresses to containers whose namespace is said to be at a path, with one
+/// Leases addresses to containers whose namespace is recorded at a path, with one
 /// transaction for each, as in real life.
 fn fill(network: &str, count: &str, namespace: &Path) -> Result<Value, Failure> {
     let podman = Podman::find(None, None)?;
@@ -253,8 +253,7 @@ fn read(networks: &[String]) -> Result<Value, Failure> {
     }))
 }
 
-/// Returns the addresses that are in use, as they are looked for when the TTL of a
-/// lease has run out.
+/// Returns the addresses that are in use, found as when the TTL of a lease has run out.
 fn seen(tenants: &[Tenant]) -> Result<Vec<IpAddr>, Failure> {
     let evidence = Evidence::gather(&[], &sight::boot_id()?, sight::now()?);
     let everywhere = Everywhere::look(&evidence)?;

@@ -1,5 +1,5 @@
-//! One lease, one process: what the store costs a plugin that is started anew
-//! for every container, without netavark's work. For the bench of allocation.
+//! One lease, one process: what the store costs a plugin that starts again for every
+//! container, without netavark's work. For the allocation benchmark.
 //!
 //! `lease-once add|del|die DIR`, with a setup request on stdin. Opens the store in
 //! DIR, leases the next address of the network (or releases the container's),
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Does it all and returns what to print. The store is closed then.
+/// Does everything and returns what to print. The store is closed then.
 fn run(verb: &str, dir: &Path) -> Result<String, Failure> {
     let request: Attachment = serde_json::from_reader(stdin())?;
     let (boot_id, now) = (sight::boot_id()?, sight::now()?);

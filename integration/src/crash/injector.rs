@@ -1,4 +1,4 @@
-//! strace between a program and whoever starts it, when it is armed.
+//! strace between a program and its caller, when it is armed.
 //!
 //! The executable is the real one: a script of its name, in a directory before it,
 //! starts it under strace.

@@ -125,8 +125,8 @@ impl MigrationScene {
             .ok();
     }
 
-    /// Asserts that nobody gets the two containers' addresses, whoever leases them now, whether
-    /// they are asked for or not.
+    /// Asserts that nobody else gets the two containers' addresses, whichever allocator
+    /// leases them now, and whether they are asked for or not.
     #[track_caller]
     fn assert_nobody_gets_their_addresses(&self) {
         for address in ADDRESSES {
@@ -176,8 +176,8 @@ impl MigrationScene {
     /// by their names.
     #[track_caller]
     fn is_served(&self) -> bool {
-        // With any driver, a restarted container has its address with another MAC address.
-        // Whoever has just spoken to it notices after half a minute.
+        // With any driver, a restarted container has its address with another MAC
+        // address. A peer that has just spoken to it notices after half a minute.
         let [web, twin] = ADDRESSES;
         let lab = &self.setting.lab;
         lab.cmd("ip").args(["neighbour", "flush", "all"]).ok();

@@ -1,9 +1,9 @@
-//! A command of ours is killed, or refused something, at one of its system calls.
-//! Then a user does what users do, and everything must be as before.
+//! One of our commands is killed, or one of its system calls fails. Then a user does what
+//! users do, and everything must be as before.
 //!
-//! What a command is run upon, and what must be true afterwards, is a [`Scene`]: one
-//! for the plugin's verbs, one for each group of commands that want another lab. A
-//! new verb is a variant of [`Verb`], its stage, and a scene for that stage.
+//! A [`Scene`] says what a command is run on, and what must be true afterwards: one for
+//! the plugin's verbs, one for each group of commands that need another lab. A new verb
+//! is a variant of [`Verb`], its stage, and a scene for that stage.
 
 mod injector;
 mod migration;
@@ -112,7 +112,7 @@ impl Verb {
         }
     }
 
-    /// Returns it as on the command line of the program that is injured.
+    /// Returns it as the injured program gets it on its command line.
     fn word(self) -> &'static str {
         let name = self.name();
         name.split_once('-').map_or(name, |(_, word)| word)
@@ -150,12 +150,12 @@ pub enum Hit {
     Yes,
     /// The call was not made this time: threads do not always share work alike.
     NotReached,
-    /// The call was injured, and the store with it. That was noticed, and the store
-    /// made again from what runs.
+    /// The call was injured, and the store with it. berth noticed, and `berth rebuild`
+    /// made the store again from what runs.
     Rebuilt,
 }
 
-/// A lab for some verbs: what they are run upon, and what must be true afterwards.
+/// A lab for some verbs: what they are run on, and what must be true afterwards.
 trait Scene {
     /// Returns the lab, and what stands before the program.
     fn setting(&self) -> &Setting;
@@ -165,25 +165,25 @@ trait Scene {
         &self.setting().injector
     }
 
-    /// Makes what a verb is run upon.
+    /// Makes what a verb is run on.
     fn prepare(&mut self, verb: Verb);
 
-    /// Runs the verb once, by way of the injector, and waits for strace's end where
-    /// nobody else does.
+    /// Runs the verb once, through the injector, and waits for strace's end if nobody
+    /// else does.
     fn run(&mut self, verb: Verb) -> Outcome;
 
-    /// Asserts that a run that was refused something has not just crashed. `trace`
-    /// is what strace has written.
+    /// Asserts that a run with a failed call has not just crashed. `trace` is what strace
+    /// has written.
     fn check_answer(&self, outcome: &Outcome, trace: &str);
 
-    /// Mends what only this injury may break, and returns whether it had to.
+    /// Repairs what only this injury may break, and returns whether it had to.
     fn mend(&mut self, _point: &Point) -> bool {
         false
     }
 
-    /// Asserts that everything works again by what a user does next, and leaves all
-    /// as it was before [`Scene::prepare`]. Half of the time `at_once`: without a
-    /// collection or other repair first.
+    /// Asserts that everything works again after what a user does next, and leaves
+    /// everything as it was before [`Scene::prepare`]. Half of the time `at_once`:
+    /// without a collection or other repair first.
     fn recover(&mut self, verb: Verb, at_once: bool);
 }
 

@@ -68,7 +68,8 @@ impl PluginScene {
         let netavark = lab.netavark();
         lab.host_wide();
         let directory = |name: &str| format!("{}/{name}", Injector::directory());
-        // Under the name that makes it a front, below one that makes it known as berth.
+        // Under the name that makes it a front, below one by which it is recognised as
+        // berth.
         let under = format!("{}/netavark", directory("front"));
         lab.sh(&format!(
             "mkdir -p {0}; ln -s {PLUGIN} {under}",
@@ -160,7 +161,7 @@ impl Scene for PluginScene {
     }
 
     fn check_answer(&self, outcome: &Outcome, trace: &str) {
-        // strace counts in each thread, so that the answer itself may be hit as well.
+        // strace counts in each thread, so the answer itself may be hit as well.
         let is_silenced = trace
             .lines()
             .any(|line| line.contains(r#", "{\"error\":"#) && line.ends_with("(INJECTED)"));
@@ -287,9 +288,9 @@ impl PluginScene {
         assert_eq!(known.status.code(), Some(1), "the victim is removed");
     }
 
-    /// Has Podman enter the bystander's names anew, if they are gone: netavark empties a
-    /// network's file of names before it writes it again (1.14, `dns/aardvark.rs`), so one
-    /// that is killed in between takes everybody's with it, also where Podman leases.
+    /// Has Podman enter the bystander's names again, if they are gone: netavark empties a
+    /// network's file of names before it writes it again (1.14, `dns/aardvark.rs`), so if
+    /// it is killed in between, everybody's names are lost, also where Podman leases.
     #[track_caller]
     fn restore_names(&mut self) {
         if self.setting.lab.dns_entries("n").is_empty() {
@@ -320,7 +321,7 @@ impl PluginScene {
         });
     }
 
-    /// Leaves everything of a container behind, and no container.
+    /// Leaves everything of a container behind, but no container.
     #[track_caller]
     fn make_ghost(&self) {
         let run = self.setting.lab.container("victim", &["n"]).ip(ADDRESS);
@@ -329,7 +330,7 @@ impl PluginScene {
         self.remove_victim();
     }
 
-    /// Returns what must not change of the bystander's lease: all but the times
+    /// Returns what must not change of the bystander's lease: everything except the times
     /// of its last renewal.
     #[track_caller]
     fn bystanders_lease(&self) -> Value {

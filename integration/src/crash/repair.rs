@@ -29,7 +29,8 @@ impl RepairScene {
         }
     }
 
-    /// Asserts that the living have their leases, and nobody else but the dead has one.
+    /// Asserts that live containers have their leases, and that only dead ones have
+    /// others.
     #[track_caller]
     fn assert_old_or_new(&self) {
         let mut claims = self.setting.lab.claims();

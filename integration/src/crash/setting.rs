@@ -9,7 +9,7 @@ use crate::{Driver, Lab, Network, Outcome};
 const BOUND: Duration = Duration::from_secs(15);
 const URL: &str = "http://127.0.0.1:8081/";
 
-/// A lab, and what is in it while nobody is injured.
+/// A lab, and what is in it before any injury.
 pub(super) struct Setting {
     pub(super) lab: Lab,
     pub(super) injector: Injector,

@@ -1,4 +1,4 @@
-//! Of berth-migrate's module `ipam`, what prints content.
+//! The part of berth-migrate's module `ipam` that prints content.
 
 #[path = "../../src/ipam/dump.rs"]
 pub mod dump;

@@ -1,4 +1,4 @@
-//! Mutations that get past the checksums, and at what holds a file together.
+//! Mutations that get past the checksums and hit what holds a file together.
 //!
 //! Most change a field of a page (its number, type, count or overflow, a position, a
 //! size, a child, a number on the free list, a field of a meta page), copy a page over
@@ -113,7 +113,7 @@ fn put(data: &mut [u8], at: usize, length: usize, number: u64) {
     }
 }
 
-/// The page size as far as the first meta page says, or the second by its place.
+/// The page size, as the first meta page says, or as the second's place shows.
 fn page_size(data: &[u8]) -> usize {
     let magic = |start: usize| data.get(start + HEADER..start + HEADER + 4) == Some(&MAGIC[..]);
     let said = || {
@@ -143,7 +143,7 @@ fn sign(data: &mut [u8], start: usize) {
     meta[56..].copy_from_slice(&sum.to_le_bytes());
 }
 
-/// Enough chance for here: a linear congruential generator, of libFuzzer's seed.
+/// Random enough for this: a linear congruential generator with libFuzzer's seed.
 struct Random(u64);
 
 impl Random {

@@ -1,5 +1,5 @@
-//! Fuzzes the reader of `ipam.db`: whatever the bytes, it neither panics nor hangs nor
-//! takes more than 64 MiB, and what it says of them agrees with itself.
+//! Fuzzes the reader of `ipam.db`: whatever the bytes are, it never panics, hangs or
+//! takes more than 64 MiB, and what it says about them is consistent.
 //!
 //! `BERTH_FUZZ_BREAK=memory|time|panic` breaks one of these promises on purpose, at the
 //! first input: `run` starts with all three, to show that each would be noticed.
@@ -28,8 +28,9 @@ use cap::Cap;
 use ipam::dump::dump;
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 
-/// All that Rust code may have allocated at any time: reader, content and dump. One byte
-/// more fails to be allocated, which ends the process, and libFuzzer keeps the input.
+/// The most that Rust code may have allocated at any time: reader, content and dump. One
+/// byte more fails to be allocated, which ends the process, and libFuzzer keeps the
+/// input.
 const MEMORY: usize = 64 << 20;
 /// How long one input may take: 100 times what the largest does.
 const TIME: Duration = Duration::from_secs(2);
@@ -55,12 +56,12 @@ fn read(file: &[u8]) {
     let read = bolt::read(file);
     let salvaged = bolt::salvage(file);
     match (&read, &salvaged) {
-        // What is sound is salvaged whole. A meta page that nobody uses can be damaged.
+        // A sound file is salvaged whole. A meta page that nobody uses can be damaged.
         (Ok(root), Ok(salvaged)) => {
             assert!(salvaged.root == *root);
             assert!(salvaged.skipped.iter().all(|damage| damage.page < 2));
         }
-        // What is damaged is never salvaged without a word.
+        // A damaged file is never salvaged silently.
         (Err(_), Ok(salvaged)) => assert!(!salvaged.skipped.is_empty()),
         (Err(_), Err(_)) => {}
         (Ok(_), Err(damage)) => panic!("read, but not salvaged: {damage}"),

@@ -6,11 +6,11 @@
 //! - M2 the store adopts what namespaces hold: one transaction.
 //! - M3 the network's bucket goes from ipam.db: one commit.
 //!
-//! Everything is looked at and decided before the first step. Killed after M1, the store
-//! has never heard of a network that is in use, so that the next setup, teardown or
-//! collection adopts as it does after a loss. Killed after M2, a bucket is left that
-//! Podman never looks at while the network is berth's. A repetition finishes either.
-//! `ARCHITECTURE.md` has the table.
+//! Everything is looked at and decided before the first step. If berth-migrate is killed
+//! after M1, the store does not know a network that is in use, so the next setup,
+//! teardown or collection adopts as it does after a loss. If it is killed after M2, a
+//! bucket is left that Podman never looks at while the network is berth's. Running the
+//! command again finishes either. `ARCHITECTURE.md` has the table.
 
 mod plan;
 
@@ -35,7 +35,7 @@ use crate::network_file::{NetworkFile, Staged, sweep};
 use crate::site::Site;
 use plan::{Facts, Plan, Target, decide};
 
-/// What is told to whoever waits for the store.
+/// What a process that waits for the store is told.
 const INTRODUCTION: &str = "adoption of networks";
 
 /// What Podman was asked, before any lock was taken.
@@ -47,7 +47,8 @@ pub(crate) struct Asked {
     statics: Statics,
 }
 
-/// Asks Podman about whoever has an address of these networks. No lock may be held.
+/// Asks Podman about every container with an address on these networks. No lock may be
+/// held.
 ///
 /// # Errors
 /// If ipam.db is there and cannot be read.
@@ -95,8 +96,8 @@ pub(crate) fn form(site: &Site, plain: bool) -> Result<Form, Error> {
 /// How networks are to become berth's.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct How {
-    /// All are meant: those that are not Podman's to lease for, or that a label keeps
-    /// there, are left alone, not refused.
+    /// All networks are meant: those whose addresses Podman does not lease, or that a
+    /// label keeps with Podman, are left alone, not refused.
     pub(crate) all: bool,
     pub(crate) form: Form,
     /// Whether networks of the plugin are turned into plain ones.
@@ -194,7 +195,7 @@ enum Moved {
     Yes(Box<Found>),
     /// Nothing was to be done, or it is refused.
     Not(NetworkReport),
-    /// The store has failed: it must be opened again to see what it knows.
+    /// The store has failed: open it again to see what it knows.
     Doubtful {
         error: Box<Error>,
         undo: Undo,
@@ -216,7 +217,7 @@ struct Found {
     on_record: bool,
 }
 
-/// One look at the host: what it says of Podman's claims, and of the networks of ours.
+/// One look at the host: what it shows about Podman's claims, and about our networks.
 fn observe(session: &Session<'_>, asked: &Asked) -> Result<(Evidence, Survey), Error> {
     Kernel::await_netavark(session.podman);
     let tenants = session.store.begin().all_tenants()?;
@@ -296,7 +297,7 @@ impl Found {
         let Some(bytes) = &self.target.rewrite else {
             return Ok(Undo::Nothing);
         };
-        // A network of ours that only changes its form is no original to go back to.
+        // A network of ours that only changes its form is not an original to go back to.
         if !file.network.is_ours() {
             backup::keep(file)?;
         }
@@ -327,7 +328,7 @@ impl Found {
         };
         let mut transaction = session.store.begin();
         session.stage_adoption(&mut transaction, &self.survey, &kind)?;
-        // Adopted by a collection after a kill, they were taken for dynamic ones.
+        // A collection that adopted them after a kill took them for dynamic ones.
         for tenant in transaction.tenants(&id)? {
             let leased = tenant.leased.iter();
             let wanted: Vec<_> = leased
@@ -407,7 +408,7 @@ enum Undo {
 }
 
 impl Undo {
-    /// Undoes, and returns what there is to say.
+    /// Undoes the change, and returns the error to report.
     fn after(self, error: Error) -> Error {
         let undone = match self {
             Self::Nothing => Ok(()),

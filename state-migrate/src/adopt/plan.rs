@@ -1,7 +1,7 @@
 //! What adoption does with one network: a pure decision over what was seen.
 //!
 //! Every claim in ipam.db must be accounted for: its container is seen with the address,
-//! or it is dead by evidence. Anything else is in doubt, and refuses the network.
+//! or it is dead by evidence. Anything else is in doubt, and the network is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -81,7 +81,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) statics: &'a Statics,
 }
 
-/// Decides what to do, or says all that is in the way.
+/// Decides what to do, or returns everything that is in the way.
 ///
 /// # Errors
 /// Every reason not to move the network, one line each.
@@ -159,8 +159,8 @@ fn doubt(claim: &Claim, verdict: &Verdict) -> String {
     )
 }
 
-/// Returns whoever has an address on the network and keeps it: those whom the store
-/// knows, and those who are seen.
+/// Returns the containers that have an address on the network and keep it: those in the
+/// store, and those that are seen.
 fn holders(facts: &Facts<'_>) -> Vec<Party> {
     let id = facts.network.id.as_str();
     let kind =
@@ -202,8 +202,8 @@ fn holders(facts: &Facts<'_>) -> Vec<Party> {
     parties
 }
 
-/// Returns how a container came by an address, as far as Podman told: what it did not
-/// tell is taken for dynamic.
+/// Returns how a container got an address, as far as Podman said: without an answer, it
+/// counts as dynamic.
 pub(crate) fn kind(statics: &Statics, network: &str, tenancy: &Tenancy, address: IpAddr) -> Kind {
     let of_container = statics.get(tenancy.container_id.as_str());
     let of_network = of_container.and_then(|networks| networks.get(network));
@@ -214,7 +214,7 @@ pub(crate) fn kind(statics: &Statics, network: &str, tenancy: &Tenancy, address:
     }
 }
 
-/// Says which addresses two namespaces have at once: the store could know only one.
+/// Says which addresses two namespaces have at once: the store can know only one.
 fn twice(network: &Network, survey: &Survey) -> Vec<String> {
     let mut seen: BTreeMap<IpAddr, BTreeSet<_>> = BTreeMap::new();
     for sighting in survey.sightings() {

@@ -3,10 +3,11 @@
 //! 1. Read the file, and refuse a damaged one.
 //! 2. Write the new tree and its free list onto pages that neither meta page needs; the
 //!    file grows if there are too few. Sync.
-//! 3. Read them back, and compare. Nothing leads to them yet: whatever ends the commit
-//!    until here leaves the old content.
+//! 3. Read them back, and compare. Nothing leads to them yet: if the commit ends before
+//!    here, the old content stays.
 //! 4. Write the meta page that is not the file's, and sync. It is one page, and its
-//!    checksum tells a torn one: a reader finds the old meta page's content, or this.
+//!    checksum shows a torn one: a reader finds the old meta page's content or the new
+//!    one's.
 //!
 //! bbolt reuses the pages of the commit before the last; we leave them alone too, so
 //! that both meta pages stay good until the last write, and one of them after it.
@@ -85,7 +86,7 @@ pub(super) fn commit(file: &impl Medium, root: &Bucket) -> Result<(), CommitErro
         .write(&layout.meta.to_page(), at)
         .and_then(|()| file.sync());
     made.map_err(|source| {
-        // Whether the disk has it, nobody knows then; so it is not left to chance.
+        // Nobody knows then whether the disk has it, so put the old page back.
         let old = usize::try_from(at)
             .ok()
             .and_then(|at| bytes.get(at..at + layout.meta.page_size));
@@ -108,7 +109,7 @@ fn space(bytes: &[u8], metas: &Metas) -> Result<Space, Damage> {
     let mut high_water = metas.current.high_water;
     let mut before = None;
     if let Ok(other) = &metas.other {
-        // As far as it can still be read: bbolt may have written over some of it.
+        // As far as it is still readable: bbolt may have written over some of it.
         let mut reader = Reader::new(bytes, other, Notes::keep())?;
         reader.root(other)?;
         before = Some(reader.finish().0);
@@ -128,7 +129,7 @@ fn space(bytes: &[u8], metas: &Metas) -> Result<Space, Damage> {
     ))
 }
 
-/// Checks that what was written reads as it should, and that nobody else was at it.
+/// Checks that what was written reads as it should, and that nobody else has changed it.
 fn read_back(bytes: &[u8], last: &Meta, new: &Meta, root: &Bucket) -> Result<(), Damage> {
     let damage = |page: u64, problem: &str| Damage {
         page,
@@ -137,20 +138,20 @@ fn read_back(bytes: &[u8], last: &Meta, new: &Meta, root: &Bucket) -> Result<(),
     if Metas::read(bytes)?.current != *last {
         return Err(damage(
             last.page,
-            "somebody else has written it in the meantime",
+            "somebody else has written to it in the meantime",
         ));
     }
     let written = Reader::new(bytes, new, Notes::Refuse)?.root(new)?;
     if written != *root {
         return Err(damage(
             new.root,
-            "it leads to something else than was to be written",
+            "it leads to something other than what was written",
         ));
     }
     Ok(())
 }
 
-/// Returns the length of a file that must have at least this: as bbolt grows.
+/// Returns the length of a file that needs at least this much, growing as bbolt does.
 pub(super) fn grown(length: u64) -> io::Result<u64> {
     let grown = if length <= MAX_GROWTH {
         length.next_power_of_two().max(MIN_SIZE)

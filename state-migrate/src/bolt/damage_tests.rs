@@ -1,4 +1,5 @@
-//! A table of damage: what is said of it, on which page, and what is salvaged.
+//! A table of damage: what berth-migrate says about it, on which page, and what is
+//! salvaged.
 
 #![allow(clippy::unwrap_used)]
 
@@ -64,7 +65,7 @@ impl Broken {
         self.put(usize::try_from(self.meta.page).unwrap(), 0, &page);
     }
 
-    /// Asserts what is said first, and how many networks have how many leases left.
+    /// Asserts what is reported first, and how many leases each network has left.
     #[track_caller]
     fn check(&self, page: usize, problem: &str, left: &[usize]) {
         let damage = read(&self.bytes).unwrap_err();
@@ -123,7 +124,7 @@ fn headers_of_pages() {
     file.check(branch, "a branch without a child", &lost(0));
     let mut file = Broken::new();
     file.put(root, 8, &[16, 0]);
-    // Nothing of it is left, so the commit before is shown: an empty one.
+    // Nothing of it is left, so the commit before is shown, an empty one.
     file.check(root, "it has type 0x10", &[]);
 }
 
@@ -314,7 +315,7 @@ fn meta_pages() {
 
 #[test]
 fn the_commit_before_is_shown_if_it_is_whole_and_holds_more() {
-    // bbolt's way: only the leaf of the last change is new, and it is that which is hit.
+    // bbolt's way: only the leaf of the last change is new, and that leaf is hit.
     let mut file = Broken::new();
     let before = file.meta.clone();
     let (root, ..) = places(&file);

@@ -9,8 +9,8 @@ use super::usage::{Usage, Use};
 /// Instead of the count: the first number is the count.
 const COUNT_FOLLOWS: u16 = 0xFFFF;
 
-/// Marks the pages of the free list, and those it names. At the first damage it stops,
-/// with what it has read marked.
+/// Marks the pages of the free list, and those it names. At the first damage it stops;
+/// what it has read so far stays marked.
 pub(super) fn read(page: u64, pages: &Pages<'_>, usage: &mut Usage) -> Result<(), Damage> {
     let list = pages.get(page)?;
     let damage = |problem: String| Damage { page, problem };

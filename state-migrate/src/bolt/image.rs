@@ -8,11 +8,11 @@ use super::node;
 use super::page::{FREELIST, HEADER};
 use super::space::Space;
 
-/// What bbolt takes where the kernel's pages have 4 KiB.
+/// The page size that bbolt takes where the kernel's pages have 4 KiB.
 const PAGE_SIZE: usize = 4096;
 
 /// Returns the bytes of a new file: what bbolt writes when it creates one (`db.init`),
-/// and a commit upon that.
+/// and a commit after that.
 pub(super) fn image(root: &Bucket) -> Vec<u8> {
     let empty = Meta {
         page: 0,

@@ -19,7 +19,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Lays out a commit upon another.
+    /// Lays out a commit that follows another.
     pub(super) fn new(root: &Bucket, last: &Meta, space: Space) -> Self {
         let mut writer = Writer {
             page_size: last.page_size,
@@ -28,7 +28,7 @@ impl Layout {
         };
         let page = writer.tree(root);
         let freelist = writer.freelist();
-        // Which meta page it is, the transaction says: bbolt writes them in turn.
+        // The transaction says which meta page it is: bbolt writes them in turn.
         let step = if (last.transaction.wrapping_add(1)) % 2 == last.page {
             2
         } else {
@@ -77,7 +77,7 @@ impl Writer {
         }
         match level.first() {
             Some(Element::Branch { child, .. }) => *child,
-            // A level has one page at least.
+            // A level has at least one page.
             Some(Element::Leaf { .. }) | None => 0,
         }
     }
@@ -131,7 +131,7 @@ impl Writer {
     /// Writes the list of all pages that are free once this is the file's content: those
     /// of the commits before are among them.
     fn freelist(&mut self) -> u64 {
-        // What it takes itself makes it shorter, never longer.
+        // The pages that the list itself takes make it shorter, never longer.
         let longest = freelist::length(self.space.untaken().len());
         let pages = longest.div_ceil(self.page_size);
         let id = self.space.take(pages as u64);

@@ -1,6 +1,5 @@
 //! The two meta pages: each names a tree, and bbolt writes them in turn. The valid one
-//! with the higher transaction is the file's; the other is there for the day when that
-//! one was torn.
+//! with the higher transaction counts; the other is there in case that one was torn.
 //!
 //! ```text
 //! behind the page's header of 16 bytes:
@@ -15,10 +14,11 @@ use super::page::{HEADER, META, u32_at, u64_at};
 
 const MAGIC: u32 = 0xED0C_DAED;
 const VERSION: u32 = 2;
-/// Instead of the free list's page: there is none, whatever no tree reaches is free.
+/// Instead of the free list's page: there is no list, and every page that no tree reaches
+/// is free.
 const NO_FREELIST: u64 = u64::MAX;
 
-/// The length of what is checked, and of all.
+/// The length of the part that is checked, and of the whole.
 const SUMMED: usize = 56;
 const LENGTH: usize = 64;
 
@@ -53,11 +53,11 @@ impl Meta {
         let u64_at = |at| u64_at(meta, at).unwrap_or_default();
         if u32_at(0) == MAGIC.swap_bytes() {
             return Err(damage(
-                "it was written by a machine of the other byte order",
+                "it was written by a machine with the other byte order",
             ));
         }
         if u32_at(0) != MAGIC {
-            return Err(damage("it is no meta page of bbolt's"));
+            return Err(damage("it is not a meta page of bbolt's"));
         }
         if u32_at(4) != VERSION {
             let problem = format!("its format is version {}, not {VERSION}", u32_at(4));
@@ -117,8 +117,8 @@ pub(super) struct Metas {
 }
 
 impl Metas {
-    /// Finds them. Where the second one lies only the first one says; without that,
-    /// every power of two is tried, as bbolt does (`getPageSizeFromSecondMeta`).
+    /// Finds them. Only the first one says where the second one lies; without it, every
+    /// power of two is tried, as bbolt does (`getPageSizeFromSecondMeta`).
     ///
     /// # Errors
     /// If neither is valid: what is wrong with the first.
@@ -130,7 +130,7 @@ impl Metas {
                 .find_map(|power| at(bytes, 1 << power).ok())
                 .ok_or(Damage {
                     page: 1,
-                    problem: "it is nowhere to be found".to_owned(),
+                    problem: "it cannot be found".to_owned(),
                 }),
         };
         match (first, second) {
@@ -164,7 +164,7 @@ fn at(bytes: &[u8], page_size: usize) -> Result<Meta, Damage> {
     roomy(meta, bytes.len())
 }
 
-/// Refuses pages of which the file does not hold two.
+/// Refuses a page size if the file does not hold two such pages.
 fn roomy(meta: Meta, length: usize) -> Result<Meta, Damage> {
     if length / 2 < meta.page_size {
         let problem = format!(

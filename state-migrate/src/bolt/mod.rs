@@ -23,7 +23,7 @@ use std::fs::File;
 
 use thiserror::Error;
 
-/// The longest file that is read: Podman's have some megabytes.
+/// The longest file that is read: Podman's have a few megabytes.
 pub const MAX_SIZE: u64 = 1 << 30;
 
 /// A bucket: keys in order, each with a value or a bucket of its own.
@@ -95,12 +95,13 @@ pub enum CommitError {
         #[source]
         source: std::io::Error,
     },
-    /// What was written is not what was to be: the file has its old content.
+    /// The file does not read back as written: it has its old content.
     #[error("what was written does not read back correctly; the old content is kept")]
     ReadBack(#[source] Damage),
     /// The very last write failed, and so did taking it back.
     #[error(
-        "failed to write its meta page, and to restore it: the old content is there, or the new"
+        "failed to write its meta page, and failed to restore it: the file has the old content or \
+         the new"
     )]
     Unknown {
         /// Why not.
@@ -110,12 +111,12 @@ pub enum CommitError {
 }
 
 /// Replaces a file's content in place, as bbolt commits: the new tree goes into pages
-/// that neither meta page references, is synced and read back, and only then the other
-/// meta page names it. On return it is durable; at any moment before, a reader finds
-/// the old content whole, or the new.
+/// that neither meta page references, and is synced and read back; only then does the
+/// other meta page name it. On return it is durable; at any moment before, a reader finds
+/// either the old content or the new, whole.
 ///
 /// The caller holds the file's exclusive lock. No key may be empty or longer than
-/// 32 KiB: bbolt refuses such keys, and so does the reading back.
+/// 32 KiB: bbolt refuses such keys, and so does reading back.
 ///
 /// # Errors
 /// If the file is damaged, or cannot be written.

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::page::{BRANCH, ELEMENT, HEADER, LEAF};
 
 /// How full a page is made if there are more: bbolt leaves half of it free, for a
-/// growing tree. Podman's hardly grows, and has to fit beside the old one.
+/// growing tree. Podman's hardly grows, and the new one has to fit beside the old one.
 const FILL_PERCENT: usize = 80;
 /// What bbolt puts on a page at least (`minKeysPerPage`): its rebalancing counts on a
 /// branch with two children.
@@ -56,7 +56,7 @@ pub(super) fn length(elements: &[Element<'_>]) -> usize {
     HEADER + elements.iter().map(Element::length).sum::<usize>()
 }
 
-/// Writes a page; behind its last element it ends, without filling.
+/// Writes a page; it ends after its last element, without filling.
 pub(super) fn write(id: u64, overflow: u32, elements: &[Element<'_>]) -> Vec<u8> {
     let flags = match elements.first() {
         Some(Element::Branch { .. }) => BRANCH,
@@ -97,9 +97,8 @@ pub(super) fn write(id: u64, overflow: u32, elements: &[Element<'_>]) -> Vec<u8>
     page
 }
 
-/// Divides the elements of a bucket's level into pages, each but the last filled to its
-/// measure: as bbolt does (`node.split`), and never so that one is left with less than
-/// two elements.
+/// Divides the elements of a bucket's level into pages, filling each except the last: as
+/// bbolt does (`node.split`), and never so that a page has fewer than two elements.
 pub(super) fn split(elements: &[Element<'_>], page_size: usize) -> Vec<Range<usize>> {
     let measure = page_size * FILL_PERCENT / 100;
     let mut pages = Vec::new();

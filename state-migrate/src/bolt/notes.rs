@@ -4,7 +4,7 @@ use super::Damage;
 
 /// More than a person reads, and a bound for files that are damaged everywhere.
 const MAX_NOTES: usize = 1000;
-/// How much of a bucket's name is said.
+/// How much of a bucket's name is shown.
 const MAX_NAME: usize = 64;
 
 /// What is done at damage.
@@ -30,7 +30,7 @@ impl Notes {
         }
     }
 
-    /// Takes damage, below the buckets of a path.
+    /// Handles damage, below the buckets of a path.
     pub(super) fn take(&mut self, damage: Damage, path: &[&[u8]]) -> Result<(), Damage> {
         match self {
             Self::Refuse => Err(within(damage, path)),

@@ -6,11 +6,11 @@
 //! leaf      flags u32 · position u32 · key size u32 · value size u32
 //! ```
 //!
-//! All numbers are little-endian. A page with overflow goes on over as many pages
+//! All numbers are little-endian. A page with overflow continues over that many pages
 //! after it. A position counts from its element's own first byte. bbolt writes the data
-//! back to back, in the elements' order (`node.write`); we hold every page to that, for
-//! so neither a size nor a position can be wrong unseen, and no two elements can claim
-//! the same bytes.
+//! back to back, in the elements' order (`node.write`); we require that of every page, so
+//! that no wrong size or position goes unnoticed, and no two elements can claim the same
+//! bytes.
 
 use super::Damage;
 
@@ -195,8 +195,8 @@ pub(super) struct Elements<'a> {
 }
 
 impl<'a> Elements<'a> {
-    /// An element is good only if it meets both neighbours: of two that do not meet,
-    /// either can be the wrong one.
+    /// An element is good only if it meets both neighbours: if two do not meet, either
+    /// can be the wrong one.
     fn element(&mut self, index: usize) -> Result<Element<'a>, String> {
         let page = self.page;
         let met = self.met;

@@ -1,14 +1,15 @@
 //! Reading what can be read of a damaged file.
 //!
-//! Every problem is noted, and what it concerns left out: an element that does not fit
-//! its neighbours, a page that is not what it should be and all below it. Three things
-//! are noted and read all the same, for nothing says which side is wrong: keys out of
-//! order, pages in use that are on the free list too, and a bucket with two contents.
+//! Every problem is noted, and what it concerns is left out: an element that does not fit
+//! its neighbours, a page that is not what it should be, and everything below that page.
+//! Three things are noted but read anyway, because nothing shows which side is wrong:
+//! keys out of order, pages in use that are on the free list too, and a bucket with two
+//! contents.
 //!
-//! The commit before the last is still in the file, under the other meta page. It takes
-//! the last one's place only if something of the last one's tree is damaged, itself is
-//! whole, and it holds more than could be read of the last: then the damage hit what the
-//! last commit wrote, and the file is shown as it was before it.
+//! The commit before the last is still in the file, under the other meta page. It
+//! replaces the last one only if part of the last one's tree is damaged, it is whole
+//! itself, and it holds more than could be read of the last: then the damage hit what the
+//! last commit wrote, and the file is shown as it was before that commit.
 
 use super::meta::{Meta, Metas};
 use super::notes::Notes;

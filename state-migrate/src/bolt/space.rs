@@ -33,7 +33,7 @@ impl Space {
         }
     }
 
-    /// Gives out pages in a row: the first that are free, or new ones at the end.
+    /// Gives out consecutive pages: the first that are free, or new ones at the end.
     pub(super) fn take(&mut self, count: u64) -> u64 {
         let found = self.free.iter().find(|(_, length)| **length >= count);
         let start = match found.map(|(start, length)| (*start, *length)) {

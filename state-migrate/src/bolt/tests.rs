@@ -193,7 +193,7 @@ proptest! {
             let content = read(&bytes).unwrap();
             let wanted = if end < last_sync { &roots[1] } else { &roots[2] };
             if end < last_sync {
-                // The commit before is a way back as well, to the last moment.
+                // The commit before is also a way back, until the last moment.
                 prop_assert!(before(&bytes) == roots[0]);
             }
             prop_assert!(content == *wanted, "after {} of {} writes", end, writes.len());

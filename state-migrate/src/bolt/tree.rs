@@ -1,8 +1,9 @@
 //! The tree of buckets below a meta page.
 //!
 //! Each bucket is a tree of branch and leaf pages; a small one lies inline, in its
-//! parent's leaf, as a page without a number. Every page is visited once, whoever
-//! references it, and the path to it is bounded: so is the work, by the file's size.
+//! parent's leaf, as a page without a number. Every page is visited once, however often
+//! it is referenced, and the path to it is bounded. So the work is bounded by the file's
+//! size.
 //!
 //! Two readers share the walk, and differ only in what they do at damage ([`Notes`]).
 
@@ -84,8 +85,8 @@ impl<'a> Reader<'a> {
     }
 
     /// With a free list, every page is in use or on it. One that is neither was in use
-    /// when it was written, by something that does not lead to it any more: a bucket
-    /// that has become a value by one bit, say. bbolt's own check asks the same.
+    /// when it was written, by something that no longer leads to it: for example a bucket
+    /// that one bit has turned into a value. bbolt's own check does the same.
     fn nothing_lost(&mut self) -> Result<(), Damage> {
         let lost = |page: &u64| self.usage.get(*page) == Some(Use::Unnamed);
         match (0..self.pages.count()).find(lost) {
@@ -137,7 +138,7 @@ impl<'a> Reader<'a> {
             let problem = format!("a tree leads to it, but it is {} already", by.name());
             return self.problem(taken, problem);
         }
-        // Of a page in use and a list that says otherwise, the page is to be believed.
+        // If a page is in use and the list says otherwise, the page is right.
         if let Some((free, _)) = self
             .usage
             .first(id, page.overflow, |page| page == Use::Free)
@@ -158,7 +159,7 @@ impl<'a> Reader<'a> {
             Some(page) if page.id == 0 && page.flags == LEAF && page.overflow == 0 => {
                 self.page(on, page, true, Bounds::default(), &mut bucket.items)?;
             }
-            _ => self.problem(on, "an inline bucket is no leaf page")?,
+            _ => self.problem(on, "an inline bucket is not a leaf page")?,
         }
         Ok(bucket)
     }
@@ -254,7 +255,7 @@ impl<'a> Reader<'a> {
                 }
                 Entry::Occupied(_) => {
                     let problem =
-                        format!("element {} has a key that was there before", element.index);
+                        format!("element {} has a key that is there already", element.index);
                     self.problem(id, problem)?;
                 }
             }
@@ -296,8 +297,8 @@ impl<'a> Reader<'a> {
         self.tree(root, sequence).map(Some)
     }
 
-    /// Notes a key that is out of order. It is read all the same: the page can be right,
-    /// and the branch above it wrong.
+    /// Notes a key that is out of order. It is read anyway: the page can be right, and
+    /// the branch above it wrong.
     fn ordered(
         &mut self,
         id: u64,
@@ -323,7 +324,7 @@ impl<'a> Reader<'a> {
 
 type Items = BTreeMap<Vec<u8>, Item>;
 
-/// The keys that can be on a page: from the one, below the other.
+/// The keys that can be on a page: from the first on, below the second.
 #[derive(Clone, Copy, Debug, Default)]
 struct Bounds<'a> {
     from: Option<&'a [u8]>,

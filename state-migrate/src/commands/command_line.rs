@@ -10,8 +10,8 @@ use super::Command;
 /// Podman leases the addresses of its networks itself, in the file ipam.db, and leaks one
 /// whenever it is killed at the wrong moment: `requested ip address … is already allocated
 /// to container ID …`, for a container that is gone. This program shows who holds what,
-/// removes what is nobody's, without a reboot and with containers running, and moves
-/// networks to berth, which does not leak, and back.
+/// removes leases that belong to nobody, without a reboot and with containers running,
+/// and moves networks to berth, which does not leak, and back.
 ///
 /// Without root it serves the user's own Podman.
 #[derive(Debug, Parser)]
@@ -23,7 +23,7 @@ pub struct CommandLine {
 
 const MANUAL: &str = "\
 Examples:
-  The outage, now: a container does not start, for its address is leased to one that is gone.
+  The outage, now: a container does not start; its address is leased to one that is gone.
       berth-migrate sanitise --dry-run
       berth-migrate sanitise
       systemctl start web.service

@@ -1,4 +1,4 @@
-//! Asking whoever is at the terminal before networks are changed.
+//! Asking the user at the terminal before networks are changed.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 

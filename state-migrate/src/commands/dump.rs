@@ -23,8 +23,8 @@ const WAIT: Duration = Duration::from_secs(5);
 
 const AFTER: &str = "\
 The shape is {network: {\"ids\": {container: [address…]}, \"subnets\": {subnet: {address:
-container, \"lastIP\": address}}}}. Whatever else is in the file is there as well: what is no
-text as `hex:` and its bytes, keys of a subnet that are no address likewise, values beside a
+container, \"lastIP\": address}}}}. Whatever else is in the file is there as well: `hex:` and the
+bytes for what is not text and for keys of a subnet that are not addresses, values beside a
 network's buckets below \"values\", and the sequence of a bucket, if it has one, as `hex:`.
 
 Exit codes:

@@ -19,8 +19,8 @@ Verdicts:
   live     in use: a namespace with a process has the address, a process is at work for the
            container, or Podman says that it runs
   dead     not in use: `berth-migrate sanitise` removes it
-  pending  not running, but Podman has still to clean up: podman container cleanup ID
-  unknown  could not be told; it is kept
+  pending  not running, but Podman still has to clean up: podman container cleanup ID
+  unknown  berth-migrate cannot tell; the lease is kept
 
 Exit codes:
   0  every lease is live, and nothing is wrong with the file

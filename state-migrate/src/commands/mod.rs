@@ -63,7 +63,7 @@ pub fn run(command: &Command) -> ExitCode {
     finish("berth-migrate", act, complain)
 }
 
-/// Returns the exit code of a command that has said everything by itself.
+/// Returns the exit code of a command that has printed everything itself.
 fn exit_code(all_is_well: bool) -> ExitCode {
     if all_is_well {
         ExitCode::SUCCESS

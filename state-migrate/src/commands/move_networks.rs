@@ -51,10 +51,10 @@ pub(super) trait Direction {
     /// Moves one.
     fn carry_out(&self, site: &Site, name: &str) -> Result<NetworkReport, Error>;
 
-    /// What is asked before, given how many there are.
+    /// The question asked before; `networks` says how many there are.
     fn question(&self, networks: &str) -> String;
 
-    /// What is said at the end, to people.
+    /// What people are told at the end.
     fn farewell(&self, site: &Site) -> Option<String>;
 }
 
@@ -74,7 +74,7 @@ impl Choice {
         select(&site.networks()?, &wanted, &site.directory)
     }
 
-    /// Does it all, and says what was done.
+    /// Does everything, and says what was done.
     pub(super) fn run(
         &self,
         site: &Site,
@@ -91,7 +91,7 @@ impl Choice {
             return Ok(exit_code(report.is_well()));
         }
         if !self.yes {
-            // Whoever is asked must see it first, but not among the JSON.
+            // The user must see the plan before the question, but not among the JSON.
             say(&mut io::stderr(), &report.to_string())?;
         }
         let count = match planned.len() {

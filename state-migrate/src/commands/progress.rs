@@ -1,4 +1,4 @@
-//! A sign of life for whoever waits at a terminal.
+//! A sign of life for a user who waits at a terminal.
 
 use std::io::{self, IsTerminal};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use berth::text;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// What takes less long needs none.
+/// Work that takes less than this needs none.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Does some work. If it takes more than a second and standard error is a terminal, this
@@ -38,7 +38,7 @@ pub(super) fn watched<T>(what: &str, work: impl FnOnce() -> T) -> T {
     })
 }
 
-/// Looks at the file and at whoever may be alive: see [`watched`].
+/// Looks at the file and at what may be alive: see [`watched`].
 pub(super) fn looking<T>(work: impl FnOnce() -> T) -> T {
     watched("looking for the containers of all leases", work)
 }

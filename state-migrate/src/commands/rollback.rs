@@ -40,7 +40,7 @@ impl Direction for Return {
     }
 
     fn carry_out(&self, site: &Site, name: &str) -> Result<NetworkReport, Error> {
-        // Podman would never take back what the dead hold.
+        // Podman would never take back the addresses of dead containers.
         let wish = Wish {
             network: Some(name.to_owned()),
             ..Wish::default()

@@ -17,20 +17,20 @@ const AFTER: &str = "\
 What is removed: leases of containers that Podman does not know, or knows as not running and
 without a network namespace, if no namespace with a process has the address; and what
 contradicts itself, so that both indexes of the file agree afterwards. Whatever is in use, or
-might be, stays: any doubt keeps a lease, and is said.
+might be, stays: when in doubt, sanitise keeps the lease and says so.
 
-How: Podman is asked; then its network lock is taken (30 s at most), the file read, and the
-kernel asked. If anything is dead, all that happens once more after 2 s, the lock free
-meanwhile. A copy is kept beside the file (ipam.db.berth-<time>), with its time and mode; the
-change is made in place and read back. Killed at any moment, it leaves the file as it was or
-as it shall be. Running containers notice nothing.
+How: it asks Podman; then it takes Podman's network lock (waiting 30 s at most), reads the file
+and asks the kernel. If anything is dead, it frees the lock, and does all that again after 2 s.
+It keeps a copy beside the file (ipam.db.berth-<time>), with its time and mode, changes the file
+in place and reads it back. If it is killed, the file is either as it was or as planned. Running
+containers notice nothing.
 
-A damaged file is not changed: read it with --salvage into another file, stop all containers,
-and put that in its place.
+It does not change a damaged file: read that with --salvage into another file, stop all
+containers, and put the new file in its place.
 
 Exit codes:
   0  done, and nothing is left in doubt; with --dry-run, there is nothing to do
-  1  something could not be done or told, or waits for `podman container cleanup`; with
+  1  something could not be done or is in doubt, or waits for `podman container cleanup`; with
      --dry-run, there is something to do
   2  the command line is wrong
 

@@ -1,4 +1,4 @@
-//! Whose file a command is about, and whom it asks.
+//! Whose file a command works on, and whom it asks.
 
 use berth::frontend::operator::Place;
 use berth::podman::PodmanError;
@@ -15,7 +15,7 @@ pub(super) struct Whom {
     ///
     /// By default `podman`; without root, with the --root and --runroot that belong to the
     /// directories. All of root's podmans share one file, so if there are several, name
-    /// each of them: a container that one does not know may be another's.
+    /// each of them: a container that one does not know may belong to another.
     #[arg(long, value_name = "COMMAND")]
     podman: Vec<String>,
     /// Do not ask Podman: rely on the kernel alone, as when Podman does not answer

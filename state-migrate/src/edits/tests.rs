@@ -64,7 +64,7 @@ fn file(lines: &[&str]) -> Bucket {
     root
 }
 
-/// A container is what its first letter says: dead, held, live, pending or unknown.
+/// The first letter of a container says what it is: dead, held, live, pending or unknown.
 fn verdict(claim: &Claim) -> Verdict {
     let held = || {
         Verdict::Live(Sign::Held {
@@ -174,13 +174,13 @@ fn of_those_who_claim_an_address_one_keeps_it_and_no_other_can_release_it() {
         let split = |text: &'static str| text.lines().collect::<Vec<_>>();
         self::check(&split(before.leak()), &split(after.leak()));
     };
-    // Whoever the kernel shows.
+    // The one that the kernel shows.
     check("live", ["live", "held"], "held", &["held"]);
     check("unkn", ["unkn", "held"], "held", &["held"]);
-    // Else whoever the subnet's entry names.
+    // Else the one that the subnet's entry names.
     check("live", ["live", "unkn"], "live", &["live"]);
     check("unkn", ["live", "unkn"], "unkn", &["unkn"]);
-    // Else whoever is left.
+    // Else the one that is left.
     check("dead", ["dead", "live"], "live", &["live"]);
 }
 
@@ -210,7 +210,7 @@ fn what_is_leased_in_a_subnet_of_before_is_brought_to_the_present_one() {
         r#"net ids dead ["10.2.0.2"]"#,
     ];
     check(&[&now, list, dead[0], dead[1]], &[&now, list]);
-    // Somebody does, though the network does not have it any more.
+    // Somebody does, though the network no longer has it.
     let used = [
         "net 10.2.0.0/24 10.2.0.2 unkn",
         r#"net ids unkn ["10.2.0.2"]"#,
@@ -314,7 +314,7 @@ proptest! {
             let claims = content.claims().into_iter().filter(|claim| only(claim));
             claims.map(|claim| (claim.key.network, claim.key.address)).collect()
         };
-        // No address of the living is lost, and none of the dead is left.
+        // No address of a live container is lost, and none of a dead one is left.
         prop_assert_eq!(addresses(&before, &kept), addresses(&after, &|_| true));
         // Each has one holder, who had claimed it.
         prop_assert_eq!(after.claims().len(), addresses(&after, &|_| true).len());

@@ -14,7 +14,7 @@ use berth::rules::lease::Moment;
 use berth::sight::survey::{Survey, hangs_on, may_be_port_of};
 use berth::sight::{self, Doubt, Evidence, Link, NamespaceKey, Peer, ProcessFact};
 
-/// How long a netavark may take whose podman was killed. It is milliseconds.
+/// How long a netavark may take whose podman was killed. Usually it takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -25,17 +25,17 @@ pub(crate) struct Kernel {
     /// All processes that can be seen.
     pub(crate) processes: Vec<ProcessFact>,
     pub(crate) holders: BTreeMap<IpAddr, Vec<Holder>>,
-    /// The namespaces with a file that nobody lives in.
+    /// The namespaces that have a file but no process.
     pub(crate) empty: Vec<Empty>,
     /// The host's interfaces.
     pub(crate) host: Vec<Link>,
-    /// Those of them that lead into a namespace that cannot be seen.
+    /// Those of the host's interfaces that lead into a namespace that cannot be seen.
     pub(crate) hidden: Vec<Link>,
     /// The namespaces that could not be looked into.
     pub(crate) doubts: Vec<Doubt>,
-    /// Why an address may be in use that no holder has, on whatever network.
+    /// Why an address that no holder has may be in use, on any network.
     pub(crate) doubt: Option<String>,
-    /// The same, of containers that Podman would know about.
+    /// The same, for containers that Podman would know about.
     pub(crate) elsewhere: Option<String>,
 }
 
@@ -77,8 +77,8 @@ pub(crate) enum Inhabitant {
 }
 
 impl Kernel {
-    /// Looks at the host, when no netavark is at work any more. To be called after the
-    /// claims were read.
+    /// Looks at the host, once no netavark is at work any more. Call it after the claims
+    /// were read.
     pub(crate) fn observe(podman: &Podman) -> Self {
         Self::await_netavark(podman);
         let survey = sight::boot_id().and_then(|boot_id| Ok((boot_id, sight::now()?)));
@@ -97,7 +97,7 @@ impl Kernel {
     }
 
     /// Waits until no netavark is at work with a Podman's directories. The caller has
-    /// Podman's network lock, so that it is one whose podman was killed.
+    /// Podman's network lock, so it must be one whose podman was killed.
     pub(crate) fn await_netavark(podman: &Podman) {
         let config = &podman.delegation.config;
         let start = Instant::now();
@@ -107,7 +107,7 @@ impl Kernel {
         }
     }
 
-    /// Returns what a look at the host says of whoever may have an address.
+    /// Returns what a look at the host shows about everything that may have an address.
     pub(crate) fn of(survey: &Survey, podman: &Podman) -> Self {
         let seen = &survey.evidence;
         let mut kernel = Self {
@@ -148,7 +148,7 @@ impl Kernel {
                 });
             }
         }
-        // Files on which no namespace was mounted yet, or is no more.
+        // Files on which no namespace is mounted yet, or no longer.
         let bare = seen.files.iter().filter(|(_, key)| key.0 != survey.own.0);
         kernel.empty.extend(bare.map(|(path, key)| Empty {
             namespace: *key,
@@ -170,7 +170,7 @@ impl Kernel {
 
     /// Returns the namespaces that have an address by an interface that hangs on a network's
     /// bridge or parent, and this host itself if it has it. Anybody can give any address to
-    /// an interface that hangs on nothing. Where the network is not known, it counts that
+    /// an interface that hangs on nothing. If the network is not known, it is enough that
     /// the interface hangs on something of the host's.
     pub(crate) fn holders(&self, address: IpAddr, network: Option<&Network>) -> Vec<&Holder> {
         let is_on = |holder: &&Holder| {
@@ -183,7 +183,7 @@ impl Kernel {
         holders.filter(is_on).collect()
     }
 
-    /// Returns why an address of a network may be in use that no holder has.
+    /// Returns why an address of a network that no holder has may be in use.
     pub(crate) fn doubt_about(&self, network: Option<&Network>) -> Option<String> {
         let may_hide = |outer: &&Link| {
             network.is_none_or(|network| may_be_port_of(outer, network, &self.host))
@@ -196,8 +196,8 @@ impl Kernel {
         self.doubt.clone().or_else(unseen).or_else(hidden)
     }
 
-    /// Returns the processes that may have made a namespace this long ago: the podmans and
-    /// buildahs that may start a container and were there by then.
+    /// Returns the processes that may have made a namespace of this age: the podmans and
+    /// buildahs that may start a container and were already running then.
     pub(super) fn makers(&self, since: Duration) -> impl Iterator<Item = &ProcessFact> {
         let makers = self.processes.iter().filter(|fact| fact.is_maker());
         makers.filter(move |fact| !fact.process.is_younger_than(since, &self.at))

@@ -3,8 +3,8 @@
 //!
 //! The order matters. The file is read, then Podman is asked, then the locks are taken,
 //! the file is read again, and only then does the kernel give evidence. So a lease made
-//! meanwhile is newer than its evidence and is known to be; and while Podman's network
-//! lock is held, no lease is made whose interface is not there yet.
+//! meanwhile is known to be newer than its evidence; and while Podman's network lock is
+//! held, no lease is made whose interface is not there yet.
 
 mod kernel;
 mod word;
@@ -33,12 +33,13 @@ pub(crate) struct Evidence {
 }
 
 impl Evidence {
-    /// Returns a process that may be about to start a container in a namespace that nobody
-    /// lives in yet, and for how long that may last. `since` is the age of its file.
+    /// Returns a process that may be about to start a container in a namespace without
+    /// processes, and how long that may last. `since` is the age of the namespace's file.
     ///
-    /// Whoever starts a container has its lock, which Podman's answer waits for. So when
-    /// Podman was asked after the namespace was made, only a podman that knows other
-    /// containers is left. (A buildah's namespace has no file of this kind.)
+    /// A podman that starts a container has the container's lock, and Podman's answer
+    /// waits for it. So if Podman was asked after the namespace was made, only a podman
+    /// that knows other containers is left. (A buildah's namespace has no file of this
+    /// kind.)
     pub(crate) fn maker(
         &self,
         path: &Path,

@@ -1,10 +1,11 @@
 //! Podman's own word about its containers.
 //!
-//! It is asked before any lock is taken: it may wait for one of them. A container has
-//! its record in Podman's database before its first address is leased, and until after
-//! its last is released, and its lock while it is started or stopped, which an answer
-//! waits for (podman `container_api.go`, `Container.Batch`). So what Podman says it does
-//! not know was gone when it was asked, and nobody was starting it.
+//! It is asked before any lock is taken: it may wait for one of them. A container has its
+//! record in Podman's database from before its first address is leased until after its
+//! last is released. While it is started or stopped, its lock is held, and Podman's
+//! answer waits for that lock (podman `container_api.go`, `Container.Batch`). So a
+//! container that Podman does not know was gone when it was asked, and nobody was
+//! starting it.
 
 mod ask;
 mod statics;
@@ -18,7 +19,7 @@ pub(crate) use statics::Statics;
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Word {
     Given(BTreeMap<String, Known>),
-    /// Nothing that could be relied on; the reason.
+    /// Nothing reliable; the reason.
     None(String),
     /// It was not asked: the user says that the kernel's evidence is enough.
     #[default]
@@ -26,7 +27,7 @@ pub(crate) enum Word {
 }
 
 impl Word {
-    /// Returns what Podman says of a container, if it knows it.
+    /// Returns what Podman says about a container, if it knows it.
     pub(crate) fn of(&self, container: &str) -> Option<&Known> {
         match self {
             Self::Given(known) => known.get(container),
@@ -47,12 +48,12 @@ pub(crate) struct Known {
     pub(crate) started: Option<i64>,
 }
 
-/// What Podman says of a container's networks.
+/// What Podman says about a container's networks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// It has them: it runs, or is on its way from or to that.
+    /// It has them: it runs, or is being started or stopped.
     Up,
-    /// It does not run, and this namespace of its is still to be cleaned up.
+    /// It does not run, and this namespace still has to be cleaned up.
     Pending(String),
     /// It does not run, and has no namespace.
     Down,

@@ -72,8 +72,8 @@ impl IpamFile {
         format!("{}.berth-", self.path.display())
     }
 
-    /// Returns whether a path is that of a copy, and not of something that a person
-    /// has named likewise.
+    /// Returns whether a path is that of a copy, and not of a file that a person has
+    /// given a similar name.
     fn is_copy(&self, path: &str) -> bool {
         let name = path.strip_prefix(&self.stem());
         name.is_some_and(|name| {

@@ -1,4 +1,4 @@
-//! The file's lock, waited for with an end, and its holder's name.
+//! Waiting for the file's lock, not for ever, and its holder's name.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -12,11 +12,11 @@ use rustix::io::Errno;
 
 use super::FileError;
 
-/// Pause between two attempts. Whoever has the lock has it for milliseconds.
+/// Pause between two attempts. A holder has the lock for milliseconds.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Locks an open file until it is closed, waiting no longer than `wait` (zero: one
-/// attempt). `kind` is one that does not wait itself.
+/// attempt). `kind` must not wait itself.
 pub(super) fn take(
     file: &File,
     path: &Path,
@@ -68,8 +68,8 @@ fn holder(file: &File) -> String {
     })
 }
 
-/// Returns the process that has a file locked by flock(2), out of proc_locks(5). Lines
-/// of those who wait have an arrow, and a process of another pid namespace is none.
+/// Returns the process that has a file locked by flock(2), from proc_locks(5). Lines of
+/// waiting processes have an arrow; a process of another pid namespace does not count.
 fn holder_of(locks: &str, file: &str) -> Option<i32> {
     locks.lines().find_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();

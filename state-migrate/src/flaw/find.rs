@@ -195,9 +195,9 @@ fn twice(
     })
 }
 
-/// Returns the containers that run since before their network was made. Podman keeps no
-/// network id with a lease, so nothing else distinguishes a network from an earlier one of
-/// its name.
+/// Returns the containers that have been running since before their network was made.
+/// Podman keeps no network id with a lease, so nothing else distinguishes a network from
+/// an earlier one of the same name.
 fn recreated(name: &str, claims: &[Claim], networks: &Networks, word: &Word) -> Vec<Flaw> {
     let Some(made) = networks.made(name) else {
         return Vec::new();

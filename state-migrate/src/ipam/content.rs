@@ -1,5 +1,5 @@
-//! The meaning of the file: networks, their subnets, who has which address. What means
-//! nothing to Podman is noted, and never touched.
+//! The meaning of the file: networks, their subnets, who has which address. Keys that
+//! mean nothing to Podman are noted, and never touched.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use crate::bolt::{Bucket, Item};
 pub struct Content {
     /// The networks, by name.
     pub networks: BTreeMap<String, NetworkRecord>,
-    /// Keys beside the networks that are none.
+    /// Keys beside the networks that are not networks.
     pub foreign: Vec<Vec<u8>>,
 }
 
@@ -30,13 +30,13 @@ pub struct NetworkRecord {
     pub foreign: Vec<Vec<u8>>,
 }
 
-/// The addresses that `ids` lists for a container: what Podman releases when the
+/// The addresses that `ids` lists for a container: Podman releases them when the
 /// container stops, whoever has them by then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listed {
     /// In Podman's order, that of the subnets.
     Addresses(Vec<IpAddr>),
-    /// No JSON list of addresses: Podman fails over it.
+    /// Not a JSON list of addresses: Podman fails on it.
     Malformed(Vec<u8>),
 }
 
@@ -69,7 +69,7 @@ pub struct SubnetRecord {
     pub key: String,
     /// The subnet.
     pub subnet: IpNetwork,
-    /// Its leases: what Podman's allocator asks before it leases an address.
+    /// Its leases: what Podman's allocator reads before it leases an address.
     pub slots: Vec<Slot>,
     /// The last address that was leased dynamically.
     pub cursor: Option<Cursor>,
@@ -107,7 +107,7 @@ pub fn address_key(address: IpAddr) -> Vec<u8> {
     }
 }
 
-/// The last address that was leased dynamically: the next lease begins behind it.
+/// The last address that was leased dynamically: the next lease starts after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cursor {
     /// The address.

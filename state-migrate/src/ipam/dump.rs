@@ -1,4 +1,5 @@
-//! The file's raw content as JSON, all of it, and nothing else's in its place:
+//! The file's raw content as JSON: all of it, and nothing that can be taken for something
+//! else:
 //!
 //! ```json
 //! {
@@ -9,16 +10,16 @@
 //! }
 //! ```
 //!
-//! What Podman does not write appears as well, and such that it can be told from what
-//! Podman writes:
+//! What Podman does not write appears as well, in a form that Podman's own entries never
+//! have:
 //!
-//! - text that is not UTF-8 is `hex:` and its bytes; so is text that begins like this;
+//! - text that is not UTF-8 is `hex:` and its bytes; so is text that begins with `hex:`;
 //! - a key of a subnet that is neither 4 nor 16 bytes nor `lastIP` is `hex:` and its
 //!   bytes; an IPv4 address in 16 bytes is `::ffff:192.0.2.1`;
 //! - a value of `ids` that is not a list of texts, written as Go writes it, is a text;
 //! - a network's values, and an `ids` that is not a bucket, are below `values`;
 //! - a bucket where a value belongs is an object, a value in place of a network a text;
-//! - a bucket's sequence, unless it is 0, is its `hex:`, for that is no key's.
+//! - a bucket's sequence, unless it is 0, is its `hex:`, a name that no key has.
 
 use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -105,7 +106,7 @@ fn subnet(subnet: &Bucket) -> Dump {
     Dump::Object(entries)
 }
 
-/// A bucket of whatever content, by its keys and items.
+/// A bucket of any content, by its keys and items.
 fn bucket(bucket: &Bucket, key: fn(&[u8]) -> String, item: impl Fn(&Item) -> Dump) -> Dump {
     let mut entries = sequence(bucket);
     entries.extend(
@@ -117,7 +118,7 @@ fn bucket(bucket: &Bucket, key: fn(&[u8]) -> String, item: impl Fn(&Item) -> Dum
     Dump::Object(entries)
 }
 
-/// A value, or a bucket in the place of one.
+/// A value, or a bucket in place of one.
 fn item_or(item: &Item, value: fn(&[u8]) -> Dump) -> Dump {
     match item {
         Item::Value(bytes) => value(bytes),
@@ -142,7 +143,7 @@ fn addresses(value: &[u8]) -> Dump {
     list.map_or_else(|| Dump::Text(text(value)), Dump::List)
 }
 
-/// Go escapes what HTML and JavaScript take for something else (`encoding/json`).
+/// Go escapes what HTML and JavaScript would misread (`encoding/json`).
 fn as_go_writes(list: &[String]) -> String {
     ['<', '>', '&', '\u{2028}', '\u{2029}']
         .into_iter()

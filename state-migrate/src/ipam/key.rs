@@ -12,11 +12,11 @@ pub const LAST_IP: &[u8] = b"lastIP";
 pub enum Key<'a> {
     /// An address, as Podman writes it: 4 bytes of IPv4, 16 bytes of IPv6.
     Address(IpAddr),
-    /// 16 bytes that are an IPv4 address: the same address twice, to Podman.
+    /// 16 bytes that are an IPv4 address: to Podman, a second key for the same address.
     Mapped(std::net::Ipv4Addr),
     /// The cursor.
     LastIp,
-    /// Nothing of Podman's.
+    /// Not a key of Podman's.
     Foreign(&'a [u8]),
 }
 

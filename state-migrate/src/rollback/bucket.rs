@@ -1,4 +1,4 @@
-//! What Podman's own allocation would have on record, had it leased what berth has
+//! What Podman's own allocation would have on record if it had leased what berth has
 //! leased (containers/common `ipam.go`, `allocIPs`).
 
 use std::collections::BTreeMap;
@@ -13,11 +13,11 @@ use crate::bolt::{Bucket, Item};
 use crate::ipam::content::address_key;
 use crate::ipam::key::{IDS, LAST_IP};
 
-/// Returns a network's bucket: `ids`, and one for each subnet, with whoever holds its
+/// Returns a network's bucket: `ids`, and one for each subnet, with the holders of its
 /// addresses and the last one leased dynamically. `None` if there is nothing to write.
 ///
-/// Podman knows one address of a container per subnet, and none outside them: of more,
-/// only the first is listed in `ids`, but all are kept from being leased again.
+/// Podman knows one address of a container per subnet, and none outside them. If there
+/// are more, `ids` lists only the first, but none of them is leased again.
 pub(crate) fn bucket(
     network: &Network,
     tenants: &[Tenant],
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_bucket_is_as_podman_writes_it() {
-        // In whatever order berth has them; one of a subnet that is gone.
+        // In any order, as berth has them; one of a subnet that is gone.
         let tenants = [
             tenant("c1", &["fd77::2", "10.77.0.2", "10.99.0.1"]),
             tenant("c2", &["10.77.0.3", "10.77.0.4"]),

@@ -6,10 +6,11 @@
 //! - U3 the network's file says Podman's driver; the original one comes back if nothing
 //!   else was changed since.
 //!
-//! So there is no moment at which two allocators serve the network, nor one at which
-//! nobody knows its leases. Killed after U1, a bucket is left that Podman never looks at
-//! while the network is berth's; killed after U2, the store adopts again from what
-//! namespaces hold. A repetition begins anew either way. `ARCHITECTURE.md` has the table.
+//! So at no moment do two allocators serve the network, and at no moment are its leases
+//! unknown. If berth-migrate is killed after U1, a bucket is left that Podman never looks
+//! at while the network is berth's; if it is killed after U2, the store adopts again from
+//! what namespaces hold. Either way, running the command again starts over.
+//! `ARCHITECTURE.md` has the table.
 
 mod bucket;
 
@@ -34,11 +35,11 @@ use crate::network_file::{NetworkFile, Staged, sweep};
 use crate::site::Site;
 use bucket::bucket;
 
-/// What is told to whoever waits for the store.
+/// What a process that waits for the store is told.
 const INTRODUCTION: &str = "rollback of networks";
 
-/// Says what would be done with networks. `all`: those that are not berth's are left
-/// alone; of those that were named, it is said that they are Podman's already.
+/// Says what would be done with networks. With `all`, networks that are not berth's are
+/// left alone; if they were named, the report says that they are Podman's already.
 ///
 /// # Errors
 /// If not everything can be looked at.
@@ -76,7 +77,7 @@ pub(crate) fn roll_back(site: &Site, name: &str, all: bool) -> Result<NetworkRep
         Ok(target) => target,
         Err(report) => return Ok(report),
     };
-    // Written before anything is changed: only its renaming is left to fail.
+    // Written before anything is changed: only its renaming can still fail.
     let staged = target.stage(&file)?;
     let leases = site.with_store(&networks, INTRODUCTION, |session| {
         let leases = Leases::take(session, &file.network)?;
@@ -103,8 +104,8 @@ pub(crate) fn roll_back(site: &Site, name: &str, all: bool) -> Result<NetworkRep
     };
     if let Err(error) = placed {
         return Ok(done.failed(format!(
-            "{}; it is berth's as before, which will adopt its containers again; run this again \
-             when that is repaired",
+            "{}; the network is still berth's, and berth will adopt its containers again; run \
+             this again when that is repaired",
             berth::chain(&error)
         )));
     }
@@ -114,7 +115,7 @@ pub(crate) fn roll_back(site: &Site, name: &str, all: bool) -> Result<NetworkRep
     Ok(done)
 }
 
-/// U1: puts a network's bucket into ipam.db, in the place of whatever is there.
+/// U1: puts a network's bucket into ipam.db, in place of whatever is there.
 fn record(site: &Site, name: &str, bucket: Option<Bucket>) -> Result<(), Error> {
     let path = site.ipam_db();
     let ipam = match &bucket {
@@ -153,7 +154,7 @@ enum After {
 }
 
 impl Target {
-    /// Returns what becomes of a network, or what there is to say if it is not berth's.
+    /// Returns what becomes of a network, or the report if it is not berth's.
     fn of(
         site: &Site,
         file: &NetworkFile,
@@ -195,7 +196,7 @@ impl Target {
     }
 }
 
-/// Returns whether Podman makes this very network in its memory, but for the time.
+/// Returns whether Podman makes this very network in its memory, except for the time.
 fn is_of_memory(site: &Site, file: &NetworkFile) -> Result<bool, Error> {
     if file.network.name != site.conf.default_network {
         return Ok(false);
@@ -234,7 +235,7 @@ impl Leases {
         Ok(own)
     }
 
-    /// Adopts first what the store does not know of, and returns what it knows then.
+    /// Adopts what the store does not know, and returns what it knows then.
     fn take(session: &Session<'_>, network: &Network) -> Result<Self, Error> {
         let survey = session.survey_including(network)?;
         let tenants = session.store.begin().all_tenants()?;

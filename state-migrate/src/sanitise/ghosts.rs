@@ -1,8 +1,8 @@
 //! What the dead have left beside their leases: interfaces in namespaces that nobody
 //! lives in, DNS names, firewall rules, published ports, namespace files.
 //!
-//! Found by a pure decision over the look, under the same lock; taken down by netavark
-//! itself. Where a living container has an address by now, nothing that names that
+//! A pure decision over the look finds them, under the same lock; netavark itself takes
+//! them down. If a living container has an address by now, nothing that names that
 //! address is touched.
 
 use std::collections::BTreeSet;
@@ -36,7 +36,7 @@ pub(super) enum Ghost {
     /// What netavark remembers of a container: its DNS names, ports and rules.
     Record {
         network: Box<Network>,
-        /// What it remembers; without addresses that somebody has.
+        /// What it remembers, without addresses that somebody has.
         record: Record,
     },
     /// A namespace that nobody lives in, with its interfaces on these networks.
@@ -47,8 +47,8 @@ pub(super) enum Ghost {
     },
     /// A network that was removed, with its bridge and its rules.
     Network { network: Box<Network> },
-    /// The addresses of a removed network, at which another one's names are served that has
-    /// its name.
+    /// The addresses of a removed network at which the names of another network, of the
+    /// same name, are served.
     Servers {
         network: Box<Network>,
         served: Vec<IpAddr>,
@@ -105,9 +105,9 @@ impl fmt::Display for Ghost {
     }
 }
 
-/// Returns what the dead have left, in the order in which it is to be cleared away:
-/// netavark removes a network's chains with its last interface, and cannot while rules
-/// of others are in them. Nothing, where anything could not be seen.
+/// Returns what the dead have left, in the order in which it must be cleared away:
+/// netavark removes a network's chains with its last interface, and cannot while rules of
+/// others are in them. Returns nothing if anything could not be seen.
 pub(super) fn find(podman: &Podman, look: &Look, only: Option<&str>) -> Vec<Ghost> {
     let evidence = &look.evidence;
     if evidence.kernel.doubt_about(None).is_some() || matches!(evidence.word, Word::None(_)) {
@@ -156,15 +156,15 @@ pub(super) fn find(podman: &Podman, look: &Look, only: Option<&str>) -> Vec<Ghos
     ghosts
 }
 
-/// What a ghost is told from the living by.
+/// What tells a ghost from a live container.
 struct Scene<'a> {
     look: &'a Look,
     evidence: Evidence,
 }
 
 impl<'a> Scene<'a> {
-    /// Nobody whom netavark remembers without a lease on record is just being set up: a
-    /// lease is made first and released last.
+    /// A container that netavark remembers and that has no lease on record is not just
+    /// being set up: a lease is made first and released last.
     fn new(look: &'a Look, records: &[(&Network, Record)]) -> Self {
         let mut evidence = look.evidence.clone();
         let keys = records.iter().flat_map(|(network, record)| {
@@ -197,8 +197,8 @@ impl<'a> Scene<'a> {
         .collect()
     }
 
-    /// Returns whether a container is on a network no more: it has no lease there that is
-    /// kept, and neither its addresses nor itself are alive.
+    /// Returns whether a container is no longer on a network: it has no lease there that
+    /// is kept, and neither the container nor its addresses are alive.
     fn is_dead(&self, network: &Network, record: &Record) -> bool {
         let container = record.container_id.as_str();
         let keeps = |judgement: &Judgement| {
@@ -223,7 +223,8 @@ impl<'a> Scene<'a> {
         })
     }
 
-    /// Returns a record without the addresses that somebody has: their rules are his.
+    /// Returns a record without the addresses that somebody has: the rules for them are
+    /// that container's.
     fn without_leased(&self, network: &Network, record: &Record) -> Record {
         let is_leased = |address: &IpAddr| {
             self.look.judgements.values().any(|judgement| {
@@ -263,8 +264,8 @@ impl<'a> Scene<'a> {
         ghosts
     }
 
-    /// Returns whether nobody is on a network but whom these ghosts are: the bridge has no
-    /// port that leads anywhere else, and no lease of it is kept.
+    /// Returns whether only these ghosts are on a network: the bridge has no port that
+    /// leads anywhere else, and no lease of the network is kept.
     fn is_idle(&self, network: &Network, ghosts: &[Ghost]) -> bool {
         let kernel = &self.look.evidence.kernel;
         let dying = |namespace: NamespaceKey| {
@@ -281,7 +282,7 @@ impl<'a> Scene<'a> {
             })
     }
 
-    /// Returns whether Podman knows a namespace as that of one of its containers.
+    /// Returns whether Podman knows a namespace as one of its containers'.
     fn is_pending(&self, path: &Path) -> bool {
         let Word::Given(known) = &self.look.evidence.word else {
             return false;
@@ -334,7 +335,7 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// Stands for a container of which nothing is known any more.
+/// Stands for a container of which nothing is known.
 const NOBODY: &str = "nobody";
 
 /// Stands for whatever a container without addresses has.

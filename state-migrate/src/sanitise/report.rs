@@ -22,20 +22,20 @@ pub(crate) struct RepairReport {
     pub(crate) output: Option<PathBuf>,
     /// The copy of before, if anything was changed.
     pub(crate) backup: Option<PathBuf>,
-    /// How often the containers were looked for.
+    /// How often berth looked for the containers.
     pub(crate) looks: u32,
     pub(crate) removed: Vec<Lease>,
     pub(crate) live: usize,
-    /// Those that Podman has still to clean up after.
+    /// Those that Podman still has to clean up after.
     pub(crate) pending: Vec<Lease>,
-    /// Those kept because it could not be told.
+    /// Those kept because berth could not tell.
     pub(crate) unknown: Vec<Lease>,
     pub(crate) edits: Vec<Edit>,
-    /// What a damaged file was read without.
+    /// What had to be skipped in a damaged file.
     pub(crate) skipped: Vec<String>,
     /// The containers that Podman has cleaned up after.
     pub(crate) cleaned_up: Vec<String>,
-    /// What else of the dead was torn down.
+    /// What else was torn down that the dead had left.
     pub(crate) cleared: Vec<String>,
     pub(crate) failures: Vec<String>,
 }

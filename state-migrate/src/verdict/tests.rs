@@ -267,8 +267,8 @@ fn a_namespace_without_a_process_is_one_on_its_way_while_somebody_may_start_it()
         .holder(ADDRESS, timeless, None)
         .runs("podman", &service)
         .is("unknown: ");
-    // The one that keeps a user namespace, the one above ourselves, one that looks on, and
-    // one that was not there yet.
+    // The one that keeps a user namespace, the one above ourselves, one that only reads,
+    // and one that was not there yet.
     ghost(1).runs("podman", &["podman"]).is("dead: ");
     let unshare = ["podman", "unshare", "--rootless-netns", "berth-migrate"];
     ghost(1).runs("podman", &unshare).is("dead: ");
@@ -282,7 +282,7 @@ fn a_namespace_without_a_process_is_one_on_its_way_while_somebody_may_start_it()
         .is("pending: ");
 }
 
-/// Podman's answer waits for whoever starts a container.
+/// Podman's answer waits for any podman that starts a container.
 #[test]
 fn nobody_starts_what_was_there_before_podman_said_that_it_does_not_run() {
     let ghost = || Scene::new().holder(ADDRESS, nobody(1), None);
@@ -390,7 +390,7 @@ fn an_address_counts_only_on_the_networks_own_bridge() {
     for elsewhere in [Some(Peer::Host(12)), Some(Peer::Here(9)), None] {
         on_a_bridge(elsewhere).is("dead");
     }
-    // Of a network that is not known, any bridge may be its own.
+    // If a network is not known, any bridge may be its own.
     let unknown = |peer| on_a_bridge(peer).with(|scene| scene.network = None);
     unknown(Some(Peer::Host(12))).is("live");
     unknown(None).is("dead");

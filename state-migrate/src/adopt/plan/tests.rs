@@ -1,4 +1,4 @@
-//! What is decided over what was seen.
+//! Decisions for what was seen.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,7 +70,7 @@ fn adoption(container: &str, address: &str) -> Adoption {
     }
 }
 
-/// Podman's word of some containers, asked about all that is on record.
+/// Podman's word on some containers, asked about everything on record.
 fn evidence(record: &NetworkRecord, known: &[(&str, &str, State)]) -> Evidence {
     let known = known.iter().map(|(id, status, state)| {
         let known = Known {

@@ -32,7 +32,7 @@ const BATCH: usize = 200;
 /// nothing is changed.
 #[derive(Clone, Debug)]
 pub(crate) struct Asking {
-    /// Whether to ask about containers, too, that are not in the file.
+    /// Whether to ask also about containers that are not in the file.
     pub(crate) thorough: bool,
     /// Whether the answer is only shown.
     pub(crate) for_show: bool,
@@ -81,8 +81,8 @@ struct Row {
 }
 
 impl Asking {
-    /// Finds out which commands to ask: those that the user names, each with its
-    /// options, else `podman` with the directories that the user names.
+    /// Finds out which commands to ask: those that the user names, each with its options;
+    /// otherwise `podman` with the directories that the user names.
     pub(crate) fn new(
         podman: &Podman,
         named: &[String],
@@ -164,7 +164,7 @@ impl Asking {
     /// Makes sure that it is the Podman whose leases are in our file.
     fn verify(&self, info: &Info) -> Result<(), String> {
         if info.host.service_is_remote {
-            return Err("podman is a client of another host's".to_owned());
+            return Err("podman is a client of another host's podman".to_owned());
         }
         if info.host.security.rootless != self.rootless {
             let whose = if self.rootless { "root" } else { "a user" };
@@ -247,7 +247,7 @@ fn details(podman: &[String], ids: &[String]) -> Result<Vec<(String, String, Str
     let mut arguments = vec!["container", "inspect", "--format", FORMAT];
     arguments.extend(ids.iter().map(String::as_str));
     let answer = answer(podman, &arguments)?;
-    // It fails if one of them is gone, and tells of the others all the same.
+    // It fails if one of them is gone, but still answers for the others.
     let lines = answer.lines().filter_map(|line| {
         let mut words = line.splitn(3, ' ').map(str::to_owned);
         Some((words.next()?, words.next()?, words.next()?))
@@ -268,7 +268,7 @@ pub(super) fn run(podman: &[String], arguments: &[&str]) -> Result<String, Strin
     Err(format!("`{line}` ended with {ended}"))
 }
 
-/// As [`run`], with whatever was written before it failed.
+/// Like [`run`], with what it wrote before it failed.
 fn answer(podman: &[String], arguments: &[&str]) -> Result<String, String> {
     attempt(podman, arguments).map(|(_, output, _)| output)
 }
@@ -282,7 +282,7 @@ fn attempt(
     };
     let mut command = Command::new(program);
     command.args(options);
-    // A client of another host's tells of other containers.
+    // A client of another host would answer for other containers.
     command
         .env_remove("CONTAINER_HOST")
         .env_remove("CONTAINER_CONNECTION")
@@ -290,7 +290,7 @@ fn attempt(
         // A podman that can be nothing but a client does not know this option, and fails.
         .arg("--syslog=false")
         .args(arguments);
-    // It says why it fails, on the user's terminal; warnings would only disturb.
+    // It says on the user's terminal why it fails; warnings would only get in the way.
     command.stderr(Stdio::inherit());
     let line = format!("{} {}", podman.join(" "), arguments[0]);
     match delegate::ask(command, b"", PATIENCE) {
