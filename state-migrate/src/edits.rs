@@ -92,7 +92,7 @@ impl fmt::Display for Edit {
                 ..
             } => write!(
                 f,
-                "lease {address} on {network} to {}, whose it is",
+                "lease {address} on {network} to {}, which uses it",
                 short_id(container)
             ),
             Self::SetList {
@@ -113,16 +113,13 @@ impl fmt::Display for Edit {
             }
             Self::RemoveCursor { network, subnet } => write!(
                 f,
-                "begin again at the start of {subnet} on {network}: its cursor is not in it"
+                "reset the cursor of {subnet} on {network}, which is outside the subnet"
             ),
             Self::RemoveSubnet { network, subnet } => {
-                write!(
-                    f,
-                    "forget subnet {subnet}, which {network} does not have any more"
-                )
+                write!(f, "forget subnet {subnet}, which {network} no longer has")
             }
             Self::RemoveNetwork { network } => {
-                write!(f, "forget network {network}, which is not there any more")
+                write!(f, "forget network {network}, which no longer exists")
             }
         }
     }

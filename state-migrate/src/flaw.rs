@@ -110,9 +110,10 @@ impl Remedy {
             Self::Sanitise => "berth-migrate sanitise",
             Self::WhenUnused => "stop the containers that use it, then run berth-migrate sanitise",
             Self::Restart => {
-                "podman stop that container, which fails for want of the lease, then podman start it"
+                "podman stop that container, which fails for want of the lease, then podman start \
+                 it"
             }
-            Self::Nothing => "nothing to do, it does no harm",
+            Self::Nothing => "nothing to do: it does no harm",
         }
     }
 }

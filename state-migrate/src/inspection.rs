@@ -182,7 +182,7 @@ impl fmt::Display for Inspection {
             writeln!(f, "not everything can be seen: {doubt}")?;
         }
         if let Some(reason) = &self.podman {
-            writeln!(f, "without Podman's word: {reason}")?;
+            writeln!(f, "without an answer from Podman: {reason}")?;
         }
         self.summary(f)
     }

@@ -122,7 +122,10 @@ pub(crate) fn judge(case: &Case<'_>, evidence: &Evidence) -> Verdict {
         match known.state {
             State::Up | State::Down => {}
             State::Unclear => {
-                let text = format!("its container changes; Podman calls it {}", known.status);
+                let text = format!(
+                    "its container is changing; Podman calls it {}",
+                    known.status
+                );
                 return Verdict::Unknown(text);
             }
             State::Pending(_) => {
@@ -138,8 +141,8 @@ pub(crate) fn judge(case: &Case<'_>, evidence: &Evidence) -> Verdict {
     });
     if let Some((holder, (maker, left))) = on_its_way {
         return Verdict::Unknown(format!(
-            "{} has it with nobody in there yet, and process {} ({}) may be starting a container; \
-             this is clear when that process has ended, or in {}",
+            "{} has the address with nobody in it yet, and process {} ({}) may be starting a \
+             container; this clears when that process ends, or in {}",
             holder.path.display(),
             maker.process.pid,
             maker.name,
@@ -254,7 +257,7 @@ impl fmt::Display for Cause {
             Self::Others { container } => {
                 write!(f, "container {} has the address", short_id(container))
             }
-            Self::Superseded { by } => write!(f, "its container has {by} in its place"),
+            Self::Superseded { by } => write!(f, "its container has {by} instead"),
         }
     }
 }

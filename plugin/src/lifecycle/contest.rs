@@ -82,7 +82,11 @@ impl fmt::Display for Holder {
                  another address or, if you know that it is gone, run `berth release {address} \
                  --network {network} --force`"
             ),
-            Verdict::Dead(cause) => write!(f, "it was gone ({cause}), but has come back"),
+            Verdict::Dead(cause) => write!(
+                f,
+                "it was gone ({cause}), but has come back; try \
+                 again, or ask for another address"
+            ),
         }
     }
 }

@@ -86,7 +86,8 @@ pub fn hidden(host: &[Link], seen: &[NamespaceFact]) -> Vec<Link> {
 /// Returns what cannot be known because of a hidden namespace.
 pub fn hides(outer: &Link) -> String {
     format!(
-        "the other end of {} is in a network namespace that berth cannot see",
+        "the other end of {} is in a network namespace that berth cannot see; `lsof -w | grep \
+         net:` finds who keeps it open",
         outer.name
     )
 }

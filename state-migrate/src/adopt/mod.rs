@@ -182,8 +182,8 @@ pub(crate) fn adopt(
     {
         let reason = berth::chain(&error);
         return Ok(report.failed(format!(
-            "it is berth's now, but its entries are still in ipam.db, where they harm nobody: \
-             {reason}; run this again"
+            "berth leases for it now, but its entries are still in ipam.db, where they do no \
+             harm: {reason}; run this again to remove them"
         )));
     }
     Ok(report)

@@ -257,7 +257,7 @@ fn a_namespace_without_a_process_is_one_on_its_way_while_somebody_may_start_it()
     ghost(1).runs("podman", &service).is("unknown: /run/netns");
     ghost(60)
         .runs("podman", &service)
-        .ends("this is clear when that process has ended, or in 4m 1s");
+        .ends("this clears when that process ends, or in 4m 1s");
     ghost(1)
         .runs("buildah", &["buildah", "bud"])
         .is("unknown: ");

@@ -218,7 +218,7 @@ fn details(podman: &[String], ids: &[String]) -> Result<Vec<(String, String, Str
 }
 
 fn garbled(verb: &str, error: &serde_json::Error) -> String {
-    format!("`podman {verb}` has answered what is not understood: {error}")
+    format!("failed to understand the answer of `podman {verb}`: {error}")
 }
 
 /// Runs podman and returns what it wrote.
