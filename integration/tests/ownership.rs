@@ -168,7 +168,7 @@ fn a_network_on_another_kind_of_interface_is_refused_with_what_was_probably_mean
         "h0",
         "n",
     ])
-    .fails("h0 is an interface of this host, and no bridge");
+    .fails("h0 is an interface of this host, but not a bridge");
     lab.podman(["network", "create", "-d", "berth", "-o", "driver=macvlan"])
         .args(["--interface-name", "h0", "--subnet", "10.77.0.0/24", "n"])
         .ok();

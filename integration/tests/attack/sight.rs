@@ -106,7 +106,7 @@ fn somebody_out_of_sight_on_a_bridge_is_a_doubt_about_that_network_only() {
     let pid = recluse(&lab, "10.78.0.9", Some("o0"));
     lab.sh(&format!("rm -rf {STORE}"));
     bounded_run(&lab, "c", "n").ok();
-    let refused = bounded_run(&lab, "d", "o").fails("somebody whom it cannot see");
+    let refused = bounded_run(&lab, "d", "o").fails("a process that it cannot see");
     let process = format!("namespace of process {pid}: Permission denied");
     assert!(refused.stderr.contains(&process), "{refused}");
     lab.remove("d");

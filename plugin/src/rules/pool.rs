@@ -96,7 +96,7 @@ impl Span {
         false
     }
 
-    /// Returns what both spans have, if anything.
+    /// Returns the addresses that both spans have, if any.
     pub fn shared(&self, other: &Self) -> Option<Self> {
         Self::new(
             self.first().max(other.first()),

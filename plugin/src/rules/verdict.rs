@@ -25,7 +25,7 @@ pub enum Verdict {
     Live(Sign),
     /// It is gone: its addresses can be taken back.
     Dead(Cause),
-    /// It could not be told; the reason.
+    /// berth cannot tell; the reason.
     Unknown(String),
 }
 
@@ -71,10 +71,10 @@ pub enum Cause {
     NamespaceReplaced,
     /// Its namespace is there, nobody is in it, and nobody is starting it.
     Abandoned,
-    /// Somebody is in its namespace, but its interface is not, nor its addresses.
+    /// Somebody is in its namespace, but neither its interface nor its addresses are.
     InterfaceGone,
-    /// It could not be told until the lease's TTL ran out, and no namespace of
-    /// this host holds any of its addresses.
+    /// berth could not tell until the lease's TTL ran out, and no namespace of this host
+    /// holds any of its addresses.
     Expired,
 }
 
@@ -117,7 +117,7 @@ pub fn judge(tenant: &Tenant, evidence: &Evidence) -> Verdict {
         let (pid, name) = label(fact);
         return Verdict::Live(Sign::Inhabited { pid, name });
     }
-    // Where the container runs without the interface, its conmon is no sign.
+    // Where the container runs without the interface, its conmon proves nothing.
     let container = tenant.tenancy.container_id.as_str();
     let at_work = |fact: &&ProcessFact| {
         fact.plumbs(&namespace.path) || inhabitant.is_none() && fact.works_for(container)
@@ -161,9 +161,9 @@ pub fn judge(tenant: &Tenant, evidence: &Evidence) -> Verdict {
 
 /// Returns a process that lives in the tenant's namespace.
 ///
-/// The inode alone does not identify a namespace that is gone from its path: the
-/// kernel gives the number out again. Then it is the tenant's only if no other
-/// file shows it and, as far as can be seen, the tenant's addresses are in it.
+/// The inode alone does not identify a namespace that is gone from its path: the kernel
+/// reuses the number. Such a namespace is the tenant's only if no other file shows it
+/// and, as far as can be seen, the tenant's addresses are in it.
 fn inhabitant<'a>(
     tenant: &Tenant,
     unchanged: bool,
@@ -185,9 +185,9 @@ fn may_hold_addresses(tenant: &Tenant, evidence: &Evidence) -> bool {
     links.is_none_or(|links| is_among(tenant, links))
 }
 
-/// Returns whether a tenant's interface is among those of a namespace: one with
-/// an address of its, whatever it is called by now, or one of its name that has
-/// no address yet. One of its name with other addresses is another network's.
+/// Returns whether a tenant's interface is among those of a namespace: one with an
+/// address of the tenant's, whatever its name is now, or one of the same name that has no
+/// address yet. One of the same name with other addresses belongs to another network.
 pub fn is_among(tenant: &Tenant, links: &[Link]) -> bool {
     let name = tenant.tenancy.interface.as_str();
     let holds = |link: &Link| link.addresses.iter().any(|held| tenant.has_leased(*held));

@@ -27,7 +27,7 @@ pub enum Kind {
 pub struct Key {
     pub name: &'static str,
     pub kind: Kind,
-    /// What holds if it is set nowhere.
+    /// Its value if it is set nowhere.
     pub default: &'static str,
     /// What it is, in a sentence.
     pub about: &'static str,
@@ -38,10 +38,11 @@ pub const GENERAL: &[Key] = &[Key {
     name: STATE_DIRECTORY,
     kind: Kind::Path,
     default: "berth in netavark's run directory",
-    about: "Where the leases are, an absolute path. For root, in the files of the system; for \
-            another user, in that user's own. A podman with a run directory of its own keeps \
-            its leases there, whatever this says. BERTH_STATE_DIR comes before it. Change it \
-            while no container runs: what is in the old directory is not moved.",
+    about: "Where the leases are: an absolute path. Root sets it in the files of the system, \
+            any other user in that user's own. A podman with a run directory of its own \
+            keeps its leases there, whatever this says. BERTH_STATE_DIR overrides it. Change \
+            it only while no container runs: berth does not move what is in the old \
+            directory.",
 }];
 
 /// In `[waits]`.
@@ -57,7 +58,7 @@ pub const WAITS: &[Key] = &[
         kind: Kind::Wait,
         default: "150s",
         about: "How old the last collection may be, from 1s to 1h, before a container that \
-                starts sets one off. The timer collects every minute.",
+                starts triggers one. The timer collects every minute.",
     },
 ];
 
@@ -100,7 +101,7 @@ pub const DEFAULTS: &[Key] = &[
         kind: Kind::List,
         default: "nothing",
         about: "Addresses, ranges (10.0.0.9-10.0.0.20) and subnets that are never leased \
-                dynamically, on whichever network they lie.",
+                dynamically, whatever network they are on.",
     },
 ];
 
@@ -122,6 +123,6 @@ pub const NETWORK: &[Key] = &[
         kind: Kind::List,
         default: "nothing",
         about: "Addresses reserved for good, for one container (10.0.0.9=web) or for none \
-                (10.0.0.10 # the printer), as by berth reserve.",
+                (10.0.0.10 # the printer), as with berth reserve.",
     },
 ];
