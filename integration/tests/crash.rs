@@ -1,4 +1,4 @@
-//! A command is killed at any of its system calls, or refused any of them: a sample of
+//! A command is killed at any of its system calls, or any of them is refused: a sample of
 //! the points that `make torture` goes through one by one.
 
 use berth_integration::campaign::Campaign;
@@ -24,8 +24,8 @@ fn everything_is_recovered_from_a_death_at_any_system_call() {
     everything_is_recovered(&Verb::PLUGIN, 100);
 }
 
-/// The container is on two networks. Whoever dies of podman, berth and netavark, one
-/// collection leaves nothing of it on either.
+/// The container is on two networks. Whether podman, berth or netavark dies, one
+/// collection leaves nothing of it on either network.
 #[test]
 fn everything_is_recovered_from_a_death_of_anybody_in_a_call_that_passes_berth() {
     everything_is_recovered(&Verb::HOST_WIDE, 40);

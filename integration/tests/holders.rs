@@ -26,8 +26,8 @@ fn lab(driver: Driver) -> (Lab, Network) {
     (lab, network)
 }
 
-/// Returns what a process' namespace shows, as `ip -brief address` prints it.
-/// After a failed disconnect, podman does not say any more where a container is.
+/// Returns what a process' namespace shows, as `ip -brief address` prints it. After a
+/// failed disconnect, podman no longer says where a container is.
 fn addresses(lab: &Lab, pid: u32) -> String {
     let target = format!("--target={pid}");
     lab.cmd("nsenter")
@@ -97,8 +97,8 @@ fn a_killed_disconnect_does_not_keep_the_address(driver: Driver) {
     );
     lab.remove("other");
     lab.remove_at_last("c");
-    // Podman has not torn the other one down: its own books do not balance after
-    // the failed disconnect. Asking for the address does.
+    // Podman has not torn the other one down, because its records are wrong after the
+    // failed disconnect. Asking for the address does.
     lab.container("other", &["home"]).ip("10.78.0.2").start();
     lab.remove("other");
     lab.assert_clean(&network);

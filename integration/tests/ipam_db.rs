@@ -87,7 +87,7 @@ fn edit(bucket: &mut Bucket, random: &mut Rng, depth: usize) {
             _ => random.usize(0..100),
         };
         let item = match random.u8(0..10) {
-            // A network's own buckets stay, so that the shape is one that a dump knows.
+            // A network's own buckets stay, so that a dump still knows the shape.
             0 if depth < 4 => Item::Bucket(Bucket {
                 sequence: random.u64(0..3),
                 items: BTreeMap::new(),
@@ -218,7 +218,7 @@ fn podman_can_work_with_files_that_berth_migrate_wrote() {
         let lab = Lab::start();
         let root = content(&fixture(name));
         let networks = create_networks(&lab, &root);
-        // Committed in place; and made anew.
+        // Committed in place, and made again.
         put(&lab, &fixture(name));
         replace(&lab.ipam_db(), &root);
         podman_goes_on(&lab, &networks);

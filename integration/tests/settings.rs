@@ -67,7 +67,7 @@ fn a_network_is_as_the_file_says(driver: Driver) {
         refused.fails("10.77.0.4 on network n is reserved in /etc/containers/berth.conf line 7");
     }
 
-    // What Podman and netavark are told has nothing of it, and the network's file neither.
+    // Neither what Podman and netavark get nor the network's file shows any of it.
     let inspected = lab.podman(["network", "inspect", "n"]).ok();
     for name in ["ipam_exclude", "ipam_reserve", "ipam_hold"] {
         assert!(!inspected.contains(name), "{inspected}");

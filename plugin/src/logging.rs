@@ -15,7 +15,7 @@ pub const LOG_VARIABLE: &str = "BERTH_LOG";
 /// `warn`.
 ///
 /// Podman passes its level as `RUST_LOG=netavark=<level>` (`getRustLogEnv`), with which
-/// env_logger would drop every message of ours.
+/// env_logger would drop all our messages.
 pub fn start() {
     let own = env::var(LOG_VARIABLE)
         .ok()

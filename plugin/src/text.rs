@@ -2,8 +2,8 @@
 //! interfaces and containers may hold anything, and a terminal takes some of it for a
 //! command.
 //!
-//! [`foreign`] is for such a text within a message of ours. [`lines`] and [`json`] are for
-//! whatever we print: the front ends write nothing that has not passed one of them.
+//! [`foreign`] is for such a text within one of our messages. [`lines`] and [`json`] are
+//! for whatever we print: the front ends write nothing that has not passed one of them.
 
 use std::fmt::Write;
 
@@ -21,7 +21,7 @@ pub fn foreign(text: &str) -> String {
     }
 }
 
-/// Returns a text of ours, ready to be printed. It may have several lines, and columns
+/// Returns our own text, ready to be printed. It may have several lines, and columns
 /// separated by tabs.
 pub fn lines(text: &str) -> String {
     let escape = |mut shown: String, c| match c {

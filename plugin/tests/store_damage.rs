@@ -12,7 +12,7 @@ use berth::rules::lease::{Kind, NetworkId, Tenant};
 use berth::store::{EngineKind, LockFile, Store, StoreError};
 use fixture::{BOOT, at, ip, pool, reservation, tenant, with_store};
 
-/// Everything a store tells of itself.
+/// Everything a store says about itself.
 type Contents = (
     Vec<Tenant>,
     Vec<(std::net::IpAddr, berth::rules::lease::Reservation)>,
@@ -105,7 +105,7 @@ fn open_damaged(dir: &Path, good: &Contents, what: &str) -> bool {
     }
 }
 
-/// What a run of damages came to.
+/// The result of a run of damages.
 #[derive(Debug, Default)]
 struct Tally {
     noticed: u32,
@@ -159,8 +159,8 @@ fn damaged_files_are_noticed_or_harmless() {
             assert!(path.join("db").exists() || name == "db", "{what}");
             assert!(!dir.path().join("leases.sled.new").exists(), "{what}");
         }
-        // Without it altogether: in a store this young, sled can do without a
-        // snapshot, and we without a witness.
+        // Without it altogether: in a store this young, sled needs no snapshot, and we
+        // need no witness.
         restore(&path, &whole);
         fs::remove_file(file).unwrap();
         open_damaged(dir.path(), &good, &format!("{name} removed"));
@@ -177,7 +177,7 @@ fn an_unfinished_snapshot_does_not_lock_us_out() {
     let good = populate(dir.path());
     let path = dir.path().join("leases.sled");
     for text in [&b""[..], b"half a snapshot"] {
-        // Sorts after every finished one: sled would take it for the latest.
+        // It sorts after every finished one: sled would take it for the latest.
         let left = path.join("snap.7FFFFFFFFFFFFFFF.generating");
         fs::write(&left, text).unwrap();
         assert!(!open_damaged(dir.path(), &good, "generating"));

@@ -1,4 +1,4 @@
-//! What a look at the host cannot see, or read, decides nothing about anybody else.
+//! What a look at the host cannot see or read decides nothing about anybody else.
 
 use berth_integration::{Cmd, Driver, Lab};
 
@@ -6,7 +6,7 @@ use super::{lab, stranger};
 
 const STORE: &str = "/run/containers/networks/berth";
 
-/// Asserts that a store that knows nothing of what runs leases, and collects.
+/// Asserts that berth leases and collects with a store that knows nothing of what runs.
 #[track_caller]
 fn assert_a_lost_store_comes_back(lab: &Lab) {
     lab.sh(&format!("rm -rf {STORE}"));
@@ -15,7 +15,7 @@ fn assert_a_lost_store_comes_back(lab: &Lab) {
     lab.remove("new");
 }
 
-/// Any user can give an interface of a namespace of his own an alias that is no text.
+/// Any user can give an interface in a namespace of their own an alias that is not text.
 #[test]
 fn a_byte_that_is_no_text_locks_nobody_out() {
     let (lab, _) = lab();
@@ -26,7 +26,8 @@ fn a_byte_that_is_no_text_locks_nobody_out() {
 }
 
 /// A command of root's without CAP_SYS_PTRACE, as in a service with bounded capabilities.
-/// It is refused the namespaces of processes that have more, such as the machine's first.
+/// The kernel refuses it the namespaces of processes that have more, such as the
+/// machine's first.
 fn bounded<'a>(lab: &'a Lab, program: &str) -> Cmd<'a> {
     lab.cmd("setpriv")
         .args(["--bounding-set=-sys_ptrace", program])

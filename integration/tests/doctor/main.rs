@@ -1,5 +1,5 @@
-//! `berth doctor` beside a real Podman: a clean report where all is well, and what it says
-//! and repairs otherwise, while containers run undisturbed.
+//! `berth doctor` beside a real Podman: a clean report when all is well, and otherwise
+//! what it says and repairs, while containers run undisturbed.
 
 mod host;
 mod store;

@@ -58,8 +58,7 @@ impl Session<'_> {
     }
 
     /// Releases all leases of tenants in one transaction, durably; each address is
-    /// reserved for its former holder. The history says that they ended like this, and
-    /// why.
+    /// reserved for its former holder. The history records `end` and `why`.
     ///
     /// # Errors
     /// If the store fails; nothing is released then.

@@ -43,7 +43,7 @@ pub const ORDER: &str = "ipam_order";
 /// Which of netavark's drivers does the plumbing.
 pub const DRIVER: &str = "driver";
 
-/// Every option of ours, in the order of the error messages.
+/// All our options, in the order of the error messages.
 pub const KNOWN: [&str; 7] = [DRIVER, COOLDOWN, EXCLUDE, HOLD, ORDER, RESERVE, TTL];
 
 /// What all our names except [`DRIVER`] begin with. netavark has no such names.
@@ -125,7 +125,7 @@ impl fmt::Display for Plumbing {
     }
 }
 
-/// Why an option of ours is refused.
+/// Why one of our options is refused.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum OptionsError {
     /// It begins like ours, but we have no option of that name.

@@ -2,8 +2,8 @@
 //!
 //! They are in the network's own option `ipam_reserve`, so they last as long as the
 //! network does, across reboots and lost lease stores, and every setup request has them.
-//! The option is a list, divided by semicolons: `10.0.0.9=web # moved from host b;
-//! 10.0.0.10`.
+//! The option is a list, separated by semicolons:
+//! `10.0.0.9=web # moved from host b; 10.0.0.10`.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -114,7 +114,7 @@ pub(super) fn parse(network: &Network) -> Result<Vec<Pledge>, OptionsError> {
     Ok(pledges)
 }
 
-/// Reads a list of pledges, whichever network they are for.
+/// Reads a list of pledges, for any network.
 pub(super) fn items(list: &str) -> impl Iterator<Item = Result<Pledge, OptionsError>> {
     let items = list.split(';').map(str::trim);
     items.filter(|item| !item.is_empty()).map(|item| {

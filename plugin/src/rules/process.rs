@@ -1,6 +1,6 @@
 //! What a process is at work for, by its name and arguments. [`crate::sight`] reads
-//! arguments only of processes that can be at work for this Podman, so that no others
-//! count here.
+//! arguments only of processes that can be at work for one of our containers, so that no
+//! others count here.
 
 use std::path::Path;
 

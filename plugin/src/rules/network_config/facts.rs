@@ -73,8 +73,9 @@ impl HostFacts {
     /// Addresses and networks are in the way if they overlap it at all, as in Podman.
     /// Routes are in the way if they are as narrow as the subnet or narrower: then the
     /// host would find either the containers or the route's other end, not both. Podman
-    /// ignores routes. A wider one (a VPN's 10.0.0.0/8) is no obstacle, since the kernel
-    /// prefers the bridge's own, narrower route; refusing it would refuse what works.
+    /// ignores routes. A wider one (a VPN's 10.0.0.0/8) is not in the way, because the
+    /// kernel prefers the bridge's own, narrower route; refusing it would refuse what
+    /// works.
     pub fn in_the_way(&self, subnet: IpNetwork) -> Option<InTheWay> {
         let networks = self.networks.iter().flat_map(|network| {
             network.subnets.iter().map(|subnet| InTheWay::Network {
