@@ -142,8 +142,8 @@ fn bbolt_can_work_with_files_that_berth_migrate_wrote() {
 
 /// Creates the networks of a file, as Podman does, and returns their names.
 ///
-/// Podman takes a name for used if an id begins with it, as one in sixteen begins with
-/// `b`: then all are created again, with other ids.
+/// Podman counts a name as used if an id begins with it, and one id in sixteen begins
+/// with `b`. Then all are created again, with other ids.
 fn create_networks(lab: &Lab, root: &Bucket) -> Vec<String> {
     let networks = root.items.iter().filter_map(|(name, item)| match item {
         Item::Bucket(network) => Some((name.clone(), network)),

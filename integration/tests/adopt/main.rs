@@ -50,8 +50,8 @@ fn busy(lab: Lab) -> (Lab, Network) {
     (lab, network)
 }
 
-/// Asserts that nobody else gets the address of `web`, in these words, nor that of
-/// `client` without asking; leaves a container `new`.
+/// Asserts that others are refused the address of `web` in these words, and that nobody
+/// gets that of `client` without asking; leaves a container `new`.
 #[track_caller]
 fn assert_nobody_gets_their_addresses(lab: &Lab, refusal: &str) {
     let thief = lab.container("thief", &["n"]).ip("10.77.0.50");

@@ -46,9 +46,9 @@ fn bounded_run<'a>(lab: &'a Lab, name: &str, network: &str) -> Cmd<'a> {
     bounded(lab, "podman").args(run)
 }
 
-/// Starts a process with all capabilities in a network namespace of its own, which hangs
-/// on the host by a veth pair with this address, and on a bridge if one is named. Returns
-/// its pid.
+/// Starts a process with all capabilities in a network namespace of its own, which is
+/// connected to the host by a veth pair with this address, and on a bridge if one is
+/// named. Returns its pid.
 fn recluse(lab: &Lab, address: &str, bridge: Option<&str>) -> String {
     let script = r#"
         unshare --net sleep 600 >/dev/null 2>&1 &

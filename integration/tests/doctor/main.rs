@@ -66,7 +66,8 @@ fn finding(report: &Value, check: &str) -> String {
 }
 
 /// Asserts that there are no problems, and only the notes of every lab: no systemd,
-/// Podman's default network, and its lock, which all may read until that is repaired.
+/// Podman's default network, and its lock, which everybody may read until that is
+/// repaired.
 #[track_caller]
 fn assert_well(lab: &Lab) {
     let (outcome, report) = doctor(lab, &[]);

@@ -26,7 +26,7 @@ use crate::upkeep::overview::{Names, State};
 /// shell it is. The files that `berth-manual` writes set it; Podman never does.
 pub const VARIABLE: &str = "_BERTH_COMPLETE";
 
-/// How long a person waits at most for what exists to be looked up. It is 20 ms, unless a
+/// How long a person waits at most for a look-up of what exists. It takes 20 ms, unless a
 /// damaged store cannot be opened.
 const BOUND: Duration = Duration::from_secs(1);
 

@@ -43,7 +43,7 @@ pub struct NetavarkLine {
 
 impl NetavarkLine {
     /// Understands a command line, the program's name first; `None` if netavark would
-    /// refuse it, or does something else than work on networks.
+    /// refuse it, or does something other than work on networks.
     pub fn parse(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Option<Self> {
         Self::try_parse_from(arguments).ok()
     }

@@ -60,7 +60,8 @@ fn read(path: &Path, environment: &Environment) -> io::Result<String> {
         let directory = path.parent().unwrap_or(path).metadata()?;
         for (what, metadata) in [("it", file.metadata()?), ("its directory", directory)] {
             if let Some(why) = untrusted(&metadata) {
-                let advice = "root's configuration must belong to root and be writable by root alone";
+                let advice =
+                    "root's configuration must belong to root and be writable by root alone";
                 return Err(io::Error::other(format!("{what} {why}; {advice}")));
             }
         }
