@@ -140,7 +140,7 @@ fn addresses_come_from_the_lease_range(driver: Driver) {
         Driver::Bridge => "failed to find free IP in range: 10.77.0.129 - 10.77.0.131",
         Driver::Berth | Driver::HostWide => "3 of its 3 addresses are leased",
     });
-    // Whoever asks for an address by name may go beyond the range.
+    // A container that asks for an address by name may go beyond the range.
     lab.remove("d");
     lab.container("d", &["n"]).ip("10.77.0.9").start();
     for name in ["a", "b", "c", "d"] {

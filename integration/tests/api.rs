@@ -156,8 +156,9 @@ fn a_compose_project_by_dockers_api_has_all_it_has_with_podman() {
     assert_eq!(lab.claims(), [""; 0]);
 }
 
-/// A service reads the networks anew when their directory has changed. Here it never seems
-/// to, so that it goes on with what it knows: berth must notice.
+/// A service reads the networks again when their directory has changed. Here the
+/// directory never seems to change, so the service goes on with what it knows: berth must
+/// notice.
 #[test]
 fn a_service_with_an_old_copy_gives_no_address_twice() {
     let lab = Lab::start();
@@ -175,7 +176,7 @@ fn a_service_with_an_old_copy_gives_no_address_twice() {
         .iter()
         .enumerate()
     {
-        // The service has it as it is now.
+        // The service has the network as it is now.
         forge();
         ask(&lab, "GET", "/networks/n", &Value::Null);
         lab.migrate([verb, "n", "--yes"]).ok();

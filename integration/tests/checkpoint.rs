@@ -1,9 +1,9 @@
 //! Checkpoint and restore, as far as the network is concerned: a container comes back with its
 //! address, under its own name or another.
 //!
-//! CRIU freezes containers by cgroups, and a lab has none of its own. So the runtime only
-//! pretends: a checkpoint kills the processes, a restore starts them anew. All that
-//! Podman does about it, the network included, is its own.
+//! CRIU freezes containers with cgroups, and a lab has no cgroups of its own. So the
+//! runtime only pretends: a checkpoint kills the processes, a restore starts them again.
+//! Everything else that Podman does, including the network, is real.
 
 use berth_integration::{Driver, Lab, Network, ip, with_each_driver};
 
@@ -58,7 +58,7 @@ fn lab(driver: Driver) -> (Lab, Network) {
     (lab, network)
 }
 
-/// Asserts that a container has this address by the kernel, the DNS and the firewall,
+/// Asserts that the kernel, the DNS and the firewall show a container with this address,
 /// then that nothing is left without the containers.
 #[track_caller]
 fn has_all_and_gives_it_back(lab: &Lab, network: &Network, container: &str, address: &str) {

@@ -132,7 +132,8 @@ fn an_unknown_holder_keeps_its_lease_beyond_its_ttl_while_its_address_is_in_use(
     lab.assert_clean(&network);
 }
 
-/// However long a berth runs that sees none of the processes, a live container keeps its lease.
+/// A live container keeps its lease, no matter how long a berth runs that sees none of
+/// the processes.
 #[test]
 fn a_live_container_keeps_its_lease_where_berth_cannot_see_it() {
     let (lab, network) = lab();

@@ -1,5 +1,5 @@
-//! A collection gives back everything dead containers held, without anybody asking for it,
-//! and touches nothing else.
+//! A collection gives back everything dead containers held, without being asked, and
+//! touches nothing else.
 
 use berth_integration::{Driver, Lab, after_each_death, outage::Death};
 

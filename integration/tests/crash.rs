@@ -1,4 +1,4 @@
-//! A command is killed at any of its system calls, or refused any of them: a sample of
+//! A command is killed at any of its system calls, or any of them is refused: a sample of
 //! the points that `make torture` goes through one by one.
 
 use berth::store::EngineKind;

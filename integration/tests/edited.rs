@@ -98,7 +98,7 @@ fn the_lease_range_is_narrowed() {
     lab.assert_clean(&network);
 }
 
-/// Removes the network with all that is on it, as often as Podman wants to be asked.
+/// Removes the network with everything on it, and repeats that as often as Podman needs.
 #[track_caller]
 fn remove_by_force(lab: &Lab) {
     wait_until("podman to remove the network", BOUND, || {
@@ -167,8 +167,8 @@ fn a_container_on_a_network_made_again_keeps_its_name_when_a_ghost_is_collected(
     lab.assert_clean(&earlier);
 }
 
-/// Somebody has put another file in the place of the network's, with another id,
-/// while a container runs: what it holds is not leased again.
+/// Somebody has put another file, with another id, in the place of the network's while a
+/// container runs: what the container holds is not leased again.
 #[test]
 fn a_network_gets_another_id() {
     let (lab, network) = lab();

@@ -1,4 +1,5 @@
-//! Who had which address: kept whatever is restarted, killed or lost, and in nobody's way.
+//! Who had which address. The record survives restarts, kills and losses, and is in
+//! nobody's way.
 
 use std::time::Duration;
 
@@ -106,8 +107,8 @@ fn the_history_outlives_the_store_and_the_boot(driver: Driver) {
     lab.sh(&format!("rm -r {STATE}"));
     lab.cmd("berth").args(["gc"]).ok();
     let held = ["10.77.0.2 stays held", "10.77.0.3 gone held"];
-    assert_eq!(told(&lab, &[]), held, "the store was made anew");
-    // As a power cut does, which empties /run.
+    assert_eq!(told(&lab, &[]), held, "the store was made again");
+    // Like a power cut, which empties /run.
     lab.kill_with_conmon("gone");
     lab.sh(&format!(
         "rm -r {STATE}
@@ -118,7 +119,7 @@ fn the_history_outlives_the_store_and_the_boot(driver: Driver) {
     assert_eq!(spell["outcome"], "unnoted");
     assert_eq!(spell["reason"], "the machine was started again");
     assert_eq!(spell["until"], Value::Null);
-    // What is there after the boot begins anew; what was there before has ended by then.
+    // What is there after the boot begins again; what was there before has ended by then.
     lab.cmd("berth").args(["gc"]).ok();
     assert_eq!(
         told(&lab, &["stays"]),

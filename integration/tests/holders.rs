@@ -30,8 +30,8 @@ fn lab(driver: Driver) -> (Lab, Network) {
     (lab, network)
 }
 
-/// Returns what a process' namespace shows, as `ip -brief address` prints it.
-/// After a failed disconnect, podman does not say any more where a container is.
+/// Returns what a process' namespace shows, as `ip -brief address` prints it. After a
+/// failed disconnect, podman no longer says where a container is.
 fn addresses(lab: &Lab, pid: u32) -> String {
     let target = format!("--target={pid}");
     lab.cmd("nsenter")

@@ -1,4 +1,4 @@
-//! The host-wide mode: berth in front of netavark, with networks that say nothing of it.
+//! The host-wide mode: berth in front of netavark, with networks that do not mention it.
 
 use std::time::Duration;
 
@@ -245,7 +245,7 @@ fn a_store_that_is_damaged_stops_berths_networks_alone() {
     let links = lab.sh("ip -o link show type veth | wc -l");
     lab.podman(["rm", "--force", "--time=0", "up"]).run();
     let after = lab.sh("ip -o link show type veth | wc -l");
-    assert!(after < links, "the interface goes all the same");
+    assert!(after < links, "the interface goes anyway");
 }
 
 #[test]

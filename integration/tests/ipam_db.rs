@@ -87,7 +87,7 @@ fn edit(bucket: &mut Bucket, random: &mut Rng, depth: usize) {
             _ => random.usize(0..100),
         };
         let item = match random.u8(0..10) {
-            // A network's own buckets stay, so that the shape is one that a dump knows.
+            // A network's own buckets stay, so that a dump still knows the shape.
             0 if depth < 4 => Item::Bucket(Bucket {
                 sequence: random.u64(0..3),
                 items: BTreeMap::new(),
@@ -142,8 +142,8 @@ fn bbolt_can_work_with_files_that_berth_migrate_wrote() {
 
 /// Creates the networks of a file, as Podman does, and returns their names.
 ///
-/// Podman takes a name for used if an id begins with it, as one in sixteen begins with
-/// `b`: then all are created again, with other ids.
+/// Podman counts a name as used if an id begins with it, and one id in sixteen begins
+/// with `b`. Then all are created again, with other ids.
 fn create_networks(lab: &Lab, root: &Bucket) -> Vec<String> {
     let networks = root.items.iter().filter_map(|(name, item)| match item {
         Item::Bucket(network) => Some((name.clone(), network)),
@@ -218,7 +218,7 @@ fn podman_can_work_with_files_that_berth_migrate_wrote() {
         let lab = Lab::start();
         let root = content(&fixture(name));
         let networks = create_networks(&lab, &root);
-        // Committed in place; and made anew.
+        // Committed in place, and made again.
         put(&lab, &fixture(name));
         replace(&lab.ipam_db(), &root);
         podman_goes_on(&lab, &networks);

@@ -1,10 +1,10 @@
 //! Two thousand damaged `ipam.db` files through the executable: each is an error that
 //! says where, or is read correctly. `--salvage` says what it skipped.
 //!
-//! What is correct if one byte of a file has changed? bbolt keeps no checksums of
-//! data. So bbolt itself must read the same from the damaged file, and that is what
-//! the file held before the damage, or before its last commit (if the last meta page was
-//! hit), or differs from it in one key, value or sequence, the one that was hit.
+//! What is correct if one byte of a file has changed? bbolt keeps no checksums of data.
+//! So bbolt itself must read the same from the damaged file, and what it reads must be
+//! what the file held before the damage, or before its last commit (if the last meta page
+//! was hit), or differ from it only in the key, value or sequence that was hit.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +18,7 @@ use fastrand::Rng;
 use serde_json::Value;
 
 const FILES: usize = 2000;
-/// So many files lie in the lab, which is in memory, at once.
+/// How many files are in the lab, which is in memory, at once.
 const BATCH: usize = 100;
 /// Longer than any of them takes, in a debug build, under load.
 const SECONDS: u32 = 10;
@@ -51,7 +51,7 @@ impl Original {
         let page_size = number(16 + 8, 4);
         let pages = number(16 + 40, 8).max(number(page_size + 16 + 40, 8));
         let used = pages * page_size;
-        // bbolt writes over the pages of the commit before; not all are left of each.
+        // bbolt overwrites pages of the commit before, so a commit may be incomplete.
         let without = |meta: usize| {
             let mut bytes = bytes.clone();
             bytes[meta + 16] ^= 1;
@@ -82,7 +82,7 @@ impl Damage {
         if random.u8(0..5) == 0 {
             return Self::Cut(at);
         }
-        // Half of the hits where they hurt: at the head of a page, or among the first
+        // Half of the hits are where they hurt: at the head of a page, or among the first
         // of its elements.
         let at = match random.bool() {
             true => at - at % 1024 + random.usize(0..200),
@@ -198,11 +198,11 @@ fn a_damaged_file_is_an_error_or_read_correctly() {
     }
     eprintln!("{tally:?}");
     assert_eq!(tally.values().sum::<usize>(), FILES);
-    // It would be no test if all were refused, or none.
+    // If all were refused, or none, this would not be a test.
     assert!(tally.len() > 3, "{tally:?}");
 }
 
-/// Checks what was made of one file, and names it.
+/// Checks what the command made of one file, and names the result.
 #[track_caller]
 fn judge(file: &Path, original: &Original, damage: &Damage, what: &str) -> &'static str {
     let [dumped, salvaged, inspected] =
@@ -244,7 +244,7 @@ fn judge(file: &Path, original: &Original, damage: &Damage, what: &str) -> &'sta
                     .any(|old| one_change(old, &content));
                 let byte = matches!(damage, Damage::Byte(..));
                 assert!(one && byte, "{what}: more has changed than what was hit");
-                "read, but for the byte"
+                "read, except the byte"
             }
         }
         _ => {
@@ -268,7 +268,7 @@ fn judge(file: &Path, original: &Original, damage: &Damage, what: &str) -> &'sta
     }
 }
 
-/// Returns whether one key, one value or one sequence tells two buckets apart.
+/// Returns whether two buckets differ only in one key, one value or one sequence.
 fn one_change(one: &Bucket, other: &Bucket) -> bool {
     let differing = |one: &Bucket, other: &Bucket| -> Vec<(Vec<u8>, Item)> {
         let items = one
@@ -298,8 +298,8 @@ fn one_change(one: &Bucket, other: &Bucket) -> bool {
     }
 }
 
-/// Returns whether two items begin with the same bytes, of which another part is the
-/// key: the last of a page ends where its sizes say, and nothing else tells.
+/// Returns whether two items begin with the same bytes, of which another part is the key:
+/// the last of a page ends where its sizes say, and nothing else shows it.
 fn is_cut_elsewhere(key: &[u8], old: &Item, other: &[u8], new: &Item) -> bool {
     let (Item::Value(old), Item::Value(new)) = (old, new) else {
         return false;

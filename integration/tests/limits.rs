@@ -15,7 +15,7 @@ fn gc(lab: &Lab) -> Cmd<'_> {
     lab.cmd("berth").arg("gc")
 }
 
-/// Asserts that it failed and said why in one line.
+/// Asserts that a command failed and said why in one line.
 #[track_caller]
 fn says_in_one_line(outcome: &Outcome, what: &str) {
     assert!(!outcome.status.success(), "{outcome}");
@@ -101,7 +101,7 @@ fn a_limit_of_open_files_is_reported_and_nothing_leaks() {
             .args(["-c", &format!("{}exec berth gc", limited(limit))]);
         says_in_one_line(&gc.run(), "Too many open files");
     }
-    // Whose processes cannot be read is not dead.
+    // A container whose processes cannot be read is not dead.
     let script = format!("{}exec berth gc", limited(8));
     let said = lab.cmd("bash").args(["-c", &script]).ok();
     assert!(said.contains("0 reclaimed, 0 cleared away"), "{said}");
@@ -196,7 +196,7 @@ fn a_setup_gives_up_and_names_the_berth_that_holds_the_stores_lock() {
     let (lab, network) = Lab::with_bystander();
     lab.container("c", &["n"]).ip(ADDRESS).start();
     lab.kill_with_conmon("c");
-    // Its netavark stops it, at work with both locks.
+    // Its netavark stops it while it holds both locks.
     let script = format!(
         "#!/bin/bash\nkill -STOP $PPID\nexec {} \"$@\"\n",
         lab.netavark()

@@ -38,7 +38,7 @@ fn busy() -> (Lab, Network) {
     (lab, network)
 }
 
-/// Returns who holds what, sorted, and in the store as the kernel shows it.
+/// Returns who holds what according to the store. Holders and their addresses are sorted.
 #[track_caller]
 fn tenants(lab: &Lab, network: &Network) -> Vec<String> {
     let leases = lab.leases(network);

@@ -1,5 +1,5 @@
-//! What `berth-manual` writes: man pages without a fault, and completions that real shells
-//! complete with, from what exists.
+//! What `berth-manual` writes: man pages without a fault, and completions that real
+//! shells use to complete what exists.
 
 use std::time::Duration;
 
@@ -99,7 +99,8 @@ fn fish_completes() {
     assert!(told.contains("10.77.0.2\tweb on shop"), "{told}");
 }
 
-/// Returns the words that bash gets, which must come soon and without a word beside them.
+/// Returns the words that bash gets, which must come quickly and without any other
+/// output.
 #[track_caller]
 fn answer(lab: &Lab, words: &[&str]) -> Vec<String> {
     let index = (words.len() - 1).to_string();
@@ -135,7 +136,7 @@ fn completing_says_nothing_else_and_waits_for_nobody() {
     lab.write("/etc/containers/containers.conf", "[network\n");
     assert_eq!(answer(&lab, &["berth", "map", "s"]), [""; 0]);
 
-    // The plugin is never taken in by the variable alone.
+    // The variable alone never fools the plugin.
     let info = lab.cmd("berth").env("_BERTH_COMPLETE", "bash").arg("info");
     assert!(info.ok().contains("api_version"));
 }

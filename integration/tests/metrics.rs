@@ -66,7 +66,7 @@ fn leases_rooms_ends_and_errors_are_counted() {
             "berth_last_collection_success 1",
         ],
     );
-    // As a reboot does, which empties /run.
+    // Like a reboot, which empties /run.
     lab.sh("rm -r /run/containers/networks/berth");
     let rebooted = lab.cmd("berth").args(["metrics"]).ok();
     assert_counted(

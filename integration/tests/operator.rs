@@ -1,4 +1,4 @@
-//! What an operator asks of berth, and does by hand, on a network with several containers,
+//! What an operator asks berth, and does by hand, on a network with several containers,
 //! one of them dead, one static and stopped.
 
 use berth_integration::{Cmd, Driver, Lab, Network, ip, outage::Death, with_driver};
@@ -391,7 +391,7 @@ fn a_reserved_address_goes_to_the_container_it_is_for_and_to_nobody_else(driver:
         ));
         lab.remove("b");
     }
-    // As a reboot does, which empties /run.
+    // Like a reboot, which empties /run.
     lab.sh(&format!("rm -r {STATE}"));
     for (name, address) in [("b", "10.77.0.5"), ("c", "10.77.0.6")] {
         lab.container(name, &["n"]).start();

@@ -1,5 +1,6 @@
-//! An operator's morning on a network with 40 containers, one of them dead, one static and
-//! stopped: looks around, asks who had what, clears up by hand, reserves, counts.
+//! An operator's morning on a network with 40 containers, one of them dead, one static
+//! and stopped: the operator looks around, asks who had what, clears up by hand,
+//! reserves, and counts.
 
 use berth_integration::session::{GHOST, ONCE_LOST, STOPPED};
 use berth_integration::{Lab, ip};

@@ -98,7 +98,7 @@ fn comes_back_after(death: Death) {
             lab.remove_empty_namespaces();
             None
         }
-        // The plugin goes on, meets a closed pipe and may well undo it all.
+        // The plugin goes on, finds a closed pipe and may undo everything.
         Death::NetavarkBeforePlumbing => None,
         Death::PodmanAfterNetavark => Some("bound"),
         Death::PluginBeforePlumbing
@@ -284,8 +284,8 @@ fn a_netavark_that_outlives_its_berth_is_waited_for(driver: Driver) {
     assert_eq!(lab.leftovers(&network), [""; 0]);
 }
 
-/// `doctor` and `rebuild` take the store's lock as well. Once, they neither waited nor
-/// left the mark of the kill to whoever came next, so that the next setup started a
+/// `doctor` and `rebuild` take the store's lock as well. They once neither waited nor
+/// left the mark of the kill for the next command, so that the next setup started a
 /// second netavark beside the first.
 fn the_doctor_and_rebuild_wait_for_the_netavark_of_a_killed_berth(driver: Driver) {
     for command in ["doctor", "rebuild"] {

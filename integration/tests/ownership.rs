@@ -1,6 +1,6 @@
-//! Whatever goes wrong at a teardown, and whatever happens to the
-//! network meanwhile, containers keep what is theirs, and what belongs to nobody is given
-//! back, at the latest by one `berth gc`.
+//! Whatever goes wrong at a teardown, and whatever happens to the network meanwhile,
+//! containers keep what is theirs. What belongs to nobody is given back, by one `berth
+//! gc` at the latest.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ const PORTS: [&str; 2] = ["--publish", "8080:80"];
 const TAKEN: &str = "requested ip address 10.77.0.99 is already allocated to container ID";
 const BOUND: Duration = Duration::from_secs(20);
 
-/// Collects until a dead container has been found: a podman at work for it counts
-/// as life, and one may be, a moment longer than the command that was run.
+/// Collects until a dead container has been found: a podman at work for it counts as a
+/// sign of life, and it may work a moment longer than the command that was run.
 #[track_caller]
 fn collects(lab: &Lab, what: &str) {
     wait_until(&format!("a collection of {what}"), BOUND, || {
@@ -22,7 +22,7 @@ fn collects(lab: &Lab, what: &str) {
     });
 }
 
-/// An interface of the host's own, and the network that names it as its bridge.
+/// An interface of the host, and the network that names it as its bridge.
 #[track_caller]
 fn with_link_of_the_hosts(driver: Driver) -> (Lab, berth_integration::Network) {
     let lab = Lab::start();
@@ -51,7 +51,7 @@ fn an_interface_of_the_hosts_survives_a_network_that_names_it(driver: Driver) {
     assert_eq!(lab.leases(&network).of(&network), [""; 0]);
 }
 
-/// The bridge of an administrator's, without ports for now.
+/// An administrator's bridge, without ports for now.
 fn a_bridge_of_the_hosts_survives_the_last_container_and_collection(driver: Driver) {
     let lab = Lab::start();
     let options = [&SUBNET[..], &["--interface-name", "h0", "--disable-dns"]].concat();
@@ -168,7 +168,7 @@ fn a_network_on_another_kind_of_interface_is_refused_with_what_was_probably_mean
         "h0",
         "n",
     ])
-    .fails("h0 is an interface of this host, and no bridge");
+    .fails("h0 is an interface of this host, but not a bridge");
     lab.podman(["network", "create", "-d", "berth", "-o", "driver=macvlan"])
         .args(["--interface-name", "h0", "--subnet", "10.77.0.0/24", "n"])
         .ok();
@@ -220,7 +220,7 @@ fn a_plugin_missing_at_teardown_leaves_a_ghost_that_is_collected() {
     lab.assert_only_bystander(&network);
 }
 
-/// The bridge has no ports any more, but the rules of two containers are still there.
+/// The bridge no longer has ports, but the rules of two containers are still there.
 #[test]
 fn several_ghosts_without_interfaces_leave_no_published_port() {
     let lab = Lab::start();
@@ -389,8 +389,8 @@ fn a_renamed_container_keeps_its_address_and_gives_it_back() {
     lab.assert_only_bystander(&network);
 }
 
-/// Podman pauses containers by cgroups, and a lab has none of its own. A container stopped by
-/// a signal does not answer either.
+/// Podman pauses containers with cgroups, and a lab has no cgroups of its own. A
+/// container stopped by a signal does not answer either.
 #[test]
 fn a_stopped_container_keeps_its_address_and_can_be_disconnected() {
     let (lab, network) = Lab::with_bystander();

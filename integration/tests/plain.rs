@@ -35,7 +35,7 @@ fn adopted(lab: &Lab, network: &Network) -> Vec<String> {
     leases
 }
 
-/// Puts berth in front, and leaves every network with Podman.
+/// Puts berth in front of netavark, and leaves every network with Podman.
 #[track_caller]
 fn link_only(lab: &Lab) {
     lab.sh(&format!(
@@ -125,7 +125,7 @@ fn a_network_made_again_under_its_name_has_no_old_claim() {
     }
 }
 
-/// Podman refuses the address by itself, so that berth hears of it only by a collection.
+/// Podman refuses the address by itself, so berth notices only in a collection.
 #[test]
 fn an_address_that_leaked_before_the_adoption_is_free_after_one_collection() {
     let lab = Lab::start();
@@ -274,9 +274,9 @@ fn a_lock_that_is_held_stops_berths_networks_alone() {
     lab.remove("d");
     let links = || lab.sh("ip -o link show type veth | wc -l");
     let before = links();
-    // It waits for the lock, then does without.
+    // It waits for the lock, then goes on without it.
     lab.podman(["rm", "--force", "--time=0", "up"]).run();
-    assert!(links() < before, "the interface goes all the same");
+    assert!(links() < before, "the interface goes anyway");
 }
 
 #[test]

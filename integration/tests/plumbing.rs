@@ -262,7 +262,7 @@ fn compose_brings_a_project_up_again_with_its_addresses(driver: Driver) {
     }
 }
 
-/// As when somebody empties the directory to start afresh.
+/// As when somebody empties the directory to start from scratch.
 #[test]
 fn a_name_server_whose_files_were_removed_keeps_nobody_from_starting() {
     let lab = Lab::start();

@@ -1,4 +1,4 @@
-//! What is refused, and whether the refusal says who holds what and what to do.
+//! What berth refuses, and whether the refusal says who holds what and what to do.
 
 use berth_integration::{Driver, Lab, with_driver, with_each_driver};
 

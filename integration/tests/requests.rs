@@ -1,9 +1,9 @@
 //! What berth asks of netavark is what Podman itself would ask for.
 //!
 //! Every option of a network and of a container goes through berth on its way to
-//! netavark. Each case here is run twice with a netavark that only records: once
-//! with Podman's own driver, once with berth. The two requests must agree, for
-//! setup and for teardown, but for the container's and the network's id.
+//! netavark. Each case here is run twice with a netavark that only records: once with
+//! Podman's own driver, once with berth. The two requests must agree, for setup and for
+//! teardown, except for the container's and the network's id.
 
 use berth_integration::{Driver, Lab};
 
@@ -57,7 +57,7 @@ fn requests(driver: Driver, case: &Case) -> [String; 2] {
             create.args(["--driver", "berth", "--opt", &plumbing])
         }
     };
-    // By itself, each driver chooses another name for a bridge.
+    // Left alone, each driver chooses another name for a bridge.
     let named = ["--interface-name", "bridge9"].into_iter();
     create
         .args(named.filter(|_| case.plumbing == "bridge" && !case.network.contains("interface")))

@@ -67,7 +67,7 @@ fn a_network_is_as_the_file_says(driver: Driver) {
         refused.fails("10.77.0.4 on network n is reserved in /etc/containers/berth.conf line 7");
     }
 
-    // What Podman and netavark are told has nothing of it, and the network's file neither.
+    // Neither what Podman and netavark get nor the network's file shows any of it.
     let inspected = lab.podman(["network", "inspect", "n"]).ok();
     for name in ["ipam_exclude", "ipam_reserve", "ipam_hold"] {
         assert!(!inspected.contains(name), "{inspected}");
@@ -87,8 +87,8 @@ fn a_mistake_stops_whom_it_concerns(driver: Driver) {
 
     lab.write(CONF, "[network.n]\nexlude = ['10.77.0.4']\n");
     let said = "/etc/containers/berth.conf line 2: unknown key \"exlude\": did you mean \
-                ipam_exclude?; `berth config` shows every mistake, and no address is leased before \
-                that is mended";
+                ipam_exclude?; `berth config` shows every mistake, and berth leases no address until \
+                that is fixed";
     lab.container("a", &["n"]).fails(said);
     lab.podman(["rm", "--force", "a"]).ok();
     lab.container("b", &["other"]).start();
@@ -135,7 +135,7 @@ fn a_file_that_another_user_can_write_is_not_believed() {
     lab.write(CONF, "[defaults]\nipam_hold = '1h'\n");
     lab.sh("chmod 666 /etc/containers/berth.conf");
     let refused = lab.container("a", &["n"]);
-    refused.fails("berth.conf: it has mode 666; root's configuration must be root's");
+    refused.fails("berth.conf: it has mode 666; root's configuration must belong to root");
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn config_shows_each_value_and_where_it_comes_from() {
     assert_eq!(
         new.stderr,
         "Error: /root/new.conf line 2: unknown key \"hodl\": did you mean ipam_hold? (berth leases \
-         no address until that is mended)\n"
+         no address until that is fixed)\n"
     );
     let doctor = lab.cmd("berth").arg("doctor").run().stdout;
     assert!(doctor.contains("there is no network web"), "{doctor}");

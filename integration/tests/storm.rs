@@ -1,5 +1,5 @@
-//! Podman killed at any moment, again and again, as on a machine that runs out of
-//! memory: in the end every address of the network can be had.
+//! Podman killed at any moment, again and again, as on a machine that runs out of memory:
+//! in the end, containers can have every address of the network.
 //!
 //! With Podman's own allocator, 60 starts killed after 30 to 250 ms left 12
 //! addresses, 11 names, 11 interfaces and 13 namespace files behind (Podman 5.4.2).
@@ -16,7 +16,7 @@ with_driver!(
     every_address_can_be_had_after_a_storm_of_killed_removals,
 );
 
-/// How long the storm of everybody at once lasts here; `make torture` has a longer one.
+/// How long the storm with everybody at once lasts here; `make torture` has a longer one.
 const LENGTH: Duration = Duration::from_secs(12);
 
 const KILLS: u32 = 40;

@@ -1,5 +1,5 @@
 //! A container that is started again under its name, after crashes that nobody cleaned up
-//! after: its name and its ports lead to itself alone, at once.
+//! after: its name and its ports lead only to itself, at once.
 
 use berth_integration::{Driver, Lab, ip, outage::Death};
 

@@ -14,8 +14,8 @@ pub const LOG_VARIABLE: &str = "BERTH_LOG";
 /// Starts logging at the level of [`LOG_VARIABLE`], else at Podman's, else at
 /// `warn`.
 ///
-/// Podman says its level as `RUST_LOG=netavark=<level>` (`getRustLogEnv`), under
-/// which env_logger would drop every message of ours.
+/// Podman passes its level as `RUST_LOG=netavark=<level>` (`getRustLogEnv`), with which
+/// env_logger would drop all our messages.
 pub fn start() {
     let own = env::var(LOG_VARIABLE)
         .ok()

@@ -48,7 +48,7 @@ fn is_for_people() -> bool {
     named.is_some_and(|name| operator::Command::has_subcommand(&name))
 }
 
-/// Returns what is wrong with the command line, for whoever reads the envelope.
+/// Returns what is wrong with the command line, for the reader of the envelope.
 fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let said = text.lines().take_while(|line| !line.is_empty());

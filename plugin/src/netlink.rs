@@ -25,7 +25,7 @@ use message::{Message, Reply};
 /// somebody keeps the kernel's lock on its interfaces.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How often a listing is asked for that changes while it is made.
+/// How often berth asks for a listing that changes while it is made.
 const ATTEMPTS: u32 = 10;
 
 /// Room for one datagram; the kernel's own are at most 32 KiB.
@@ -36,7 +36,7 @@ const DATAGRAM: usize = 1 << 17;
 ///
 /// # Errors
 /// The kernel's refusal; an answer that is malformed, too long or too late; a listing
-/// that changed at every attempt. What is missing from it then is not absent.
+/// that changed at every attempt. What such a listing lacks may still exist.
 pub(crate) fn request(message: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<Message>> {
     request_by(message, flags, deadline())
 }
@@ -93,7 +93,7 @@ fn exchange(request: &[u8], deadline: Instant) -> io::Result<Reply> {
 /// Receives until the last message.
 ///
 /// # Errors
-/// If that does not come before the deadline, whoever keeps us waiting and how often.
+/// If that does not come before the deadline, no matter what comes before it.
 fn receive(socket: &OwnedFd, deadline: Instant) -> io::Result<Reply> {
     let mut datagram = vec![0; DATAGRAM];
     let mut reply = Reply::default();
@@ -102,7 +102,7 @@ fn receive(socket: &OwnedFd, deadline: Instant) -> io::Result<Reply> {
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        // Zero would be for ever.
+        // Zero would mean for ever.
         let seconds = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
         let left = TimeVal::new(seconds, i64::from(left.subsec_micros()).max(1));
         setsockopt(socket, ReceiveTimeout, &left)?;

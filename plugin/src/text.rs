@@ -1,16 +1,16 @@
-//! Texts that others have chosen, put to people. Names of processes, interfaces and
-//! containers may hold anything, and a terminal takes some of it for a command.
+//! Texts that others have chosen, made safe to show to people. Names of processes,
+//! interfaces and containers may hold anything, and a terminal takes some of it for a
+//! command.
 //!
-//! [`foreign`] is for such a text within a message of ours. [`lines`] and [`json`] are for
-//! whatever we print: the front ends write nothing that has not passed one of them.
+//! [`foreign`] is for such a text within one of our messages. [`lines`] and [`json`] are
+//! for whatever we print: the front ends write nothing that has not passed one of them.
 
 use std::fmt::Write;
 
 /// How many characters of a text we repeat: a command line with its options.
 const LIMIT: usize = 200;
 
-/// Returns somebody else's text in one line that can be read, its end left off if it is
-/// long.
+/// Returns somebody else's text in one readable line, cut off if it is long.
 pub fn foreign(text: &str) -> String {
     let mut characters = text.chars();
     let shown = characters.by_ref().take(LIMIT);
@@ -21,8 +21,8 @@ pub fn foreign(text: &str) -> String {
     }
 }
 
-/// Returns a text of ours as it can be printed. It may have several lines, and columns
-/// divided by tabs.
+/// Returns our own text, ready to be printed. It may have several lines, and columns
+/// separated by tabs.
 pub fn lines(text: &str) -> String {
     let escape = |mut shown: String, c| match c {
         '\n' | '\t' => {
@@ -34,7 +34,7 @@ pub fn lines(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), escape)
 }
 
-/// Returns JSON that says the same, as it can be printed: JSON itself escapes only the
+/// Returns JSON that says the same, ready to be printed: JSON itself escapes only the
 /// first 32 characters, and has others only within strings.
 pub fn json(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -59,8 +59,8 @@ fn escape(mut shown: String, c: char) -> String {
     shown
 }
 
-/// Returns whether a character commands a terminal, or is not seen: what has no width, or
-/// turns the direction in which the rest is read (Unicode's Cc, Cf, Zl and Zp).
+/// Returns whether a character commands a terminal or is invisible: it has no width, or
+/// changes the direction in which the rest is read (Unicode's Cc, Cf, Zl and Zp).
 fn is_hidden(c: char) -> bool {
     let is_format = matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

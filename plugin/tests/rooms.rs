@@ -1,5 +1,5 @@
 //! The house rules that the compiler does not check: arrows between rooms go one way,
-//! `rules` is pure, `sight` changes nothing, and what is public says what it is for.
+//! `rules` is pure, `sight` changes nothing, and everything public says what it is for.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -71,7 +71,7 @@ const CHANGES: [&str; 8] = [
     "umount",
 ];
 
-/// Returns the files of a room, each with its text but for unit tests at its foot.
+/// Returns the files of a room, each with its text, without the unit tests at its end.
 fn files(room: &str) -> Vec<(PathBuf, String)> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
@@ -118,7 +118,7 @@ fn arrows_between_rooms_go_one_way() {
     assert_eq!(wrong, [""; 0]);
 }
 
-/// What is printed passes `text`: see there.
+/// Everything printed goes through `text`: see there.
 #[test]
 fn nobody_writes_to_a_terminal_past_the_front_ends_own_functions() {
     let mut wrong = Vec::new();
@@ -178,7 +178,7 @@ fn sight_changes_nothing() {
     assert_eq!(wrong, [""; 0]);
 }
 
-/// rustc's `missing_docs` would ask for the fields as well, whose names say enough.
+/// rustc's `missing_docs` would demand docs for fields as well, whose names say enough.
 #[test]
 fn public_functions_and_types_say_what_they_are_for() {
     const ITEMS: [&str; 5] = ["fn ", "struct ", "enum ", "trait ", "const fn "];
@@ -193,7 +193,7 @@ fn public_functions_and_types_say_what_they_are_for() {
                 if !item.is_some_and(|item| is_item(item) && !item.contains('$')) {
                     continue;
                 }
-                // An attribute may stand between the item and what is said of it.
+                // An attribute may stand between the item and its documentation.
                 let above = lines[..at].iter().rev().map(|line| line.trim_start());
                 let mut above = above.take_while(|line| !line.is_empty() && *line != "}");
                 let documented = above.any(|line| line.starts_with("///"));

@@ -12,7 +12,7 @@ use berth::rules::lease::{Kind, NetworkId, Tenant};
 use berth::store::{EngineKind, LockFile, Store, StoreError};
 use fixture::{BOOT, at, ip, pool, reservation, tenant, with_store};
 
-/// Everything a store tells of itself.
+/// Everything a store says about itself.
 type Contents = (
     Vec<Tenant>,
     Vec<(std::net::IpAddr, berth::rules::lease::Reservation)>,
@@ -105,7 +105,7 @@ fn open_damaged(dir: &Path, engine: EngineKind, good: &Contents, what: &str) -> 
     }
 }
 
-/// What a run of damages came to.
+/// The result of a run of damages.
 #[derive(Debug, Default)]
 struct Tally {
     noticed: u32,
@@ -166,8 +166,8 @@ fn damage_every_file(engine: EngineKind) {
             let entries = fs::read_dir(dir.path()).unwrap().count();
             assert_eq!(entries, 2, "{what}: the lock and one store");
         }
-        // Without it altogether: in a store this young, sled can do without a
-        // snapshot, and we without a witness.
+        // Without it altogether: in a store this young, sled needs no snapshot, and we
+        // need no witness.
         restore(&path, &whole);
         fs::remove_file(file).unwrap();
         open_damaged(dir.path(), engine, &good, &format!("{name} removed"));
@@ -186,7 +186,7 @@ fn an_unfinished_snapshot_does_not_lock_us_out() {
     let good = populate(dir.path(), engine);
     let path = engine.store_in(dir.path());
     for text in [&b""[..], b"half a snapshot"] {
-        // Sorts after every finished one: sled would take it for the latest.
+        // It sorts after every finished one: sled would take it for the latest.
         let left = path.join("snap.7FFFFFFFFFFFFFFF.generating");
         fs::write(&left, text).unwrap();
         assert!(!open_damaged(dir.path(), engine, &good, "generating"));

@@ -1,5 +1,5 @@
-//! SIGKILL at random moments: what was acknowledged is there, what was not is
-//! there wholly or not at all, and the store opens again every time.
+//! SIGKILL at random moments: what was acknowledged is there, the rest is there
+//! completely or not at all, and the store opens again every time.
 #![allow(clippy::unwrap_used)]
 
 mod fixture;
@@ -30,9 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How many children are killed with each engine.
 const KILLS: u64 = 40;
 
-/// Leases two addresses to a new container, and releases those of the one before
-/// the last with a reservation: two tenancies in every transaction, so that half of one
-/// would show.
+/// Leases two addresses to a new container, and releases those of the last but one with a
+/// reservation: two tenancies in every transaction, so that half of one would show.
 fn turn(store: &Store<'_>, number: u64) -> [IpAddr; 2] {
     let network = NetworkId::from("web");
     let pools = [pool("10.0.0.0/22", "10.0.0.1", "", &[])];
@@ -79,7 +78,7 @@ fn parse_turn(line: &str) -> Option<(u64, Vec<IpAddr>)> {
     Some((number, addresses?))
 }
 
-/// Returns the number of the last turn in the store, having checked all of it.
+/// Checks the whole store, and returns the number of its last turn.
 fn last_turn(store: &Store<'_>) -> Option<(u64, BTreeMap<u64, Vec<IpAddr>>)> {
     assert_eq!(store.check().unwrap(), []);
     let tenants: BTreeMap<u64, Vec<IpAddr>> = store
@@ -224,7 +223,7 @@ fn kill_again_and_again(engine: EngineKind) {
         let stderr = child.stderr.take().unwrap();
         let reader = thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                // What cannot be parsed was cut short by the kill.
+                // The kill cut short what cannot be parsed.
                 if let Some(turn) = parse_turn(&line) {
                     acknowledge.send(turn).unwrap();
                 }
@@ -232,8 +231,8 @@ fn kill_again_and_again(engine: EngineKind) {
         });
         let mut last = None;
         if round % 2 == 0 {
-            // At work, after a few turns: the seventh is followed by closing and
-            // opening.
+            // At work, after a few turns: after the seventh, the child closes and opens
+            // the store.
             for _ in 0..=random % 9 {
                 last = Some(turns.recv_timeout(PATIENCE).expect("the child works"));
             }

@@ -21,7 +21,7 @@ fn sources(directory: &Path, found: &mut Vec<String>) {
     }
 }
 
-/// What netavark and Podman say, not berth.
+/// What netavark and Podman say, rather than berth.
 const OTHERS: [&str; 3] = [
     "IPAM error: ",
     "aardvark-dns failed to start: ",

@@ -155,7 +155,7 @@ fn die_after_the_first_step(lab: &Lab) {
     ));
 }
 
-/// Asserts that whoever starts next does not get what a running container has.
+/// Asserts that the next container does not get what a running container has.
 #[track_caller]
 fn assert_nobody_gets(lab: &Lab, name: &str, address: &str) {
     lab.container("guest", &[name]).start();

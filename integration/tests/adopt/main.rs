@@ -25,8 +25,8 @@ fn allocation(lab: &Lab) -> String {
 /// Asserts that a published port and a name lead to `web`.
 #[track_caller]
 fn assert_web_is_served(lab: &Lab, client: &str) {
-    // With Podman's own drivers, too, a restarted container has its address with another MAC
-    // address. Whoever has just spoken to it notices after half a minute.
+    // With Podman's own drivers, too, a restarted container has its address with another
+    // MAC address. A container that has just spoken to it notices after half a minute.
     let flush = ["neighbour", "flush", "all"];
     lab.beside_bridges("ip").args(flush).ok();
     lab.inside(client, "ip").args(flush).ok();
@@ -50,8 +50,8 @@ fn busy(lab: Lab) -> (Lab, Network) {
     (lab, network)
 }
 
-/// Asserts that nobody else gets the address of `web`, in these words, nor that of
-/// `client` without asking; leaves a container `new`.
+/// Asserts that others are refused the address of `web` in these words, and that nobody
+/// gets that of `client` without asking; leaves a container `new`.
 #[track_caller]
 fn assert_nobody_gets_their_addresses(lab: &Lab, refusal: &str) {
     let thief = lab.container("thief", &["n"]).ip("10.77.0.50");

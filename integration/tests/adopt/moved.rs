@@ -1,4 +1,4 @@
-//! Containers of a moved network work as any others.
+//! Containers of a moved network work like any others.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use super::{
     busy, migrate,
 };
 
-/// Asserts that containers of an adopted network work as any of berth's, then removes
+/// Asserts that containers of an adopted network work like any of berth's, then removes
 /// all.
 #[track_caller]
 fn assert_all_goes_on(lab: &Lab, network: &Network) {
@@ -36,7 +36,7 @@ fn assert_all_goes_on(lab: &Lab, network: &Network) {
     lab.assert_clean(network);
 }
 
-/// Asserts that containers of a network that was rolled back work as any of Podman's,
+/// Asserts that containers of a network that was rolled back work like any of Podman's,
 /// then removes all.
 #[track_caller]
 fn assert_podman_serves(lab: &Lab, network: &Network) {

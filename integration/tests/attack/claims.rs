@@ -1,5 +1,5 @@
-//! Podman's own allocation: whoever shows an address keeps no claim of the dead, and
-//! whoever hides keeps none on another network.
+//! Podman's own allocation: a process that shows an address keeps no claim of the dead,
+//! and one that hides keeps none on another network.
 
 use berth_integration::outage::Death;
 use berth_integration::{Driver, Lab};

@@ -1,5 +1,5 @@
-//! Who asks for more than is theirs: memory by endless arguments, addresses by an interface
-//! of their own.
+//! Processes that ask for more than their share: memory by endless arguments, addresses
+//! by an interface of their own.
 
 use berth_integration::ip;
 

@@ -1,4 +1,4 @@
-//! What is another container's, or another user's.
+//! What belongs to another container, or to another user.
 
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,7 @@ fn a_teardown_without_a_record_takes_nothing_of_who_leases_the_address() {
 #[test]
 fn a_teardown_without_a_store_takes_nothing_of_who_has_the_address() {
     let (lab, namespace, request) = pretender();
-    lab.write("/srv/state", "this is no directory");
+    lab.write("/srv/state", "this is not a directory");
     let teardown = lab.cmd("berth").args(["teardown", &namespace]);
     let teardown = teardown.env("BERTH_STATE_DIR", "/srv/state");
     teardown.stdin(request).fails("create state directory");
@@ -80,7 +80,7 @@ fn another_users_directories_do_not_choose_what_root_runs() {
     let named = format!("{home}/bin/netavark");
     let outcome = lab.cmd("berth").arg("gc").env("BERTH_NETAVARK", &named);
     outcome.fails("refused to run /home/mallory/bin/netavark as netavark: ");
-    // Named by root's own file, it is passed over.
+    // If root's own file names it, berth skips it.
     lab.write("/etc/containers/containers.conf.d/99-x.conf", &conf);
     lab.cmd("berth")
         .arg("gc")

@@ -1,4 +1,4 @@
-//! What a look at the host cannot see, or read, decides nothing about anybody else.
+//! What a look at the host cannot see or read decides nothing about anybody else.
 
 use berth_integration::{Cmd, Driver, Lab};
 
@@ -6,7 +6,7 @@ use super::{lab, stranger};
 
 const STORE: &str = "/run/containers/networks/berth";
 
-/// Asserts that a store that knows nothing of what runs leases, and collects.
+/// Asserts that berth leases and collects with a store that knows nothing of what runs.
 #[track_caller]
 fn assert_a_lost_store_comes_back(lab: &Lab) {
     lab.sh(&format!("rm -rf {STORE}"));
@@ -15,7 +15,7 @@ fn assert_a_lost_store_comes_back(lab: &Lab) {
     lab.remove("new");
 }
 
-/// Any user can give an interface of a namespace of his own an alias that is no text.
+/// Any user can give an interface in a namespace of their own an alias that is not text.
 #[test]
 fn a_byte_that_is_no_text_locks_nobody_out() {
     let (lab, _) = lab();
@@ -26,7 +26,8 @@ fn a_byte_that_is_no_text_locks_nobody_out() {
 }
 
 /// A command of root's without CAP_SYS_PTRACE, as in a service with bounded capabilities.
-/// It is refused the namespaces of processes that have more, such as the machine's first.
+/// The kernel refuses it the namespaces of processes that have more, such as the
+/// machine's first.
 fn bounded<'a>(lab: &'a Lab, program: &str) -> Cmd<'a> {
     lab.cmd("setpriv")
         .args(["--bounding-set=-sys_ptrace", program])
@@ -45,9 +46,9 @@ fn bounded_run<'a>(lab: &'a Lab, name: &str, network: &str) -> Cmd<'a> {
     bounded(lab, "podman").args(run)
 }
 
-/// Starts a process with all capabilities in a network namespace of its own, which hangs
-/// on the host by a veth pair with this address, and on a bridge if one is named. Returns
-/// its pid.
+/// Starts a process with all capabilities in a network namespace of its own, which is
+/// connected to the host by a veth pair with this address, and on a bridge if one is
+/// named. Returns its pid.
 fn recluse(lab: &Lab, address: &str, bridge: Option<&str>) -> String {
     let script = r#"
         unshare --net sleep 600 >/dev/null 2>&1 &
@@ -106,7 +107,7 @@ fn somebody_out_of_sight_on_a_bridge_is_a_doubt_about_that_network_only() {
     let pid = recluse(&lab, "10.78.0.9", Some("o0"));
     lab.sh(&format!("rm -rf {STORE}"));
     bounded_run(&lab, "c", "n").ok();
-    let refused = bounded_run(&lab, "d", "o").fails("somebody whom it cannot see");
+    let refused = bounded_run(&lab, "d", "o").fails("a process that it cannot see");
     let process = format!("namespace of process {pid}: Permission denied");
     assert!(refused.stderr.contains(&process), "{refused}");
     lab.remove("d");

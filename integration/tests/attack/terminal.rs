@@ -25,7 +25,7 @@ time.sleep(600)"#;
 fn no_name_writes_to_a_terminal() {
     let (lab, _) = lab();
     lab.container("c", &["n"]).ip("10.77.0.9").start();
-    // Whoever lives in the namespace, and an interface in there.
+    // A process that lives in the namespace, and an interface in there.
     let pid = lab.pid("c").to_string();
     let script = format!(
         r#"cp "$(command -v sleep)" '/tmp/{NAME}'
@@ -69,7 +69,7 @@ fn no_name_writes_to_a_terminal() {
         assert_plain(&outcome.stdout);
         assert_plain(&outcome.stderr);
     }
-    // Whoever keeps everybody waiting is named, though not at any length.
+    // The process that keeps everybody waiting is named, but not at full length.
     lab.write("/tmp/hold.py", HOLD);
     let hold = format!(
         r#"exec -a '{NAME}' python3 /tmp/hold.py '{NAME}' {}"#,

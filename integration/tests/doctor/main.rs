@@ -1,5 +1,5 @@
-//! `berth doctor` beside a real Podman: a clean report where all is well, and what it says
-//! and repairs otherwise, while containers run undisturbed.
+//! `berth doctor` beside a real Podman: a clean report when all is well, and otherwise
+//! what it says and repairs, while containers run undisturbed.
 
 mod host;
 mod store;
@@ -66,7 +66,8 @@ fn finding(report: &Value, check: &str) -> String {
 }
 
 /// Asserts that there are no problems, and only the notes of every lab: no systemd,
-/// Podman's default network, and its lock, which all may read until that is repaired.
+/// Podman's default network, and its lock, which everybody may read until that is
+/// repaired.
 #[track_caller]
 fn assert_well(lab: &Lab) {
     let (outcome, report) = doctor(lab, &[]);

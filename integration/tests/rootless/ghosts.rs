@@ -27,7 +27,7 @@ fn comes_back_after(death: Death) {
     if death == Death::PodmanBeforeNetavark {
         lab.remove_empty_namespaces();
     } else if death != Death::NetavarkBeforePlumbing {
-        // There the plugin goes on, meets a closed pipe and may undo it all.
+        // There the plugin goes on, finds a closed pipe and may undo everything.
         let left = lab.leftovers(&network).join("\n");
         assert!(left.contains(&format!("lease [{ADDRESS}]")), "{left}");
     }
@@ -56,8 +56,8 @@ fn an_address_is_free_again_after_conmon_and_container_are_killed(driver: Driver
     }
 }
 
-/// As when an administrator ends a user's processes: Podman makes new namespaces, and only
-/// files are left of the old ones. What `hidepid` hides may be what is left of the
+/// As when an administrator ends a user's processes: Podman makes new namespaces, and
+/// only files are left of the old ones. Processes that `hidepid` hides may be left of the
 /// container; a sandbox is not, as its addresses show.
 fn an_address_is_free_again_after_all_of_the_users_processes_are_killed(driver: Driver) {
     let (lab, network) = user(driver);
@@ -142,8 +142,8 @@ fn a_collection_gives_back_everything_that_ghosts_hold(driver: Driver) {
     assert_comes_back(&lab, &network);
 }
 
-/// Podman removes the network namespace of its bridges with the last container. The
-/// next container gets another one, without anything of the ghost.
+/// Podman removes the network namespace of its bridges with the last container. The next
+/// container gets another one, with nothing of the ghost in it.
 fn a_ghost_on_a_network_without_containers_gives_way(driver: Driver) {
     let (lab, network) = user(driver);
     lab.container("other", &["n"]).start();

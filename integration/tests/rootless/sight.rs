@@ -53,7 +53,7 @@ fn a_live_containers_address_is_refused_with_its_name(driver: Driver) {
 /// Only the process in the namespace keeps the address.
 fn a_container_without_conmon_is_seen_whatever_user_it_runs_as(driver: Driver) {
     let (lab, network) = user(driver);
-    // A program that may be executed but not read makes a process that is not dumpable.
+    // The process of a program that may be executed but not read is not dumpable.
     lab.seen_by_root()
         .sh("install -D --mode=711 /bin/busybox /opt/secret/busybox");
     for options in [

@@ -26,7 +26,7 @@ fn contradictions_of_every_kind_are_repaired() {
     );
     let damages: &[(&str, Vec<Slot<'_>>)] = &[
         ("no list", vec![Slot::NoList("n", live)]),
-        ("a list that is none", vec![Slot::List("n", live, "{")]),
+        ("a list that is not one", vec![Slot::List("n", live, "{")]),
         ("an empty list", vec![Slot::List("n", live, "[]")]),
         ("no entry", vec![Slot::NoEntry("n", NET, "10.77.0.10")]),
         (
@@ -86,7 +86,7 @@ fn contradictions_of_every_kind_are_repaired() {
             )],
         ),
         (
-            "an id that is none",
+            "an id that is not one",
             vec![Slot::Entry("n", NET, key("10.77.0.77"), "buildah-1")],
         ),
     ];
@@ -101,7 +101,7 @@ fn contradictions_of_every_kind_are_repaired() {
         assert!(seen.status.success(), "{what}: {seen}");
         let content = lab.ipam_content();
         assert_eq!(content.networks.len(), 1, "{what}");
-        // Podman itself allocates in it, and releases.
+        // Podman itself allocates in it and releases.
         lab.container("next", &["n"]).start();
         assert_eq!(lab.claims().len(), 3, "{what}");
         lab.remove("next");

@@ -36,7 +36,7 @@ fn everything_that_dead_containers_left_is_taken_down_when_asked() {
     );
     let left = lab.leftovers(&network);
     assert!(left.len() > before.len() + 3, "{left:?}");
-    // Without being asked, only the lease goes.
+    // Unless asked, it removes only the lease.
     let report = lab.sanitise(&[]);
     assert_eq!(addresses(&report, "removed"), [ADDRESS]);
     assert_eq!(lab.leftovers(&network), left);
@@ -207,8 +207,8 @@ fn what_the_kill_torture_leaves_is_cleared_away_beside_running_containers() {
         let left = Tally::take(&lab, &network, Driver::Bridge);
         (left.names + left.ports + left.namespaces == 0).then_some(left)
     });
-    // Rules of a published port that netavark was killed over after it had forgotten it
-    // lead to no container, and keep those of the network.
+    // netavark was killed after it had forgotten a published port. The port's rules lead
+    // to no container, and keep the network's rules.
     assert!(
         left.interfaces == 0 && left.rules <= before.rules,
         "{left:#?}"

@@ -1,6 +1,5 @@
 //! `berth-migrate sanitise` and `inspect` beside a real Podman that keeps its own
-//! allocator: they repair the outage and its relatives, and touch nothing that
-//! lives.
+//! allocator: they repair the outage and its relatives, and touch nothing alive.
 
 mod damage;
 mod doubt;

@@ -79,7 +79,7 @@ fn a_users_podman_with_directories_of_its_own_is_found_by_them() {
     assert_eq!(addresses(&report, "removed"), [ADDRESS], "{report:#}");
     assert_eq!(report["live"], 1, "{report:#}");
     podman(&run).ok();
-    // Another Podman's word is none.
+    // What another Podman says does not count.
     let wrong = [
         "sanitise",
         directories[0],

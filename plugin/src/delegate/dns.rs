@@ -1,17 +1,18 @@
-//! The name server that netavark starts, where it serves at the wrong addresses or has
-//! outlived its network namespace, or its files.
+//! The name server that netavark starts, when it serves at the wrong addresses, or has
+//! outlived its network namespace or its files.
 //!
-//! netavark writes the addresses at which a network's names are served into the first line
-//! of their file when it makes it. The file goes by the network's name: one made again
-//! under that name, on another subnet, finds the old addresses there as long as the dead
-//! have a name in it (seen with netavark 1.14), and nobody answers at its own.
+//! netavark writes the addresses at which a network's names are served into the first
+//! line of their file when it makes it. The file has the network's name. A network made
+//! again under that name, on another subnet, finds the old addresses there as long as the
+//! dead have a name in it (seen with netavark 1.14), and nobody answers at its own
+//! addresses.
 //!
-//! Without root, Podman removes the namespace of its bridges, and the directories of
-//! the mount namespace in which netavark ran, with the last container it knows of. A
-//! ghost is none, and its name keeps aardvark-dns alive in both: it finds its files
-//! no more, so that it does not even see that nobody is left to be served. netavark
-//! tells a running server to read its files again, wherever it runs, and starts
-//! another one only when there is none: no name would resolve.
+//! Without root, Podman removes the namespace of its bridges, and the directories of the
+//! mount namespace in which netavark ran, with the last container it knows of. Podman
+//! does not know of a ghost, and the ghost's name keeps aardvark-dns alive in both. It no
+//! longer finds its files, so it does not even notice that nobody is left to be served.
+//! netavark tells a running server to read its files again, wherever it runs, and starts
+//! another one only when there is none, so no name would resolve.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -51,9 +52,10 @@ pub fn wrong_servers(run_directory: &Path, network: &Network) -> io::Result<Opti
     Ok(NameFile::of(run_directory, network)?.filter(is_wrong))
 }
 
-/// Has a network's names served at its own gateways, if they are not. The caller has
-/// Podman's network lock, so that no netavark writes the file. A server that runs reads it
-/// at netavark's next setup; `tell` it to do so now, if the gateways are there.
+/// Has a network's names served at its own gateways, if they are served elsewhere. The
+/// caller has Podman's network lock, so that no netavark writes the file. A server that
+/// runs reads it at netavark's next setup; `tell` it to do so now, if the gateways are
+/// there.
 ///
 /// # Errors
 /// If the file cannot be read or replaced.
@@ -80,9 +82,9 @@ fn server(directory: &Path) -> Option<ProcessFact> {
     server.name.starts_with("aardvark").then_some(server)
 }
 
-/// Returns the name servers of ours whose directory is gone, with the file that says they
-/// run: netavark starts another one, which finds the port taken. One that the file names is
-/// none of them.
+/// Returns our name servers whose directory is gone, with the file that says they run:
+/// netavark starts another one, which finds the port taken. One that the file names is
+/// not among them.
 pub fn orphaned_servers(run_directory: &Path) -> Vec<Process> {
     let directory = NameFile::directory(run_directory);
     // It is there as long as anybody is served: no more than this is asked then.

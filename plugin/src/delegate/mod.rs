@@ -36,8 +36,8 @@ use crate::rules::bridge::{self, is_netavarks, managed, other_than_bridge};
 use crate::rules::lease::{Delegation, Tenant};
 use crate::sight::{self, Link, front};
 
-/// How long netavark may take. It needs some 30 ms for a setup and 90 ms for a
-/// teardown; Podman holds its network lock meanwhile, so there must be an end.
+/// How long netavark may take. It needs some 30 ms for a setup and 90 ms for a teardown;
+/// Podman holds its network lock meanwhile, so there must be a limit.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Failure of the plumbing.
@@ -135,7 +135,7 @@ pub fn setup_together(
     Ok(answer)
 }
 
-/// Takes the plumbing down. What is gone already is no failure.
+/// Takes the plumbing down. What is gone already is not a failure.
 ///
 /// # Errors
 /// If netavark cannot be run, does not end in time, or reports a failure that
@@ -176,9 +176,10 @@ pub fn teardown_together(
     serious(call.run("teardown", namespace, request))
 }
 
-/// Returns what is torn down. With the last container, netavark removes whatever interface
-/// has the bridge's name (netavark 1.14 `bridge.rs`, `remove_link`). If netavark has not
-/// made that one, or nobody knows, it gets a name that no interface has.
+/// Returns what is to be torn down. With the last container, netavark removes whatever
+/// interface has the bridge's name (netavark 1.14 `bridge.rs`, `remove_link`). If
+/// netavark has not made that interface, or nobody knows, the request has a name that no
+/// interface has.
 fn for_teardown(
     connection: &Connection<'_>,
     links: &io::Result<Vec<Link>>,
@@ -260,10 +261,10 @@ impl Call<'_> {
 /// How often a teardown in a stand-in is tried.
 ///
 /// netavark may be killed half-way. And with the last port of a bridge it removes the
-/// bridge, then the network's chains together with the container's rules; which nft
-/// refuses while rules of a dead container without an interface lead there. Without
-/// a bridge it removes the container's rules alone, so that the second teardown
-/// succeeds where the first did not (seen with netavark 1.14).
+/// bridge, then the network's chains together with the container's rules, which nft
+/// refuses while rules of a dead container without an interface lead there. Without a
+/// bridge it removes the container's rules alone, so that the second teardown succeeds
+/// where the first did not (seen with netavark 1.14).
 const ATTEMPTS: u32 = 3;
 
 /// How much is taken down in a stand-in.
@@ -291,8 +292,9 @@ impl Reach {
 /// Takes down what is left of plumbing whose namespace or interface is gone.
 ///
 /// # Errors
-/// As [`teardown`]; also if the kernel refuses a stand-in. The network's own rules
-/// are no failure: they stay while another ghost's are among them, and go with it.
+/// As [`teardown`]; also if the kernel refuses a stand-in. It is not a failure if the
+/// network's own rules stay: they do while another ghost's are among them, and go with
+/// that ghost.
 pub fn teardown_in_stand_in(
     netavark: &Path,
     delegation: &Delegation,
@@ -455,8 +457,8 @@ pub fn memory(bytes: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// Returns how this netavark takes several addresses of one subnet: by their
-/// own from 2.0 on, before that each with a subnet entry.
+/// Returns how this netavark takes several addresses of one subnet: on their own from 2.0
+/// on, before that each with a subnet entry.
 fn version(netavark: &Path) -> Result<SeveralPerSubnet, DelegateError> {
     let mut command = Command::new(netavark);
     command.env(front::VARIABLE, front::passed());

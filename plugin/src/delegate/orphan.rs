@@ -1,10 +1,10 @@
 //! A netavark that outlives the berth that ran it, and what outlives netavark.
 //!
-//! When a berth is killed, the kernel gives the store's lock to the next one at
-//! once, while the netavark below the killed one is still at work. Two side by side
-//! spoil each other's work: what one takes down, the other may just be setting up,
-//! and nobody remembers it afterwards. The same holds for the `nft` that a killed
-//! netavark leaves. So they are waited for.
+//! When a berth is killed, the kernel gives the store's lock to the next one at once,
+//! while the netavark below the killed one is still at work. Two side by side spoil each
+//! other's work: what one takes down, the other may just be setting up, and nobody
+//! remembers it afterwards. The same goes for the `nft` that a killed netavark leaves. So
+//! berth waits for them.
 
 use std::path::Path;
 use std::thread;
@@ -17,15 +17,15 @@ use nix::unistd::Pid;
 use crate::rules::lease::Delegation;
 use crate::sight::{self, NamespaceKey, ProcessFact};
 
-/// How long they may take. It is milliseconds, unless the machine hardly runs.
+/// How long they may take. They take milliseconds, unless the machine hardly runs.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Waits until nothing is at work that a killed berth has left, and returns whether
-/// that came true within ten seconds. The caller has the store's lock, so that no living
-/// berth runs a netavark with these directories.
+/// Waits until nothing is at work that a killed berth has left, and returns whether that
+/// was so within ten seconds. The caller has the store's lock, so that no living berth
+/// runs a netavark with these directories.
 pub fn await_orphans(delegation: &Delegation) -> bool {
     let own = sight::own_namespace().ok();
     await_end("a netavark whose berth was killed", || {

@@ -13,7 +13,7 @@ use crate::rules::pool::normalise;
 /// How a netavark takes several addresses of one subnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeveralPerSubnet {
-    /// Just so (netavark 2).
+    /// As they are, without anything else (netavark 2).
     AsTheyAre,
     /// netavark 1 pairs addresses with subnets one by one, so the subnet is
     /// repeated for each further address, without its gateway: it would be

@@ -1,12 +1,11 @@
 //! A stand-in for a namespace that is gone.
 //!
-//! netavark opens the container's namespace before it removes firewall rules,
-//! and removes an unused bridge only after it has removed the container's
-//! interface (netavark 1.14 `teardown.rs`, `bridge.rs` `remove_link`). So where
-//! the namespace, or the interface in it, is gone, a teardown is run against an
-//! empty namespace of our own that has an interface of that name. And it removes a
-//! network's firewall rules only together with an unused bridge: where that is gone
-//! already, it gets one.
+//! netavark opens the container's namespace before it removes firewall rules, and removes
+//! an unused bridge only after it has removed the container's interface (netavark 1.14
+//! `teardown.rs`, `bridge.rs` `remove_link`). So when the namespace, or the interface in
+//! it, is gone, berth runs a teardown against an empty namespace of its own that has an
+//! interface of that name. netavark also removes a network's firewall rules only together
+//! with an unused bridge: when that is gone already, berth makes one for it.
 
 use std::fs::File;
 use std::io;

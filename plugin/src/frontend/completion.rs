@@ -1,8 +1,8 @@
 //! What may come next on a command line: the answer to a shell that completes a word.
 //!
 //! The shell calls the program itself, with [`VARIABLE`] set and its words after `--`.
-//! Nothing is printed but the answer: no warning, no error. It comes within [`BOUND`], or
-//! is empty.
+//! Only the answer is printed: no warning, no error. It comes within [`BOUND`], or is
+//! empty.
 
 use std::env;
 use std::ffi::OsStr;
@@ -26,14 +26,14 @@ use crate::upkeep::overview::{Names, State};
 /// shell it is. The files that `berth-manual` writes set it; Podman never does.
 pub const VARIABLE: &str = "_BERTH_COMPLETE";
 
-/// How long a person waits at most for what exists to be looked up. It is 20 ms, unless a
+/// How long a person waits at most for a look-up of what exists. It takes 20 ms, unless a
 /// damaged store cannot be opened.
 const BOUND: Duration = Duration::from_secs(1);
 
 /// Answers a shell, if one has called, and returns the program's exit code.
 ///
-/// To be called first of all: logging is not started then, so that nothing can be said
-/// into the middle of somebody's command line.
+/// Call it first of all: logging has not started then, so that nothing is printed into
+/// the middle of somebody's command line.
 pub fn answer(command: impl Fn() -> Command) -> Option<ExitCode> {
     if env::var_os(VARIABLE).is_none() || env::args_os().nth(1).is_none_or(|word| word != "--") {
         return None;
@@ -80,7 +80,7 @@ pub(super) fn containers() -> Vec<CompletionCandidate> {
     container_names(&known())
 }
 
-/// Whatever berth can tell of: addresses, containers, networks.
+/// Everything berth can tell about: addresses, containers, networks.
 pub(super) fn subjects() -> Vec<CompletionCandidate> {
     let names = known();
     let ours = names.networks.iter().filter(|network| network.is_ours());
@@ -149,8 +149,8 @@ fn candidate(word: String, help: String) -> CompletionCandidate {
     CompletionCandidate::new(word).help(Some(help.into()))
 }
 
-/// Returns what exists, for the Podman of whoever completes; nothing if that takes too
-/// long.
+/// Returns what exists, for the Podman of the user who completes; nothing if that takes
+/// too long.
 fn known() -> Names {
     let (done, result) = mpsc::channel();
     thread::spawn(move || {

@@ -39,14 +39,14 @@ pub fn finish<E: Error + 'static>(
 
 /// Prints an error for people, on standard error.
 pub fn complain(message: &str) {
-    // Nothing is left to be done if even that cannot be written.
+    // If even that cannot be written, nothing can be done.
     let _ = say(&mut io::stderr(), &format!("Error: {message}"));
 }
 
 /// Prints a text for people, and the end of its line.
 ///
 /// # Errors
-/// If nobody takes the output.
+/// If the output cannot be written.
 pub fn say(stream: &mut impl Write, text: &str) -> io::Result<()> {
     writeln!(stream, "{}", text::lines(text))
 }
@@ -54,7 +54,7 @@ pub fn say(stream: &mut impl Write, text: &str) -> io::Result<()> {
 /// Prints the result of a command on standard output, for people or as JSON.
 ///
 /// # Errors
-/// If nobody takes the output.
+/// If the output cannot be written.
 pub fn print(result: &(impl Display + Serialize), json: bool) -> io::Result<()> {
     if json {
         return print_json(result);
@@ -65,17 +65,17 @@ pub fn print(result: &(impl Display + Serialize), json: bool) -> io::Result<()> 
 /// Prints one JSON document on standard output.
 ///
 /// # Errors
-/// If nobody takes the output.
+/// If the output cannot be written.
 pub fn print_json(document: &impl Serialize) -> io::Result<()> {
     let text = serde_json::to_string_pretty(document)?;
     writeln!(io::stdout().lock(), "{}", text::json(&text))
 }
 
-/// Prints what may have colours on standard output, or JSON: other people's texts in it
-/// have been made [`text::foreign`] one by one.
+/// Prints on standard output what may have colours, or JSON. The caller has passed other
+/// people's texts in it through [`text::foreign`], one by one.
 ///
 /// # Errors
-/// If nobody takes the output.
+/// If the output cannot be written.
 fn print_coloured(result: &(impl Display + Serialize), json: bool) -> io::Result<()> {
     if json {
         return print_json(result);

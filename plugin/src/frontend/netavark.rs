@@ -77,7 +77,7 @@ pub fn is_meant(program: &OsStr) -> bool {
 
 /// Runs a call of netavark's to its end. `arguments` are those after the program's name.
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
-    // Others tell us from the real one by this (`ProcessFact::plumbs`).
+    // This is how others tell us from the real one (`ProcessFact::plumbs`).
     if let Err(error) = nix::sys::prctl::set_name(c"berth") {
         log::debug!("failed to set this process' name: {error}");
     }
@@ -184,8 +184,8 @@ struct Sorted {
 }
 
 impl Sorted {
-    /// Sorts a request's networks. `is_moved` says of one that is not ours by the request
-    /// whether it is all the same.
+    /// Sorts a request's networks. `is_moved` says whether a network that is not ours by
+    /// the request is ours after all.
     fn of(request: &Request, is_moved: impl Fn(&Network) -> bool) -> Result<Self, FrontError> {
         let mut sorted = Self {
             ours: Vec::new(),
@@ -223,7 +223,8 @@ impl Sorted {
     }
 
     /// Refuses a request that contradicts a network's file: Podman has a copy from before
-    /// the network was moved. Podman reads the files anew once their directory has changed.
+    /// the network was moved. Podman reads the files again once their directory has
+    /// changed.
     fn check_files(&self, podman: &Podman) -> Result<(), FrontError> {
         let ours = self.ours.iter().map(|own| (&*own.network, true));
         let others = self.others.iter().map(|own| (own, false));
@@ -255,7 +256,7 @@ fn attachment(
     serde_json::from_value(Value::Object(container))
 }
 
-/// A call that concerns networks of ours.
+/// A call that concerns our networks.
 struct Front<'a> {
     call: Call<'a>,
     podman: &'a Podman,
@@ -265,7 +266,8 @@ struct Front<'a> {
 }
 
 impl Front<'_> {
-    /// Sets all networks up, by one netavark, and prints its answer. A failure leaves none.
+    /// Sets all networks up, by one netavark, and prints its answer. After a failure,
+    /// none is left.
     fn setup(&self) -> Result<(), FrontError> {
         let answered = Cell::new(None);
         let plumb = |tenants: &[Tenant]| {
@@ -309,7 +311,8 @@ impl Front<'_> {
         Ok(())
     }
 
-    /// Takes all networks down, by one netavark if ours are where the request says.
+    /// Takes all networks down, by one netavark if our interfaces are where the request
+    /// says.
     fn teardown(&self) -> Result<(), FrontError> {
         let others = Cell::new(None);
         let unplumb = |tenants: &[Tenant]| {
@@ -347,7 +350,7 @@ impl Front<'_> {
         }
     }
 
-    /// Has netavark take the networks down that are not ours.
+    /// Has netavark take down the networks that are not ours.
     fn take_down_others(&self) -> Result<(), String> {
         let names = self.sorted.other_names();
         if names.is_empty() {
@@ -358,7 +361,7 @@ impl Front<'_> {
         delegate::teardown_together(&self.call, request, &[], self.namespace)
     }
 
-    /// Returns what Podman says now of a tenant.
+    /// Returns what Podman now says about a tenant.
     fn present<'t>(&'t self, tenant: &'t Tenant) -> &'t Attachment {
         let mut ours = self.sorted.ours.iter();
         let asked = ours.find(|own| own.tenancy() == tenant.tenancy);

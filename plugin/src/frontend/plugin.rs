@@ -60,15 +60,15 @@ pub fn info() -> Result<(), PluginError> {
 /// Completes the network configuration on standard input and prints it.
 ///
 /// # Errors
-/// See [`create::run`]; nothing has been changed then, nor otherwise.
+/// See [`create::run`]. It never changes anything.
 pub fn create() -> Result<(), PluginError> {
     answer(&create::run(&read()?)?).map_err(PluginError::Write)
 }
 
 /// Sets a container's network up and prints the status block.
 ///
-/// A caller that does not take the answer is gone, killed perhaps by the same
-/// Ctrl-C that we held back: then everything is undone.
+/// A caller that does not take the answer is gone, perhaps killed by the same Ctrl-C that
+/// we held back: then everything is undone.
 ///
 /// # Errors
 /// See [`lifecycle::setup`]; nothing is left behind then.

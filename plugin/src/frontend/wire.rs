@@ -27,7 +27,7 @@ pub fn report(message: &str) {
 
 /// Writes one JSON document to standard output. Nothing else does.
 ///
-/// Past the standard library's buffer: a document that could not be written would
+/// It bypasses the standard library's buffer: a document that could not be written would
 /// stay there, and be written before the error that says so.
 pub(super) fn answer<T: Serialize>(document: &T) -> io::Result<()> {
     let mut text = serde_json::to_vec(document)?;

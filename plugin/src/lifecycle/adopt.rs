@@ -1,6 +1,6 @@
-//! Leases for what namespaces hold and the store does not know of: it was lost, or the
-//! machine has booted; or a network is in use that it has never leased an address of,
-//! because the network was removed and made again with another id, or comes from
+//! Leases for what namespaces hold and the store does not know of. Either it was lost, or
+//! the machine has booted, or a network is in use of which it has never leased an
+//! address, because the network was removed and made again with another id, or comes from
 //! Podman's own allocation.
 
 use std::net::IpAddr;
@@ -19,8 +19,8 @@ use crate::store::{StoreError, Transaction};
 
 impl Session<'_> {
     /// Adopts what namespaces hold on our networks and the store does not know of,
-    /// durably; lets go of leases of an earlier boot, each with a reservation. Returns
-    /// what was adopted. Doing it twice is doing it once.
+    /// durably; releases leases of an earlier boot, each with a reservation. Returns what
+    /// was adopted. Repeating it changes nothing.
     ///
     /// `survey` must have been taken in this session, with these tenants, which are all that
     /// the store knows of; what they are then is returned, too. While somebody may be hidden
@@ -97,7 +97,8 @@ impl Session<'_> {
                 }
             }
             let tenant = transaction.lease_to(adoption.tenant.clone(), &adoption.addresses)?;
-            // Before the commit, for it was seen: a repeated line takes nothing back.
+            // Before the commit, because it was seen in any case; a repeated line does no
+            // harm.
             note(self.podman, &[Line::began(&tenant, true, None)]);
             log::info!(
                 "adopted container {} on network {}: it holds {:?}",
@@ -190,12 +191,12 @@ impl Session<'_> {
     }
 }
 
-/// Returns whether the host's interfaces leave room for a container on a network: the
-/// same that make a sighting.
+/// Returns whether a container may be on a network, by the host's interfaces: those that
+/// make a sighting.
 fn may_be_in_use(network: &Network, links: &[Link]) -> bool {
     let is_its_own = |link: &Link| network.network_interface.as_ref() == Some(&link.name);
     match Plumbing::of(network).unwrap_or_default() {
-        // A container stays at its veth's end when the bridge is gone.
+        // A container keeps its veth when the bridge is gone.
         Plumbing::Bridge => links
             .iter()
             .any(|link| is_its_own(link) || (link.kind == "veth" && link.master.is_none())),

@@ -41,7 +41,7 @@ pub enum BridgeError {
 /// Refuses a network whose bridge is an interface of another kind, or another network's.
 ///
 /// # Errors
-/// [`BridgeError`]. Networks whose file cannot be read are on no bridge.
+/// [`BridgeError`]. Networks whose file cannot be read count as on no bridge.
 pub(super) fn check(podman: &Podman, attachments: &[Attachment]) -> Result<(), BridgeError> {
     let networks = || attachments.iter().map(|one| &one.network);
     if networks().all(|network| managed(network).is_none()) {

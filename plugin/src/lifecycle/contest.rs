@@ -1,8 +1,8 @@
 //! Somebody already holds what a container asks for: are they alive?
 //!
-//! The dead give way at once, one at a time and only as far as needed; the rest
-//! is background collection's work. The live, and those of whom nothing certain
-//! is known, are named in the refusal.
+//! The dead give way at once, one at a time and only as far as needed; the rest is
+//! background collection's work. The refusal names the live, and those of whom berth is
+//! not certain.
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -164,8 +164,8 @@ impl fmt::Display for Census {
     }
 }
 
-/// Settles who gets a leased address: returns once its holder, being dead, has
-/// been removed, else refuses.
+/// Settles who gets a leased address: returns once its holder is dead and removed, and
+/// refuses otherwise.
 pub(super) fn for_address(
     session: &Session<'_>,
     address: IpAddr,
@@ -198,8 +198,8 @@ pub(super) fn for_address(
     }
 }
 
-/// Makes room in a full pool: returns once one dead holder has been removed,
-/// else refuses.
+/// Makes room in a full pool: returns once one dead holder has been removed, and refuses
+/// otherwise.
 pub(super) fn for_pool(
     session: &Session<'_>,
     pool: &Pool,
@@ -236,9 +236,9 @@ fn remove_one_dead(
     Ok((removed == 0).then_some(verdicts))
 }
 
-/// Reclaims from candidates found dead, those first who were longest not seen alive.
-/// Returns the verdicts, in that order, and how many were removed; renews the leases of
-/// those seen live if there was none.
+/// Reclaims from candidates found dead, first those that have not been seen alive for
+/// longest. Returns the verdicts, in that order, and how many were removed; if none was,
+/// renews the leases of those seen live.
 pub(super) fn remove_dead(
     session: &Session<'_>,
     mut candidates: Vec<Tenant>,
@@ -277,7 +277,7 @@ pub(super) fn remove_dead(
     Ok((verdicts, dead.len()))
 }
 
-/// Returns whether a second look may find more dead of whom one is needed.
+/// Returns whether a second look may find more dead, and one of them is needed.
 fn is_worth_waiting(verdicts: &[Verdict], need: Need) -> bool {
     let certain = dead(verdicts, None).len();
     let found = verdicts.iter().filter(|verdict| is_dead(verdict)).count();
@@ -288,8 +288,9 @@ fn is_dead(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Dead(_))
 }
 
-/// Returns which are dead: those whose death needs no second look first, then those found
-/// dead at an earlier look, too. One that was not dead at that look has had none yet.
+/// Returns which are dead: first those whose death needs no second look, then those that
+/// were dead at the earlier look, too. One that was not dead then still needs a second
+/// look.
 fn dead(verdicts: &[Verdict], earlier: Option<&[Verdict]>) -> Vec<usize> {
     let certain = |verdict: &Verdict| matches!(verdict, Verdict::Dead(cause) if !cause.is_hasty());
     let indexes = || 0..verdicts.len();

@@ -33,7 +33,7 @@ pub enum Error {
 /// addresses and routes; changes nothing.
 ///
 /// # Errors
-/// [`enum@Error`] if the network cannot work or the facts are not to be had.
+/// [`enum@Error`] if the network cannot work or the host's facts cannot be read.
 pub fn run(input: &str) -> Result<Network, Error> {
     let network = parse(input)?;
     let environment = Environment::of_this_process();

@@ -24,7 +24,7 @@ use crate::store::StoreError;
 pub enum LifecycleError {
     /// It may hide that an address is not berth's to give.
     #[error(
-        "{0}; `berth config` shows every mistake, and no address is leased before that is mended"
+        "{0}; `berth config` shows every mistake, and berth leases no address until that is fixed"
     )]
     Settings(#[from] Mistake),
     #[error("network {network}")]
@@ -40,8 +40,8 @@ pub enum LifecycleError {
         source: PoolError,
     },
     #[error(
-        "network {0}: a container's interface cannot be called lo, for the loopback has that name; \
-         choose another interface_name"
+        "network {0}: a container's interface cannot be called lo, because the loopback has that \
+         name; choose another interface_name"
     )]
     Loopback(NetworkName),
     #[error("network {0} has no subnet to lease an address from; create it again with --subnet")]
@@ -52,7 +52,7 @@ pub enum LifecycleError {
     Session(#[from] SessionError),
     /// Somebody may be on a network whose addresses are not leased yet.
     #[error(
-        "network {network}: berth has leased nothing on it yet, and somebody whom it cannot see may \
+        "network {network}: berth has leased nothing on it yet, and a process that it cannot see may \
          have an address there ({doubt}); end that process, or give Podman CAP_SYS_PTRACE and \
          CAP_SYS_ADMIN"
     )]

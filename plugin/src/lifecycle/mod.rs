@@ -28,14 +28,14 @@ use crate::rules::history::{Line, Work};
 use crate::sight;
 use session::{Session, note};
 
-/// Returns whether nobody has collected for long, in the life of this store.
+/// Returns whether nobody has collected for a long time, in the life of this store.
 fn is_collection_due(session: &Session<'_>) -> bool {
     let store = &session.store;
     let last = store.last_collection().map(|last| last.at);
     session.now.since(&last.unwrap_or(store.since())) >= session.podman.settings.collection_wait()
 }
 
-/// Returns a failure that is noted in the history.
+/// Notes a failure in the history, and returns it.
 fn noted(podman: &Podman, work: Work, error: LifecycleError) -> LifecycleError {
     let at = sight::now().unwrap_or_default().wall_ms;
     note(podman, &[Line::failed(work, at, &crate::chain(&error))]);

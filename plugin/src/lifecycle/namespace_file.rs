@@ -14,12 +14,12 @@ use nix::unistd::{chdir, pivot_root};
 use crate::rules::lease::Namespace;
 use crate::sight::{self, PathFact, is_namespace_file};
 
-/// Removes a namespace file that is nobody's any more. Failing to remove it leaks
-/// nothing but the file.
+/// Removes a namespace file that nobody uses any more. Failing to remove it leaks nothing
+/// but the file.
 pub(super) fn remove(namespace: &Namespace) {
     let path = &namespace.path;
     let is_its = match sight::examine(path) {
-        // Another device: the file on which its namespace was mounted once.
+        // Another device: the file that its namespace was once mounted on.
         PathFact::There((device, inode)) => device != namespace.device || inode == namespace.inode,
         PathFact::Missing | PathFact::Unreadable(_) => false,
     };
@@ -39,7 +39,7 @@ pub(super) fn remove(namespace: &Namespace) {
 /// namespaces.
 ///
 /// # Errors
-/// The kernel's refusal; the file is there then.
+/// The kernel's refusal; the file is still there then.
 pub fn remove_file(path: &Path) -> io::Result<()> {
     match umount2(path, MntFlags::MNT_DETACH) {
         // Not mounted.
@@ -47,8 +47,8 @@ pub fn remove_file(path: &Path) -> io::Result<()> {
         Err(errno) => return Err(errno.into()),
     }
     match fs::remove_file(path) {
-        // Podman without root runs us in a mount namespace where a new /run covers
-        // the old one, so that the file is mounted on where no path leads.
+        // Podman without root runs us in a mount namespace where a new /run covers the
+        // old one, so that something is mounted on the file where no path leads.
         Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => unlink_from_afar(path),
         done => done,
     }
@@ -59,8 +59,8 @@ fn unlink_from_afar(path: &Path) -> io::Result<()> {
     from_afar(path, |file| fs::remove_file(file))
 }
 
-/// Returns when a namespace file was made, by the clock on the wall. The namespace
-/// that is mounted on it tells nothing of that.
+/// Returns when a namespace file was made, by the wall clock. The namespace that is
+/// mounted on it does not show that.
 ///
 /// # Errors
 /// The kernel's refusal.
@@ -68,8 +68,8 @@ pub fn file_made(path: &Path) -> io::Result<SystemTime> {
     from_afar(path, |file| fs::metadata(file)?.modified())
 }
 
-/// Does something with a file in a mount namespace of its own, which has nothing but
-/// the directory that the file is in, and nothing mounted on it.
+/// Does something with a file in a mount namespace of its own, which has only the
+/// directory that the file is in, and nothing mounted in there.
 fn from_afar<T: Send>(path: &Path, act: impl Fn(&Path) -> io::Result<T> + Sync) -> io::Result<T> {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(Errno::EINVAL.into());
@@ -83,13 +83,13 @@ fn from_afar<T: Send>(path: &Path, act: impl Fn(&Path) -> io::Result<T> + Sync) 
         // Without the mounts below it.
         mount(Some(directory), directory, none, bare, none)?;
         chdir(directory)?;
-        // The new root on the old one, which is then taken from under it: see
+        // Puts old and new root on one directory, and unmounts the old one: see
         // pivot_root(2), `pivot_root(".", ".")`.
         pivot_root(".", ".")?;
         umount2(".", MntFlags::MNT_DETACH)?;
         act(&Path::new("/").join(name))
     };
-    // A mount namespace is left only with its thread.
+    // A thread leaves its mount namespace only when it ends.
     thread::scope(|scope| {
         let thread = thread::Builder::new().spawn_scoped(scope, enter)?;
         thread.join().unwrap_or_else(|_| Err(Errno::EINTR.into()))

@@ -1,5 +1,5 @@
-//! Whoever had a container's name or a published port of its before, and is dead: what they
-//! left in the DNS and in the firewall would come before the container's own.
+//! The dead that had a container's name or one of its published ports before it: what
+//! they left in the DNS and in the firewall would come before the container's own.
 
 use std::collections::BTreeSet;
 
@@ -12,13 +12,14 @@ use crate::rules::ports::PublishedPorts;
 use crate::sight::survey::{Record, SurveyError, name_records, port_records};
 use crate::store::StoreError;
 
-/// Takes back what dead tenants left under the name of a container on one of its networks,
-/// or with a published port of its on any. So the name gets its address back, and answers
-/// with no other. The living, and those who may be, are left alone.
+/// Takes back what dead tenants left under the name of a container on one of its
+/// networks, or with one of its published ports on any. This gives the name its address
+/// back, and the name resolves to no other. Tenants that are alive, or may be, are left
+/// alone.
 ///
 /// # Errors
-/// If the store fails. What cannot be read or taken down is warned of: it keeps nobody from
-/// starting.
+/// If the store fails. berth only warns of what it cannot read or take down: that keeps
+/// nobody from starting.
 pub(super) fn clear_predecessors(
     session: &Session<'_>,
     attachments: &[Attachment],
@@ -68,7 +69,7 @@ fn remembered(
     Ok(found)
 }
 
-/// Returns whether another container has the name of this one, its first.
+/// Returns whether another container has the name of this one as its first name.
 fn has_name(record: &Record, attachment: &Attachment) -> bool {
     let name = attachment.container_name.as_str();
     record.container_id != attachment.container_id

@@ -50,9 +50,9 @@ impl Session<'_> {
         Ok(self.release(&[tenant], End::Reclaimed, evidence)?)
     }
 
-    /// Takes the interface of a tenant down that may be alive, because a person says so, and
-    /// releases its leases, durably. Its namespace is left alone: the container has other
-    /// networks, and its processes live there.
+    /// Takes down the interface of a tenant that may be alive, because a person says so,
+    /// and releases its leases, durably. Its namespace is left alone: the container has
+    /// other networks, and its processes live there.
     ///
     /// # Errors
     /// As [`Session::reclaim`].
@@ -64,7 +64,7 @@ impl Session<'_> {
     }
 
     /// Releases all leases of tenants in one transaction, durably; each address is
-    /// reserved for its former holder. The history says that they ended so, and why.
+    /// reserved for its former holder. The history records `end` and `why`.
     ///
     /// # Errors
     /// If the store fails; nothing is released then.
@@ -148,8 +148,8 @@ pub(super) fn stage_release(
     Ok(())
 }
 
-/// Returns the reservation an address is released with, for as long as the longer of
-/// cooldown and hold, as the network was configured at setup.
+/// Returns the reservation that a released address gets. It lasts as long as the longer
+/// of cooldown and hold, as the network was configured at setup.
 fn reservation(tenant: &Tenant, leased: &LeasedAddress, now: Moment) -> Reservation {
     let options = Options::parse(&tenant.request.network).unwrap_or_default();
     Reservation {

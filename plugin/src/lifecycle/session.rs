@@ -1,5 +1,5 @@
-//! The one way to the lease store: the lock, what a killed berth left at work, the
-//! open store, and the look at the host that belongs to it.
+//! The one way to the lease store: the lock, the wait for what a killed berth left at
+//! work, the open store, and the look at the host that belongs to it.
 //!
 //! [`Locked`] is the right to the state directory, [`Session`] the right to change the
 //! store. Nothing else hands out either, so no command can forget a step.
@@ -22,8 +22,8 @@ use crate::store::{
     EngineKind, History, LockFile, LockGuard, Salvage, Store, StoreError, Transaction,
 };
 
-/// How long a command waits for another one to let go of the store. Podman
-/// serialises its own calls, so only an operator's command can be in the way.
+/// How long a command waits for another one to release the store. Podman serialises its
+/// own calls, so only an operator's command can be in the way.
 pub const LOCK_PATIENCE: Duration = settings::LOCK_WAIT;
 
 /// Failure to get at the store, or to see what it must know.
@@ -52,10 +52,10 @@ pub struct Locked<'l> {
     pub now: Moment,
 }
 
-/// Takes the lock of a Podman's lease store, calls `act`, and lets go of it. `who` tells
-/// others what for, as in `setup of container 1f2e3d4c5b6a on network web`.
+/// Takes the lock of a Podman's lease store, calls `act`, and releases the lock. `who`
+/// tells others what it is for, as in `setup of container 1f2e3d4c5b6a on network web`.
 ///
-/// Whoever wants Podman's network lock as well takes that first.
+/// A caller that needs Podman's network lock as well takes that first.
 ///
 /// # Errors
 /// If the lock is not free within `wait`, with the holder's name; what `act` returns.
@@ -69,8 +69,9 @@ pub fn with_lock<T, E: From<SessionError>>(
     locked(podman, (who, wait), settle, act)
 }
 
-/// As [`with_lock`], for a reader who would rather know nothing than wait: what a killed
-/// berth left at work may still be. Whoever takes the lock next waits for that.
+/// As [`with_lock`], for a reader that would rather know nothing than wait: what a killed
+/// berth left at work may still be there. The next command that takes the lock waits for
+/// that.
 ///
 /// # Errors
 /// As [`with_lock`].
@@ -127,7 +128,7 @@ pub fn read_store<T>(
     act: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
 ) -> Result<Option<T>, SessionError> {
     let directory = &podman.state_directory;
-    // The lock would be made with its directory.
+    // Taking the lock would make the directory.
     if !Store::exists(directory) {
         return Ok(None);
     }
@@ -199,7 +200,7 @@ impl<'l> Locked<'l> {
         Store::set_aside(&self.podman.state_directory, self.guard, self.now)
     }
 
-    /// Looks at the host, for a store in which there are these tenants.
+    /// Looks at the host, for a store with these tenants.
     ///
     /// # Errors
     /// If something is there and cannot be read.
@@ -228,7 +229,7 @@ impl Session<'_> {
         survey(self.podman, tenants, &self.boot_id, self.now)
     }
 
-    /// As [`Session::survey`], with a network that counts as one of ours whatever its
+    /// As [`Session::survey`], with a network that counts as one of berth's, whatever its
     /// file says.
     ///
     /// # Errors
@@ -253,8 +254,8 @@ impl Session<'_> {
         Ok(survey.including(network, run_directory)?)
     }
 
-    /// Notes in the history that these tenants' leases have ended. To be called when the
-    /// store says so, too; never fails, because nothing depends on it.
+    /// Notes in the history that these tenants' leases have ended. Call it when the store
+    /// says so, too. It never fails, because nothing depends on it.
     pub fn note_end(&self, tenants: &[&Tenant], end: End, reason: &str) {
         let at = sight::now().unwrap_or(self.now).wall_ms;
         let lines = tenants.iter();
@@ -264,13 +265,13 @@ impl Session<'_> {
         note(self.podman, &lines);
     }
 
-    /// Writes the history anew without its oldest lines, if it is time for that.
+    /// Writes the history again without its oldest lines, if it is time for that.
     pub fn trim_history(&self) {
         let history = History::at(self.podman.history_file.clone());
         let trimmed = history.trim(self.guard, self.now.wall_ms, &self.boot_id);
         if let Err(error) = trimmed {
             let path = history.path().display();
-            log::warn!("the history {path} stays as long as it is: {error}");
+            log::warn!("failed to shorten the history {path}: {error}");
         }
     }
 
@@ -281,7 +282,7 @@ impl Session<'_> {
     }
 }
 
-/// Adds lines to the history of a Podman's lease store. If that fails, it is warned of:
+/// Adds lines to the history of a Podman's lease store. If that fails, berth only warns:
 /// no container waits for its history.
 pub fn note(podman: &Podman, lines: &[Line]) {
     if lines.is_empty() {

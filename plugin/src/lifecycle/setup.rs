@@ -19,7 +19,7 @@ use crate::rules::history::{End, Line, Work};
 use crate::rules::lease::{Namespace, Phase, Tenant};
 use crate::sight::{self, PathFact};
 
-/// What a setup has come to.
+/// The result of a setup.
 #[derive(Debug)]
 pub struct Done {
     /// netavark's status block for each network, in the order of the attachments.
@@ -31,12 +31,12 @@ pub struct Done {
 /// interfaces, and returns netavark's status block for each.
 ///
 /// Asking again for the same container, network and interface gives the same addresses;
-/// the interface is made anew. On return the leases are durable and the store is closed.
+/// the interface is made again. On return the leases are durable and the store is closed.
 ///
 /// # Errors
-/// If the request is bad, an address is held by a container not known to be gone, or
-/// netavark or the store fails. What was done on all networks is undone then; what cannot
-/// be undone stays on record for reclaim.
+/// If the request is bad, an address is held by a container that is not known to be gone,
+/// or netavark or the store fails. What was done on all networks is undone then; what
+/// cannot be undone stays on record for reclaim.
 pub fn setup(
     podman: &Podman,
     attachments: Vec<Attachment>,
@@ -74,7 +74,7 @@ fn lease_and_plumb(
         let doubts = session.recover(&asked, netns);
         let doubts = doubts.map_err(LifecycleError::Recover)?;
         if let Some((network, doubt)) = doubts.into_iter().next() {
-            // An address of theirs would be leased to others.
+            // Others would get an address that somebody hidden has.
             let network = network.name.as_str().into();
             return Err(LifecycleError::Hidden { network, doubt });
         }
@@ -103,7 +103,7 @@ fn lease_and_plumb(
     })
 }
 
-/// Clears what would keep names from being resolved out of netavark's way.
+/// Puts right what would keep names from resolving after netavark's setup.
 fn prepare_names(run_directory: &Path, asked: &[Attachment]) {
     delegate::end_orphaned(run_directory);
     for network in asked.iter().map(|one| &one.network) {
@@ -169,7 +169,7 @@ fn undo(session: &Session<'_>, tenants: &[Tenant], failure: LifecycleError) -> L
     }
 }
 
-/// Returns what the container's namespace is.
+/// Returns the identity of the container's namespace.
 fn namespace(path: &Path) -> Result<Namespace, LifecycleError> {
     let unreadable = |reason| LifecycleError::Namespace {
         path: path.to_owned(),

@@ -1,8 +1,8 @@
 //! The one way to take down what is left of a container on a network: interface,
 //! firewall rules, published ports, DNS names, and the bridge if nobody is on it.
 //!
-//! netavark does it, in the container's namespace where the interface is there, else
-//! against a stand-in ([`delegate::StandIn`]). No lease is changed here.
+//! netavark does it, in the container's namespace if the interface is there, else against
+//! a stand-in ([`delegate::StandIn`]). No lease is changed here.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::rules::verdict::is_among;
 use crate::sight::survey::Record;
 use crate::sight::{self, Link, PathFact};
 
-/// What taking plumbing down has left, and why.
+/// What is left after taking plumbing down, and why.
 #[derive(Debug)]
 pub enum Left {
     /// The interface: something may answer at the addresses.
@@ -62,8 +62,8 @@ impl Remains<'_> {
         self.finish(netavark, done, remains)
     }
 
-    /// Takes down what a netavark has left, which was run if the interface was there and
-    /// was then `done`.
+    /// Takes down what netavark has left. `done` is how netavark ended; `None` if it was
+    /// not run, because the interface was gone.
     fn finish(
         &self,
         netavark: &Path,
@@ -134,8 +134,8 @@ pub fn take_down_together(
     each.collect()
 }
 
-/// Takes down what netavark remembers of a container without a lease, or of nobody on a
-/// network.
+/// Takes down what netavark remembers of a container without a lease, or of no container
+/// at all, on a network.
 ///
 /// # Errors
 /// Why part of it is still there.
@@ -157,10 +157,10 @@ pub fn take_down_record(
     done.map_err(Left::into_reason)
 }
 
-/// Takes down plumbing that has no lease, as far as it can be known: by the interface's
+/// Takes down plumbing that has no lease, as far as berth can know it: by the interface's
 /// own addresses, else by those the container asked for. A container may give itself
-/// another one's address, so only those count that are `free`: firewall rules for the
-/// others belong to whoever has them.
+/// another one's address, so only those that are `free` count: firewall rules for the
+/// others belong to the containers that have them.
 ///
 /// # Errors
 /// What is left, apart from what was gone before.

@@ -16,9 +16,9 @@ use crate::sight::{self, Everywhere, Evidence, PathFact};
 /// Has netavark take a container's interfaces down, by `unplumb` for all its networks at
 /// once, then releases its leases there, each with a reservation, in one transaction.
 ///
-/// Repeating it is no failure, nor is a namespace or lease that is gone: `unplumb` is
-/// called only if there is something to take down. It carries on past failures. On return
-/// the release is durable.
+/// Repeating it is not a failure, and neither is a namespace or lease that is gone:
+/// `unplumb` is called only if there is something to take down. It carries on past
+/// failures. On return the release is durable.
 ///
 /// # Errors
 /// All that failed. A lease whose interface is still there is kept: it is taken back once
@@ -36,8 +36,8 @@ pub fn teardown(
         by_record(session, attachments, netns, unplumb, &mut failures)
     });
     if let Err(error) = done {
-        // Whatever is wrong with the store, the interfaces can go, with the addresses that
-        // no other container is seen to have.
+        // Whatever is wrong with the store, the interfaces can go, and so can the
+        // addresses that no other container is seen to have.
         failures.push(crate::chain(&error));
         let elsewhere = held_elsewhere(attachments, netns);
         let free = |address| matches!(&elsewhere, Some(held) if !held.contains(&address));
@@ -55,7 +55,7 @@ pub fn teardown(
     ))
 }
 
-/// Tears down by what the store knows. Errors are those of the store; failures of the
+/// Tears down what the store knows of. Errors are those of the store; failures of the
 /// plumbing are collected.
 fn by_record(
     session: &Session<'_>,
@@ -113,7 +113,7 @@ fn is_of(tenant: &Tenant, netns: &Path) -> bool {
 }
 
 /// Returns the addresses that are in use in other namespaces than this one, or `None` if
-/// that cannot be told.
+/// berth cannot tell.
 fn held_elsewhere(attachments: &[Attachment], netns: &Path) -> Option<HashSet<IpAddr>> {
     let PathFact::There(own) = sight::examine(netns) else {
         return None;

@@ -2,8 +2,8 @@
 //! (netlink(7), rtnetlink(7)).
 //!
 //! Names and aliases are whatever bytes somebody chose, so they are kept as bytes. A
-//! datagram whose lengths do not add up is an error: what would be missing is not
-//! absent.
+//! datagram whose lengths do not add up is an error, because what it lacks may still
+//! exist.
 
 use std::io;
 

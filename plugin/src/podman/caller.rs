@@ -15,7 +15,7 @@ use crate::podman::{ContainersConf, Environment};
 use crate::rules::lease::{Delegation, Process};
 use crate::sight::{self, ProcessFact, front, hands};
 
-/// Names the netavark executable to run, whatever called us.
+/// Names the netavark executable to run, no matter what called us.
 pub const NETAVARK_VARIABLE: &str = "BERTH_NETAVARK";
 
 /// netavark's own command line (netavark `main.rs`, `Opts`, 1.6 to 2.1).
@@ -43,7 +43,7 @@ pub struct NetavarkLine {
 
 impl NetavarkLine {
     /// Understands a command line, the program's name first; `None` if netavark would
-    /// refuse it, or does something else than work on networks.
+    /// refuse it, or does something other than work on networks.
     pub fn parse(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Option<Self> {
         Self::try_parse_from(arguments).ok()
     }
@@ -67,7 +67,7 @@ impl NetavarkLine {
 /// above it, if that still runs; `None` without a netavark above.
 ///
 /// # Errors
-/// If another user has a hand on that netavark.
+/// If another user can change that netavark.
 pub(super) fn above() -> Result<Option<(PathBuf, Delegation, Option<Process>)>, PodmanError> {
     let parent = sight::process(nix::unistd::getppid().as_raw());
     let called = parent.and_then(|parent| Some((command_line(&parent)?, parent)));
@@ -79,7 +79,7 @@ pub(super) fn above() -> Result<Option<(PathBuf, Delegation, Option<Process>)>, 
     Ok(Some((netavark, delegation, starter)))
 }
 
-/// Refuses a netavark that another user has a hand on.
+/// Refuses a netavark that another user can change.
 fn own(path: PathBuf) -> Result<PathBuf, PodmanError> {
     match hands::on_program(&path) {
         None => Ok(path),
@@ -93,7 +93,7 @@ fn own(path: PathBuf) -> Result<PathBuf, PodmanError> {
 
 /// Returns the netavark that the environment names.
 fn named() -> Option<PathBuf> {
-    // A berth has run the one that is named, which may have led here.
+    // A berth has already run the netavark that is named, and that may have led here.
     if front::is_behind_another() {
         return None;
     }
@@ -101,7 +101,7 @@ fn named() -> Option<PathBuf> {
     value.map(PathBuf::from)
 }
 
-/// Returns how the parent was called, or `None` if it is no netavark.
+/// Returns how the parent was called, or `None` if it is not a netavark.
 fn command_line(parent: &ProcessFact) -> Option<Delegation> {
     Some(NetavarkLine::parse(&parent.arguments)?.delegation())
 }
@@ -109,8 +109,8 @@ fn command_line(parent: &ProcessFact) -> Option<Delegation> {
 /// Returns the netavark that Podman would run if berth were not in front of it.
 ///
 /// # Errors
-/// [`PodmanError::NoNetavark`] if there is none, or only one that another user has a hand
-/// on; [`PodmanError::ForeignNetavark`] if the environment names such a one.
+/// [`PodmanError::NoNetavark`] if there is none, or only one that another user can
+/// change; [`PodmanError::ForeignNetavark`] if the environment names such a one.
 pub fn netavark(conf: &ContainersConf) -> Result<PathBuf, PodmanError> {
     if let Some(path) = named() {
         return own(path);

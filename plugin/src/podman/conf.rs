@@ -98,8 +98,8 @@ impl Default for ContainersConf {
 }
 
 impl ContainersConf {
-    /// Reads and layers the files of this environment. Absent files are no error,
-    /// save those that a variable names.
+    /// Reads and layers the files of this environment. Absent files are not an error,
+    /// except those that a variable names.
     ///
     /// # Errors
     /// [`ConfError`] for a file that cannot be read or understood.

@@ -38,8 +38,8 @@ impl Environment {
         }
     }
 
-    /// Leaves out another user's directories, which `su` and many a `sudo` leave in root's
-    /// environment: what is configured there is not root's word.
+    /// Leaves out another user's directories, which `su`, and often `sudo`, leave in
+    /// root's environment: root has not set what is configured there.
     fn without_homes(mut self) -> Self {
         static SAID: Once = Once::new();
         for name in ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"] {
@@ -57,8 +57,8 @@ impl Environment {
         self
     }
 
-    /// Returns surroundings of one's own making: all system files are below `root`,
-    /// and the process is its user's first, not in a user namespace.
+    /// Returns made-up surroundings: all system files are below `root`, and the process
+    /// is its user's first, not in a user namespace.
     pub fn imagined<N, V>(
         root: impl Into<PathBuf>,
         uid: u32,
@@ -101,18 +101,19 @@ impl Environment {
     }
 
     /// Returns whether Podman counts this process as rootless (`unshare.IsRootless`):
-    /// also root without `CAP_SYS_ADMIN` or in a user namespace that maps not all ids.
+    /// also root without `CAP_SYS_ADMIN` or in a user namespace that does not map all
+    /// ids.
     pub fn rootless(&self) -> bool {
         self.uid() != 0 || self.path(USERNS_CONFIGURED).is_some() || self.confined
     }
 
-    /// Returns the graph root that Podman tells a command which it starts in its user
+    /// Returns the graph root that Podman passes to a command that it starts in its user
     /// namespace (`podman unshare`, `unshareEnv`).
     pub fn told_graph_root(&self) -> Option<PathBuf> {
         self.told("CONTAINERS_GRAPHROOT")
     }
 
-    /// Returns the run root that Podman tells such a command.
+    /// Returns the run root that Podman passes to such a command.
     pub fn told_run_root(&self) -> Option<PathBuf> {
         self.told("CONTAINERS_RUNROOT")
     }
@@ -149,9 +150,9 @@ impl Environment {
     }
 }
 
-/// Returns whether this process lacks what makes a root user one: `CAP_SYS_ADMIN`
-/// (bit 21 of `CapEff`, proc(5)) and a user namespace with all ids. What cannot be
-/// read is taken as not lacking, as Podman does.
+/// Returns whether this process lacks what makes a root user one: `CAP_SYS_ADMIN` (bit 21
+/// of `CapEff`, proc(5)) and a user namespace with all ids. What cannot be read counts as
+/// not lacking, as in Podman.
 fn confined() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let capable = status

@@ -18,7 +18,7 @@ use crate::sight;
 
 use super::{CommandLine, default_network, known_networks, network_config_dir};
 
-/// Why the host's facts are not to be had.
+/// Why the host's facts cannot be read.
 #[derive(Debug, Error)]
 pub enum HostError {
     #[error("failed to list the network interfaces and their addresses")]

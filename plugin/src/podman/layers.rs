@@ -10,13 +10,13 @@
 //! $XDG_CONFIG_HOME/containers/containers.conf.d/*.conf
 //! ```
 //!
-//! `$CONTAINERS_CONF` replaces them all, `$CONTAINERS_CONF_OVERRIDE` comes last.
-//! Added from Podman 6 (`storage/pkg/configfile`), where older ones have no such
-//! directories: drop-ins beside the first file, and `containers.rootful.conf.d` or
+//! `$CONTAINERS_CONF` replaces them all, `$CONTAINERS_CONF_OVERRIDE` comes last. berth
+//! also reads what Podman 6 has added (`storage/pkg/configfile`); older versions have no
+//! such directories: drop-ins beside the first file, and `containers.rootful.conf.d` or
 //! `containers.rootless.conf.d` (and in it a directory per user id) after each
-//! `containers.conf.d` of the system. Two more rules of Podman 6 are not followed,
-//! since nothing tells which Podman calls: there the first main file found hides
-//! the others, and a drop-in hides one of the same name in a directory before.
+//! `containers.conf.d` of the system. Two more rules of Podman 6 are not followed, since
+//! nothing says which Podman calls: there the first main file found hides the others, and
+//! a drop-in hides one of the same name in a directory before.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! Podman's network lock, which it holds whenever it calls netavark.
 //!
 //! A POSIX record lock on a whole file (containers/storage `lockfile_unix.go`,
-//! `F_SETLKW`). Podman reaches us with it held, so whoever wants it together with
-//! the store's lock must take it first.
+//! `F_SETLKW`). Podman holds it when it calls us, so a command that needs the store's
+//! lock as well must take this one first.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -51,8 +51,8 @@ pub enum NetworkLockError {
 /// Podman's network lock, held until it is dropped. While it is, no container of
 /// this Podman starts, stops or changes its networks.
 ///
-/// The kernel lets go of a record lock when the process closes *any* descriptor of
-/// the file: nothing else here may open it meanwhile.
+/// The kernel releases a record lock when the process closes *any* descriptor of the
+/// file: nothing else here may open it meanwhile.
 #[derive(Debug)]
 pub struct NetworkLock {
     _file: File,
@@ -81,7 +81,7 @@ impl NetworkLock {
             .write(true)
             .create(true)
             .truncate(false)
-            // Whoever can read the file can lock everybody out, with a lock of a reader.
+            // Anybody who can read the file can lock everybody else out with a read lock.
             .mode(0o600)
             .custom_flags(libc::O_NOFOLLOW)
             .open(path)
@@ -129,7 +129,7 @@ fn holder(file: &File) -> String {
     let pid = lock.l_pid;
     match crate::sight::process(pid) {
         Some(fact) => format!("pid {pid} ({})", text::foreign(&fact.arguments.join(" "))),
-        // Of another pid namespace: the kernel says 0.
+        // A process of another pid namespace: the kernel says 0.
         None => "an unknown process".to_owned(),
     }
 }
@@ -145,7 +145,8 @@ mod tests {
 
     const PATH: &str = "BERTH_TEST_NETWORK_LOCK";
 
-    /// The other process of the test below: record locks do not exclude within one.
+    /// The other process of the test below: record locks do not exclude each other within
+    /// one process.
     #[test]
     #[ignore = "the child half of the_holder_is_named"]
     fn child_holds_the_lock() {

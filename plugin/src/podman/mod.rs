@@ -1,8 +1,8 @@
 //! The Podman a command serves: where its networks, its netavark and our store
 //! are, and the lock it takes before any of its network work.
 //!
-//! A plugin call learns all this from the netavark above it. An operator's command
-//! has nobody above, and uses what Podman uses by default, or what it is told.
+//! A plugin call learns all this from the netavark above it. An operator's command has
+//! nobody above, and uses what Podman uses by default, or what the user names.
 
 mod caller;
 mod command_line;
@@ -101,7 +101,7 @@ pub enum PodmanError {
         reason: String,
     },
     #[error(
-        "found no directory {}; name the one that podman is told, or none for the podman \
+        "found no directory {}; name the one that podman is given, or none for a podman \
          without options",
         .0.display()
     )]
@@ -182,7 +182,7 @@ impl Podman {
     /// above, as when a person calls the plugin by hand, the one without options.
     ///
     /// # Errors
-    /// If no netavark executable can be found, or another user has a hand on it.
+    /// If no netavark executable can be found, or another user can change it.
     pub fn calling() -> Result<Self, PodmanError> {
         let environment = Environment::of_this_process();
         if let Some((netavark, delegation, starter)) = caller::above()? {
@@ -203,7 +203,7 @@ impl Podman {
     /// this command line. `netavark` is the real one.
     ///
     /// # Errors
-    /// If the state directory that the environment names is no absolute path.
+    /// If the state directory that the environment names is not an absolute path.
     pub fn in_front(
         netavark: PathBuf,
         line: &NetavarkLine,
@@ -260,9 +260,9 @@ impl Podman {
         Ok(self.network_config_dir.get_or_init(|| found))
     }
 
-    /// As [`Podman::network_config_dir`], but makes it if there is none. Podman does so with
-    /// the first network but the default one, and a command that is told a directory wants
-    /// one that is there.
+    /// As [`Podman::network_config_dir`], but makes it if there is none. Podman does so
+    /// with the first network other than the default one, and a command that is given a
+    /// directory needs one that is there.
     ///
     /// # Errors
     /// As [`Podman::network_config_dir`]; if it cannot be made.
@@ -287,8 +287,8 @@ impl Podman {
         self.settings.blinding().filter(|_| !is_named)
     }
 
-    /// Returns whether a network's file says otherwise than `is_ours`. A file of another
-    /// network, or none, says nothing.
+    /// Returns whether a network's file contradicts `is_ours`. A file of another network,
+    /// or none, says nothing.
     pub fn denies(&self, network: &Network, is_ours: bool) -> bool {
         let file = |directory: &Path| {
             let path = directory.join(format!("{}.json", network.name));
@@ -298,8 +298,8 @@ impl Podman {
         on_file.is_some_and(|own| own.id == network.id && own.is_ours() != is_ours)
     }
 
-    /// Makes every Podman read the network files anew: it does when their directory has
-    /// changed (`loadNetworks`, 5.4).
+    /// Makes every Podman read the network files again: it does so when their directory
+    /// has changed (`loadNetworks`, 5.4).
     pub fn touch_networks(&self) {
         let touched = self.network_config_dir().map(|directory| {
             let now = std::time::SystemTime::now();
@@ -322,7 +322,8 @@ impl Podman {
     }
 
     /// Takes Podman's network lock, which it holds whenever it calls netavark, waiting no
-    /// longer than `wait`. Whoever wants the store's lock as well takes this one first.
+    /// longer than `wait`. A caller that needs the store's lock as well takes this one
+    /// first.
     ///
     /// # Errors
     /// With the holder's name, if it is known.
@@ -362,9 +363,10 @@ impl Podman {
     }
 }
 
-/// Returns the file of the history of a store. It lasts over a reboot: it is in the state
+/// Returns the file of the history of a store. It survives a reboot: it is in the state
 /// directory if the environment names one, else `berth` in `/var/lib` or, for a rootless
-/// Podman, in `XDG_STATE_HOME`. There its name tells the stores of different Podmans apart.
+/// Podman, in `XDG_STATE_HOME`. There its name tells the stores of different Podmans
+/// apart.
 fn history_file(state_directory: &Path, rootless: bool, environment: &Environment) -> PathBuf {
     if environment.path(STATE_VARIABLE).is_some() {
         return state_directory.join("history");

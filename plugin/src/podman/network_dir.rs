@@ -13,8 +13,8 @@ use crate::podman::{ContainersConf, Environment};
 /// as root, in the graph root as another user (`getDefaultNetavarkConfigDir`, 5.4).
 ///
 /// # Errors
-/// If storage.conf is damaged, or a rootless user has no home. Neither matters to
-/// root, nor where the directory is named.
+/// If storage.conf is damaged, or a rootless user has no home. Neither matters to root,
+/// or when the directory is named.
 pub fn network_config_dir(
     environment: &Environment,
     conf: &ContainersConf,
@@ -44,9 +44,10 @@ struct Storage {
     rootless_storage_path: String,
 }
 
-/// Returns the graph root of a rootless Podman (`loadStoreOptionsFromConfFile`, 5.4):
-/// the one Podman has told us, else from the storage.conf that `CONTAINERS_STORAGE_CONF` names, or the user's own;
-/// else as the system's file says for all users; else below the data directory.
+/// Returns the graph root of a rootless Podman (`loadStoreOptionsFromConfFile`, 5.4): the
+/// one that Podman has told us, else from the storage.conf that `CONTAINERS_STORAGE_CONF`
+/// names, or the user's own; else as the system's file says for all users; else below the
+/// data directory.
 fn graph_root(environment: &Environment) -> Result<PathBuf, HostError> {
     if let Some(told) = environment.told_graph_root() {
         return Ok(told);

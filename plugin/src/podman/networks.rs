@@ -127,7 +127,7 @@ impl NetworkFile {
     }
 }
 
-/// Parses a file as strictly as Podman does; returns why it is no network.
+/// Parses a file as strictly as Podman does; returns why it is not a network.
 fn parse(path: &Path, bytes: &[u8]) -> Result<Network, String> {
     let network: Network = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     if path.file_stem().is_none_or(|stem| *stem != *network.name) {

@@ -1,13 +1,12 @@
 //! Podman without root: the namespaces that its networks are in.
 //!
-//! They are a user and a mount namespace, which Podman's pause process keeps, and
-//! for its bridges a network namespace behind pasta, with a mount namespace for each
-//! call in which `/run` is private. netavark, and so the plugin, is started inside
-//! all of them; an operator's command is not. `podman unshare --rootless-netns`
-//! leads there. It lets go of Podman's network lock while the command runs and counts
-//! it as a user of the network namespace (containers/common `rootlessnetns`
-//! `Netns.Run`), so that the command can take that lock, and nobody removes the
-//! namespace under it.
+//! They are a user and a mount namespace, which Podman's pause process keeps, and for its
+//! bridges a network namespace behind pasta, with a mount namespace for each call in
+//! which `/run` is private. netavark, and so the plugin, is started inside all of them;
+//! an operator's command is not. `podman unshare --rootless-netns` leads there. It
+//! releases Podman's network lock while the command runs and counts it as a user of the
+//! network namespace (containers/common `rootlessnetns` `Netns.Run`), so that the command
+//! can take that lock, and nobody removes the namespace under it.
 
 use std::env;
 use std::ffi::OsString;
@@ -25,7 +24,7 @@ use super::STATE_VARIABLE;
 use crate::podman::Environment;
 use crate::rules::process::INTO_USER_NAMESPACE;
 
-/// Set for the command that was started again, so that it is so once only.
+/// Set for the command that was started again, so that this happens only once.
 const ENTERED: &str = "BERTH_ENTERED";
 
 /// Failure to enter the namespaces of a rootless Podman.
@@ -45,16 +44,16 @@ pub enum EnterError {
     Outside,
 }
 
-/// Starts this very command line again in the namespaces of a rootless Podman, in
-/// place of this process, unless we are there, are root's, or this user's Podman has
-/// not run since the user logged in. Standard streams and exit code are the
-/// command's own.
+/// Starts this very command line again in the namespaces of a rootless Podman, in place
+/// of this process, unless we are there already, or are root's, or this user's Podman has
+/// not run since the user logged in. Standard streams and exit code are the command's
+/// own.
 ///
-/// To be called before anything is locked or written. The directories are those that
-/// the user named (Podman's network run and network configuration directory).
+/// Call it before anything is locked or written. The directories are those that the user
+/// named (Podman's network run and network configuration directory).
 ///
 /// # Errors
-/// If Podman cannot be run. Returns at all only if nothing needs to be entered.
+/// If Podman cannot be run. It returns only if nothing needs to be entered.
 pub fn enter_if_needed(
     run_directory: Option<&Path>,
     network_config_dir: Option<&Path>,
@@ -90,7 +89,7 @@ pub fn enter_if_needed(
     Err(EnterError::Podman(podman.exec()))
 }
 
-/// Returns the options of a custom rootless Podman, which its directories tell:
+/// Returns the options of a custom rootless Podman, which its directories show:
 /// `RUNROOT/networks`, `ROOT/networks`.
 pub fn storage_options(
     run_directory: Option<&Path>,

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use super::{Environment, layers};
 use crate::rules::settings::{Concern, Mistake, Origin, Settings, keys};
 
-/// Reads and layers the files of this environment. Absent files are none.
+/// Reads and layers the files of this environment. Absent files are not a mistake.
 ///
 /// For root, a file counts only if nobody else can have written it: it and its directory
-/// are root's, and writable by no group and by no other user. Any other may hide what root
-/// has set, so it is a mistake, as a file is that cannot be read.
+/// are root's, and writable by no group and by no other user. Any other file may hide
+/// what root has set, so it counts as a mistake, and so does a file that cannot be read.
 pub fn settings(environment: &Environment) -> Settings {
     let mut settings = Settings::default();
     let files = match layers::files(environment, &layers::BERTH) {
@@ -41,8 +41,8 @@ fn unread(path: PathBuf, error: &io::Error) -> Mistake {
     }
 }
 
-/// Adds a file. The system's place for the leases is root's alone: another user could not
-/// write there.
+/// Adds a file. The system's files set the place of the leases only for root: another
+/// user could not write there.
 fn add(settings: &mut Settings, environment: &Environment, path: &Path, text: &str) {
     let before = settings.general.get(keys::STATE_DIRECTORY).cloned();
     settings.add(path, text);
@@ -63,7 +63,8 @@ fn read(path: &Path, environment: &Environment) -> io::Result<String> {
         let directory = path.parent().unwrap_or(path).metadata()?;
         for (what, metadata) in [("it", file.metadata()?), ("its directory", directory)] {
             if let Some(why) = untrusted(&metadata) {
-                let advice = "root's configuration must be root's, and writable by root alone";
+                let advice =
+                    "root's configuration must belong to root and be writable by root alone";
                 return Err(io::Error::other(format!("{what} {why}; {advice}")));
             }
         }
@@ -93,7 +94,7 @@ mod tests {
 
     const ETC: &str = "etc/containers/berth.conf";
 
-    /// Returns what a user has of files below a root of their own.
+    /// Returns a user's settings from files below a root of their own.
     fn load(root: &Path, uid: u32) -> Settings {
         let home = root.join("home");
         settings(&Environment::imagined(root, uid, [("HOME", home)]))
@@ -151,27 +152,27 @@ mod tests {
         check(
             0o664,
             Some(
-                "it has mode 664; root's configuration must be root's, and writable by root alone",
+                "it has mode 664; root's configuration must belong to root and be writable by root alone",
             ),
         );
         check(
             0o646,
             Some(
-                "it has mode 646; root's configuration must be root's, and writable by root alone",
+                "it has mode 646; root's configuration must belong to root and be writable by root alone",
             ),
         );
         check(0o600, None);
         if nix::unistd::geteuid().is_root() {
             chown(&path, Some(1000), None).unwrap();
-            let what = "it belongs to user 1000; root's configuration must be root's, and writable \
-                        by root alone";
+            let what = "it belongs to user 1000; root's configuration must belong to root and be \
+                        writable by root alone";
             check(0o644, Some(what));
             chown(&path, Some(0), None).unwrap();
         }
         let directory = path.parent().unwrap();
         fs::set_permissions(directory, Permissions::from_mode(0o777)).unwrap();
-        let what = "its directory has mode 777; root's configuration must be root's, and writable \
-                    by root alone";
+        let what = "its directory has mode 777; root's configuration must belong to root and be \
+                    writable by root alone";
         check(0o644, Some(what));
         assert!(
             load(root.path(), 1000).mistakes.is_empty(),

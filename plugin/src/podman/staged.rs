@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 use thiserror::Error;
 
-/// What the names of staged files begin with. Podman takes no file for a network that
-/// does not end in `.json`.
+/// What the names of staged files begin with. Podman does not take a file for a network
+/// if its name does not end in `.json`.
 const STAGED: &str = ".berth-migrate-";
 
 /// Failure to replace a file.
@@ -47,7 +47,7 @@ pub fn sweep(directory: &Path) {
     }
 }
 
-/// A file beside the one whose place it is to take.
+/// A file beside the one that it is to replace.
 #[derive(Debug)]
 pub struct Staged {
     file: NamedTempFile,
@@ -55,9 +55,9 @@ pub struct Staged {
 }
 
 impl Staged {
-    /// Writes a file beside `path`, durable but for its name, with this mode, user and
-    /// group; makes the directory if there is none. What is not put in its place goes when
-    /// it is dropped.
+    /// Writes a file beside `path`, durable except for its name, with this mode, user and
+    /// group; makes the directory if there is none. Unless it is put in its place, it is
+    /// removed when it is dropped.
     ///
     /// # Errors
     /// If it cannot be written; nothing is left of it then.

@@ -17,7 +17,7 @@ pub struct Network {
     pub name: String,
     /// 64 hexadecimal digits. A network created again under its old name has a new one.
     pub id: String,
-    /// The plugin's file name for networks of ours.
+    /// The plugin's file name for berth's networks.
     pub driver: String,
     /// Bridge name, or parent interface of macvlan and ipvlan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -135,7 +135,8 @@ pub struct Route {
     pub rest: Map<String, Value>,
 }
 
-/// Reads `null` as the type's empty value: Go writes nil maps and slices so.
+/// Reads `null` as the type's empty value, because Go writes nil maps and slices as
+/// `null`.
 pub(crate) fn null_as_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

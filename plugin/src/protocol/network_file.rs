@@ -13,14 +13,14 @@ use serde_json::{Map, Value};
 
 use super::Network;
 
-/// By how much Podman indents.
+/// How far Podman indents.
 const INDENT: &str = "     ";
 
-/// The field before which a new one is put: Podman's last.
+/// A new field is put before this one, Podman's last.
 const LAST: &str = "ipam_options";
 
-/// Returns the text of a network's file with another network in it: only the fields that
-/// differ from `before`, which is what the text says, are changed.
+/// Returns the text of a network's file, changed to say `after`. `before` is what it says
+/// now; only the fields that differ are changed.
 pub fn rewritten(bytes: &[u8], before: &Network, after: &Network) -> Vec<u8> {
     let mut fields = raw_fields(bytes).unwrap_or_else(|| fields_of(before));
     let (before, after) = (object(before), object(after));

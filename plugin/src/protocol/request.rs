@@ -39,7 +39,7 @@ impl Request {
         Some((find(INFO)?, find(OPTIONS)?))
     }
 
-    /// Puts another configuration and other wishes in the place of a network's own.
+    /// Replaces a network's configuration and the container's wishes there.
     pub fn replace(&mut self, name: &str, network: Value, mut options: Value) {
         if let Some(Value::Array(_)) = self.0.get(OPTIONS) {
             options["name"] = name.into();
@@ -56,7 +56,7 @@ impl Request {
         }
     }
 
-    /// Leaves out all networks but those with these names.
+    /// Removes all networks except those with these names.
     pub fn retain(&mut self, names: &[&str]) {
         for field in [OPTIONS, INFO] {
             match self.0.get_mut(field) {
@@ -71,7 +71,7 @@ impl Request {
         }
     }
 
-    /// Returns what it says of the container itself.
+    /// Returns what it says about the container itself.
     pub fn container(&self) -> Map<String, Value> {
         let own = |(name, _): &(&String, &Value)| ![OPTIONS, INFO].contains(&name.as_str());
         let own = self.0.iter().filter(own);

@@ -1,16 +1,16 @@
-//! Which address a container gets, or why none: a pure decision over what the
+//! Which address a container gets, or why it gets none: a pure decision over what the
 //! store shows. No I/O, no clock.
 //!
-//! The order is Podman's (`ipam.go`, `allocIPs`): one address per subnet, the
-//! static ones where the container asks for them, else the next free one after
-//! the last dynamic lease, wrapping round once. In addition
+//! The order is Podman's (`ipam.go`, `allocIPs`): one address per subnet, the static ones
+//! where the container asks for them, else the next free one after the last dynamic
+//! lease, wrapping round once. In addition:
 //!
 //! - a container that comes back gets the address that is still reserved for it;
-//! - reserved addresses are given to others only when nothing else is free: those of
-//!   dynamic leases first, of these the one whose reservation ends soonest;
+//! - others get reserved addresses only when nothing else is free: first those of dynamic
+//!   leases, and of these the one whose reservation ends soonest;
 //! - a subnet may have several static addresses;
-//! - what a person has reserved for a container goes to that one, asked for or not, and to
-//!   nobody else.
+//! - an address that a person has reserved for a container goes to that container,
+//!   whether it asks or not, and to nobody else.
 //!
 //! Each dynamic choice costs at most five look-ups in ordered indexes, however
 //! large or full the pool is.
@@ -82,7 +82,7 @@ pub enum Refusal {
     Outside(IpAddr),
     /// The address can never be leased.
     Unleasable(IpAddr, Unleasable),
-    /// A person has reserved it, and not for this container.
+    /// A person has reserved it, but not for this container.
     Pledged(Pledge),
     /// Another tenancy has leased the address.
     Leased(IpAddr, Tenancy),
@@ -93,7 +93,7 @@ pub enum Refusal {
 /// The chosen addresses, in the order of the network's subnets.
 pub type Choice = Vec<(IpAddr, Kind)>;
 
-/// What comes of a request.
+/// The outcome of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     Lease(Choice),
@@ -153,9 +153,8 @@ pub fn choose<S: Shelf>(
     Ok(Decision::Lease(chosen.concat()))
 }
 
-/// Returns how an address asked for by name was come by. `podman network reload`
-/// asks for a container's current addresses, dynamic ones included: those stay
-/// dynamic.
+/// Returns how an address that is asked for by name was chosen. `podman network reload`
+/// asks for a container's current addresses, dynamic ones included: those stay dynamic.
 fn kind_of<S: Shelf>(shelf: &S, address: IpAddr, request: &Request<'_>) -> Result<Kind, S::Error> {
     let mut current = leased_already(request);
     if let Some(leased) = current.find(|leased| leased.address == address) {
@@ -168,8 +167,8 @@ fn kind_of<S: Shelf>(shelf: &S, address: IpAddr, request: &Request<'_>) -> Resul
     })
 }
 
-/// Returns the pledge that keeps an address from whoever asks for it. What is leased to
-/// them already stays theirs.
+/// Returns the pledge that keeps an address from the container that asks for it. What a
+/// container has leased already stays its own.
 fn anothers<'a>(address: IpAddr, request: &Request<'a>) -> Option<&'a Pledge> {
     let mut pledges = request.pledges.iter();
     let pledge = pledges.find(|pledge| pledge.address == address)?;
@@ -192,7 +191,7 @@ fn pledged(pool: &Pool, request: &Request<'_>) -> Option<IpAddr> {
     pledges.find(own).map(|pledge| pledge.address)
 }
 
-/// Returns what is leased to the tenancy already.
+/// Returns what the tenancy has leased already.
 fn leased_already<'a>(request: &Request<'a>) -> impl Iterator<Item = &'a LeasedAddress> {
     request
         .current
@@ -200,7 +199,7 @@ fn leased_already<'a>(request: &Request<'a>) -> impl Iterator<Item = &'a LeasedA
         .flat_map(|tenant| &tenant.leased)
 }
 
-/// Returns the dynamic address for one pool, or `None` if all it offers is leased.
+/// Returns the dynamic address for one pool, or `None` if everything it offers is leased.
 fn dynamic<S: Shelf>(
     shelf: &S,
     pool: &Pool,

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use super::lease::{ContainerId, ContainerName, InterfaceName, Tenancy};
 use crate::protocol::{Network, PluginExec, Shared, null_as_empty};
 
-/// A container's request for one network, whichever front end it came by. It is stored
-/// with the tenant, so that its plumbing can be taken down long after.
+/// A container's request for one network, whichever front end it came through. It is
+/// stored with the tenant, so that its plumbing can be taken down long after.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attachment<N = Shared<Network>> {
     pub container_id: ContainerId,

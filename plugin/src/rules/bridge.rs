@@ -20,7 +20,8 @@ pub fn of<'h>(network: &Network, host: &'h [Link]) -> Option<&'h Link> {
         .find(|link| link.kind == "bridge" && link.answers_to(name))
 }
 
-/// Returns the interface of the host that has the name of a network's bridge and is none.
+/// Returns the interface of the host that has the name of a network's bridge but is not a
+/// bridge.
 pub fn other_than_bridge<'h>(network: &Network, host: &'h [Link]) -> Option<&'h Link> {
     let name = managed(network)?;
     host.iter()
@@ -28,10 +29,10 @@ pub fn other_than_bridge<'h>(network: &Network, host: &'h [Link]) -> Option<&'h 
 }
 
 /// Returns whether netavark has made a bridge for a network: it has one of the network's
-/// gateways. netavark gives a bridge its addresses when it makes it, and never to one that
-/// is there (netavark 1.14 `bridge.rs`, `create_interfaces`); Podman and berth refuse a new
-/// network whose addresses the host has. Some internal networks have no gateway: then only a
-/// name that Podman or berth has chosen tells.
+/// gateways. netavark gives a bridge its addresses when it makes it, never to one that
+/// exists already (netavark 1.14 `bridge.rs`, `create_interfaces`); Podman and berth
+/// refuse a new network whose addresses the host has. Some internal networks have no
+/// gateway: then the only sign is a name that Podman or berth has chosen.
 pub fn is_netavarks(network: &Network, bridge: &Link) -> bool {
     if network.gateways().next().is_none() {
         return is_chosen(&bridge.name);
@@ -46,9 +47,9 @@ fn is_chosen(name: &str) -> bool {
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// Returns which of these networks is on a network's bridge in its place: the bridge has
-/// that one's gateway and none of this one's, whose containers would have neither gateway
-/// nor DNS. They are asked for only if the bridge is not this network's.
+/// Returns which of the `others` has taken over a network's bridge: the bridge has that
+/// one's gateway and none of the network's own, whose containers would have neither
+/// gateway nor DNS. `others` is called only if the bridge is not the network's.
 pub fn usurper<'n>(
     network: &Network,
     host: &[Link],

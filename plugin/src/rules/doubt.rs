@@ -1,5 +1,5 @@
-//! What could not be seen, and what that may hide: one process that cannot be looked at
-//! says nothing about most tenants, and nothing about most networks. No I/O.
+//! What berth could not see, and what that may hide: one process that it cannot look at
+//! casts no doubt on most tenants, nor on most networks. No I/O.
 
 use std::collections::HashSet;
 
@@ -29,8 +29,8 @@ impl Doubt {
 
 impl View {
     /// Returns whether nothing in this namespace can be a container's on a network of
-    /// `host`: it is the host's own namespace or looks just like it, without an address
-    /// that the host has not; or it has no interface but the loopback.
+    /// `host`: it is the host's own namespace, or looks just like it and has no address
+    /// that the host lacks; or the loopback is its only interface.
     pub fn is_beside_the_point(&self, host: &Self) -> bool {
         let is_alone = self.interfaces.iter().all(|name| name == b"lo");
         let is_host = self.interfaces == host.interfaces;
@@ -39,17 +39,18 @@ impl View {
             && (is_alone || is_host && self.addresses.is_subset(&host.addresses))
     }
 
-    /// Returns whether it has no addresses yet but those that the kernel gives by itself.
+    /// Returns whether the kernel gave it all its addresses by itself.
     fn is_bare(&self) -> bool {
         self.addresses.iter().all(is_given_by_kernel)
     }
 }
 
-/// Returns why there may be a container on a network that was not seen, if there may be.
-/// `host` are the interfaces beside the network's bridge, those [`hidden`] ones among them.
+/// Returns why there may be a container on a network that berth has not seen, or `None`
+/// if there cannot be one. `host` are the interfaces beside the network's bridge,
+/// `hidden` those of them that [`hidden`] returns.
 ///
-/// Whatever is on a bridge hangs on a port of it. If the other end of each port was seen,
-/// nobody is hidden there.
+/// Everything on a bridge is connected to one of its ports. If the other end of each port
+/// was seen, nobody is hidden there.
 pub fn doubt_about(
     network: &Network,
     doubts: &[Doubt],
@@ -71,8 +72,8 @@ pub fn doubt_about(
 }
 
 /// Returns the host's ends of veth pairs whose other ends were not `seen`: they are in
-/// namespaces with processes that are not ours to see and without a file, or with nothing
-/// but a descriptor that keeps them.
+/// namespaces without a file whose processes berth cannot see, or that only a descriptor
+/// keeps alive.
 pub fn hidden(host: &[Link], seen: &[NamespaceFact]) -> Vec<Link> {
     let leads_out = |outer: &&Link| match outer.peer {
         Some(Peer::Here(_)) => false,

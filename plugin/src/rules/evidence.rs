@@ -38,7 +38,7 @@ pub struct ProcessFact {
 }
 
 impl ProcessFact {
-    /// Returns a path of the network namespace it lives in, good while it lives.
+    /// Returns a path of the network namespace it lives in, valid while it lives.
     pub fn namespace_path(&self) -> PathBuf {
         PathBuf::from(format!("/proc/{}/ns/net", self.process.pid))
     }
@@ -67,11 +67,11 @@ pub struct Link {
     pub kind: String,
     /// The bridge it is a port of.
     pub master: Option<u32>,
-    /// The interface it hangs on: a veth's other end, a macvlan's parent.
+    /// The interface it is attached to: a veth's other end, a macvlan's parent.
     pub peer: Option<Peer>,
     /// Whether it is up.
     pub up: bool,
-    /// Its addresses, those included that the kernel gave it by itself.
+    /// Its addresses, including those that the kernel gave it by itself.
     pub addresses: Vec<IpAddr>,
 }
 
@@ -89,7 +89,7 @@ impl Link {
         }
     }
 
-    /// Returns whether it has no addresses but those that the kernel gives by itself.
+    /// Returns whether the kernel gave it all its addresses by itself.
     pub fn is_bare(&self) -> bool {
         self.addresses.iter().all(is_given_by_kernel)
     }
@@ -100,9 +100,9 @@ impl Link {
 pub enum Peer {
     /// In the same namespace.
     Here(u32),
-    /// In the namespace of whoever looks.
+    /// In the namespace of the process that looks.
     Host(u32),
-    /// In another one, by its id as the kernel tells it from the first.
+    /// In another one, given by its id as the kernel numbers it in the first.
     Elsewhere(i32, u32),
 }
 
@@ -119,12 +119,12 @@ pub struct NamespaceFact {
     pub links: Vec<Link>,
 }
 
-/// A namespace that somebody lives in and that could not be looked into.
+/// A namespace that somebody lives in and that berth could not look into.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doubt {
     /// What could not be read, and the error.
     pub why: String,
-    /// What shows of the namespace all the same.
+    /// What can be seen of the namespace anyway.
     pub view: Option<View>,
 }
 
@@ -146,11 +146,12 @@ pub struct Evidence {
     pub boot_id: String,
     /// The pid namespace whose processes are seen.
     pub pid_namespace: u64,
-    /// Every process seen, ourselves excepted.
+    /// Every process seen, except this one.
     pub processes: Vec<ProcessFact>,
-    /// Why there may be processes that were not seen, or what one is at work for.
+    /// Why there may be processes that were not seen, or why it is unknown what one is at
+    /// work for.
     pub unreadable: Option<String>,
-    /// The namespaces that processes live in who do not show which it is.
+    /// The namespaces of processes that do not show which one they live in.
     pub doubts: Vec<Doubt>,
     /// Why there may be processes that were not seen, none of which can be in a
     /// namespace whose file is seen at its path.
@@ -161,8 +162,8 @@ pub struct Evidence {
     pub named: HashMap<NamespaceKey, PathBuf>,
     /// The same files, with what they show.
     pub files: HashMap<PathBuf, NamespaceKey>,
-    /// What is inside the tenants' namespaces that somebody lives in; nothing is
-    /// said of one that could not be looked into.
+    /// What is inside the tenants' namespaces that somebody lives in; one that berth
+    /// could not look into is missing.
     pub inside: HashMap<NamespaceKey, Vec<Link>>,
 }
 

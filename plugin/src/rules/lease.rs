@@ -3,7 +3,7 @@
 //! A *tenancy* is one container's interface on one network. Every release is checked
 //! against it. A *tenant* is the durable record of a tenancy; it owns one lease per
 //! address. A *reservation* is what a released address leaves behind: a cooldown for
-//! everybody, and the address for its former holder to come back to.
+//! everybody, and an address that its former holder can come back to.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -171,8 +171,7 @@ pub struct Namespace {
     /// The path netavark was given, usually `/run/netns/netns-<uuid>`.
     pub path: PathBuf,
     pub device: u64,
-    /// Inode of the namespace file. The kernel gives it out again after the
-    /// namespace's end.
+    /// Inode of the namespace file. The kernel reuses it after the namespace's end.
     pub inode: u64,
 }
 
@@ -186,10 +185,10 @@ pub struct Process {
 }
 
 impl Process {
-    /// Returns whether it started after something that was there `age` ago, at the latest.
-    /// When in doubt, it did not.
+    /// Returns whether it started after something that is at least `age` old; `false`
+    /// when in doubt.
     pub fn is_younger_than(&self, age: Duration, now: &Moment) -> bool {
-        // Everywhere a hundred ticks are a second (`USER_HZ`).
+        // A second has a hundred ticks everywhere (`USER_HZ`).
         let started_ms = self.start_time.saturating_mul(10);
         let own = Duration::from_millis(now.boot_ms.saturating_sub(started_ms));
         own.saturating_add(Duration::from_secs(1)) < age
@@ -217,15 +216,15 @@ pub struct Delegation {
 #[serde(from = "Stored", into = "Stored")]
 pub struct Tenant {
     pub tenancy: Tenancy,
-    /// The network's name at setup: the request's.
+    /// The network's name at setup, from the request.
     pub network_name: NetworkName,
-    /// The container's name at setup: the request's.
+    /// The container's name at setup, from the request.
     pub container_name: ContainerName,
     pub phase: Phase,
     /// The leased addresses, in the order netavark got them.
     pub leased: Vec<LeasedAddress>,
     pub namespace: Namespace,
-    /// The pid namespace (inode) in which `starter` and all evidence have pids.
+    /// The pid namespace (inode) that the pids of `starter` and all evidence belong to.
     pub pid_namespace: u64,
     /// The podman process that asked; `None` if it was gone already.
     pub starter: Option<Process>,
@@ -241,8 +240,8 @@ pub struct Tenant {
     pub delegation: Delegation,
 }
 
-/// A tenant as it is stored: what its request says is there once. The size of
-/// the records is what opening a store with many of them costs.
+/// A tenant as it is stored: what its request says is stored only once, because the time
+/// to open a store grows with the size of its records.
 #[derive(Serialize, Deserialize)]
 struct Stored<N = Shared<Network>> {
     phase: Phase,
@@ -365,7 +364,7 @@ pub struct Reservation {
     pub container_name: ContainerName,
     pub kind: Kind,
     pub released: Moment,
-    /// Until when nobody but the former holder gets it while others are free.
+    /// Until when only the former holder gets it, as long as others are free.
     pub until: Moment,
 }
 

@@ -18,7 +18,8 @@ use crate::rules::pool::{Pool, PoolError, Span, last_address, normalise};
 
 /// Cooldown when `ipam_cooldown` is absent: a released address rests 30 seconds.
 pub const DEFAULT_COOLDOWN: Duration = Duration::from_secs(30);
-/// Reservation when `ipam_hold` is absent: a former holder finds its address for 24 hours.
+/// Reservation when `ipam_hold` is absent: a former holder finds its address again for 24
+/// hours.
 pub const DEFAULT_HOLD: Duration = Duration::from_secs(24 * 60 * 60);
 /// TTL when `ipam_ttl` is absent: an unseen lease of unknown liveness is kept 1 hour.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(60 * 60);
@@ -42,10 +43,10 @@ pub const ORDER: &str = "ipam_order";
 /// Which of netavark's drivers does the plumbing.
 pub const DRIVER: &str = "driver";
 
-/// Every option of ours, in the order of the error messages.
+/// All our options, in the order of the error messages.
 pub const KNOWN: [&str; 7] = [DRIVER, COOLDOWN, EXCLUDE, HOLD, ORDER, RESERVE, TTL];
 
-/// What all our names but [`DRIVER`] begin with. netavark has no such names.
+/// What all our names except [`DRIVER`] begin with. netavark has no such names.
 pub(super) const PREFIX: &str = "ipam_";
 
 /// Which free address a dynamic lease gets.
@@ -55,7 +56,7 @@ pub enum Order {
     #[default]
     Next,
     Lowest,
-    /// Any free one, each as likely.
+    /// Any free one, all equally likely.
     Random,
 }
 
@@ -124,10 +125,10 @@ impl fmt::Display for Plumbing {
     }
 }
 
-/// Why an option of ours is refused.
+/// Why one of our options is refused.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum OptionsError {
-    /// It begins like ours, but we have none of that name.
+    /// It begins like ours, but we have no option of that name.
     #[error("unsupported option {name}: berth knows {}", KNOWN.join(", "))]
     Unknown { name: String },
     #[error(
@@ -160,7 +161,7 @@ pub enum OptionsError {
         "invalid option {EXCLUDE}: {span} is not within a subnet of the network ({subnets}); exclusions need subnets given with --subnet"
     )]
     ExclusionOutside { span: Span, subnets: String },
-    /// Part of the list is no reserved address.
+    /// Part of the list is not a reserved address.
     #[error(
         "invalid option {RESERVE}: {item:?} is not an address (10.0.0.9), with a container's name (10.0.0.9=web) or a comment (10.0.0.9 # the printer) after it"
     )]
@@ -211,7 +212,7 @@ impl Options {
     /// Reads our options of a network. Options of netavark's driver are not looked at.
     ///
     /// # Errors
-    /// If a name beginning with `ipam_` is none of ours, or a value is not allowed.
+    /// If a name begins with `ipam_` but is not one of ours, or a value is not allowed.
     pub fn parse(network: &Network) -> Result<Self, OptionsError> {
         let options = &network.options;
         if let Some(name) = options.keys().find(|name| is_unknown(name)) {
@@ -264,7 +265,7 @@ pub fn pools(network: &Network, options: &Options) -> Result<Vec<Pool>, PoolErro
     subnets.map(|subnet| Pool::new(subnet, &kept_out)).collect()
 }
 
-/// Returns whether the option is addressed to us and none of ours.
+/// Returns whether the option is addressed to us, but is not one of ours.
 pub(crate) fn is_unknown(name: &str) -> bool {
     is_ours(name) && !KNOWN.contains(&name)
 }
@@ -286,7 +287,8 @@ pub(super) fn check(name: &'static str, value: &str) -> Result<(), OptionsError>
     }
 }
 
-/// Reads a list of exclusions for any network, and returns what of them lies in this one.
+/// Reads a list of exclusions for any network, and returns the parts that lie in this
+/// one.
 pub(super) fn excluded_here(list: &str, network: &Network) -> Vec<Span> {
     let subnets = subnets(network).into_iter();
     let subnets = subnets.filter_map(|subnet| Span::new(subnet.network(), last_address(subnet)));
@@ -298,7 +300,7 @@ pub(super) fn excluded_here(list: &str, network: &Network) -> Vec<Span> {
 /// Reads a list of exclusions of a network.
 ///
 /// # Errors
-/// If one is none, or lies outside of the network's subnets.
+/// If an item is not an exclusion, or lies outside of the network's subnets.
 pub(super) fn excluded(list: &str, network: &Network) -> Result<Vec<Span>, OptionsError> {
     exclusions(list, &subnets(network))
 }

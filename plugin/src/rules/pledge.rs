@@ -1,8 +1,9 @@
 //! Addresses that a person has reserved for good, for one container or for nobody. No I/O.
 //!
-//! They are in the network's own option `ipam_reserve`, so they last as long as the network
-//! does, across reboots and lost lease stores, and every setup comes with them. The option
-//! is a list, divided by semicolons: `10.0.0.9=web # moved from host b; 10.0.0.10`.
+//! They are in the network's own option `ipam_reserve`, so they last as long as the
+//! network does, across reboots and lost lease stores, and every setup request has them.
+//! The option is a list, separated by semicolons:
+//! `10.0.0.9=web # moved from host b; 10.0.0.10`.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -46,8 +47,8 @@ impl Pledge {
     /// Returns a pledge whose texts can be written.
     ///
     /// # Errors
-    /// If the container's name is none, or the comment is too long or has a character that
-    /// it may not have.
+    /// If the container's name is not valid, or the comment is too long or has a
+    /// character that it may not have.
     pub fn new(
         address: IpAddr,
         container: Option<&str>,
@@ -72,7 +73,7 @@ impl Pledge {
         !name.as_str().is_empty() && self.container.as_ref() == Some(name)
     }
 
-    /// Returns for whom it is, in words.
+    /// Returns whom it is for, in words.
     pub fn whom(&self) -> String {
         match (&self.container, self.comment.as_str()) {
             (Some(name), "") => format!("for container {name}"),
@@ -113,7 +114,7 @@ pub(super) fn parse(network: &Network) -> Result<Vec<Pledge>, OptionsError> {
     Ok(pledges)
 }
 
-/// Reads a list of pledges, whichever network they are for.
+/// Reads a list of pledges, for any network.
 pub(super) fn items(list: &str) -> impl Iterator<Item = Result<Pledge, OptionsError>> {
     let items = list.split(';').map(str::trim);
     items.filter(|item| !item.is_empty()).map(|item| {
@@ -162,7 +163,7 @@ fn check(network: &Network, address: IpAddr) -> Result<(), OptionsError> {
 }
 
 impl Network {
-    /// Replaces the network's pledges; without any, the option goes.
+    /// Replaces the network's pledges; without any, removes the option.
     pub fn set_pledges(&mut self, pledges: &[Pledge]) {
         let items: Vec<_> = pledges.iter().map(Pledge::to_string).collect();
         match items.is_empty() {

@@ -1,5 +1,5 @@
-//! What a podman was told to do, by its arguments: which of them may start a container, and
-//! of which that is out of the question. No I/O.
+//! What a podman was told to do, by its arguments: which of them may start a container,
+//! and which cannot. No I/O.
 
 use super::evidence::ProcessFact;
 

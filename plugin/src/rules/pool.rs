@@ -96,7 +96,7 @@ impl Span {
         false
     }
 
-    /// Returns what both spans have, if anything.
+    /// Returns the addresses that both spans have, if any.
     pub fn shared(&self, other: &Self) -> Option<Self> {
         Self::new(
             self.first().max(other.first()),
@@ -152,7 +152,7 @@ pub enum PoolError {
     },
 }
 
-/// Why an address can never be leased, whoever holds it now.
+/// Why an address can never be leased, no matter who holds it now.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum Unleasable {
     #[error("it is the network address of {0}")]

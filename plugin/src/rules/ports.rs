@@ -17,7 +17,7 @@ pub struct PublishedPorts {
 }
 
 impl PublishedPorts {
-    /// Reads a request's `port_mappings`; leaves out what is none.
+    /// Reads a request's `port_mappings`; leaves out what is not a port mapping.
     pub fn of(mappings: &Value) -> Vec<Self> {
         let read = |mapping: &Value| {
             let first = mapping["host_port"].as_u64()?;

@@ -1,15 +1,15 @@
-//! What a process is at work for, by its name and arguments. [`crate::sight`] reads the
-//! arguments only of processes that can be workers of ours, so that nobody else's say
-//! anything here.
+//! What a process is at work for, by its name and arguments. [`crate::sight`] reads
+//! arguments only of processes that can be at work for one of our containers, so that no
+//! others count here.
 
 use std::path::Path;
 
 use super::evidence::ProcessFact;
 
-/// What podman is told, to start a command where a user's bridges are.
+/// podman's arguments for starting a command where a user's bridges are.
 pub const INTO_USER_NAMESPACE: [&str; 2] = ["unshare", "--rootless-netns"];
 
-/// What a podman is told that starts, stops or removes a container.
+/// The verbs of a podman that starts, stops or removes a container.
 const VERBS: [&str; 10] = [
     "start",
     "restart",
@@ -49,9 +49,10 @@ impl ProcessFact {
                 .any(|pair| pair == INTO_USER_NAMESPACE)
     }
 
-    /// Returns whether a process is a netavark or berth at work in a namespace. A netavark
-    /// in a stand-in ([`crate::delegate::StandIn`]) may be at work for anybody. One that
-    /// Podman has called is in none: `podman build` names a descriptor, too.
+    /// Returns whether a process is a netavark or berth at work in a namespace. A
+    /// netavark in a stand-in ([`crate::delegate::StandIn`]) may be at work for anybody.
+    /// A netavark that Podman has called is never in one, although `podman build` names a
+    /// descriptor, too.
     pub fn plumbs(&self, namespace: &Path) -> bool {
         let stand_in = |word: &String| word.starts_with("/proc/") && word.contains("/fd/");
         let is_worker = ["netavark", "berth"].contains(&self.name.as_str());
@@ -72,7 +73,7 @@ impl ProcessFact {
     }
 
     /// Returns whether Podman has called a netavark: it names the plugins' directories,
-    /// each in two words. berth does so in one word.
+    /// each in two words. berth names each in one word.
     pub fn is_called_by_podman(&self) -> bool {
         let mut words = self.arguments.iter();
         words.any(|word| word == "--plugin-directory")

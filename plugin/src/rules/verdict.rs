@@ -26,7 +26,7 @@ pub enum Verdict {
     Live(Sign),
     /// It is gone: its addresses can be taken back.
     Dead(Cause),
-    /// It could not be told; the reason.
+    /// berth cannot tell; the reason.
     Unknown(String),
 }
 
@@ -72,10 +72,10 @@ pub enum Cause {
     NamespaceReplaced,
     /// Its namespace is there, nobody is in it, and nobody is starting it.
     Abandoned,
-    /// Somebody is in its namespace, but its interface is not, nor its addresses.
+    /// Somebody is in its namespace, but neither its interface nor its addresses are.
     InterfaceGone,
-    /// It could not be told until the lease's TTL ran out, and no namespace of
-    /// this host holds any of its addresses.
+    /// berth could not tell until the lease's TTL ran out, and no namespace of this host
+    /// holds any of its addresses.
     Expired,
 }
 
@@ -204,9 +204,9 @@ fn may_hold_addresses(tenant: &Tenant, evidence: &Evidence) -> bool {
     links.is_none_or(|links| is_among(tenant, links))
 }
 
-/// Returns whether a tenant's interface is among those of a namespace: one with
-/// an address of its, whatever it is called by now, or one of its name that has
-/// no address yet. One of its name with other addresses is another network's.
+/// Returns whether a tenant's interface is among those of a namespace: one with an
+/// address of the tenant's, whatever its name is now, or one of the same name that has no
+/// address yet. One of the same name with other addresses belongs to another network.
 pub fn is_among(tenant: &Tenant, links: &[Link]) -> bool {
     let name = tenant.tenancy.interface.as_str();
     let holds = |link: &Link| link.addresses.iter().any(|held| tenant.has_leased(*held));

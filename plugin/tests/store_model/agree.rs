@@ -93,7 +93,7 @@ pub(crate) fn apply(
         } => {
             let who = container(*who);
             let tenancy = tenancy(network, &who);
-            // Mostly one it reservations.
+            // Mostly one that it has leased.
             let leased = model
                 .tenants
                 .get(&tenancy)

@@ -1,5 +1,5 @@
-//! The store against a plain model: the same operations on maps, and the same
-//! answers, whatever is dropped, closed, rebooted or configured anew between.
+//! The store against a plain model: the same operations on maps, and the same answers, no
+//! matter what is dropped, closed, rebooted or reconfigured in between.
 #![allow(clippy::unwrap_used)]
 
 mod agree;
@@ -64,7 +64,7 @@ fn session<'a>(
         if *end == End::Drop {
             drop(transaction);
         } else {
-            // Something no model sees, so that every commit sets the clock.
+            // Something the model does not see, so that every commit sets the clock.
             let subnet = "10.9.9.0/24".parse().unwrap();
             transaction
                 .set_cursor(&"clock".into(), subnet, ip("10.9.9.9"))

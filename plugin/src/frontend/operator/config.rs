@@ -14,7 +14,7 @@ use crate::rules::settings::keys::{self, Key, STATE_DIRECTORY};
 use crate::rules::settings::{Mistake, Section, Settings};
 
 const AFTER: &str = "\
-Files, of which a later one wins key by key:
+Files; a later one wins key by key:
   /usr/share/containers/berth.conf
   /etc/containers/berth.conf
   /etc/containers/berth.conf.d/*.conf
@@ -48,7 +48,7 @@ enum Format {
     Json,
 }
 
-/// Prints.
+/// Prints the settings.
 ///
 /// # Errors
 /// If there is a mistake in the files; everything else is printed.

@@ -52,8 +52,8 @@ pub(super) fn run(gc: &Gc) -> Result<(), Failure> {
     }
 }
 
-/// Adopts what a host-wide berth has not yet. Whether that works or not, the dead are
-/// collected.
+/// Adopts what a host-wide berth has not adopted yet. Even if that fails, the collection
+/// goes on.
 fn adopt(podman: &Podman) {
     let Ok(conf) = ContainersConf::load(&Environment::of_this_process()) else {
         return;

@@ -20,13 +20,13 @@ use crate::upkeep::timestamp;
 
 const AFTER: &str = "\
 How it ended:
-  held       it has not: the container has the address
+  held       it has not ended: the container has the address
   released   the container gave the address back
   reclaimed  the container was gone, and berth took the address back; with the evidence
   forced     a person took it back: `berth release --force`
   undone     the container's setup failed, and all of it was undone
   moved      the network went back to Podman's own allocation
-  unnoted    nobody noted it, as when the machine went down; it ended by then
+  unnoted    nobody noted the end, as when the machine went down; it ended by then
 
 The history goes back 30 days and has at most 20,000 events, the newest: 10,000 leases that
 began and ended. Times are in UTC.
@@ -47,11 +47,11 @@ pub struct History {
     /// Only on this network, by name or id
     #[arg(long, value_name = "NETWORK")]
     network: Option<String>,
-    /// Only what was so then or later: `90m`, `7d`, `2026-11-25`, `2026-11-25T02:00:00Z`
+    /// Only what was so at this time or later: `90m`, `7d`, `2026-11-25`,
+    /// `2026-11-25T02:00:00Z`
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<u64>,
-    /// Print what happens, as it happens, until this is interrupted; with --since also what
-    /// has happened since then
+    /// Print events as they happen, until interrupted; with --since also those since then
     #[arg(long)]
     follow: bool,
     /// What to print
@@ -76,10 +76,10 @@ enum Format {
     Json,
 }
 
-/// Tells.
+/// Prints the history.
 ///
 /// # Errors
-/// If nobody has held what was asked for, or nobody takes the output.
+/// If nobody has held what was asked for, or the output cannot be written.
 pub(super) fn run(history: &History) -> Result<(), Failure> {
     let json = history.json || history.format == Format::Json;
     let mut subject = Subject {
@@ -89,7 +89,8 @@ pub(super) fn run(history: &History) -> Result<(), Failure> {
     };
     if history.follow {
         subject.since = history.since.unwrap_or_else(now);
-        // Without Podman's namespaces, which it would keep from ending.
+        // From outside Podman's namespaces, because following would keep them from
+        // ending.
         let podman = history.place.podman_from_outside()?;
         return Ok(follow(&podman, &subject, |line| event(line, json))?);
     }
@@ -144,7 +145,7 @@ struct Row<'s> {
     interface: &'s str,
     kind: &'static str,
     from: String,
-    /// Until when; `null` if it is still held, or nobody knows.
+    /// Until when; `null` if it still holds it, or nobody knows.
     until: Option<String>,
     outcome: Outcome,
     reason: &'s str,

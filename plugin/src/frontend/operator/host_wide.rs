@@ -39,7 +39,7 @@ enum Verb {
     },
 }
 
-/// Switches, or says how it stands.
+/// Switches the mode, or says whether it is on.
 ///
 /// # Errors
 /// If it cannot be switched, or a network could not be moved.

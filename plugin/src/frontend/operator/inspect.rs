@@ -41,11 +41,11 @@ pub struct Inspect {
     place: Place,
 }
 
-/// Tells everything.
+/// Prints everything.
 ///
 /// # Errors
-/// If the store cannot be read, or berth knows nothing by one of the words; what it knows
-/// by the others is printed.
+/// If the store cannot be read, or berth knows nothing about one of the words; it prints
+/// what it knows about the others.
 pub(super) fn run(inspect: &Inspect) -> Result<(), Failure> {
     let overview = Overview::take(&inspect.place.podman()?)?;
     let (mut found, mut complete) = (Vec::new(), true);

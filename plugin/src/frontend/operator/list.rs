@@ -42,11 +42,11 @@ pub struct List {
     /// Only this network, by name or id
     #[arg(long, value_name = "NETWORK", add = ArgValueCandidates::new(completion::networks))]
     network: Option<String>,
-    /// Only entries like this: network=…, container=…, address=… or state=…
+    /// Only entries that match: network=…, container=…, address=… or state=…
     ///
-    /// May be given several times: one of the values of a key is enough, and every key
-    /// counts. A container is meant by its name or the beginning of its id, an address may
-    /// be a subnet.
+    /// May be given several times: an entry must match one value of every key that is
+    /// given. Give a container by its name or the beginning of its id; an address may be
+    /// a subnet.
     #[arg(long, short, value_name = "KEY=VALUE", add = ArgValueCompleter::new(completion::filters))]
     filter: Vec<String>,
     /// Print `json`, a `table`, or a Go template
@@ -98,7 +98,7 @@ impl From<By> for Order {
     }
 }
 
-/// The fields of an entry, by which a template calls them.
+/// The fields of an entry, as a template calls them.
 const FIELDS: [&str; 18] = [
     "address",
     "network",
@@ -256,7 +256,7 @@ impl Listing {
         table.lines()
     }
 
-    /// Returns a table whose columns a template divides by tabs.
+    /// Returns a table whose columns a template separates with tabs.
     fn templates(&self, template: &Template) -> Vec<String> {
         let headings = template.headings();
         let headings: Vec<_> = headings.split('\t').collect();

@@ -14,8 +14,8 @@ use crate::upkeep::metrics::{self, Present};
 
 const AFTER: &str = "\
 The counters (…_total, and the histogram) come from the history, which outlives restarts and
-reboots; they begin anew if its file is removed. What is about a collection is there once
-somebody has collected since the machine was started.
+reboots; they begin again if its file is removed. The numbers about collections are there
+once somebody has collected since the machine was started.
 
 Alert rules and a dashboard for Grafana are in berth's docs/monitoring.
 
@@ -27,7 +27,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub struct Metrics {
-    /// Write them into this file, all at once: whoever reads it sees the old ones or the new
+    /// Write them into this file, all at once: a reader sees either the old ones or the
+    /// new
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
@@ -71,7 +72,7 @@ fn now(text: &mut Exposition, present: &Present) {
     text.family(
         "leases",
         "gauge",
-        "Leased addresses, by what is seen now of their holders.",
+        "Leased addresses, by the present state of their holders.",
     );
     for ((network, state), count) in &present.leases {
         text.sample(&[("network", network), ("state", state.as_str())], count);
@@ -122,7 +123,7 @@ fn now(text: &mut Exposition, present: &Present) {
     text.family(
         "last_collection_success",
         "gauge",
-        "Whether the last collection could do all it wanted to.",
+        "Whether the last collection could do everything it had to do.",
     );
     text.sample(&[], u8::from(last.failures.is_empty()));
 }
@@ -137,7 +138,7 @@ fn ever(text: &mut Exposition, tally: &Tally) {
         let count = tally.ends.get(&end).copied().unwrap_or_default();
         text.sample(&[("end", end.as_str())], count);
     }
-    text.family("errors_total", "counter", "What failed, by what it was.");
+    text.family("errors_total", "counter", "Failures, by what failed.");
     for work in Work::ALL {
         let count = tally.failures.get(&work).copied().unwrap_or_default();
         text.sample(&[("operation", work.as_str())], count);
@@ -167,7 +168,7 @@ fn seconds(milliseconds: u64) -> f64 {
     milliseconds as f64 / 1000.0
 }
 
-/// A text under way.
+/// A text that is being written.
 #[derive(Default)]
 struct Exposition {
     text: String,

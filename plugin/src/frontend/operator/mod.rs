@@ -45,19 +45,20 @@ const WRONG_COMMAND_LINE: u8 = 2;
 pub enum Command {
     /// Print what berth.conf sets, and where each value comes from
     ///
-    /// Says what in the files cannot be understood, and what that keeps berth from.
+    /// Says what in the files berth cannot understand, and what that keeps it from doing.
     Config(config::Config),
     /// Check the lease store and the installation; exit code 1 if there is a problem
     Doctor(doctor::Doctor),
     /// Take back what dead containers hold: addresses, DNS names, interfaces, ports
     ///
-    /// Looks twice, two seconds apart, and clears away what was nobody's both times.
-    /// A systemd timer does this every minute; it may run beside anything.
+    /// Looks twice, two seconds apart, and clears away what belonged to nobody both
+    /// times. A systemd timer runs this every minute; it may run while anything else
+    /// does.
     Gc(gc::Gc),
     /// Tell who had an address, from when to when, and why it ended
     ///
-    /// Of a container or a network: which addresses it had, and who had them. Kept across
-    /// restarts and reboots.
+    /// For a container or a network: which addresses it had, and who had them. Kept
+    /// across restarts and reboots.
     History(history::History),
     /// Lease the addresses of every network of this host, without a change to any
     ///
@@ -66,7 +67,7 @@ pub enum Command {
     HostWide(host_wide::HostWide),
     /// Print everything known about an address, a container or a network, as JSON
     ///
-    /// With the verdict on whoever has the address, and the evidence that it rests on.
+    /// With the verdict on the container that has the address, and the evidence for it.
     Inspect(inspect::Inspect),
     /// List who has which address, and whether the container is alive
     ///
@@ -75,7 +76,7 @@ pub enum Command {
     List(list::List),
     /// Draw a network's addresses: who has which, what is free, what is wrong
     Map(map::Map),
-    /// Print what Prometheus wants to know, in its text format
+    /// Print metrics for Prometheus, in its text format
     ///
     /// With --output, for the textfile collector of node_exporter.
     Metrics(metrics::Metrics),
@@ -93,14 +94,14 @@ pub enum Command {
     ///
     /// No other container gets it, whether it asks for the address or not.
     Reserve(reserve::Reserve),
-    /// End what `berth reserve` has begun
+    /// End a reservation that `berth reserve` has made
     Unreserve(reserve::Unreserve),
 }
 
 /// Why a command ends with exit code 1.
 #[derive(Debug, Error)]
 enum Failure {
-    /// It has said so itself.
+    /// It has said why itself.
     #[error("something could not be done")]
     Reported,
     /// What was asked for makes no sense.
@@ -130,7 +131,7 @@ enum Failure {
     Output(#[from] io::Error),
 }
 
-/// Which Podman a command is about: by default the one of whoever runs it.
+/// Which Podman a command is about: by default that of the user who runs it.
 #[derive(Clone, Debug, Args)]
 pub struct Place {
     /// Podman's network run directory, if it is not the default one (below the
@@ -144,8 +145,8 @@ pub struct Place {
 }
 
 impl Place {
-    /// Starts an ordinary user's command again in the namespaces of that user's
-    /// Podman, so this comes before anything is locked or said.
+    /// Starts an ordinary user's command again in the namespaces of that user's Podman,
+    /// so this comes before anything is locked or printed.
     ///
     /// # Errors
     /// As [`enter_if_needed`].
@@ -167,7 +168,7 @@ impl Place {
     /// As [`Place::podman`], without entering.
     ///
     /// # Errors
-    /// As [`Place::podman`], but for entering.
+    /// As [`Place::podman`], except for entering.
     pub fn podman_from_outside(&self) -> Result<Podman, PodmanError> {
         let run_dir = self.run_dir.as_deref().map(existing).transpose()?;
         let config_dir = self.config_dir.as_deref().map(existing).transpose()?;
@@ -175,8 +176,8 @@ impl Place {
     }
 }
 
-/// Returns a directory that was named, as an absolute path. One that is not there is
-/// a slip: at another place we would make a store that nobody ever looks into.
+/// Returns a directory that was named, as an absolute path. One that is not there is a
+/// slip: berth would make a store there that nobody ever looks into.
 fn existing(path: &Path) -> Result<PathBuf, PodmanError> {
     let no_directory = |reason: io::Error| PodmanError::NoDirectory(path.to_owned(), reason);
     if !path.metadata().map_err(no_directory)?.is_dir() {

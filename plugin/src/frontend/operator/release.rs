@@ -18,7 +18,7 @@ pub struct Release {
     /// The network, by name or id
     #[arg(long, value_name = "NETWORK", add = ArgValueCandidates::new(completion::networks))]
     network: String,
-    /// Take it from a container that is alive, or of which that cannot be told
+    /// Take it even from a container that is alive, or may be
     ///
     /// Its interface on this network is taken down, with the published ports and the names.
     #[arg(long)]

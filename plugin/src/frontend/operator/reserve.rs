@@ -1,5 +1,4 @@
-//! `berth reserve` and `berth unreserve`: addresses that are kept out of everybody's way,
-//! for good.
+//! `berth reserve` and `berth unreserve`: addresses that nobody else gets, for good.
 
 use std::net::IpAddr;
 
@@ -14,7 +13,8 @@ use crate::upkeep::reserve;
 const AFTER: &str = "\
 It lasts as long as the network, across reboots: it is in the network's option ipam_reserve,
 which `podman network create -o ipam_reserve=10.50.0.9=web` sets as well. `podman network rm`
-ends it with the network, and `berth-migrate rollback` when the network goes back to Podman.
+ends it with the network, and so does `berth-migrate rollback`, which moves the network back
+to Podman.
 
 Examples:
   berth reserve 10.50.0.9 --network web --for db
@@ -62,7 +62,7 @@ pub struct Unreserve {
 /// Reserves, and says so.
 ///
 /// # Errors
-/// If the address is no container's to have, or another one has it.
+/// If no container can have the address, or another one has it.
 pub(super) fn reserve(arguments: &Reserve) -> Result<(), Failure> {
     let comment = arguments.comment.as_deref().unwrap_or_default();
     let pledge = Pledge::new(arguments.address, arguments.container.as_deref(), comment)

@@ -24,7 +24,7 @@ pub(super) fn plain(text: impl Into<String>) -> Cell {
     (text.into(), None)
 }
 
-/// A table under way.
+/// A table that is being filled.
 pub(super) struct Table {
     rows: Vec<Vec<Cell>>,
     coloured: bool,

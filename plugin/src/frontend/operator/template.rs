@@ -1,8 +1,8 @@
-//! `--format` with a template: a small part of Go's, as podman has them.
+//! `--format` with a template: a small part of Go's templates, as in podman.
 //!
 //! `{{.Field}}`, `{{.Field.Field}}`, `{{json .}}` and `{{json .Field}}`; `\t` and `\n`;
-//! `table ` before it all for a table with headings. A field's name is written as podman
-//! does (`ContainerID`) or as in the JSON (`container_id`).
+//! `table ` at the beginning for a table with headings. A field's name is written as
+//! podman does (`ContainerID`) or as in the JSON (`container_id`).
 
 use serde_json::Value;
 use thiserror::Error;
@@ -82,7 +82,7 @@ impl Template {
         pieces.collect()
     }
 
-    /// Returns the headings of a table, where the fields stand.
+    /// Returns the headings of a table, one in the place of each field.
     pub(super) fn headings(&self) -> String {
         let pieces = self.pieces.iter().map(|piece| match piece {
             Piece::Text(text) => text.clone(),
@@ -124,12 +124,12 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_')
 }
 
-/// Returns a text with its escapes as what they stand for.
+/// Returns a text with its escapes replaced by what they stand for.
 fn unescaped(text: &str) -> String {
     text.replace("\\t", "\t").replace("\\n", "\n")
 }
 
-/// Returns whether two names are the same but for capitals and underscores.
+/// Returns whether two names are the same except for capitals and underscores.
 fn same(one: &str, other: &str) -> bool {
     let letters = |name: &str| name.replace('_', "").to_lowercase();
     letters(one) == letters(other)

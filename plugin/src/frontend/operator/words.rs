@@ -1,4 +1,4 @@
-//! How times and ids are put to people.
+//! How times and ids are shown to people.
 
 use std::time::Duration;
 

@@ -10,9 +10,9 @@ use super::HostError;
 
 /// Returns the destinations of all routes, IPv4 (main table) and IPv6 (all tables).
 ///
-/// Left out is what is no one's subnet: default routes, multicast, link-local, and
-/// host routes that only repeat one of `addresses`. A kernel without a family has no
-/// file for it, which is no error.
+/// It leaves out what is nobody's subnet: default routes, multicast, link-local, and host
+/// routes that only repeat one of `addresses`. A kernel without a family has no file for
+/// it, which is not an error.
 pub(super) fn list(root: &Path, addresses: &[IpNetwork]) -> Result<Vec<IpNetwork>, HostError> {
     let read = |name: &str| {
         let path = root.join("proc/net").join(name);

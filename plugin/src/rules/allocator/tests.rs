@@ -441,13 +441,13 @@ fn what_a_person_has_reserved_goes_to_that_container_alone() {
         let refused = ask(&leased(&[address]), &net, &[address]);
         assert!(refused.starts_with("Pledged("), "{refused}");
     }
-    // A ghost has it: whether it gives way is for the contest to say.
+    // A ghost has it: the contest decides whether it gives way.
     let refused = ask(&leased(&["10.0.0.4"]), &net, &[]);
     assert!(refused.starts_with("Leased(10.0.0.4, "), "{refused}");
 
     let net = network(NET, r#""ipam_reserve":"10.0.0.2=other; 10.0.0.3""#);
     assert_eq!(ask(&Model::default(), &net, &[]), "10.0.0.4");
-    // Not even when nothing else is free, nor to whoever had it before.
+    // Not even when nothing else is free, and not to the container that had it before.
     let small = network(SMALL, r#""ipam_reserve":"10.0.0.6""#);
     let full = leased(&["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5"]);
     let mut full = reserved(full, &[("10.0.0.6", "me", Kind::Dynamic, 9)]);

@@ -1,9 +1,10 @@
-//! What is noted of every lease, so that a person can ask later who held an address.
+//! What berth notes about every lease, so that a person can ask later who held an
+//! address.
 //!
 //! Two lines for each lease, when it begins and when it ends, and one for whatever
 //! failed. A line is JSON of its own: damage to one leaves the others readable. Lines
-//! that go because they are old are counted in a *tally*, the first line, so that what
-//! is counted never becomes less.
+//! that are dropped because they are old are counted in a *tally*, the first line, so
+//! that no count ever goes down.
 
 mod spell;
 mod tally;
@@ -34,11 +35,11 @@ const LONGEST_REASON: usize = 500;
 pub enum Line {
     /// A container has got addresses on a network.
     Began(Began),
-    /// It has them no longer.
+    /// It no longer has them.
     Ended(Ended),
     /// Something could not be done.
     Failed(Failed),
-    /// What the lines that are gone amounted to.
+    /// What the dropped lines added up to.
     Tally(Tally),
 }
 
@@ -81,7 +82,7 @@ pub struct Failed {
 /// Who has held which addresses on a network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
-    /// The boot in which it did.
+    /// The boot in which it held them.
     pub boot: String,
     pub network: String,
     pub network_id: String,
@@ -91,7 +92,7 @@ pub struct Holder {
     pub addresses: Vec<(IpAddr, Kind)>,
 }
 
-/// How a lease has ended.
+/// How a lease ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum End {
@@ -117,7 +118,7 @@ pub enum Work {
 }
 
 impl End {
-    /// Every end there is.
+    /// Every kind of end.
     pub const ALL: [Self; 5] = [
         Self::Released,
         Self::Reclaimed,
@@ -153,7 +154,7 @@ impl Work {
 }
 
 impl Line {
-    /// Returns that a tenant's lease has begun; see [`Began`].
+    /// Returns the line that says that a tenant's lease has begun; see [`Began`].
     pub fn began(tenant: &Tenant, adopted: bool, took: Option<Duration>) -> Self {
         Self::Began(Began {
             at: tenant.created.wall_ms,
@@ -163,7 +164,8 @@ impl Line {
         })
     }
 
-    /// Returns that a tenant's lease has ended, at this time of the wall clock.
+    /// Returns the line that says that a tenant's lease ended at this time of the wall
+    /// clock.
     pub fn ended(tenant: &Tenant, at: u64, end: End, reason: &str) -> Self {
         Self::Ended(Ended {
             at,
@@ -174,7 +176,7 @@ impl Line {
         })
     }
 
-    /// Returns that something has failed, at this time of the wall clock.
+    /// Returns the line that says that something failed at this time of the wall clock.
     pub fn failed(work: Work, at: u64, reason: &str) -> Self {
         Self::Failed(Failed {
             at,
@@ -275,11 +277,11 @@ fn shortened(text: &str) -> String {
     format!("{}…", &text[..end.unwrap_or_default()])
 }
 
-/// Returns the lines to keep, with a tally of all that have gone before them.
+/// Returns the lines to keep, with a tally of all that have been dropped.
 ///
-/// Failures go first, because a container that fails every second would crowd out who
-/// held what. Then what is older than [`KEPT`] goes, but not the beginning of a lease
-/// of this boot that has not ended, and then the oldest of more than [`MOST_LINES`].
+/// Failures go first, because a container that fails every second would crowd out the
+/// record of who held what. Then lines older than [`KEPT`] go, except the beginning of a
+/// lease of this boot that has not ended, and then the oldest ones beyond [`MOST_LINES`].
 pub fn trimmed(lines: Vec<Line>, now: u64, boot: &str) -> Vec<Line> {
     let kept_ms = u64::try_from(KEPT.as_millis()).unwrap_or(u64::MAX);
     let oldest = now.saturating_sub(kept_ms);

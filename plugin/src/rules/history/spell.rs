@@ -1,4 +1,4 @@
-//! From lines to who has held an address from when to when.
+//! Turns lines into spells: who held an address, from when to when.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
@@ -24,7 +24,7 @@ pub struct Spell {
     pub reason: String,
 }
 
-/// How a spell stands.
+/// The state of a spell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The container still has the address.
@@ -54,13 +54,13 @@ impl Serialize for Outcome {
 
 const REBOOTED: &str = "the machine was started again";
 const SUPERSEDED: &str = "the address was leased again";
-const UNKNOWN: &str = "as far as is known: the lease store cannot be read";
+const UNKNOWN: &str = "as far as berth knows: it cannot read the lease store";
 const KILLED: &str = "berth was killed, or could not write, before it noted the end";
 
 /// An address of a network.
 type Place = (String, IpAddr);
 
-/// A spell under way.
+/// A spell that has not ended yet.
 struct Open {
     spell: Spell,
     /// When the lease was last noted to begin; an adoption notes it again.
@@ -70,10 +70,10 @@ struct Open {
 }
 
 /// Returns who has held which address, in the order in which they got it. `present` are
-/// the tenants of now, if they are known, and `boot` is the present boot.
+/// the present tenants, if they are known, and `boot` is the present boot.
 ///
-/// A line that is missing is no lie: a spell without an end goes on if its tenant is
-/// there, and a tenant without a beginning has one.
+/// A missing line does not make the result wrong: a spell without an end goes on if its
+/// tenant is there, and a tenant without a beginning gets a spell.
 pub fn spells(lines: &[Line], present: Option<&[Tenant]>, boot: &str) -> Vec<Spell> {
     let (mut spells, open) = read(lines);
     let mut open: BTreeMap<Place, Open> = open.into_iter().collect();
@@ -128,7 +128,8 @@ fn read(lines: &[Line]) -> (Vec<Spell>, HashMap<Place, Open>) {
         let Some(holder) = line.holder() else {
             continue;
         };
-        // What is taken back now may be of an earlier boot; what begins is of its own.
+        // A lease that ends may be of an earlier boot; one that begins is of the present
+        // boot.
         if matches!(line, Line::Began(_)) && holder.boot != boot {
             boot = &holder.boot;
             let earlier = open.extract_if(|_, own| own.spell.holder.boot != boot);
@@ -142,7 +143,7 @@ fn read(lines: &[Line]) -> (Vec<Spell>, HashMap<Place, Open>) {
             match line {
                 Line::Began(began) => {
                     let spell = match before {
-                        // The store was lost under it.
+                        // The store was lost while it held the address.
                         Some(own) if began.adopted && own.is_of(holder) => own.spell,
                         before => {
                             ended.extend(before.map(|own| {

@@ -15,8 +15,8 @@ pub const BOUNDS_MS: [u64; 11] = [50, 75, 100, 150, 250, 500, 1000, 2500, 5000, 
 pub struct Tally {
     /// When it was made, in milliseconds since the Unix epoch.
     pub at: u64,
-    /// How many setups took no longer than each bound, and longer than the one below
-    /// it. The longest are counted under the largest number there is.
+    /// How many setups took no longer than each bound, and longer than the one below it.
+    /// Those above the last bound are counted under `u64::MAX`.
     pub setups: BTreeMap<u64, u64>,
     /// How long all of these setups took together.
     pub setups_ms: u64,

@@ -62,10 +62,10 @@ fn a_spell_ends_as_its_line_says() {
 
 #[test]
 fn a_line_that_is_missing_is_no_lie() {
-    // The beginning: of a setup that was undone there is none.
+    // The beginning: a setup that was undone has none.
     check(&[released("a", 1, 5)], &[], &["a 1-5 released"]);
     check(&[], &[tenant("a", 1, "boot")], &["a 1- held"]);
-    // The tenants of now.
+    // The present tenants.
     let spell = &spells(&[began("a", 1)], None, "boot")[0];
     assert_eq!((spell.until, spell.outcome), (None, Outcome::Held));
     // The end.

@@ -97,7 +97,7 @@ const fn modes(plumbing: Plumbing) -> &'static [&'static str] {
     }
 }
 
-/// Replaces Docker's names by Podman's. They win, should both be there.
+/// Replaces Docker's names by Podman's. They win if both are there.
 pub(super) fn take_docker_names(network: &mut Network) {
     if let Some(mtu) = network.options.remove(DOCKER_MTU) {
         network.options.insert(MTU.to_owned(), mtu);
@@ -115,13 +115,14 @@ pub(super) fn take_parent(network: &mut Network) {
     }
 }
 
-/// Checks the options of the driver and spells their values as netavark wants them.
-/// Our own options are left alone, but for names that are not ours either.
+/// Checks the options of the driver and spells their values as netavark wants them. It
+/// leaves our own options alone, and refuses names that neither the driver nor berth
+/// knows.
 ///
 /// Returns whether the network may share its bridge and its subnets with others: on
-/// another VLAN, or on a bridge that is not ours to manage. Podman 5.4 refuses the
-/// shared subnets and, for an unmanaged bridge, its second use; 5.5 does neither
-/// (`networkCreate`, podman#25736 and common#2322), and neither do we.
+/// another VLAN, or on an unmanaged bridge. Podman 5.4 refuses shared subnets, and the
+/// second use of an unmanaged bridge; 5.5 refuses neither (`networkCreate`, podman#25736
+/// and common#2322), and neither do we.
 pub(super) fn normalise(
     options: &mut BTreeMap<String, String>,
     plumbing: Plumbing,

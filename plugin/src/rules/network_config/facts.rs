@@ -18,7 +18,7 @@ pub struct KnownNetwork {
 }
 
 impl KnownNetwork {
-    /// Returns what of a network concerns others.
+    /// Returns the facts of a network that concern others.
     pub fn of(network: &Network) -> Self {
         let plumbing = Plumbing::of(network);
         let on_parent = matches!(plumbing, Ok(Plumbing::Macvlan | Plumbing::Ipvlan));
@@ -35,7 +35,7 @@ impl KnownNetwork {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostFacts {
     pub links: Vec<String>,
-    /// Those of the links that are no bridges.
+    /// Those of the links that are not bridges.
     pub not_bridges: Vec<String>,
     /// Addresses of all network interfaces with their prefix lengths.
     pub addresses: Vec<IpNetwork>,
@@ -70,11 +70,12 @@ impl fmt::Display for InTheWay {
 impl HostFacts {
     /// Returns what is in the way of using this subnet for a bridge.
     ///
-    /// Addresses and networks are, if they overlap at all, as in Podman. Routes are
-    /// if they are as narrow as the subnet or narrower: then the host would find
-    /// either the containers or the route's other end, not both. Podman ignores
-    /// routes. A wider one (a VPN's 10.0.0.0/8) is no obstacle, since the kernel
-    /// prefers the bridge's own, narrower route; refusing it would refuse what works.
+    /// Addresses and networks are in the way if they overlap it at all, as in Podman.
+    /// Routes are in the way if they are as narrow as the subnet or narrower: then the
+    /// host would find either the containers or the route's other end, not both. Podman
+    /// ignores routes. A wider one (a VPN's 10.0.0.0/8) is not in the way, because the
+    /// kernel prefers the bridge's own, narrower route; refusing it would refuse what
+    /// works.
     pub fn in_the_way(&self, subnet: IpNetwork) -> Option<InTheWay> {
         let networks = self.networks.iter().flat_map(|network| {
             network.subnets.iter().map(|subnet| InTheWay::Network {

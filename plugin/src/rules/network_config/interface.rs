@@ -10,8 +10,9 @@ use crate::protocol::Network;
 /// Longest interface name, in bytes (`IFNAMSIZ` less the final NUL, netdevice(7)).
 pub const MAX_INTERFACE_NAME: usize = 15;
 
-/// What bridges without a name of their own are called, with a number from 1. Podman does
-/// not see the bridges of a plugin's networks, so it must never choose such a name itself.
+/// What the names of bridges without a name of their own begin with; a number from 1
+/// follows. Podman does not see the bridges of a plugin's networks, so it must never
+/// choose such a name itself.
 const BRIDGE_PREFIX: &str = "berth";
 
 /// Highest number tried, as in Podman.
@@ -33,8 +34,8 @@ pub enum InterfaceError {
     )]
     TooLong { name: String },
     #[error(
-        "{name} is an interface of this host, and no bridge: choose another --interface-name; or, if \
-         {name} is to be the parent of the containers' interfaces, add --opt driver=macvlan"
+        "{name} is an interface of this host, but not a bridge: choose another --interface-name; \
+         or, if {name} is to be the parent of the containers' interfaces, add --opt driver=macvlan"
     )]
     NotABridge { name: String },
     #[error("parent interface {name} does not exist; `ip link` lists those that do")]

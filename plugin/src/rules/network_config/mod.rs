@@ -2,10 +2,9 @@
 //! work is refused. No I/O: the host's facts come in as values.
 //!
 //! The rules are those of `podman network create` (5.4, `networkCreate` and
-//! `createIpvlanOrMacvlan` in `libnetwork/netavark/config.go`), which does all of
-//! this for its own drivers and none of it for a plugin's. Where a message of
-//! Podman's exists, ours begins with it. Where a rule differs, the reason is
-//! beside it.
+//! `createIpvlanOrMacvlan` in `libnetwork/netavark/config.go`), which does all of this
+//! for its own drivers and none of it for a plugin's. Where Podman has a message, ours
+//! begins with it. Where a rule differs, a comment says why.
 //!
 //! | module | owns |
 //! | --- | --- |
@@ -14,7 +13,7 @@
 //! | `interface` | the name of the bridge or of the parent |
 //! | `subnets` | choosing subnets, gateways, overlaps |
 //! | `subnet_pools` | where chosen subnets come from |
-//! | `take_over` | a network of Podman's own allocation as one of ours, and back |
+//! | `take_over` | turning a network of Podman's own allocation into one of berth's, and back |
 
 mod driver_options;
 mod facts;
@@ -84,7 +83,7 @@ pub enum CreateError {
         destination: String,
         network: String,
     },
-    /// A route that no kernel takes from netavark.
+    /// A route that no kernel accepts from netavark.
     #[error(
         "route {destination} via {gateway} is invalid: destination and gateway must both be IPv4 or both IPv6"
     )]
@@ -102,7 +101,7 @@ pub enum CreateError {
 /// be stored, or why it cannot work. Name, id, driver and unknown fields are unchanged.
 ///
 /// `random` gives eight random bytes per call, for the prefix of an IPv6 subnet.
-/// A network that comes out goes in again unchanged, as long as the facts hold.
+/// Completing the result again changes nothing, as long as the facts stay the same.
 ///
 /// # Errors
 /// [`CreateError`] for the first rule that is broken.
@@ -179,7 +178,7 @@ fn ipam_driver(network: &Network) -> &str {
     network.ipam_options.get(DRIVER).map_or("", String::as_str)
 }
 
-/// Refuses ipam drivers that lease nothing from us.
+/// Refuses ipam drivers with which berth would lease nothing.
 fn check_ipam_driver(network: &Network, plumbing: Plumbing) -> Result<(), CreateError> {
     let driver = ipam_driver(network);
     let us = "berth, which leases addresses itself";

@@ -106,7 +106,7 @@ impl SubnetPools {
     /// Returns the first subnet that overlaps nothing of `taken` and no route: the
     /// pools in their order, each from its start; `None` if all of them are used up.
     ///
-    /// If there is none, routes wider than the subnet are borne: see
+    /// If there is none, routes wider than the subnet are allowed: see
     /// [`HostFacts::in_the_way`](super::HostFacts::in_the_way).
     pub fn free(&self, taken: &[IpNetwork], routes: &[IpNetwork]) -> Option<IpNetwork> {
         let used = |widest: u8| -> Vec<IpNetwork> {

@@ -51,8 +51,8 @@ fn or_dhcp(plumbing: Plumbing) -> &'static str {
     }
 }
 
-/// Adds the subnets that a bridge network lacks: an IPv4 one if there is none at
-/// all, and one of each family if IPv6 was asked for. In that order, as Podman.
+/// Adds the subnets that a bridge network lacks: an IPv4 one if there is none at all, and
+/// one of each family if IPv6 was asked for. It does so in that order, as Podman does.
 pub(super) fn choose(
     network: &mut Network,
     host: &HostFacts,

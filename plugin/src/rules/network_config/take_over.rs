@@ -1,4 +1,4 @@
-//! A network of netavark's own driver as one of ours, and back.
+//! Turns a network of netavark's own driver into one of berth's, and back.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub enum Form {
     Plain,
 }
 
-/// Why a network cannot become one of ours, or cease to be one.
+/// Why a network cannot become one of berth's, or stop being one.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum TakeOverError {
     #[error("it has driver {0}: berth takes over networks of driver bridge, macvlan and ipvlan")]
@@ -72,8 +72,8 @@ impl Network {
         self.is_ours() && Plumbing::named(&self.driver).is_some()
     }
 
-    /// Returns whether the network may become ours without anybody asking for it by name:
-    /// Podman leases its addresses, and no label keeps it there.
+    /// Returns whether berth may take the network over without anybody asking for it by
+    /// name: Podman leases its addresses, and no label keeps it with Podman.
     pub fn is_adoptable(&self) -> bool {
         let has_addresses = self.is_podmans() && !self.subnets.is_empty();
         has_addresses && Plumbing::named(&self.driver).is_some() && !self.is_opted_out()
@@ -86,10 +86,10 @@ impl Network {
     }
 }
 
-/// Returns a network whose addresses Podman leases as one of ours: for the plugin with our
-/// driver, its own as an option, and whatever `berth create` makes of it; plain with
-/// nothing but another ipam driver. `links` are the names of the host's interfaces. Name,
-/// id and unknown fields are unchanged.
+/// Turns a network whose addresses Podman leases into one of berth's. For the plugin, it
+/// gets our driver, its own driver as an option, and whatever `berth create` fills in; in
+/// the plain form, only the ipam driver changes. `links` are the names of the host's
+/// interfaces. Name, id and unknown fields are unchanged.
 ///
 /// # Errors
 /// [`TakeOverError`] if berth could not serve it.
@@ -109,11 +109,11 @@ pub fn take_over(
     })
 }
 
-/// Returns a network of ours in the plain form, without the options that only the plugin
-/// understands.
+/// Returns a network of berth's in the plain form, without the options that only the
+/// plugin understands.
 ///
 /// # Errors
-/// [`TakeOverError`] if it is none of ours, or names no driver of netavark's.
+/// [`TakeOverError`] if it does not belong to berth, or names no driver of netavark's.
 pub fn plain(mut network: Network) -> Result<Network, TakeOverError> {
     if !network.is_ours() {
         return Err(TakeOverError::NotOurs);
@@ -149,7 +149,8 @@ fn for_plugin(mut network: Network, links: Vec<String>) -> Result<Network, TakeO
     network.options.insert(options::DRIVER.to_owned(), driver);
     // It has its subnets already: none is chosen.
     network.ipam_options = ours(&network);
-    // Of the host only the parent matters: its bridge and subnets are in use, by itself.
+    // Only the parent matters on the host: the network itself uses its bridge and
+    // subnets.
     let host = HostFacts {
         links,
         ..HostFacts::default()
@@ -158,10 +159,11 @@ fn for_plugin(mut network: Network, links: Vec<String>) -> Result<Network, TakeO
     Ok(complete(network, Asker::Podman, &host, &pools, || [0; 8])?)
 }
 
-/// Returns a network of ours as one whose addresses Podman leases, without our options.
+/// Turns a network of berth's into one whose addresses Podman leases, without our
+/// options.
 ///
 /// # Errors
-/// [`TakeOverError`] if it is none of ours, or names no driver of netavark's.
+/// [`TakeOverError`] if it does not belong to berth, or names no driver of netavark's.
 pub fn hand_back(network: Network) -> Result<Network, TakeOverError> {
     let mut network = plain(network)?;
     network.options.retain(|name, _| !options::is_ours(name));

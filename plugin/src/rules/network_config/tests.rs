@@ -222,7 +222,7 @@ fn networks_on_a_vlan_or_an_unmanaged_bridge_may_share() {
             given.clone(),
             json!({"network_interface": "br1", "subnets": given["subnets"]}),
         );
-        // A subnet of our choosing is apart all the same.
+        // A subnet that we choose is apart from the others anyway.
         check(json!({"options": {name: value}}), json!({}));
     }
 }

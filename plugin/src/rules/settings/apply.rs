@@ -1,4 +1,4 @@
-//! What the settings make of a network.
+//! Applies the settings to a network.
 
 use super::{Concern, Item, Mistake, Section, Setting, Settings};
 use crate::protocol::Network;
@@ -40,8 +40,8 @@ impl Settings {
         mistakes.filter(|mistake| mistake.concern == Concern::Nothing)
     }
 
-    /// Adds exclusions to those that the network has. Of one in the defaults, that counts
-    /// which lies in the network; one of the network must lie in it.
+    /// Adds exclusions to those that the network has. An exclusion in the defaults counts
+    /// as far as it lies in the network; one in the network's section must lie in it.
     fn exclude(&self, network: &mut Network, own: Option<&Setting>) -> Result<(), Mistake> {
         let mut done = Ok(());
         let said = network.options.get(EXCLUDE).cloned();
@@ -63,8 +63,8 @@ impl Settings {
     }
 }
 
-/// Adds reserved addresses to those that the network has; of the same address, the file
-/// is right.
+/// Adds reserved addresses to those that the network has; for the same address, the file
+/// wins.
 fn reserve(network: &mut Network, own: Option<&Setting>) -> Result<(), Mistake> {
     let mut done = Ok(());
     let mut set = Vec::new();
@@ -76,7 +76,7 @@ fn reserve(network: &mut Network, own: Option<&Setting>) -> Result<(), Mistake> 
             Err(error) => done = done.and(Err(mistake(item, network, error.to_string()))),
         }
     }
-    // What the network itself says is refused by whoever reads its options, if it is bad.
+    // If the network's own option is bad, the code that reads its options refuses it.
     if !set.is_empty()
         && let Ok(mut pledges) = pledge::parse(network)
     {

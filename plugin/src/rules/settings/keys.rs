@@ -31,7 +31,7 @@ pub enum Kind {
 pub struct Key {
     pub name: &'static str,
     pub kind: Kind,
-    /// What holds if it is set nowhere.
+    /// Its value if it is set nowhere.
     pub default: &'static str,
     /// What it is, in a sentence.
     pub about: &'static str,
@@ -71,7 +71,7 @@ pub const WAITS: &[Key] = &[
         kind: Kind::Wait,
         default: "150s",
         about: "How old the last collection may be, from 1s to 1h, before a container that \
-                starts sets one off. The timer collects every minute.",
+                starts triggers one. The timer collects every minute.",
     },
 ];
 
@@ -114,7 +114,7 @@ pub const DEFAULTS: &[Key] = &[
         kind: Kind::List,
         default: "nothing",
         about: "Addresses, ranges (10.0.0.9-10.0.0.20) and subnets that are never leased \
-                dynamically, on whichever network they lie.",
+                dynamically, whatever network they are on.",
     },
 ];
 
@@ -136,6 +136,6 @@ pub const NETWORK: &[Key] = &[
         kind: Kind::List,
         default: "nothing",
         about: "Addresses reserved for good, for one container (10.0.0.9=web) or for none \
-                (10.0.0.10 # the printer), as by berth reserve.",
+                (10.0.0.10 # the printer), as with berth reserve.",
     },
 ];

@@ -1,15 +1,16 @@
 //! berth.conf: what an administrator sets for this host, for every network or for one. No
 //! I/O.
 //!
-//! Between the files, containers.conf's rules hold: a later one wins key by key, lists
-//! included unless they say `{append=true}`. What a network itself says stands between
-//! `[defaults]` and `[network.NAME]`; of exclusions and reserved addresses, all are kept.
+//! The files follow containers.conf's rules: a later one wins key by key, lists included
+//! unless they say `{append=true}`. A network's own options rank between `[defaults]` and
+//! `[network.NAME]`; exclusions and reserved addresses are all kept.
 //!
 //! **What a mistake does.** The file may say that an address is not berth's to give, or
-//! that the leases are elsewhere. Where that cannot be understood, berth leases nothing: an
-//! address given by mistake breaks somebody who has done nothing wrong, and silently, while
-//! a refused start says what to repair, and where. A mistake in one network's section stops
-//! no other network, and one in a time or an order stops nothing: the value is left out.
+//! that the leases are elsewhere. If berth cannot understand that, it leases nothing: an
+//! address given by mistake silently breaks somebody who has done nothing wrong, while a
+//! refused start says what to repair, and where. A mistake in one network's section stops
+//! no other network, and a mistake in a time or an order stops nothing: berth leaves the
+//! value out.
 
 mod apply;
 pub mod keys;
@@ -32,7 +33,7 @@ pub const LOCK_WAIT: Duration = Duration::from_secs(30);
 /// set. The timer collects every minute; then no setup ever does.
 pub const COLLECTION_WAIT: Duration = Duration::from_secs(150);
 
-/// Where a value stands.
+/// Where a value is set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     pub path: PathBuf,
@@ -61,32 +62,32 @@ pub struct Item {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Setting {
     pub items: Vec<Item>,
-    /// Whether what later files say is added. It lives on, as in Podman's lists.
+    /// Whether items of later files are added. It stays in force, as in Podman's lists.
     append: bool,
 }
 
 /// The keys of one table that are set.
 pub type Section = BTreeMap<&'static str, Setting>;
 
-/// How much a mistake keeps berth from.
+/// What a mistake keeps berth from doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Concern {
-    /// From leasing anything.
+    /// Leasing anything.
     Everything,
-    /// From leasing addresses of this network.
+    /// Leasing addresses of this network.
     Network(String),
-    /// From nothing: what is set there counts as not set.
+    /// Nothing: what is set there counts as not set.
     Nothing,
 }
 
 impl fmt::Display for Concern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Everything => f.write_str("berth leases no address until that is mended"),
+            Self::Everything => f.write_str("berth leases no address until that is fixed"),
             Self::Network(name) => {
                 write!(
                     f,
-                    "berth leases no address on network {name} until that is mended"
+                    "berth leases no address on network {name} until that is fixed"
                 )
             }
             Self::Nothing => f.write_str("it counts as not set"),
@@ -103,7 +104,7 @@ pub struct Mistake {
     pub concern: Concern,
 }
 
-/// All that the files say.
+/// Everything that the files say.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// The keys outside of any table: see [`keys::GENERAL`].

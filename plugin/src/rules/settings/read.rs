@@ -13,7 +13,7 @@ use crate::rules::options;
 /// The shortest and the longest wait, both allowed.
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
 
-/// A word that is almost a known one has at most so many letters wrong.
+/// How many letters may be wrong in a word that is almost a known one.
 const NEAR: usize = 4;
 
 const WAITS_TABLE: &str = "waits";
@@ -258,7 +258,7 @@ fn check(key: &Key, text: &str) -> Result<(), String> {
     match key.kind {
         Kind::Path if Path::new(text).is_absolute() => Ok(()),
         Kind::Path => Err(format!(
-            "{} is {text:?}, which is no absolute path",
+            "{} is {text:?}, which is not an absolute path",
             key.name
         )),
         Kind::Word(known) if known.contains(&text) => Ok(()),
@@ -270,7 +270,7 @@ fn check(key: &Key, text: &str) -> Result<(), String> {
         Kind::Wait => match options::whole_seconds(text) {
             Some(wait) if wait >= WAITS.0 && wait <= WAITS.1 => Ok(()),
             _ => Err(format!(
-                "{} is {text:?}, which is no time from 1s to 1h (90, 90s, 10m)",
+                "{} is {text:?}, which is not a time from 1s to 1h (90, 90s, 10m)",
                 key.name
             )),
         },
@@ -280,8 +280,8 @@ fn check(key: &Key, text: &str) -> Result<(), String> {
     }
 }
 
-/// Returns the known word that was probably meant, with or without what our options begin
-/// with.
+/// Returns the known word that was probably meant, with or without the prefix of our
+/// options.
 fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let distance = |known: &str| {
         let bare = known.strip_prefix(options::PREFIX).unwrap_or(known);

@@ -139,7 +139,8 @@ fn waits_and_places_are_read() {
     assert_eq!(set.state_directory().unwrap().text, "/var/lib/berth");
 }
 
-/// Checks what is said of a file, and what it keeps networks `web` and `db` from.
+/// Checks what berth says about a file, and what it keeps networks `web` and `db` from
+/// doing.
 #[track_caller]
 fn check_mistake(text: &str, expected: &str, stops: &[&str]) {
     let settings = settings(&[text]);
@@ -193,7 +194,7 @@ fn what_may_hide_an_address_stops_whom_it_concerns() {
     );
     check(
         "state_directory = 'var/lib/berth'",
-        "0.conf line 1: state_directory is \"var/lib/berth\", which is no absolute path",
+        "0.conf line 1: state_directory is \"var/lib/berth\", which is not an absolute path",
         &all,
     );
     check(
@@ -222,7 +223,7 @@ fn a_bad_time_or_order_stops_nothing() {
     );
     check(
         "[waits]\nlock = 0",
-        "0.conf line 2: lock is \"0\", which is no time from 1s to 1h (90, 90s, 10m)",
+        "0.conf line 2: lock is \"0\", which is not a time from 1s to 1h (90, 90s, 10m)",
     );
     check(
         "[defaults]\nipam_ttl = true",
@@ -236,7 +237,7 @@ fn a_bad_time_or_order_stops_nothing() {
     settings.apply(&mut network).unwrap();
     assert_eq!(
         network.options["ipam_hold"], "1h",
-        "what stood before counts"
+        "what was set before counts"
     );
 }
 

@@ -182,7 +182,7 @@ fn a_namespace_number_given_out_again_is_not_the_old_namespace() {
     let named = || reused().named(HERE, "/run/netns/netns-2");
     check(named().path(PathFact::Missing), GONE);
     check(named().path(PathFact::There((7, 7))), REPLACED);
-    // Without a file of its own, its interfaces tell: docker's, systemd's.
+    // Without a file of its own, its interfaces decide: docker's, systemd's.
     let other = || reused().inside(&["lo 127.0.0.1", "eth0 10.9.9.9"]);
     check(other().path(PathFact::Missing), GONE);
     let ours = || reused().inside(&["lo 127.0.0.1", "eth0 10.0.0.9"]);
@@ -208,7 +208,7 @@ fn a_holder_without_its_interface_holds_nothing() {
         run(&netavark),
         "live: process 8 (netavark) is at work for it",
     );
-    // While its podman is at it.
+    // While its podman is at work on it.
     check(
         World::new().process(9, "x", HERE, &[]).inside(&[]),
         STARTING,
@@ -236,7 +236,7 @@ fn whoever_starts_or_ends_the_container_is_at_work_for_it() {
         quiet("netavark", &["netavark", "teardown", "/proc/77/fd/9"]),
         &at_work("netavark"),
     );
-    // Those only look on.
+    // These only look.
     check(
         quiet("podman", &["podman", "logs", "-f", CONTAINER]),
         ABANDONED,

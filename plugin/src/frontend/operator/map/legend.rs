@@ -34,8 +34,8 @@ pub(super) const fn meaning(state: State) -> &'static str {
     }
 }
 
-/// Returns the sign for a state of a cell, as a terminal and, where it is small, a picture
-/// has it.
+/// Returns the sign for a state of a cell, in a terminal and on the marked cells of a
+/// picture.
 pub(super) const fn sign(state: State) -> char {
     match state {
         State::Live => '█',
@@ -66,8 +66,8 @@ pub(super) fn style(state: State) -> Style {
     }
 }
 
-/// Returns the states of a subnet with how many addresses have each, those that no address
-/// has left out, but for the free.
+/// Returns the states of a subnet, and how many addresses have each. States that no
+/// address has are left out, except free.
 pub(super) fn counts(totals: &Totals) -> Vec<(State, u64)> {
     let counted = STATES.map(|state| (state, totals.count(state)));
     let mut counted = counted.to_vec();
@@ -75,12 +75,12 @@ pub(super) fn counts(totals: &Totals) -> Vec<(State, u64)> {
     counted
 }
 
-/// Returns a number as people say it: 18446744 is `18.4 million`, and what is above a
-/// trillion about a power of two.
+/// Returns a number as people say it: 18446744 is `18.4 million`, and one above a
+/// trillion is about a power of two.
 pub(super) fn number(count: u64) -> String {
     #[expect(
         clippy::cast_precision_loss,
-        reason = "one digit after the point is told"
+        reason = "one digit after the point is shown"
     )]
     let of = |size: f64| count as f64 / size;
     match count {
@@ -107,7 +107,7 @@ pub(super) fn summary(totals: &Totals) -> String {
     let leased = totals.leased();
     #[expect(
         clippy::cast_precision_loss,
-        reason = "a percentage without decimals is told"
+        reason = "a percentage without decimals is shown"
     )]
     let share = match *leasable {
         0 => String::new(),

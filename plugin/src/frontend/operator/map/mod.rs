@@ -42,7 +42,7 @@ pub struct Map {
 enum Format {
     /// For the terminal, as wide as it is
     Text,
-    /// For a report, light or dark as the reader's screen
+    /// For a report, light or dark like the reader's screen
     Svg,
     /// One page for a browser, which needs nothing else
     Html,

@@ -1,4 +1,5 @@
-//! The picture as SVG: light or dark as the reader's screen, and told apart without colours.
+//! The picture as SVG: light or dark like the reader's screen, and readable without
+//! colours.
 
 use std::fmt::Write as _;
 
@@ -8,7 +9,7 @@ use super::legend::{counts, meaning, number, scale, sign, summary};
 use crate::text;
 use crate::upkeep::overview::{Cell, Chart, Frame, Sheet, State};
 
-/// How wide the cells of a row are together, as near as whole cells come to it.
+/// How wide the cells of a row are together, as closely as whole cells allow.
 const WIDTH: u32 = 704;
 /// The largest and the smallest cell, with the space after it.
 const LARGEST: u32 = 36;
@@ -18,7 +19,7 @@ const MARGIN: u32 = 24;
 /// From one line of text to the next.
 const LINE: u32 = 22;
 
-/// A colour: what of, on a light screen, on a dark one.
+/// A colour: what it is for, its value on a light screen, its value on a dark one.
 type Colour = (&'static str, &'static str, &'static str);
 
 /// All of them; the paper is the first.
@@ -61,7 +62,7 @@ pub(super) fn picture(chart: &Chart, at: &str) -> String {
     )
 }
 
-/// Returns one subnet's cells and the legend, to stand in a page.
+/// Returns one subnet's cells and the legend, to be put into a page.
 pub(super) fn inline(sheet: &Sheet) -> String {
     let mut drawing = Drawing::new(sheet, 0);
     drawing.cells(sheet, true);
@@ -139,7 +140,7 @@ fn body(chart: &Chart, at: &str) -> (String, u32, u32) {
     (all, width.max(200), y.max(60))
 }
 
-/// A picture under way.
+/// A picture that is being drawn.
 struct Drawing {
     text: String,
     label: u32,
@@ -220,7 +221,7 @@ impl Drawing {
         let state = cell.state;
         let is_block = scale(sheet).is_some();
         let round = (size / 6).max(2);
-        // As the reader sees a block fill: never too pale to be seen.
+        // The fuller a block, the stronger its colour, but never too pale to be seen.
         let shade = match state {
             State::Live if is_block => format!(" fill-opacity=\"{:.2}\"", 0.45 + 0.55 * cell.share),
             _ => String::new(),
@@ -301,7 +302,7 @@ const fn is_marked(state: State) -> bool {
     }
 }
 
-/// Returns what is said of a cell when somebody points at it.
+/// Returns the text that appears when somebody points at a cell.
 fn told(cell: &Cell) -> String {
     if cell.first == cell.last {
         let who = cell.who.first().cloned();
@@ -317,7 +318,7 @@ fn told(cell: &Cell) -> String {
     lines.join("\n")
 }
 
-/// Returns a text as XML has it.
+/// Returns a text, escaped for XML.
 pub(super) fn escaped(text: &str) -> String {
     let text = text::lines(text);
     text.replace('&', "&amp;")

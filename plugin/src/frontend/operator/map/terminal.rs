@@ -10,13 +10,13 @@ use crate::rules::pool::last_address;
 use crate::text;
 use crate::upkeep::overview::{Cell, Chart, Frame, Row, Sheet, State};
 
-/// How wide it is if nobody says.
+/// How wide it is if nothing says so.
 const WIDTH: usize = 80;
 
 /// Rows of one subnet: a screen, with the legend.
 const ROWS: u32 = 16;
 
-/// Cells of one group: a space is after each.
+/// Cells of one group. A space follows each group.
 const GROUP: usize = 8;
 
 /// The terminal that the picture is for.
