@@ -53,6 +53,7 @@ impl Lab {
                 .iter()
                 .map(|lease| format!("lease {lease}")),
         );
+        left.sort();
         left
     }
 

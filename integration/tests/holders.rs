@@ -1,7 +1,9 @@
 //! Who counts as the holder of an address, and who does not, in cases where a first
 //! look misleads.
 
-use berth_integration::{Driver, Lab, Network, ip, outage::Death, with_driver};
+use std::time::Duration;
+
+use berth_integration::{Driver, Lab, Network, ip, outage::Death, wait_until, with_driver};
 
 with_driver!(
     only_berth,
@@ -18,6 +20,8 @@ with_driver!(
 const ADDRESS: &str = "10.77.0.99";
 const SUBNET: [&str; 2] = ["--subnet", "10.77.0.0/24"];
 const OTHER: [&str; 2] = ["--subnet", "10.78.0.0/24"];
+/// What needs milliseconds may take this long on a busy machine.
+const BOUND: Duration = Duration::from_secs(30);
 const TAKEN: &str = "requested ip address 10.77.0.99 is already allocated to container ID";
 
 fn lab(driver: Driver) -> (Lab, Network) {
@@ -75,7 +79,7 @@ fn a_killed_disconnect_does_not_keep_the_address(driver: Driver) {
     let home = lab.network(driver, "home", &OTHER);
     let script = format!("#!/bin/bash\n{} \"$@\"\nkill -9 $PPID\n", lab.netavark());
     lab.write_executable("/opt/killer", &script);
-    lab.container("c", &["home"]).start();
+    let container = lab.container("c", &["home"]).start();
     lab.podman(["network", "connect", "--ip", ADDRESS, "n", "c"])
         .ok();
     let pid = lab.pid("c");
@@ -97,6 +101,11 @@ fn a_killed_disconnect_does_not_keep_the_address(driver: Driver) {
     );
     lab.remove("other");
     lab.remove_at_last("c");
+    // Its conmon is at work for it as long as it runs.
+    wait_until("conmon's end", BOUND, || {
+        let conmon = lab.cmd("pgrep").args(["--full", &container.id]).run();
+        (!conmon.status.success()).then_some(())
+    });
     // Podman has not torn the other one down: its own books do not balance after
     // the failed disconnect. Asking for the address does.
     lab.container("other", &["home"]).ip("10.78.0.2").start();

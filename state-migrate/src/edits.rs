@@ -4,6 +4,7 @@
 
 mod apply;
 
+use berth::rules::lease::short_id;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
@@ -17,7 +18,7 @@ use crate::ipam::claim::ClaimKey;
 use crate::ipam::content::{Content, Listed, NetworkRecord, Slot};
 use crate::judgement::{Judgement, Judgements};
 use crate::networks::Networks;
-use crate::verdict::{Sign, Verdict, short};
+use crate::verdict::{Sign, Verdict};
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -78,7 +79,7 @@ impl fmt::Display for Edit {
                 } else {
                     ""
                 };
-                let container = short(container);
+                let container = short_id(container);
                 write!(
                     f,
                     "remove the lease of {address} on {network} to {container}{under}"
@@ -91,8 +92,8 @@ impl fmt::Display for Edit {
                 ..
             } => write!(
                 f,
-                "lease {address} on {network} to {}, whose it is",
-                short(container)
+                "lease {address} on {network} to {}, which uses it",
+                short_id(container)
             ),
             Self::SetList {
                 network,
@@ -104,24 +105,21 @@ impl fmt::Display for Edit {
                     f,
                     "list {} on {network} for {}",
                     addresses.join(", "),
-                    short(container)
+                    short_id(container)
                 )
             }
             Self::RemoveList { network, container } => {
-                write!(f, "list nothing on {network} for {}", short(container))
+                write!(f, "list nothing on {network} for {}", short_id(container))
             }
             Self::RemoveCursor { network, subnet } => write!(
                 f,
-                "begin again at the start of {subnet} on {network}: its cursor is not in it"
+                "reset the cursor of {subnet} on {network}, which is outside the subnet"
             ),
             Self::RemoveSubnet { network, subnet } => {
-                write!(
-                    f,
-                    "forget subnet {subnet}, which {network} does not have any more"
-                )
+                write!(f, "forget subnet {subnet}, which {network} no longer has")
             }
             Self::RemoveNetwork { network } => {
-                write!(f, "forget network {network}, which is not there any more")
+                write!(f, "forget network {network}, which no longer exists")
             }
         }
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 pub(crate) use find::{flaws, unleased};
 
 use crate::ipam::claim::ClaimKey;
-use crate::verdict::short;
+use berth::rules::lease::short_id;
 
 /// An inconsistency. Containers are named by their full ids.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -110,9 +110,10 @@ impl Remedy {
             Self::Sanitise => "berth-migrate sanitise",
             Self::WhenUnused => "stop the containers that use it, then run berth-migrate sanitise",
             Self::Restart => {
-                "podman stop that container, which fails for want of the lease, then podman start it"
+                "podman stop that container, which fails for want of the lease, then podman start \
+                 it"
             }
-            Self::Nothing => "nothing to do, it does no harm",
+            Self::Nothing => "nothing to do: it does no harm",
         }
     }
 }
@@ -155,7 +156,7 @@ impl Flaw {
             let (address, network) = (key.address, &key.network);
             format!(
                 "lease of {address} on {network} for container {}",
-                short(&key.container)
+                short_id(&key.container)
             )
         };
         let (what, cause, remedy) = match self {
@@ -178,7 +179,7 @@ impl Flaw {
             } => (
                 format!(
                     "{address} on {network} is claimed by several containers: {}",
-                    list(containers.iter().map(|id| short(id)))
+                    list(containers.iter().map(|id| short_id(id)))
                 ),
                 "when one of them stops, Podman releases the address of the other",
                 Remedy::Sanitise,
@@ -209,7 +210,7 @@ impl Flaw {
             } => (
                 format!(
                     "container {} has several addresses of {subnet} on {network}: {}",
-                    short(container),
+                    short_id(container),
                     list(addresses)
                 ),
                 "the container was started again before it was stopped, or asked for several",
@@ -226,7 +227,7 @@ impl Flaw {
             Self::NoList { network, container } => (
                 format!(
                     "container {} on {network} has no readable list of addresses in ids",
-                    short(container)
+                    short_id(container)
                 ),
                 "the file was edited or damaged; Podman fails when it stops the container",
                 Remedy::Sanitise,
@@ -245,7 +246,7 @@ impl Flaw {
             Self::Recreated { network, container } => (
                 format!(
                     "container {} was started before network {network} was made",
-                    short(container)
+                    short_id(container)
                 ),
                 "the network was removed and made again under its name while the container ran",
                 Remedy::WhenUnused,

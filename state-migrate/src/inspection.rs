@@ -14,7 +14,7 @@ use crate::flaw::{Explanation, Flaw, flaws};
 use crate::ipam::content::Cursor;
 use crate::judgement::{Judgement, subnet_of};
 use crate::look::{Lease, Look};
-use crate::verdict::short;
+use berth::rules::lease::short_id;
 
 /// Everything that one look at a file tells.
 #[derive(Clone, Debug, Serialize)]
@@ -182,7 +182,7 @@ impl fmt::Display for Inspection {
             writeln!(f, "not everything can be seen: {doubt}")?;
         }
         if let Some(reason) = &self.podman {
-            writeln!(f, "without Podman's word: {reason}")?;
+            writeln!(f, "without an answer from Podman: {reason}")?;
         }
         self.summary(f)
     }
@@ -195,7 +195,7 @@ impl Inspection {
             leases.add_row([
                 lease.network.as_str(),
                 &lease.address.to_string(),
-                short(&lease.container),
+                short_id(&lease.container),
                 lease.name.as_deref().unwrap_or_default(),
                 verdict,
                 &lease.why,

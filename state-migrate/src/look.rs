@@ -3,6 +3,7 @@
 //! The order is that of [`crate::evidence`]: the file, Podman's word, the locks, the file
 //! again, the kernel.
 
+use berth::rules::lease::short_id;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::ErrorKind;
@@ -22,7 +23,7 @@ use crate::ipam::content::Content;
 use crate::judgement::{Judgement, Judgements, judge_all};
 use crate::networks::Networks;
 use crate::site::Site;
-use crate::verdict::{Verdict, short};
+use crate::verdict::Verdict;
 
 /// How long somebody may keep the file's lock: while we have Podman's lock that is only
 /// another command of ours, for milliseconds.
@@ -199,7 +200,11 @@ impl fmt::Display for Lease {
             name,
             why,
         } = self;
-        write!(f, "{address} on {network}, container {}", short(container))?;
+        write!(
+            f,
+            "{address} on {network}, container {}",
+            short_id(container)
+        )?;
         if let Some(name) = name {
             write!(f, " ({name})")?;
         }

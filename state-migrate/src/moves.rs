@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use berth::rules::lease::Kind;
+use berth::rules::lease::{Kind, short_id};
 use berth::rules::options::Plumbing;
 use serde::Serialize;
 
@@ -151,7 +151,7 @@ impl fmt::Display for NetworkReport {
                 f,
                 "\n  drops  {} of container {}: {}",
                 left.address,
-                crate::verdict::short(&left.container_id),
+                short_id(&left.container_id),
                 left.why
             )?;
         }
@@ -172,7 +172,7 @@ impl fmt::Display for Party {
                 Kind::Dynamic => held.address.to_string(),
             })
             .collect();
-        let id = crate::verdict::short(&self.container_id);
+        let id = short_id(&self.container_id);
         write!(f, "{}  ", addresses.join(", "))?;
         if self.container_name.is_empty() {
             write!(f, "container {id}")

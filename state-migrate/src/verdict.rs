@@ -4,6 +4,7 @@
 //! The rows are tried in order. An error is never read as absence: what could not be
 //! seen ends in [`Verdict::Unknown`], which keeps the lease.
 
+use berth::rules::lease::short_id;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
@@ -121,7 +122,10 @@ pub(crate) fn judge(case: &Case<'_>, evidence: &Evidence) -> Verdict {
         match known.state {
             State::Up | State::Down => {}
             State::Unclear => {
-                let text = format!("its container changes; Podman calls it {}", known.status);
+                let text = format!(
+                    "its container is changing; Podman calls it {}",
+                    known.status
+                );
                 return Verdict::Unknown(text);
             }
             State::Pending(_) => {
@@ -137,8 +141,8 @@ pub(crate) fn judge(case: &Case<'_>, evidence: &Evidence) -> Verdict {
     });
     if let Some((holder, (maker, left))) = on_its_way {
         return Verdict::Unknown(format!(
-            "{} has it with nobody in there yet, and process {} ({}) may be starting a container; \
-             this is clear when that process has ended, or in {}",
+            "{} has the address with nobody in it yet, and process {} ({}) may be starting a \
+             container; this clears when that process ends, or in {}",
             holder.path.display(),
             maker.process.pid,
             maker.name,
@@ -251,16 +255,11 @@ impl fmt::Display for Cause {
             }
             Self::NotHeld => f.write_str("nobody has the address; Podman was not asked"),
             Self::Others { container } => {
-                write!(f, "container {} has the address", short(container))
+                write!(f, "container {} has the address", short_id(container))
             }
-            Self::Superseded { by } => write!(f, "its container has {by} in its place"),
+            Self::Superseded { by } => write!(f, "its container has {by} instead"),
         }
     }
-}
-
-/// Returns the first twelve characters, as Podman lists containers.
-pub(crate) fn short(container: &str) -> &str {
-    container.get(..12).unwrap_or(container)
 }
 
 /// How long after a first look a second one is taken.

@@ -8,6 +8,10 @@
 //! network to as many containers that do not exist, which look alive as long as this
 //! program's parent runs, or dead.
 //!
+//! Or times a command: `lab-store time COMMAND…` prints the milliseconds it took, those of
+//! the processors, and its peak memory in KiB. What it says is thrown away, as is whether
+//! it found something.
+//!
 //! With the store come where it all is, and which addresses the namespaces of this
 //! host hold. It takes the store that an operator's command of the same user takes. A
 //! store that is not there yet is an empty one.
@@ -19,8 +23,8 @@
 use std::env;
 use std::net::IpAddr;
 use std::path::Path;
-use std::process::ExitCode;
-use std::time::Duration;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
 
 use berth::lifecycle::session::engine;
 use berth::podman::{Podman, enter_if_needed};
@@ -29,6 +33,8 @@ use berth::rules::lease::{Kind, Namespace, Phase, Tenant};
 use berth::rules::options::{self, Options};
 use berth::sight::{self, Everywhere, Evidence, PathFact};
 use berth::store::{EngineKind, LockFile, Store};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::{TimeVal, TimeValLike};
 use redb::{ReadableTable, TableDefinition};
 use serde_json::{Value, json};
 
@@ -64,6 +70,7 @@ fn main() -> ExitCode {
         }),
         ["fill", network, count, "live"] => fill(network, count, Path::new("/proc/self/ns/net")),
         ["fill", network, count, "dead"] => fill(network, count, Path::new("/run/netns/none")),
+        ["time", program, ref arguments @ ..] => time(program, arguments),
         _ => read(&arguments),
     };
     match done {
@@ -188,6 +195,26 @@ fn fill(network: &str, count: &str, namespace: &Path) -> Result<Value, Failure> 
         transaction.commit(now)?;
     }
     Ok(json!(count))
+}
+
+/// Runs a command to its end, with our own standard input.
+fn time(program: &str, arguments: &[&str]) -> Result<Value, Failure> {
+    let began = Instant::now();
+    let ended = Command::new(program)
+        .args(arguments)
+        .stdout(Stdio::null())
+        .status()?;
+    let waited = began.elapsed();
+    if ended.code().is_none_or(|code| code > 1) {
+        return Err(format!("{program} ended with {ended}").into());
+    }
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let millis = |time: TimeVal| time.num_microseconds() as f64 / 1e3;
+    Ok(json!([
+        waited.as_secs_f64() * 1e3,
+        millis(usage.user_time()) + millis(usage.system_time()),
+        usage.max_rss(),
+    ]))
 }
 
 fn read(networks: &[String]) -> Result<Value, Failure> {

@@ -42,7 +42,7 @@ impl Setting {
     /// Remembers what is in the lab now: what must be in it after each injury.
     #[track_caller]
     pub(super) fn remember(&mut self) {
-        self.before = self.sorted_leftovers();
+        self.before = self.leftovers();
     }
 
     /// Runs the program that may be injured, and waits for strace's end.
@@ -70,7 +70,7 @@ impl Setting {
         let mut now = Vec::new();
         let start = Instant::now();
         while start.elapsed() < BOUND {
-            now = self.sorted_leftovers();
+            now = self.leftovers();
             if now == self.before {
                 break;
             }
@@ -80,10 +80,8 @@ impl Setting {
     }
 
     #[track_caller]
-    fn sorted_leftovers(&self) -> Vec<String> {
+    fn leftovers(&self) -> Vec<String> {
         let networks = std::iter::once(&self.network).chain(&self.others);
-        let mut left: Vec<_> = networks.flat_map(|own| self.lab.leftovers(own)).collect();
-        left.sort();
-        left
+        networks.flat_map(|own| self.lab.leftovers(own)).collect()
     }
 }

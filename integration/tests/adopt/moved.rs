@@ -86,7 +86,7 @@ fn adopted_containers_work_as_any_others() {
     assert!(plan.contains("10.77.0.50 (static), fd77::2  web"), "{plan}");
     lab.cmd("berth-migrate")
         .args(["adopt", "n"])
-        .fails("standard input is no terminal");
+        .fails("standard input is not a terminal");
     let file = lab.cmd("cat").arg(format!("{DIRECTORY}/n.json")).ok();
     assert!(file.contains("host-local"), "nothing is changed yet");
     migrate(&lab, &["adopt", "n"]);

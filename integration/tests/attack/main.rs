@@ -6,6 +6,7 @@ mod files;
 mod greed;
 mod identity;
 mod others;
+mod sight;
 mod terminal;
 
 use std::time::Duration;
@@ -29,8 +30,11 @@ fn stranger(lab: &Lab, script: &str) {
     lab.sh(&format!("rm -f {ready}"));
     let script = format!("ready() {{ : >{ready}; }}; {script}");
     let user = ["--reuid=1000", "--regid=1000", "--clear-groups"];
-    let command = lab.cmd("setpriv").args(user);
-    let _ = command.args(["bash", "-euc", &script]).spawn();
+    let command = lab
+        .cmd("setpriv")
+        .args(user)
+        .args(["bash", "-euc", &script]);
+    let _ = command.within(Duration::from_secs(600)).spawn();
     wait_until("a stranger's process", Duration::from_secs(20), || {
         lab.names("/tmp")
             .contains(&"stranger-is-ready".to_owned())

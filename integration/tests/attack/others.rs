@@ -29,17 +29,19 @@ fn pretender() -> (Lab, String, String) {
     (lab, namespace, request)
 }
 
+#[track_caller]
+fn assert_only_the_pretender_is_gone(lab: &Lab) {
+    let left = lab.links_inside("c");
+    assert!(left.iter().all(|link| link.kind() != "veth"));
+    lab.assert_has_all("bystander", "10.77.0.7");
+}
+
 #[test]
 fn a_teardown_without_a_record_takes_nothing_of_who_leases_the_address() {
     let (lab, namespace, request) = pretender();
     let teardown = lab.cmd("berth").args(["teardown", &namespace]);
     teardown.stdin(request).ok();
-    assert!(
-        lab.links_inside("c")
-            .iter()
-            .all(|link| link.kind() != "veth")
-    );
-    lab.assert_has_all("bystander", "10.77.0.7");
+    assert_only_the_pretender_is_gone(&lab);
 }
 
 #[test]
@@ -49,12 +51,7 @@ fn a_teardown_without_a_store_takes_nothing_of_who_has_the_address() {
     let teardown = lab.cmd("berth").args(["teardown", &namespace]);
     let teardown = teardown.env("BERTH_STATE_DIR", "/srv/state");
     teardown.stdin(request).fails("create state directory");
-    assert!(
-        lab.links_inside("c")
-            .iter()
-            .all(|link| link.kind() != "veth")
-    );
-    lab.assert_has_all("bystander", "10.77.0.7");
+    assert_only_the_pretender_is_gone(&lab);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use berth_integration::{Lab, wait_until};
+use berth_integration::{Driver, Lab, ip, wait_until};
 
 use super::{
     ADDRESS, BOUND, STATE, assert_undisturbed, assert_well, checks, doctor, finding, lab, problems,
@@ -149,6 +149,22 @@ fn a_lost_record_keeps_its_lease_while_a_namespace_has_the_address() {
         lab.cmd("berth").args(["gc", "--now"]).ok();
         lab.leases(&network).of(&network).is_empty().then_some(())
     });
+}
+
+/// The first setup on a network looks for whoever is there already, and reads no more than
+/// it must for that.
+#[test]
+fn a_tenant_that_cannot_be_read_keeps_nobody_from_another_network() {
+    let (lab, network) = lab();
+    let other = lab.network(Driver::Berth, "other", &["--subnet", "10.78.0.0/24"]);
+    let bridge = &other.interface;
+    lab.sh(&format!(
+        "ip link add {bridge} type bridge
+        ip address add 10.78.0.1/24 dev {bridge}"
+    ));
+    damage(&lab, "garble", "tenant", &network.id);
+    lab.container("d", &["other"]).start();
+    assert_eq!(lab.addresses("d", "eth0"), [ip("10.78.0.2")]);
 }
 
 #[test]

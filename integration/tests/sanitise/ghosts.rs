@@ -9,6 +9,16 @@ use super::{
     ADDRESS, BOUND, SUBNET, Visitor, addresses, all_is_well, only_the_living_are_on_record, web,
 };
 
+/// Leaves what a container `x` had on `n` when podman was killed, and no container.
+#[track_caller]
+fn leave_ghost(lab: &Lab, options: &[(&str, &str)]) {
+    let dead = lab.container("x", &["n"]).ip(ADDRESS);
+    let asked = options.iter();
+    let dead = asked.fold(dead, |dead, (option, value)| dead.option(option, value));
+    dead.dies(Death::PodmanAfterNetavark);
+    lab.remove("x");
+}
+
 #[test]
 fn everything_that_dead_containers_left_is_taken_down_when_asked() {
     let lab = Lab::start();
@@ -20,13 +30,10 @@ fn everything_that_dead_containers_left_is_taken_down_when_asked() {
         .serving()
         .start();
     let before = lab.leftovers(&network);
-    let dead = lab
-        .container("x", &["n"])
-        .ip(ADDRESS)
-        .option("--publish", "8081:80")
-        .option("--network-alias", "same");
-    dead.dies(Death::PodmanAfterNetavark);
-    lab.remove("x");
+    leave_ghost(
+        &lab,
+        &[("--publish", "8081:80"), ("--network-alias", "same")],
+    );
     let left = lab.leftovers(&network);
     assert!(left.len() > before.len() + 3, "{left:?}");
     // Without being asked, only the lease goes.
@@ -41,11 +48,7 @@ fn everything_that_dead_containers_left_is_taken_down_when_asked() {
     );
     assert_eq!(lab.leftovers(&network), left);
     lab.sanitise(&["--ghosts"]);
-    let mut after = lab.leftovers(&network);
-    let mut expected = before;
-    after.sort();
-    expected.sort();
-    assert_eq!(after, expected);
+    assert_eq!(lab.leftovers(&network), before);
     Visitor::of(&lab, &live).has_missed_nothing();
     assert_eq!(lab.dns_entries("n").get("same").map(Vec::len), Some(1));
     all_is_well(&lab);
@@ -74,9 +77,7 @@ fn podmans_at_work_for_others_hide_no_ghost() {
         let count = lab.sh("pgrep -cx podman");
         (found.run().stdout.trim() == "true" && count.trim() == "6").then_some(())
     });
-    let dead = lab.container("x", &["n"]).ip(ADDRESS);
-    dead.dies(Death::PodmanAfterNetavark);
-    lab.remove("x");
+    leave_ghost(&lab, &[]);
     // That of a container that Podman still knows.
     let known = lab.container("y", &["n"]).ip("10.77.0.98");
     known.dies(Death::PodmanAfterNetavark);
@@ -101,9 +102,7 @@ fn an_interface_without_an_address_is_a_ghost_too() {
     let network = lab.network(Driver::Bridge, "n", &SUBNET);
     lab.container("live", &["n"]).start();
     let before = lab.leftovers(&network);
-    let dead = lab.container("x", &["n"]).ip(ADDRESS);
-    dead.dies(Death::PodmanAfterNetavark);
-    lab.remove("x");
+    leave_ghost(&lab, &[]);
     let file = lab.sh(
         "for file in /run/netns/netns-*; do if nsenter --net=$file ip -o address | \
         grep -q 10.77.0.99; then echo $file; fi; done",
@@ -115,10 +114,7 @@ fn an_interface_without_an_address_is_a_ghost_too() {
     let report = lab.sanitise(&["--ghosts"]);
     let cleared = report["cleared"].to_string();
     assert!(cleared.contains("eth0 on n of nobody"), "{report}");
-    let (mut after, mut expected) = (lab.leftovers(&network), before);
-    after.sort();
-    expected.sort();
-    assert_eq!(after, expected);
+    assert_eq!(lab.leftovers(&network), before);
     lab.remove("live");
     lab.assert_clean(&network);
 }
@@ -128,10 +124,7 @@ fn an_interface_without_an_address_is_a_ghost_too() {
 fn a_network_that_was_removed_with_a_ghost_on_it_can_be_made_again() {
     let lab = Lab::start();
     let network = lab.network(Driver::Bridge, "n", &SUBNET);
-    let dead = lab.container("x", &["n"]).ip(ADDRESS);
-    dead.option("--publish", "8081:80")
-        .dies(Death::PodmanAfterNetavark);
-    lab.remove("x");
+    leave_ghost(&lab, &[("--publish", "8081:80")]);
     lab.podman(["network", "rm", "--force", "n"]).ok();
     // On another subnet under the same name: its names are served at the old address.
     lab.network(Driver::Bridge, "n", &["--subnet", "10.78.0.0/24"]);
@@ -164,10 +157,7 @@ fn a_network_that_was_removed_with_a_ghost_on_it_can_be_made_again() {
 fn taking_down_a_ghost_spares_the_rules_of_whoever_has_its_address_now() {
     let lab = Lab::start();
     let network = lab.network(Driver::Bridge, "n", &SUBNET);
-    let dead = lab.container("x", &["n"]).ip(ADDRESS);
-    dead.option("--publish", "8081:80")
-        .dies(Death::PodmanAfterNetavark);
-    lab.remove("x");
+    leave_ghost(&lab, &[("--publish", "8081:80")]);
     lab.sanitise(&[]);
     let live = lab
         .container("y", &["n"])

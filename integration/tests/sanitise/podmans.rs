@@ -90,3 +90,34 @@ fn a_users_podman_with_directories_of_its_own_is_found_by_them() {
     assert_eq!(report["live"], 2, "{report:#}");
     podman(&["rm", "--force", "--all", "--time=0"]).ok();
 }
+
+/// A command that only shows asks as little as it can. One that removes makes sure that it
+/// is the right Podman.
+#[test]
+fn podman_is_asked_who_it_is_before_anything_is_removed() {
+    let lab = lab();
+    lab.container("live", &["n"]).start();
+    lab.sh("mkdir /tmp/bin");
+    let wrapper = "#!/bin/sh\necho \"$*\" >>/tmp/asked\nexec /usr/bin/podman \"$@\"\n";
+    lab.write_executable("/tmp/bin/podman", wrapper);
+    let asked = |args: &[&str]| {
+        let path = "/tmp/bin:/usr/bin:/usr/sbin:/usr/local/bin";
+        let report = lab.migrate(args).env("PATH", path).run();
+        let lines = lab.sh("cat /tmp/asked; rm /tmp/asked");
+        let verbs = lines.lines().filter_map(|line| line.split(' ').nth(2));
+        (report, verbs.map(str::to_owned).collect::<Vec<_>>())
+    };
+    let (report, verbs) = asked(&["inspect"]);
+    assert!(report.stdout.contains("1 live"), "{report}");
+    assert_eq!(verbs, ["ps"]);
+    let (report, verbs) = asked(&["inspect", "--podman=podman"]);
+    assert!(report.stdout.contains("1 live"), "{report}");
+    assert_eq!(verbs, ["info", "ps"]);
+    assert_eq!(asked(&["sanitise"]).1[..2], ["info", "ps"]);
+    // One that is never anything but a client has no such option.
+    let client = "#!/bin/sh\necho \"$*\" >>/tmp/asked
+        case \"$*\" in *--syslog*) exit 125;; esac\necho '[]'\n";
+    lab.write_executable("/tmp/bin/podman", client);
+    let (report, _) = asked(&["inspect"]);
+    assert!(report.stdout.contains("without Podman's word"), "{report}");
+}

@@ -14,9 +14,9 @@
 //! another one only when there is none: no name would resolve.
 
 use std::fs;
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, Write as _};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ use nix::unistd::Pid;
 
 use crate::protocol::Network;
 use crate::rules::lease::Process;
+use crate::sight::survey::NameFile;
 use crate::sight::{self, ProcessFact};
 
 /// How long aardvark-dns may take to end; it takes milliseconds.
@@ -38,28 +39,16 @@ const SERVER: &str = "aardvark-dns";
 /// The name of the file with the name server's pid.
 const PID: &str = "aardvark.pid";
 
-/// Returns the addresses at which a network's names are served, if some of them are none of
-/// its gateways, with the file that says so.
+/// Returns a network's file of DNS names, if it has them served at an address that is none
+/// of its gateways.
 ///
 /// # Errors
 /// If the file is there and cannot be read.
-pub fn wrong_servers(
-    run_directory: &Path,
-    network: &Network,
-) -> io::Result<Option<(PathBuf, Vec<IpAddr>)>> {
-    let suffix = if network.internal { "%int" } else { "" };
-    let path = run_directory.join(format!("aardvark-dns/{}{suffix}", network.name));
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let first = text.lines().next().unwrap_or_default();
-    let words = first.split(' ').next().unwrap_or_default().split(',');
-    let served: Vec<IpAddr> = words.filter_map(|word| word.parse().ok()).collect();
-    let is_own = |address: &IpAddr| gateways(network).any(|gateway| gateway == *address);
-    let is_wrong = gateways(network).next().is_some() && !served.iter().all(is_own);
-    Ok(is_wrong.then_some((path, served)))
+pub fn wrong_servers(run_directory: &Path, network: &Network) -> io::Result<Option<NameFile>> {
+    let is_own = |address: &IpAddr| network.gateways().any(|gateway| gateway == *address);
+    let has_gateway = network.gateways().next().is_some();
+    let is_wrong = |file: &NameFile| has_gateway && !file.servers().iter().all(is_own);
+    Ok(NameFile::of(run_directory, network)?.filter(is_wrong))
 }
 
 /// Has a network's names served at its own gateways, if they are not. The caller has
@@ -69,30 +58,19 @@ pub fn wrong_servers(
 /// # Errors
 /// If the file cannot be read or replaced.
 pub fn put_servers_right(run_directory: &Path, network: &Network, tell: bool) -> io::Result<bool> {
-    let Some((path, _)) = wrong_servers(run_directory, network)? else {
+    let Some(wrong) = wrong_servers(run_directory, network)? else {
         return Ok(false);
     };
-    let text = fs::read_to_string(&path)?;
-    let (first, names) = text.split_once('\n').unwrap_or((&text, ""));
-    let upstream = first.split_once(' ').map_or("", |(_, upstream)| upstream);
-    let own: Vec<_> = gateways(network)
-        .map(|gateway| gateway.to_string())
-        .collect();
-    let first = [&own.join(","), upstream].join(" ");
-    let directory = path.parent().unwrap_or(run_directory);
+    let own: Vec<_> = network.gateways().collect();
     let mut file = tempfile::NamedTempFile::new_in(run_directory)?;
-    write!(file, "{}\n{names}", first.trim_end())?;
+    file.write_all(wrong.served_at(&own).as_bytes())?;
     file.as_file()
-        .set_permissions(fs::metadata(&path)?.permissions())?;
-    file.persist(&path)?;
-    if tell && let Some(server) = server(directory) {
+        .set_permissions(fs::metadata(&wrong.path)?.permissions())?;
+    file.persist(&wrong.path)?;
+    if tell && let Some(server) = server(&NameFile::directory(run_directory)) {
         let _ = kill(Pid::from_raw(server.process.pid), Signal::SIGHUP);
     }
     Ok(true)
-}
-
-fn gateways(network: &Network) -> impl Iterator<Item = IpAddr> {
-    network.subnets.iter().filter_map(|subnet| subnet.gateway)
 }
 
 /// Returns the name server that runs, if one does.
@@ -106,14 +84,14 @@ fn server(directory: &Path) -> Option<ProcessFact> {
 /// run: netavark starts another one, which finds the port taken. One that the file names is
 /// none of them.
 pub fn orphaned_servers(run_directory: &Path) -> Vec<Process> {
-    let directory = run_directory.join("aardvark-dns");
+    let directory = NameFile::directory(run_directory);
     // It is there as long as anybody is served: no more than this is asked then.
     if directory.join(PID).exists() {
         return Vec::new();
     }
     let own = sight::own_namespace().ok();
-    let processes = sight::processes().into_iter();
-    let servers = processes.filter(|fact| fact.name == SERVER && fact.namespace == own);
+    let processes = sight::processes_named(&[SERVER]).into_iter();
+    let servers = processes.filter(|fact| fact.namespace == own);
     let is_ours = |fact: &ProcessFact| {
         let path = directory.to_str();
         path.is_some_and(|path| fact.mentions(path)) && sight::is_of_our_user(fact.process.pid)
@@ -139,7 +117,7 @@ pub fn end_orphaned(run_directory: &Path) {
 /// Ends a name server in another network namespace than ours that has nobody to
 /// serve. One with names is left alone: they may be those of living containers.
 pub fn end_stray(run_directory: &Path) {
-    let directory = run_directory.join("aardvark-dns");
+    let directory = NameFile::directory(run_directory);
     let start = Instant::now();
     while let Some(pid) = stray(&directory) {
         let told = kill(Pid::from_raw(pid), Signal::SIGTERM);
@@ -186,8 +164,8 @@ mod tests {
         fs::create_dir(path.parent().unwrap()).unwrap();
         let names = "c1 10.27.0.9  web\nc2 10.28.0.2  db 9.9.9.9\n";
         fs::write(&path, format!("10.27.0.1 9.9.9.9\n{names}")).unwrap();
-        let (_, served) = wrong_servers(run.path(), &network).unwrap().unwrap();
-        assert_eq!(served, ["10.27.0.1".parse::<IpAddr>().unwrap()]);
+        let wrong = wrong_servers(run.path(), &network).unwrap().unwrap();
+        assert_eq!(wrong.servers(), ["10.27.0.1".parse::<IpAddr>().unwrap()]);
         assert!(right());
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text, format!("10.28.0.1 9.9.9.9\n{names}"));

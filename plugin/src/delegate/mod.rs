@@ -33,7 +33,7 @@ pub use standin::{StandIn, StandInError};
 use crate::protocol::{Network, Request};
 use crate::rules::attachment::AttachmentOptions;
 use crate::rules::bridge::{self, is_netavarks, managed, other_than_bridge};
-use crate::rules::lease::Delegation;
+use crate::rules::lease::{Delegation, Tenant};
 use crate::sight::{self, Link, front};
 
 /// How long netavark may take. It needs some 30 ms for a setup and 90 ms for a
@@ -266,8 +266,29 @@ impl Call<'_> {
 /// succeeds where the first did not (seen with netavark 1.14).
 const ATTEMPTS: u32 = 3;
 
-/// Takes down what is left of plumbing whose namespace or interface is gone, and of
-/// the network itself where its bridge is gone, too.
+/// How much is taken down in a stand-in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// What the container has. Others are to follow on its network.
+    Container,
+    /// Where its bridge is gone, the network's own rules as well.
+    Network,
+}
+
+impl Reach {
+    /// Returns the reach for a tenant, before these `later` ones: of several on a network it
+    /// is the last that reaches to the network.
+    pub fn of<'t>(tenant: &Tenant, later: impl IntoIterator<Item = &'t Tenant>) -> Self {
+        let network = &tenant.tenancy.network_id;
+        let mut later = later.into_iter();
+        match later.any(|other| other.tenancy.network_id == *network) {
+            true => Self::Container,
+            false => Self::Network,
+        }
+    }
+}
+
+/// Takes down what is left of plumbing whose namespace or interface is gone.
 ///
 /// # Errors
 /// As [`teardown`]; also if the kernel refuses a stand-in. The network's own rules
@@ -276,8 +297,9 @@ pub fn teardown_in_stand_in(
     netavark: &Path,
     delegation: &Delegation,
     connection: &Connection<'_>,
+    reach: Reach,
 ) -> Result<(), String> {
-    let gone = |bridge: &&str| if_nametoindex(*bridge).is_err();
+    let gone = |bridge: &&str| reach == Reach::Network && if_nametoindex(*bridge).is_err();
     let bridge = managed(&connection.attachment.network).filter(gone);
     let interface = connection.attachment.options.interface.as_str();
     let run_with = |own| {

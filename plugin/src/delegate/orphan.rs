@@ -30,7 +30,9 @@ pub fn await_orphans(delegation: &Delegation) -> bool {
     let own = sight::own_namespace().ok();
     await_end("a netavark whose berth was killed", || {
         let is_one = |fact: &ProcessFact| is_orphan(fact, &delegation.config, own);
-        !sight::processes().iter().any(is_one)
+        !sight::processes_named(&["netavark", "nft"])
+            .iter()
+            .any(is_one)
     })
 }
 

@@ -96,7 +96,7 @@ impl Connection<'_> {
     /// Returns the network as one of netavark's own driver, which takes the addresses it
     /// is given.
     fn native(&self, subnets: Vec<Subnet>, addresses: Vec<IpAddr>) -> (Network, AttachmentOptions) {
-        let mut network = self.attachment.network.clone();
+        let mut network = Network::clone(&self.attachment.network);
         network.driver = self.plumbing().as_str().to_owned();
         network.options = passed_on(&network.options);
         network.ipam_options = BTreeMap::from([("driver".to_owned(), "host-local".to_owned())]);

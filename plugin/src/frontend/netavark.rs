@@ -225,7 +225,7 @@ impl Sorted {
     /// Refuses a request that contradicts a network's file: Podman has a copy from before
     /// the network was moved. Podman reads the files anew once their directory has changed.
     fn check_files(&self, podman: &Podman) -> Result<(), FrontError> {
-        let ours = self.ours.iter().map(|own| (&own.network, true));
+        let ours = self.ours.iter().map(|own| (&*own.network, true));
         let others = self.others.iter().map(|own| (own, false));
         let mut all = ours.chain(others);
         let Some((network, _)) = all.find(|(own, is_ours)| podman.denies(own, *is_ours)) else {

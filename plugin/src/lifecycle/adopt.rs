@@ -11,7 +11,7 @@ use super::session::{Session, SessionError, note};
 use crate::protocol::Network;
 use crate::rules::attachment::Attachment;
 use crate::rules::history::Line;
-use crate::rules::lease::{Kind, NetworkId, Tenancy};
+use crate::rules::lease::{Kind, NetworkId, Tenancy, Tenant};
 use crate::rules::options::Plumbing;
 use crate::sight::survey::{Adoption, Survey, SurveyError, adoptions};
 use crate::sight::{self, Link, PathFact};
@@ -22,18 +22,26 @@ impl Session<'_> {
     /// durably; lets go of leases of an earlier boot, each with a reservation. Returns
     /// what was adopted. Doing it twice is doing it once.
     ///
-    /// `survey` must have been taken in this session. While somebody may be hidden on one
-    /// of the networks, the store does not count as surveyed.
+    /// `survey` must have been taken in this session, with these tenants, which are all that
+    /// the store knows of; what they are then is returned, too. While somebody may be hidden
+    /// on one of the networks, the store does not count as surveyed.
     ///
     /// # Errors
     /// If the store fails. Nothing is changed then.
-    pub fn adopt(&self, survey: &Survey) -> Result<Vec<Adoption>, SessionError> {
+    pub fn adopt(
+        &self,
+        survey: &Survey,
+        tenants: Vec<Tenant>,
+    ) -> Result<(Vec<Adoption>, Vec<Tenant>), SessionError> {
         let mut transaction = self.store.begin();
         let dynamic = |_: &Tenancy, _: IpAddr| Kind::Dynamic;
-        let adoptions = self.stage_adoption(&mut transaction, survey, &dynamic)?;
+        let (adoptions, tenants) = self.stage(&mut transaction, survey, tenants, &dynamic)?;
         // A1
         transaction.commit(self.now)?;
-        Ok(adoptions)
+        if adoptions.is_empty() {
+            return Ok((adoptions, tenants));
+        }
+        Ok((adoptions, self.store.begin().all_tenants()?))
     }
 
     /// As [`Session::adopt`], but only staged; `kind` says how somebody came by an
@@ -47,10 +55,39 @@ impl Session<'_> {
         survey: &Survey,
         kind: &dyn Fn(&Tenancy, IpAddr) -> Kind,
     ) -> Result<Vec<Adoption>, SessionError> {
-        self.drop_earlier_boots(transaction)?;
         let tenants = transaction.all_tenants()?;
+        Ok(self.stage(transaction, survey, tenants, kind)?.0)
+    }
+
+    /// Stages an adoption in a store that knows of these tenants. Returns what is adopted,
+    /// and who of the tenants is of this boot.
+    fn stage(
+        &self,
+        transaction: &mut Transaction<'_>,
+        survey: &Survey,
+        tenants: Vec<Tenant>,
+        kind: &dyn Fn(&Tenancy, IpAddr) -> Kind,
+    ) -> Result<(Vec<Adoption>, Vec<Tenant>), SessionError> {
+        let tenants = self.drop_earlier_boots(transaction, tenants)?;
+        let adoptions = self.stage_leases(transaction, survey, &tenants, kind)?;
+        match survey.doubt() {
+            None if self.store.is_surveyed() => {}
+            None => transaction.set_surveyed(),
+            Some(doubt) => log::info!("not everything could be seen: {doubt}"),
+        }
+        Ok((adoptions, tenants))
+    }
+
+    /// Stages leases for what the survey shows and these tenants have not.
+    fn stage_leases(
+        &self,
+        transaction: &mut Transaction<'_>,
+        survey: &Survey,
+        tenants: &[Tenant],
+        kind: &dyn Fn(&Tenancy, IpAddr) -> Kind,
+    ) -> Result<Vec<Adoption>, SessionError> {
         let delegation = &self.podman.delegation;
-        let mut adoptions = adoptions(survey, &tenants, delegation, self.now);
+        let mut adoptions = adoptions(survey, tenants, delegation, self.now);
         for adoption in &mut adoptions {
             let tenancy = &adoption.tenant.tenancy;
             let known = tenants.iter().find(|known| known.tenancy == *tenancy);
@@ -69,15 +106,11 @@ impl Session<'_> {
                 adoption.addresses
             );
         }
-        match survey.doubt() {
-            None => transaction.set_surveyed(),
-            Some(doubt) => log::info!("not everything could be seen: {doubt}"),
-        }
         Ok(adoptions)
     }
 
     /// Adopts what live namespaces hold, unless that was done in the life of this store
-    /// and boot, and for the networks that are asked for. On return it is durable.
+    /// and boot, and on the networks that are asked for. On return it is durable.
     /// Returns the networks that are asked for on which somebody may be hidden, each with
     /// the reason.
     ///
@@ -90,20 +123,45 @@ impl Session<'_> {
     ) -> Result<Vec<(&'a Network, String)>, SessionError> {
         let mut doubts = Vec::new();
         for attachment in asked {
-            let network = &attachment.network;
-            if self.store.is_surveyed() && !self.is_unknown_in_use(network)? {
+            let network: &Network = &attachment.network;
+            let is_surveyed = self.store.is_surveyed();
+            if is_surveyed && !self.is_unknown_in_use(network)? {
                 continue;
             }
-            let mut survey = self.survey_including(network)?;
+            // Where somebody is out of sight, the tenants' namespaces may be in other
+            // directories than Podman's.
+            let narrow = is_surveyed.then(|| self.survey_of(network)).transpose()?;
+            let narrow = narrow.filter(|survey| !survey.is_anybody_hidden_on(network));
+            let is_narrow = narrow.is_some();
+            let mut survey = match narrow {
+                Some(survey) => survey,
+                None => self.survey_including(network)?,
+            };
             // Podman has told us whose namespace this is.
             if let PathFact::There(key) = sight::examine(netns) {
                 let container = attachment.container_id.clone();
                 survey.containers.insert(key, container);
             }
-            self.adopt(&survey)?;
+            if is_narrow {
+                self.adopt_on(network, &survey)?;
+            } else {
+                let tenants = self.store.begin().all_tenants()?;
+                self.adopt(&survey, tenants)?;
+            }
             doubts.extend(survey.doubt_about(network).map(|doubt| (network, doubt)));
         }
         Ok(doubts)
+    }
+
+    /// As [`Session::adopt`], on one network of a store that is surveyed. The survey need
+    /// not show any other.
+    fn adopt_on(&self, network: &Network, survey: &Survey) -> Result<(), SessionError> {
+        let mut transaction = self.store.begin();
+        let tenants = transaction.tenants(&network.id.as_str().into())?;
+        let dynamic = |_: &Tenancy, _: IpAddr| Kind::Dynamic;
+        self.stage_leases(&mut transaction, survey, &tenants, &dynamic)?;
+        // A1
+        Ok(transaction.commit(self.now)?)
     }
 
     /// Returns whether the store has never leased an address of a network, but
@@ -117,14 +175,18 @@ impl Session<'_> {
         Ok(may_be_in_use(network, &links))
     }
 
-    /// Lets go of all leases of earlier boots. Their interfaces ended with the boot.
-    fn drop_earlier_boots(&self, transaction: &mut Transaction<'_>) -> Result<(), StoreError> {
-        for tenant in transaction.all_tenants()? {
-            if tenant.boot_id != self.boot_id {
-                stage_release(transaction, &tenant, self.now)?;
-            }
+    /// Lets go of all leases of earlier boots, whose interfaces ended with the boot. Returns
+    /// the tenants of this one.
+    fn drop_earlier_boots(
+        &self,
+        transaction: &mut Transaction<'_>,
+        mut tenants: Vec<Tenant>,
+    ) -> Result<Vec<Tenant>, StoreError> {
+        let is_earlier = |tenant: &mut Tenant| tenant.boot_id != self.boot_id;
+        for earlier in tenants.extract_if(.., is_earlier) {
+            stage_release(transaction, &earlier, self.now)?;
         }
-        Ok(())
+        Ok(tenants)
     }
 }
 

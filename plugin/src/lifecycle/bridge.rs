@@ -8,8 +8,8 @@ use thiserror::Error;
 use crate::podman::{Podman, read_networks};
 use crate::protocol::Network;
 use crate::rules::attachment::Attachment;
-use crate::rules::bridge::{self, is_netavarks, managed, other_than_bridge, usurper};
-use crate::sight::{self, Link};
+use crate::rules::bridge::{managed, other_than_bridge, usurper};
+use crate::sight;
 
 /// A network's bridge is something else.
 #[derive(Debug, Error)]
@@ -55,16 +55,10 @@ pub(super) fn check(podman: &Podman, attachments: &[Attachment]) -> Result<(), B
             return Err(BridgeError::NotABridge {
                 network: network.name.clone(),
                 bridge: bridge(),
-                kind: match &*link.kind {
-                    "" => "hardware".to_owned(),
-                    kind => kind.to_owned(),
-                },
+                kind: link.kind_or_hardware().to_owned(),
             });
         }
-        let is_anothers = |link: &Link| !is_netavarks(network, link) && !link.addresses.is_empty();
-        if bridge::of(network, &links).is_some_and(is_anothers)
-            && let Some(other) = usurper(network, &links, &others)
-        {
+        if let Some(other) = usurper(network, &links, || &others) {
             return Err(BridgeError::Anothers {
                 network: network.name.clone(),
                 bridge: bridge(),

@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use super::LifecycleError;
 use super::session::Session;
+use crate::delegate::Reach;
 use crate::rules::lease::{ContainerId, ContainerName, NetworkName, Tenant};
 use crate::rules::pool::{Pool, number};
 use crate::rules::verdict::{STARTER_GRACE, Sign, Verdict};
@@ -82,7 +83,11 @@ impl fmt::Display for Holder {
                  another address or, if you know that it is gone, run `berth release {address} \
                  --network {network} --force`"
             ),
-            Verdict::Dead(cause) => write!(f, "it was gone ({cause}), but has come back"),
+            Verdict::Dead(cause) => write!(
+                f,
+                "it was gone ({cause}), but has come back; try \
+                 again, or ask for another address"
+            ),
         }
     }
 }
@@ -254,7 +259,7 @@ pub(super) fn remove_dead(
     if need == Need::One {
         dead.truncate(1);
     }
-    for &index in &dead {
+    for (at, &index) in dead.iter().enumerate() {
         let (tenant, verdict) = (&candidates[index], &verdicts[index]);
         log::info!(
             "reclaiming from container {} on network {}: {}",
@@ -262,7 +267,9 @@ pub(super) fn remove_dead(
             tenant.network_name,
             verdict.reason()
         );
-        session.reclaim(tenant, &verdict.reason())?;
+        let mut later = dead[at + 1..].iter().map(|index| &candidates[*index]);
+        let reach = Reach::of(tenant, &mut later);
+        session.reclaim(tenant, reach, &verdict.reason())?;
     }
     if dead.is_empty() {
         session.renew(&candidates, &verdicts)?;

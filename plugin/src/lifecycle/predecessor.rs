@@ -9,7 +9,7 @@ use super::{LifecycleError, reclaim::ReclaimError};
 use crate::rules::attachment::Attachment;
 use crate::rules::lease::{ContainerId, NetworkId, Tenant};
 use crate::rules::ports::PublishedPorts;
-use crate::sight::survey::{Record, SurveyError, port_records, records};
+use crate::sight::survey::{Record, SurveyError, name_records, port_records};
 use crate::store::StoreError;
 
 /// Takes back what dead tenants left under the name of a container on one of its networks,
@@ -52,7 +52,7 @@ fn remembered(
     for attachment in attachments {
         let network = &attachment.network;
         let is_its = |record: &Record| has_name(record, attachment);
-        let records = records(run_directory, network)?.into_iter();
+        let records = name_records(run_directory, network)?.into_iter();
         let named = records.filter(is_its);
         found.extend(named.map(|record| (network.id.as_str().into(), record.container_id)));
     }

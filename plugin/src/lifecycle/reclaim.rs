@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::namespace_file;
 use super::session::Session;
 use super::takedown::{Left, take_down};
-use crate::delegate;
+use crate::delegate::{self, Reach};
 use crate::podman::Podman;
 use crate::rules::history::End;
 use crate::rules::lease::{LeasedAddress, Moment, Reservation, Tenant};
@@ -29,14 +29,20 @@ pub enum ReclaimError {
 
 impl Session<'_> {
     /// Takes back everything a dead tenant left and releases its leases, durably. The
-    /// verdict must have been made in this session; `evidence` is what it rests on.
+    /// verdict must have been made in this session; `evidence` is what it rests on. Of
+    /// several on one network, the last reaches to the [`Reach::Network`].
     ///
     /// # Errors
     /// If its interface is still there afterwards, or the store fails; its leases are
     /// kept then.
-    pub fn reclaim(&self, tenant: &Tenant, evidence: &str) -> Result<(), ReclaimError> {
+    pub fn reclaim(
+        &self,
+        tenant: &Tenant,
+        reach: Reach,
+        evidence: &str,
+    ) -> Result<(), ReclaimError> {
         // R1
-        clear_away(self.podman, tenant)?;
+        clear_away(self.podman, tenant, reach)?;
         delegate::end_stray(&tenant.delegation.config);
         // R2
         namespace_file::remove(&tenant.namespace);
@@ -52,7 +58,7 @@ impl Session<'_> {
     /// As [`Session::reclaim`].
     pub fn evict(&self, tenant: &Tenant, evidence: &str) -> Result<(), ReclaimError> {
         // R1
-        clear_away(self.podman, tenant)?;
+        clear_away(self.podman, tenant, Reach::Network)?;
         // R3
         Ok(self.release(&[tenant], End::Forced, evidence)?)
     }
@@ -88,9 +94,10 @@ impl Session<'_> {
     pub fn renew(&self, tenants: &[Tenant], verdicts: &[Verdict]) -> Result<(), StoreError> {
         let mut transaction = self.store.begin();
         for (tenant, verdict) in tenants.iter().zip(verdicts) {
-            let options = Options::parse(&tenant.request.network).unwrap_or_default();
-            let is_fresh = self.now.since(&tenant.renewed) < options.ttl / 4;
+            let ttl = tenant.expires.since(&tenant.renewed);
+            let is_fresh = self.now.since(&tenant.renewed) < ttl / 4;
             if matches!(verdict, Verdict::Live(_)) && !is_fresh {
+                let options = Options::parse(&tenant.request.network).unwrap_or_default();
                 let renewed = Tenant {
                     renewed: self.now,
                     expires: self.now.after(options.ttl),
@@ -107,9 +114,13 @@ impl Session<'_> {
 ///
 /// # Errors
 /// If its interface is still there afterwards. Lesser failures are warned of.
-pub(super) fn clear_away(podman: &Podman, tenant: &Tenant) -> Result<(), ReclaimError> {
+pub(super) fn clear_away(
+    podman: &Podman,
+    tenant: &Tenant,
+    reach: Reach,
+) -> Result<(), ReclaimError> {
     let container = tenant.tenancy.container_id.short().to_owned();
-    match take_down(podman, tenant) {
+    match take_down(podman, tenant, reach) {
         Ok(()) => Ok(()),
         Err(Left::Interface(reason)) => Err(ReclaimError::Plumbing { container, reason }),
         Err(Left::Rest(reason)) => {

@@ -219,13 +219,13 @@ pub struct Session<'l> {
 }
 
 impl Session<'_> {
-    /// Looks at the host: see [`Locked::survey`]. The tenants are read first.
+    /// Looks at the host: see [`Locked::survey`]. The tenants are all that the store knows
+    /// of, read before.
     ///
     /// # Errors
-    /// As [`Locked::survey`]; if the store cannot be read.
-    pub fn survey(&self) -> Result<Survey, SessionError> {
-        let tenants = self.store.begin().all_tenants()?;
-        survey(self.podman, &tenants, &self.boot_id, self.now)
+    /// As [`Locked::survey`].
+    pub fn survey(&self, tenants: &[Tenant]) -> Result<Survey, SessionError> {
+        survey(self.podman, tenants, &self.boot_id, self.now)
     }
 
     /// As [`Session::survey`], with a network that counts as one of ours whatever its
@@ -235,7 +235,22 @@ impl Session<'_> {
     /// As [`Session::survey`].
     pub fn survey_including(&self, network: &Network) -> Result<Survey, SessionError> {
         let run_directory = &self.podman.delegation.config;
-        Ok(self.survey()?.including(network, run_directory)?)
+        let tenants = self.store.begin().all_tenants()?;
+        Ok(self.survey(&tenants)?.including(network, run_directory)?)
+    }
+
+    /// Looks at the host for one network alone, whatever its file says. Only the tenants of
+    /// that network are read.
+    ///
+    /// # Errors
+    /// As [`Session::survey`].
+    pub(super) fn survey_of(&self, network: &Network) -> Result<Survey, SessionError> {
+        let tenants = self.store.begin();
+        let tenants = tenants.tenants(&network.id.as_str().into())?;
+        let run_directory = &self.podman.delegation.config;
+        let directories = (&*self.podman.namespace_directory, &**run_directory);
+        let survey = Survey::of_host(directories, &tenants, &self.boot_id, self.now)?;
+        Ok(survey.including(network, run_directory)?)
     }
 
     /// Notes in the history that these tenants' leases have ended. To be called when the
@@ -287,8 +302,7 @@ fn survey(
     boot_id: &str,
     now: Moment,
 ) -> Result<Survey, SessionError> {
-    let networks = podman.networks()?;
-    let known = podman.network_names()?;
+    let (networks, known) = podman.networks_and_names()?;
     let place = Place {
         networks: &networks,
         known: known.as_ref(),

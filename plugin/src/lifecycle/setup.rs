@@ -12,7 +12,7 @@ use super::predecessor::clear_predecessors;
 use super::reclaim::{clear_away, remove_abandoned};
 use super::session::{Session, note, with_session};
 use super::{LifecycleError, introduction, noted};
-use crate::delegate::{self, DelegateError};
+use crate::delegate::{self, DelegateError, Reach};
 use crate::podman::Podman;
 use crate::rules::attachment::Attachment;
 use crate::rules::history::{End, Line, Work};
@@ -83,13 +83,7 @@ fn lease_and_plumb(
         }
         clear_predecessors(session, &asked)?;
         let tenants = lease(session, &applicants, &namespace)?;
-        let run_directory = &podman.delegation.config;
-        delegate::end_orphaned(run_directory);
-        for network in asked.iter().map(|one| &one.network) {
-            if let Err(error) = delegate::put_servers_right(run_directory, network, false) {
-                log::warn!("names on network {}: {error}", network.name);
-            }
-        }
+        prepare_names(&podman.delegation.config, &asked);
         // C5
         let plumbed = plumb(&tenants).map_err(LifecycleError::from);
         let bound = plumbed.and_then(|status| {
@@ -109,6 +103,16 @@ fn lease_and_plumb(
     })
 }
 
+/// Clears what would keep names from being resolved out of netavark's way.
+fn prepare_names(run_directory: &Path, asked: &[Attachment]) {
+    delegate::end_orphaned(run_directory);
+    for network in asked.iter().map(|one| &one.network) {
+        if let Err(error) = delegate::put_servers_right(run_directory, network, false) {
+            log::warn!("names on network {}: {error}", network.name);
+        }
+    }
+}
+
 /// Takes down the plumbing of the same container's earlier start, whose teardown never
 /// came.
 fn clear_earlier_start(
@@ -118,7 +122,7 @@ fn clear_earlier_start(
 ) -> Result<(), LifecycleError> {
     if let Some(earlier) = session.store.begin().tenant(&attachment.tenancy())? {
         // C2
-        clear_away(session.podman, &earlier)?;
+        clear_away(session.podman, &earlier, Reach::Network)?;
         if earlier.namespace != *namespace {
             remove_abandoned(&earlier, &session.boot_id);
         }
@@ -148,7 +152,7 @@ fn undo(session: &Session<'_>, tenants: &[Tenant], failure: LifecycleError) -> L
     let mut failures = Vec::new();
     let mut clean = Vec::new();
     for tenant in tenants {
-        match clear_away(session.podman, tenant) {
+        match clear_away(session.podman, tenant, Reach::Network) {
             Ok(()) => clean.push(tenant),
             Err(error) => failures.push(crate::chain(&error)),
         }

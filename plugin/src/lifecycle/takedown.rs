@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use crate::delegate::{self, Connection};
+use crate::delegate::{self, Connection, Reach};
 use crate::podman::Podman;
 use crate::protocol::Network;
 use crate::rules::attachment::Attachment;
@@ -41,6 +41,7 @@ pub struct Remains<'a> {
     /// Its addresses, as far as nobody else has them by now.
     pub addresses: &'a [IpAddr],
     pub delegation: &'a Delegation,
+    pub reach: Reach,
 }
 
 impl Remains<'_> {
@@ -80,7 +81,8 @@ impl Remains<'_> {
             log::debug!("trying again without the interface: {reason}");
         }
         let connection = self.connection();
-        delegate::teardown_in_stand_in(netavark, self.delegation, &connection).map_err(Left::Rest)
+        delegate::teardown_in_stand_in(netavark, self.delegation, &connection, self.reach)
+            .map_err(Left::Rest)
     }
 
     fn connection(&self) -> Connection<'_> {
@@ -95,11 +97,12 @@ impl Remains<'_> {
 ///
 /// # Errors
 /// What is left, apart from what was gone before.
-pub fn take_down(podman: &Podman, tenant: &Tenant) -> Result<(), Left> {
+pub fn take_down(podman: &Podman, tenant: &Tenant, reach: Reach) -> Result<(), Left> {
     let remains = Remains {
         attachment: &tenant.request,
         addresses: &tenant.addresses(),
         delegation: &tenant.delegation,
+        reach,
     };
     let path = &tenant.namespace.path;
     remains.take_down(&podman.netavark, path, || interface_remains(tenant))
@@ -123,6 +126,7 @@ pub fn take_down_together(
             attachment: &tenant.request,
             addresses: &tenant.addresses(),
             delegation: &tenant.delegation,
+            reach: Reach::Network,
         };
         let done = done.clone().filter(|_| was_there);
         remains.finish(&podman.netavark, done, || interface_remains(tenant))
@@ -135,12 +139,18 @@ pub fn take_down_together(
 ///
 /// # Errors
 /// Why part of it is still there.
-pub fn take_down_record(podman: &Podman, network: &Network, record: &Record) -> Result<(), String> {
+pub fn take_down_record(
+    podman: &Podman,
+    network: &Network,
+    record: &Record,
+    reach: Reach,
+) -> Result<(), String> {
     let attachment = record.attachment(network, "eth0".into());
     let remains = Remains {
         attachment: &attachment,
         addresses: &record.addresses,
         delegation: &podman.delegation,
+        reach,
     };
     let nowhere = Path::new("");
     let done = remains.take_down(&podman.netavark, nowhere, || false);
@@ -180,6 +190,7 @@ pub fn take_down_unleased(
         attachment,
         addresses: &addresses,
         delegation: &podman.delegation,
+        reach: Reach::Network,
     };
     let done = remains.take_down(&podman.netavark, netns, || !own().is_empty());
     done.map_err(Left::into_reason)

@@ -18,10 +18,11 @@
 //! since nothing tells which Podman calls: there the first main file found hides
 //! the others, and a drop-in hides one of the same name in a directory before.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Environment;
+use crate::sight;
 
 /// How a configuration's files are named.
 pub(super) struct Family {
@@ -97,14 +98,8 @@ fn drop_ins(dir: &Path) -> Result<Vec<Named>, Unlisted> {
         path: dir.to_owned(),
         source,
     };
-    let entries = match std::fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error)),
-    };
     let mut files = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(failed)?.path();
+    for path in sight::list(dir).map_err(failed)? {
         if path.extension().is_some_and(|end| end == "conf") && !path.is_dir() {
             files.push((path, None));
         }

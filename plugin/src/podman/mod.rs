@@ -37,7 +37,8 @@ pub use environment::Environment;
 pub use host::{HostError, callers, gather};
 pub use lock::{NetworkLock, NetworkLockError};
 pub use network_dir::network_config_dir;
-pub use networks::{Fault, NetworkFile, known_networks, read_networks};
+use networks::networks_of;
+pub use networks::{Fault, NetworkFile, known_networks, read_networks, warn_of_ignored};
 pub use rootless::{EnterError, enter_if_needed, storage_options};
 pub use settings::settings;
 pub use staged::{StageError, Staged, sweep};
@@ -108,6 +109,9 @@ pub enum PodmanError {
     #[error("failed to make {}", .0.display())]
     MakeDirectory(PathBuf, #[source] io::Error),
 }
+
+/// Networks' names by their ids.
+pub type Names = BTreeMap<String, String>;
 
 /// A Podman, of root or of one user, and how to call its netavark.
 #[derive(Clone, Debug)]
@@ -332,27 +336,29 @@ impl Podman {
     /// # Errors
     /// If a network file is there and cannot be read.
     pub fn networks(&self) -> Result<Vec<Network>, PodmanError> {
-        let mut networks = known_networks(self.network_config_dir()?)?;
+        Ok(self.networks_and_names()?.0)
+    }
+
+    /// As [`Podman::networks`], with the names of all networks by their ids, ours or not. The
+    /// default network may have no file. The names are `None` if a file is not understood,
+    /// so that there may be others.
+    ///
+    /// # Errors
+    /// As [`Podman::networks`].
+    pub fn networks_and_names(&self) -> Result<(Vec<Network>, Option<Names>), PodmanError> {
+        let files = read_networks(self.network_config_dir()?)?;
+        let default = (default_network::ID.to_owned(), "podman".to_owned());
+        let named = files.iter().map(|file| {
+            let network = file.network.as_ref().ok()?;
+            Some((network.id.clone(), network.name.clone()))
+        });
+        let names = [Some(default)].into_iter().chain(named).collect();
+        let mut networks = networks_of(files)?;
         networks.retain(Network::is_ours);
         for network in &mut networks {
             self.fill_in(network);
         }
-        Ok(networks)
-    }
-
-    /// Returns the names of all networks by their ids, ours or not. The default network may
-    /// have no file. `None` if a file is not understood, so that there may be others.
-    ///
-    /// # Errors
-    /// If the directory cannot be read.
-    pub fn network_names(&self) -> Result<Option<BTreeMap<String, String>>, PodmanError> {
-        let files = read_networks(self.network_config_dir()?)?;
-        let default = (default_network::ID.to_owned(), "podman".to_owned());
-        let named = files.into_iter().map(|file| {
-            let network = file.network.ok()?;
-            Some((network.id, network.name))
-        });
-        Ok([Some(default)].into_iter().chain(named).collect())
+        Ok((networks, names))
     }
 }
 

@@ -5,15 +5,18 @@
 //! that means differs from caller to caller, so every file is returned, with its network
 //! or with what is wrong with it.
 
-use std::fs::{self, File, Metadata};
+use std::collections::BTreeSet;
+use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use thiserror::Error;
 
 use super::HostError;
 use crate::protocol::Network;
 use crate::rules::network_config::is_valid_name;
+use crate::sight;
 
 /// A file that is, or should be, a network.
 #[derive(Debug)]
@@ -47,14 +50,8 @@ pub fn read_networks(directory: &Path) -> Result<Vec<NetworkFile>, HostError> {
         path: directory.to_owned(),
         source,
     };
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error)),
-    };
     let mut files = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(failed)?.path();
+    for path in sight::list(directory).map_err(failed)? {
         if path.extension().is_some_and(|end| end == "json") {
             files.extend(NetworkFile::read(path));
         }
@@ -68,13 +65,16 @@ pub fn read_networks(directory: &Path) -> Result<Vec<NetworkFile>, HostError> {
 /// # Errors
 /// As [`read_networks`]; also if a file is there and cannot be read.
 pub fn known_networks(directory: &Path) -> Result<Vec<Network>, HostError> {
+    networks_of(read_networks(directory)?)
+}
+
+/// Returns the networks of files, as [`known_networks`].
+pub(super) fn networks_of(files: Vec<NetworkFile>) -> Result<Vec<Network>, HostError> {
     let mut networks = Vec::new();
-    for file in read_networks(directory)? {
+    for file in files {
         match file.network {
             Ok(network) => networks.push(network),
-            Err(Fault::Malformed(why)) => {
-                log::warn!("Podman ignores {}: {why}", file.path.display());
-            }
+            Err(Fault::Malformed(why)) => warn_of_ignored(&file.path, &why),
             Err(Fault::Unreadable(source)) => {
                 let path = file.path;
                 return Err(HostError::Read { path, source });
@@ -82,6 +82,16 @@ pub fn known_networks(directory: &Path) -> Result<Vec<Network>, HostError> {
         }
     }
     Ok(networks)
+}
+
+/// Warns of a file that Podman does not take for a network: once in the life of this
+/// process, which may read it many times.
+pub fn warn_of_ignored(path: &Path, why: &str) {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let text = format!("Podman ignores {}: {why}", path.display());
+    if TOLD.lock().is_ok_and(|mut told| told.insert(text.clone())) {
+        log::warn!("{text}");
+    }
 }
 
 impl NetworkFile {
@@ -138,6 +148,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Network, String> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     use super::*;

@@ -9,6 +9,7 @@ mod exec;
 mod network;
 mod network_file;
 mod request;
+mod shared;
 
 pub use envelope::{API_VERSION, Info, error_envelope};
 pub use exec::{PerNetworkOptions, PluginExec};
@@ -16,3 +17,4 @@ pub(crate) use network::null_as_empty;
 pub use network::{LeaseRange, Network, Route, Subnet};
 pub use network_file::{rewritten, written};
 pub use request::Request;
+pub use shared::Shared;

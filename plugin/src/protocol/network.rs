@@ -74,6 +74,11 @@ impl Network {
     pub fn answers_to(&self, name: &str) -> bool {
         self.name == name || self.id == name
     }
+
+    /// Returns the gateways of its subnets. A subnet may have none.
+    pub fn gateways(&self) -> impl Iterator<Item = IpAddr> {
+        self.subnets.iter().filter_map(|subnet| subnet.gateway)
+    }
 }
 
 /// One subnet of a network.

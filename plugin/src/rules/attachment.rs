@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::lease::{ContainerId, ContainerName, InterfaceName, Tenancy};
-use crate::protocol::{Network, PluginExec, null_as_empty};
+use crate::protocol::{Network, PluginExec, Shared, null_as_empty};
 
 /// A container's request for one network, whichever front end it came by. It is stored
 /// with the tenant, so that its plumbing can be taken down long after.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Attachment {
+pub struct Attachment<N = Shared<Network>> {
     pub container_id: ContainerId,
     pub container_name: ContainerName,
     #[serde(default)]
     pub port_mappings: Value,
-    pub network: Network,
+    pub network: N,
     #[serde(rename = "network_options")]
     pub options: AttachmentOptions,
     /// What a newer Podman says of the container.
@@ -45,7 +45,7 @@ impl Attachment {
             container_id,
             container_name: "".into(),
             port_mappings: Value::Null,
-            network,
+            network: network.into(),
             options: AttachmentOptions {
                 interface,
                 static_ips: Vec::new(),
@@ -79,13 +79,27 @@ impl Attachment {
     }
 }
 
+impl<N> Attachment<N> {
+    /// Returns the same with the network in another form.
+    pub(super) fn on<M>(self, network: M) -> Attachment<M> {
+        Attachment {
+            container_id: self.container_id,
+            container_name: self.container_name,
+            port_mappings: self.port_mappings,
+            network,
+            options: self.options,
+            rest: self.rest,
+        }
+    }
+}
+
 impl From<PluginExec> for Attachment {
     fn from(exec: PluginExec) -> Self {
         Self {
             container_id: ContainerId(exec.container_id),
             container_name: ContainerName(exec.container_name),
             port_mappings: exec.port_mappings,
-            network: exec.network,
+            network: exec.network.into(),
             options: AttachmentOptions {
                 interface: InterfaceName(exec.network_options.interface_name),
                 static_ips: exec.network_options.static_ips,

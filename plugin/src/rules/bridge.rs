@@ -33,14 +33,11 @@ pub fn other_than_bridge<'h>(network: &Network, host: &'h [Link]) -> Option<&'h 
 /// network whose addresses the host has. Some internal networks have no gateway: then only a
 /// name that Podman or berth has chosen tells.
 pub fn is_netavarks(network: &Network, bridge: &Link) -> bool {
-    let mut gateways = network.subnets.iter().filter_map(|subnet| subnet.gateway);
-    match gateways.next() {
-        Some(first) => {
-            let mut gateways = gateways.chain([first]);
-            gateways.any(|gateway| bridge.addresses.contains(&gateway))
-        }
-        None => is_chosen(&bridge.name),
+    if network.gateways().next().is_none() {
+        return is_chosen(&bridge.name);
     }
+    let mut gateways = network.gateways();
+    gateways.any(|gateway| bridge.addresses.contains(&gateway))
 }
 
 /// Returns whether Podman or berth names bridges like this.
@@ -51,17 +48,21 @@ fn is_chosen(name: &str) -> bool {
 
 /// Returns which of these networks is on a network's bridge in its place: the bridge has
 /// that one's gateway and none of this one's, whose containers would have neither gateway
-/// nor DNS.
-pub fn usurper<'n>(network: &Network, host: &[Link], others: &'n [Network]) -> Option<&'n Network> {
+/// nor DNS. They are asked for only if the bridge is not this network's.
+pub fn usurper<'n>(
+    network: &Network,
+    host: &[Link],
+    others: impl FnOnce() -> &'n [Network],
+) -> Option<&'n Network> {
     let bridge = of(network, host).filter(|_| managed(network).is_some() && !is_shared(network))?;
+    if bridge.addresses.is_empty() || is_netavarks(network, bridge) {
+        return None;
+    }
     let is_its = |other: &&Network| {
         let name = managed(other).filter(|_| other.id != network.id);
         name.is_some_and(|name| bridge.answers_to(name)) && is_netavarks(other, bridge)
     };
-    let mut others = others.iter();
-    others
-        .find(is_its)
-        .filter(|_| !is_netavarks(network, bridge))
+    others().iter().find(is_its)
 }
 
 /// Returns whether a network may be on the same bridge as others: on a VLAN of its own.
@@ -99,7 +100,7 @@ mod tests {
         let check = |options: &serde_json::Value, link: Link, expected: bool| {
             let own = network("n", "10.77.0.1", options);
             let others = [own.clone(), other.clone()];
-            let found = usurper(&own, std::slice::from_ref(&link), &others);
+            let found = usurper(&own, std::slice::from_ref(&link), || &others);
             assert_eq!(found.is_some(), expected, "{options} {link:?}");
         };
         let none = json!({});

@@ -1,11 +1,10 @@
 //! What could not be seen, and what that may hide: one process that cannot be looked at
 //! says nothing about most tenants, and nothing about most networks. No I/O.
 
-use std::net::IpAddr;
+use std::collections::HashSet;
 
 use super::bridge;
-pub use super::evidence::{Doubt, View};
-use super::evidence::{Link, NamespaceFact, Peer};
+use super::evidence::{Doubt, Link, NamespaceFact, Peer, View, is_given_by_kernel};
 use super::lease::Tenant;
 use super::options::Plumbing;
 use crate::protocol::Network;
@@ -42,11 +41,7 @@ impl View {
 
     /// Returns whether it has no addresses yet but those that the kernel gives by itself.
     fn is_bare(&self) -> bool {
-        let is_given = |address: &IpAddr| match address {
-            IpAddr::V4(v4) => v4.is_loopback(),
-            IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local(),
-        };
-        self.addresses.iter().all(is_given)
+        self.addresses.iter().all(is_given_by_kernel)
     }
 }
 
@@ -83,9 +78,10 @@ pub fn hidden(host: &[Link], seen: &[NamespaceFact]) -> Vec<Link> {
         Some(Peer::Here(_)) => false,
         Some(Peer::Host(_) | Peer::Elsewhere(..)) | None => outer.kind == "veth",
     };
+    let inside = seen_inside(seen);
     let outers = host.iter().filter(leads_out);
     outers
-        .filter(|outer| !is_seen_inside(outer, seen))
+        .filter(|outer| !inside.contains(&outer.index))
         .cloned()
         .collect()
 }
@@ -93,15 +89,21 @@ pub fn hidden(host: &[Link], seen: &[NamespaceFact]) -> Vec<Link> {
 /// Returns what cannot be known because of a hidden namespace.
 pub fn hides(outer: &Link) -> String {
     format!(
-        "the other end of {} is in a network namespace that berth cannot see",
+        "the other end of {} is in a network namespace that berth cannot see; `lsof -w | grep \
+         net:` finds who keeps it open",
         outer.name
     )
 }
 
-/// Returns whether a namespace that was looked into has the other end of a veth pair.
-pub fn is_seen_inside(outer: &Link, seen: &[NamespaceFact]) -> bool {
-    let mut inner = seen.iter().flat_map(|namespace| &namespace.links);
-    inner.any(|link| link.peer == Some(Peer::Host(outer.index)))
+/// Returns the numbers of the host's interfaces whose other ends are in namespaces that were
+/// looked into.
+pub fn seen_inside(seen: &[NamespaceFact]) -> HashSet<u32> {
+    let inner = seen.iter().flat_map(|namespace| &namespace.links);
+    let outer = inner.filter_map(|link| match link.peer? {
+        Peer::Host(index) => Some(index),
+        Peer::Here(_) | Peer::Elsewhere(..) => None,
+    });
+    outer.collect()
 }
 
 #[cfg(test)]

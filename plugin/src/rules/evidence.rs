@@ -49,6 +49,11 @@ impl ProcessFact {
     }
 }
 
+/// Returns whether the kernel gives an interface such an address by itself.
+pub(super) fn is_given_by_kernel(address: &IpAddr) -> bool {
+    address.is_loopback() || matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
 /// An interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
@@ -74,6 +79,19 @@ impl Link {
     /// Returns whether the kernel finds it by a name.
     pub fn answers_to(&self, name: &str) -> bool {
         self.name == name || self.other_names.iter().any(|other| other == name)
+    }
+
+    /// Returns its kind in a word for people.
+    pub fn kind_or_hardware(&self) -> &str {
+        match self.kind.as_str() {
+            "" => "hardware",
+            kind => kind,
+        }
+    }
+
+    /// Returns whether it has no addresses but those that the kernel gives by itself.
+    pub fn is_bare(&self) -> bool {
+        self.addresses.iter().all(is_given_by_kernel)
     }
 }
 

@@ -5,14 +5,17 @@
 //! address. A *reservation* is what a released address leaves behind: a cooldown for
 //! everybody, and the address for its former holder to come back to.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::attachment::Attachment;
+use crate::protocol::{Network, Shared};
 
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
@@ -64,10 +67,15 @@ name! {
 }
 
 impl ContainerId {
-    /// Returns the first twelve characters, as Podman lists containers.
+    /// Returns what [`short_id`] does.
     pub fn short(&self) -> &str {
-        self.0.get(..12).unwrap_or(&self.0)
+        short_id(&self.0)
     }
+}
+
+/// Returns the first twelve characters of a container's id, as Podman lists containers.
+pub fn short_id(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
 }
 
 /// Who holds addresses: the identity of every lease.
@@ -236,7 +244,7 @@ pub struct Tenant {
 /// A tenant as it is stored: what its request says is there once. The size of
 /// the records is what opening a store with many of them costs.
 #[derive(Serialize, Deserialize)]
-struct Stored {
+struct Stored<N = Shared<Network>> {
     phase: Phase,
     #[serde(rename = "holdings")]
     leased: Vec<LeasedAddress>,
@@ -248,8 +256,52 @@ struct Stored {
     renewed: Moment,
     expires: Moment,
     mac_address: Option<String>,
-    request: Attachment,
+    request: Attachment<N>,
     delegation: Delegation,
+}
+
+/// Reads stored tenants. Most are on few networks: each of those is taken apart once, and
+/// shared by all that say the same of it.
+#[derive(Debug, Default)]
+pub struct TenantReader {
+    networks: HashMap<String, Shared<Network>>,
+}
+
+impl TenantReader {
+    /// Returns a tenant from its JSON; `None` if that is not one.
+    pub fn read(&mut self, json: &[u8]) -> Option<Tenant> {
+        let stored: Stored<&RawValue> = serde_json::from_slice(json).ok()?;
+        let text = stored.request.network.get();
+        let network = match self.networks.get(text) {
+            Some(known) => known.clone(),
+            None => {
+                let network: Shared<Network> = serde_json::from_str(text).ok()?;
+                self.networks.insert(text.to_owned(), network.clone());
+                network
+            }
+        };
+        Some(stored.on(network).into())
+    }
+}
+
+impl<N> Stored<N> {
+    /// Returns the same with the network in another form.
+    fn on<M>(self, network: M) -> Stored<M> {
+        Stored {
+            phase: self.phase,
+            leased: self.leased,
+            namespace: self.namespace,
+            pid_namespace: self.pid_namespace,
+            starter: self.starter,
+            boot_id: self.boot_id,
+            created: self.created,
+            renewed: self.renewed,
+            expires: self.expires,
+            mac_address: self.mac_address,
+            request: self.request.on(network),
+            delegation: self.delegation,
+        }
+    }
 }
 
 impl From<Tenant> for Stored {
@@ -315,6 +367,22 @@ pub struct Reservation {
     pub released: Moment,
     /// Until when nobody but the former holder gets it while others are free.
     pub until: Moment,
+}
+
+/// Returns a tenant for tests: a container with this address on `net`.
+#[cfg(test)]
+pub(crate) fn fixture_of(container: &str, address: &str) -> Tenant {
+    let tenancy = Tenancy {
+        network_id: "net".into(),
+        container_id: container.into(),
+        interface: "eth0".into(),
+    };
+    let leased = LeasedAddress {
+        address: address.parse().expect("an address"),
+        generation: 1,
+        kind: Kind::Dynamic,
+    };
+    fixture(tenancy, vec![leased])
 }
 
 /// Returns a tenant for tests: bound, of boot `boot`, in a namespace of its own.

@@ -15,5 +15,6 @@ mod podman_command;
 pub mod pool;
 pub mod ports;
 pub mod process;
+pub mod roster;
 pub mod settings;
 pub mod verdict;

@@ -5,11 +5,11 @@
 //! which keeps the lease until its TTL has run out.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::evidence::{Evidence, Link, NamespaceKey, PathFact, ProcessFact};
 use super::lease::{Moment, Namespace, Tenant};
+use super::roster::Roster;
 
 /// How long a container may take from its lease to its first process while the
 /// podman that started it runs.
@@ -101,8 +101,30 @@ impl Cause {
     }
 }
 
-/// Judges one tenant by the evidence.
-pub fn judge(tenant: &Tenant, evidence: &Evidence) -> Verdict {
+/// Judges tenants by one look's evidence.
+#[derive(Debug)]
+pub struct Judge<'e> {
+    evidence: &'e Evidence,
+    /// The processes of the look.
+    pub roster: Roster<'e>,
+}
+
+impl<'e> Judge<'e> {
+    /// Gets ready to judge by evidence.
+    pub fn by(evidence: &'e Evidence) -> Self {
+        Self {
+            evidence,
+            roster: Roster::of(&evidence.processes),
+        }
+    }
+
+    /// Judges one tenant.
+    pub fn judge(&self, tenant: &Tenant) -> Verdict {
+        judge(tenant, self.evidence, &self.roster)
+    }
+}
+
+fn judge(tenant: &Tenant, evidence: &Evidence, roster: &Roster<'_>) -> Verdict {
     if tenant.boot_id != evidence.boot_id {
         return Verdict::Dead(Cause::Rebooted);
     }
@@ -112,18 +134,16 @@ pub fn judge(tenant: &Tenant, evidence: &Evidence) -> Verdict {
         .get(&namespace.path)
         .unwrap_or(&PathFact::Missing);
     let unchanged = *path == PathFact::There((namespace.device, namespace.inode));
-    let inhabitant = inhabitant(tenant, unchanged, evidence);
+    let inhabitant = inhabitant(tenant, unchanged, evidence, roster);
     let holds = may_hold_addresses(tenant, evidence);
     if let Some(fact) = inhabitant.filter(|_| holds) {
         let (pid, name) = label(fact);
         return Verdict::Live(Sign::Inhabited { pid, name });
     }
     // Where the container runs without the interface, its conmon is no sign.
-    let container = tenant.tenancy.container_id.as_str();
-    let at_work = |fact: &&ProcessFact| {
-        fact.plumbs(&namespace.path) || inhabitant.is_none() && fact.works_for(container)
-    };
-    if let Some(worker) = evidence.processes.iter().find(at_work) {
+    let container = Some(tenant.tenancy.container_id.as_str());
+    let container = container.filter(|_| inhabitant.is_none());
+    if let Some(worker) = roster.worker(&namespace.path, container) {
         let (pid, name) = label(worker);
         return Verdict::Live(Sign::AtWork { pid, name });
     }
@@ -133,7 +153,7 @@ pub fn judge(tenant: &Tenant, evidence: &Evidence) -> Verdict {
     if let Some(starter) = tenant.starter
         && *path != PathFact::Missing
         && evidence.at.since(&tenant.created) < START_GRACE
-        && evidence.runs(starter)
+        && roster.runs(starter)
     {
         return Verdict::Live(Sign::Starting { pid: starter.pid });
     }
@@ -165,19 +185,17 @@ pub fn judge(tenant: &Tenant, evidence: &Evidence) -> Verdict {
 /// The inode alone does not identify a namespace that is gone from its path: the
 /// kernel gives the number out again. Then it is the tenant's only if no other
 /// file shows it and, as far as can be seen, the tenant's addresses are in it.
-fn inhabitant<'a>(
+fn inhabitant<'e>(
     tenant: &Tenant,
     unchanged: bool,
-    evidence: &'a Evidence,
-) -> Option<&'a ProcessFact> {
+    evidence: &Evidence,
+    roster: &Roster<'e>,
+) -> Option<&'e ProcessFact> {
     let key = key(&tenant.namespace);
     if !unchanged && (evidence.named.contains_key(&key) || !may_hold_addresses(tenant, evidence)) {
         return None;
     }
-    evidence
-        .processes
-        .iter()
-        .find(|process| process.namespace == Some(key))
+    roster.inhabitants(key).next()
 }
 
 /// Returns whether the tenant's interface is in its namespace, or may be.
@@ -191,25 +209,9 @@ fn may_hold_addresses(tenant: &Tenant, evidence: &Evidence) -> bool {
 /// no address yet. One of its name with other addresses is another network's.
 pub fn is_among(tenant: &Tenant, links: &[Link]) -> bool {
     let name = tenant.tenancy.interface.as_str();
-    let own = |link: &Link| {
-        let addresses = link.addresses.iter().copied();
-        addresses.filter(|a| !is_link_local(*a)).collect::<Vec<_>>()
-    };
-    let holds = |link: &Link| {
-        own(link)
-            .into_iter()
-            .any(|address| tenant.has_leased(address))
-    };
-    let is_bare = |link: &Link| link.name == name && own(link).is_empty();
+    let holds = |link: &Link| link.addresses.iter().any(|held| tenant.has_leased(*held));
+    let is_bare = |link: &Link| link.name == name && link.is_bare();
     links.iter().any(|link| holds(link) || is_bare(link))
-}
-
-/// Returns whether the kernel gives an interface such an address by itself.
-fn is_link_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(_) => false,
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    }
 }
 
 fn key(namespace: &Namespace) -> NamespaceKey {

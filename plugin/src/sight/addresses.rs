@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use super::links::links;
 use super::survey::may_be_port_of;
-use super::{Evidence, Link, NamespaceFact, NamespaceKey, namespaces, own_namespace};
+use super::{Doubt, Evidence, Link, NamespaceFact, NamespaceKey, namespaces, own_namespace};
 use crate::protocol::Network;
-use crate::rules::doubt::{Doubt, doubt_about, hidden, hides};
+use crate::rules::doubt::{doubt_about, hidden, hides};
 
 /// Every namespace of this host that can be looked into.
 #[derive(Clone, Debug)]

@@ -1,13 +1,15 @@
 //! Verdicts on many tenants at once, and what only a look at every namespace shows.
 
 use std::cell::LazyCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 
 use super::addresses::Everywhere;
 use super::survey::hangs_on;
-use super::{Evidence, Link};
+use super::{Evidence, Link, NamespaceKey};
 use crate::rules::lease::Tenant;
-use crate::rules::verdict::{Cause, Sign, Verdict, has_expired, judge};
+use crate::rules::roster::Roster;
+use crate::rules::verdict::{Cause, Judge, Sign, Verdict, has_expired};
 
 /// Judges tenants, in order, by evidence taken after they were read.
 ///
@@ -16,7 +18,8 @@ use crate::rules::verdict::{Cause, Sign, Verdict, has_expired, judge};
 /// while somebody has its address on its network: a container may have moved its
 /// interface into a namespace of its own.
 pub fn judge_all(tenants: &[Tenant], evidence: &Evidence) -> Vec<Verdict> {
-    let mut verdicts: Vec<_> = tenants.iter().map(|t| judge(t, evidence)).collect();
+    let judge = Judge::by(evidence);
+    let mut verdicts: Vec<_> = tenants.iter().map(|tenant| judge.judge(tenant)).collect();
     let everywhere = LazyCell::new(|| Everywhere::look(evidence));
     let expired = |(tenant, verdict): (&Tenant, &Verdict)| {
         matches!(verdict, Verdict::Unknown(_)) && has_expired(tenant, &evidence.at)
@@ -34,15 +37,16 @@ pub fn judge_all(tenants: &[Tenant], evidence: &Evidence) -> Vec<Verdict> {
             }
         }
     }
+    let holders = LazyCell::new(|| everywhere.as_ref().map(Holders::of));
     for (tenant, verdict) in tenants.iter().zip(&mut verdicts) {
         let is_dead_in_this_boot =
             matches!(verdict, Verdict::Dead(cause) if *cause != Cause::Rebooted);
         if !is_dead_in_this_boot {
             continue;
         }
-        match &*everywhere {
-            Ok(seen) => {
-                if let Some(sign) = moved(tenant, evidence, seen) {
+        match &*holders {
+            Ok(holders) => {
+                if let Some(sign) = holders.moved(tenant, &judge.roster) {
                     *verdict = Verdict::Live(sign);
                 }
             }
@@ -54,23 +58,44 @@ pub fn judge_all(tenants: &[Tenant], evidence: &Evidence) -> Vec<Verdict> {
     verdicts
 }
 
-/// Returns who has an address of the tenant's on its network, if somebody has.
-fn moved(tenant: &Tenant, evidence: &Evidence, seen: &Everywhere) -> Option<Sign> {
-    let network = &tenant.request.network;
-    let has_one = |link: &Link| {
-        let mut addresses = link.addresses.iter();
-        addresses.any(|address| tenant.has_leased(*address)) && hangs_on(link, network, &seen.host)
-    };
-    let holders = seen
-        .others
-        .iter()
-        .filter(|other| other.links.iter().any(has_one));
-    let mut inhabitants = holders.filter_map(|other| {
-        let mut processes = evidence.processes.iter();
-        processes.find(|fact| fact.namespace == Some(other.key))
-    });
-    inhabitants.next().map(|fact| Sign::Moved {
-        pid: fact.process.pid,
-        name: fact.name.clone(),
-    })
+/// The interfaces in other namespaces, by their addresses.
+struct Holders<'s> {
+    host: &'s [Link],
+    /// Each with its namespace and the place of that in the look.
+    by_address: HashMap<IpAddr, Vec<(usize, NamespaceKey, &'s Link)>>,
+}
+
+impl<'s> Holders<'s> {
+    fn of(seen: &'s Everywhere) -> Self {
+        let mut by_address = HashMap::<_, Vec<_>>::new();
+        for (place, other) in seen.others.iter().enumerate() {
+            for link in &other.links {
+                for address in &link.addresses {
+                    let holders = by_address.entry(*address).or_default();
+                    holders.push((place, other.key, link));
+                }
+            }
+        }
+        Self {
+            host: &seen.host,
+            by_address,
+        }
+    }
+
+    /// Returns who has an address of the tenant's on its network, if somebody has.
+    fn moved(&self, tenant: &Tenant, roster: &Roster<'_>) -> Option<Sign> {
+        let network = &tenant.request.network;
+        let leased = tenant.leased.iter();
+        let holders = leased.filter_map(|leased| self.by_address.get(&leased.address));
+        let on_network = holders
+            .flatten()
+            .filter(|(.., link)| hangs_on(link, network, self.host));
+        let inhabited = on_network
+            .filter_map(|(place, key, _)| Some((place, roster.inhabitants(*key).next()?)));
+        let (_, fact) = inhabited.min_by_key(|(place, _)| *place)?;
+        Some(Sign::Moved {
+            pid: fact.process.pid,
+            name: fact.name.clone(),
+        })
+    }
 }

@@ -6,6 +6,7 @@
 
 mod addresses;
 mod clock;
+mod files;
 pub mod front;
 pub mod hands;
 mod judge;
@@ -17,30 +18,28 @@ mod process;
 mod reach;
 pub mod survey;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 pub use crate::rules::evidence::{
-    Evidence, Link, NamespaceFact, NamespaceKey, PathFact, Peer, ProcessFact, is_namespace_file,
+    Doubt, Evidence, Link, NamespaceFact, NamespaceKey, PathFact, Peer, ProcessFact, View,
+    is_namespace_file,
 };
 pub use addresses::Everywhere;
 pub use clock::{ClockError, boot_id, now, pid_namespace};
+pub use files::list;
+use files::read_text;
 pub use judge::judge_all;
 pub use links::{links, links_in, links_of};
 use namespaces::namespaces;
 pub use namespaces::own_namespace;
 use process::read as read_proc;
-pub use process::{is_of_our_user, parent_of, process, service_of};
+pub use process::{is_of_our_user, parent_of, process, processes_named, service_of};
 
 use crate::rules::lease::{Moment, Tenant};
-
-/// Returns every process that can be seen, ourselves excepted.
-pub fn processes() -> Vec<ProcessFact> {
-    process::Processes::all().facts
-}
 
 impl Evidence {
     /// Gathers what is needed to judge these tenants.
@@ -60,23 +59,25 @@ impl Evidence {
             elsewhere: seen.elsewhere,
             ..Self::default()
         };
+        let inhabitants = first_inhabitants(&evidence.processes);
         let mut directories = HashSet::new();
         for namespace in tenants.iter().map(|tenant| &tenant.namespace) {
             let path = &namespace.path;
-            evidence
-                .paths
-                .entry(path.clone())
-                .or_insert_with(|| examine_in_sight(path));
+            let key = (namespace.device, namespace.inode);
+            if let Some(place) = inhabitants.get(&key) {
+                evidence.look_inside(key, *place);
+            }
+            if evidence.paths.contains_key(path) {
+                continue;
+            }
+            let fact = examine_in_sight(path);
+            evidence.paths.insert(path.clone(), fact);
             if holder(path).is_some() {
                 // Beside it are files of another kind.
                 evidence.note_file(path);
-            } else if let Some(directory) = path
-                .parent()
-                .filter(|path| directories.insert(path.to_owned()))
-            {
+            } else if let Some(directory) = path.parent().filter(|path| directories.insert(*path)) {
                 evidence.note_files(directory);
             }
-            evidence.look_inside((namespace.device, namespace.inode));
         }
         evidence
     }
@@ -98,17 +99,24 @@ impl Evidence {
 
     /// Notes what is inside a namespace that somebody lives in, by the door of
     /// whoever does: its own file may be gone.
-    fn look_inside(&mut self, key: NamespaceKey) {
-        let inhabitant = self
-            .processes
-            .iter()
-            .find(|fact| fact.namespace == Some(key));
-        if let Some(fact) = inhabitant.filter(|_| !self.inside.contains_key(&key))
-            && let Ok(links) = links_in(&fact.namespace_path(), key)
+    fn look_inside(&mut self, key: NamespaceKey, inhabitant: usize) {
+        if !self.inside.contains_key(&key)
+            && let Ok(links) = links_in(&self.processes[inhabitant].namespace_path(), key)
         {
             self.inside.insert(key, links);
         }
     }
+}
+
+/// Returns the place of the first process of each namespace.
+fn first_inhabitants(processes: &[ProcessFact]) -> HashMap<NamespaceKey, usize> {
+    let mut first = HashMap::new();
+    for (place, fact) in processes.iter().enumerate() {
+        if let Some(key) = fact.namespace {
+            first.entry(key).or_insert(place);
+        }
+    }
+    first
 }
 
 /// Returns the process that holds a namespace open, by the path of its descriptor:

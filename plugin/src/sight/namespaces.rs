@@ -7,8 +7,7 @@ use std::os::unix::fs::MetadataExt;
 
 use super::links::links_in;
 use super::reach::Sight;
-use super::{Evidence, NamespaceFact, NamespaceKey, PathFact, examine};
-use crate::rules::doubt::Doubt;
+use super::{Doubt, Evidence, NamespaceFact, NamespaceKey, PathFact, examine};
 
 /// Returns the namespace of the calling thread.
 ///

@@ -6,8 +6,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::read_proc;
-use crate::rules::evidence::View;
+use super::{View, read_proc};
 
 /// Room for a file. That of routes is long on a router; then nothing is concluded.
 const LIMIT: u64 = 1 << 20;

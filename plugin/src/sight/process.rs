@@ -9,13 +9,13 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
+use std::sync::LazyLock;
 
 use procfs::ProcError;
 
 use super::proc_net::view_of;
 use super::reach::{Sight, Stranger};
-use super::{NamespaceKey, ProcessFact, proc_text};
-use crate::rules::doubt::{Doubt, View};
+use super::{Doubt, NamespaceKey, ProcessFact, View, proc_text};
 use crate::rules::lease::Process;
 use crate::text;
 
@@ -110,6 +110,28 @@ impl Processes {
     }
 }
 
+/// Returns the processes with one of these names that can be seen, ourselves excepted. Of
+/// all others, no more than the name is read.
+pub fn processes_named(names: &[&str]) -> Vec<ProcessFact> {
+    let own = i32::try_from(std::process::id()).unwrap_or_default();
+    let pid = |entry: fs::DirEntry| entry.file_name().to_str()?.parse::<i32>().ok();
+    let listing = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let named = listing.filter_map(pid).filter(|pid| {
+        let name = read(&format!("/proc/{pid}/comm"), 64).unwrap_or_default();
+        *pid != own
+            && names
+                .iter()
+                .any(|known| known.as_bytes() == name.trim_ascii_end())
+    });
+    let facts = named.filter_map(|pid| {
+        let process = procfs::process::Process::new(pid).ok()?;
+        let (mut fact, _) = observe(&process).ok()?;
+        fact.arguments = arguments_of_worker(&fact).unwrap_or_default();
+        Some(fact)
+    });
+    facts.collect()
+}
+
 /// Returns one process, whatever its name, or `None` if it has ended or cannot be read.
 /// More arguments than we have room for count as none.
 pub fn process(pid: i32) -> Option<ProcessFact> {
@@ -192,17 +214,22 @@ fn arguments_of_worker(fact: &ProcessFact) -> Result<Vec<String>, String> {
 /// Mount namespaces differ among ours, too: systemd gives a service one, and a rootless
 /// netavark has its own.
 fn is_foreign(pid: i32) -> bool {
-    let differs = |name: &str| {
-        let key = |path: String| fs::metadata(path).map(|file| (file.dev(), file.ino()));
-        let (own, its) = (
-            key(format!("/proc/self/{name}")),
-            key(format!("/proc/{pid}/{name}")),
-        );
-        matches!((own, its), (Ok(own), Ok(its)) if own != its)
-    };
+    // They stay as they are while this process runs.
+    static OWN: LazyLock<[Option<NamespaceKey>; 3]> = LazyLock::new(|| scope("self"));
     let user = effective_user(pid);
     user.is_some_and(|user| user != nix::unistd::geteuid().as_raw())
-        || ["ns/user", "ns/pid", "root"].into_iter().any(differs)
+        || scope(&pid.to_string())
+            .into_iter()
+            .zip(*OWN)
+            .any(|(its, own)| its.is_some() && own.is_some() && its != own)
+}
+
+/// Returns a process' user and pid namespace and its root directory, as far as they show.
+fn scope(process: &str) -> [Option<NamespaceKey>; 3] {
+    ["ns/user", "ns/pid", "root"].map(|name| {
+        let file = fs::metadata(format!("/proc/{process}/{name}")).ok()?;
+        Some((file.dev(), file.ino()))
+    })
 }
 
 /// Returns whether a process runs as our own effective user, in our user and pid namespace
@@ -473,7 +500,7 @@ int main(void) {
             let mut child = command.spawn().unwrap();
             let deadline = Instant::now() + Duration::from_secs(20);
             let sleeper = loop {
-                let mut facts = super::super::processes().into_iter();
+                let mut facts = Processes::all().facts.into_iter();
                 let pid = i32::try_from(child.id()).unwrap();
                 let is_it = |fact: &ProcessFact| {
                     fact.name == "sleep" && (fact.process.pid == pid || fact.parent == pid)

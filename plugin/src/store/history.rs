@@ -241,23 +241,13 @@ mod tests {
 
     use super::*;
     use crate::rules::history::{End, Ended, Work};
-    use crate::rules::lease::{Kind, LeasedAddress, Tenancy, fixture};
+    use crate::rules::lease::fixture_of;
     use crate::store::LockFile;
 
     const NOW: u64 = 1_700_000_000_000;
 
     fn began(container: &str) -> Line {
-        let tenancy = Tenancy {
-            network_id: "net".into(),
-            container_id: container.into(),
-            interface: "eth0".into(),
-        };
-        let leased = LeasedAddress {
-            address: "10.0.0.9".parse().unwrap(),
-            generation: 1,
-            kind: Kind::Dynamic,
-        };
-        Line::began(&fixture(tenancy, vec![leased]), false, None)
+        Line::began(&fixture_of(container, "10.0.0.9"), false, None)
     }
 
     fn scratch() -> (tempfile::TempDir, History) {

@@ -62,7 +62,7 @@ use engine::{Engine, FORMAT, Witness, Writes};
 use meta::Meta;
 use tables::Table;
 
-use crate::rules::lease::Moment;
+use crate::rules::lease::{Moment, Tenant};
 
 /// The open lease store. It is closed, and only then safe from a crash of the
 /// machine, when it is dropped; `std::process::exit` skips that.
@@ -262,6 +262,14 @@ impl<'lock> Store<'lock> {
     /// # Errors
     /// [`StoreError::Damaged`] if a part cannot be read.
     pub fn check(&self) -> Result<Vec<Violation>, StoreError> {
+        Ok(self.examine()?.0)
+    }
+
+    /// As [`check`](Self::check), with all tenants, which it reads anyway.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn examine(&self) -> Result<(Vec<Violation>, Vec<Tenant>), StoreError> {
         check::check(&self.begin())
     }
 

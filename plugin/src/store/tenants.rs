@@ -2,14 +2,14 @@
 
 use std::net::IpAddr;
 
-use super::codec::{network_key, push_name, seal_record, tenancy_key};
+use super::codec::{network_key, push_name, seal_record, tenancy_key, unseal};
 use super::error::StoreError;
 use super::overlay::{Ordered, OrderedMut};
 use super::reservations::check_names;
 use super::tables::Table;
 use super::transaction::Transaction;
 use crate::rules::lease::{
-    ContainerId, Kind, Lease, LeasedAddress, NetworkId, Reservation, Tenancy, Tenant,
+    ContainerId, Kind, Lease, LeasedAddress, NetworkId, Reservation, Tenancy, Tenant, TenantReader,
 };
 
 impl Transaction<'_> {
@@ -36,7 +36,7 @@ impl Transaction<'_> {
     /// # Errors
     /// As [`tenant`](Self::tenant).
     pub fn tenants(&self, network: &NetworkId) -> Result<Vec<Tenant>, StoreError> {
-        self.records(&network_key(Table::Tenant, network)?)
+        self.read_tenants(&network_key(Table::Tenant, network)?)
     }
 
     /// Returns the tenants of one container on a network, by interface.
@@ -50,7 +50,7 @@ impl Transaction<'_> {
     ) -> Result<Vec<Tenant>, StoreError> {
         let mut prefix = network_key(Table::Tenant, network)?;
         push_name(&mut prefix, "container id", container.as_str())?;
-        self.records(&prefix)
+        self.read_tenants(&prefix)
     }
 
     /// Returns the tenants of all networks, by network id, container id and
@@ -59,7 +59,30 @@ impl Transaction<'_> {
     /// # Errors
     /// As [`tenant`](Self::tenant).
     pub fn all_tenants(&self) -> Result<Vec<Tenant>, StoreError> {
-        self.records(&Table::Tenant.prefix())
+        self.read_tenants(&Table::Tenant.prefix())
+    }
+
+    fn read_tenants(&self, prefix: &[u8]) -> Result<Vec<Tenant>, StoreError> {
+        self.read_all(prefix, || {
+            let mut reader = TenantReader::default();
+            move |key, value| reader.read(unseal(key, value)?)
+        })
+    }
+
+    /// Returns the tenants of all networks, each with whether it is filed under its own
+    /// names.
+    ///
+    /// # Errors
+    /// As [`tenant`](Self::tenant).
+    pub(super) fn filed_tenants(&self) -> Result<Vec<(Tenant, bool)>, StoreError> {
+        self.read_all(&Table::Tenant.prefix(), || {
+            let mut reader = TenantReader::default();
+            move |key, value| {
+                let tenant = reader.read(unseal(key, value)?)?;
+                let is_filed = tenancy_key(&tenant.tenancy).is_ok_and(|own| own == key);
+                Some((tenant, is_filed))
+            }
+        })
     }
 
     /// Leases exactly the `wanted` addresses to a tenant, in this order, each with a

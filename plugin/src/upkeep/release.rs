@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::collect::Party;
 use super::overview::{Overview, OverviewError, UnknownError};
+use crate::delegate::Reach;
 use crate::lifecycle::reclaim::ReclaimError;
 use crate::lifecycle::session::{Session, SessionError, with_session};
 use crate::podman::{NetworkLockError, Podman};
@@ -148,7 +149,7 @@ fn turn(podman: &Podman, wish: &Wish, earlier: Option<&Tenant>) -> Result<Turn, 
                 Ok(Turn::LookAgain(Box::new(tenant)))
             }
             (Verdict::Dead(_), _) => {
-                session.reclaim(&tenant, &verdict.reason())?;
+                session.reclaim(&tenant, Reach::Network, &verdict.reason())?;
                 Ok(Turn::Done(Released {
                     party: Party::new(&tenant, verdict.reason()),
                     forced: false,

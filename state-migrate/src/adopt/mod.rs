@@ -182,8 +182,8 @@ pub(crate) fn adopt(
     {
         let reason = berth::chain(&error);
         return Ok(report.failed(format!(
-            "it is berth's now, but its entries are still in ipam.db, where they harm nobody: \
-             {reason}; run this again"
+            "berth leases for it now, but its entries are still in ipam.db, where they do no \
+             harm: {reason}; run this again to remove them"
         )));
     }
     Ok(report)
@@ -219,7 +219,8 @@ struct Found {
 /// One look at the host: what it says of Podman's claims, and of the networks of ours.
 fn observe(session: &Session<'_>, asked: &Asked) -> Result<(Evidence, Survey), Error> {
     Kernel::await_netavark(session.podman);
-    let survey = session.survey()?;
+    let tenants = session.store.begin().all_tenants()?;
+    let survey = session.survey(&tenants)?;
     let evidence = Evidence {
         kernel: Kernel::of(&survey, session.podman),
         ..asked.evidence.clone()

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use berth::protocol::Network;
-use berth::rules::lease::{ContainerId, Kind, Tenancy, Tenant};
+use berth::rules::lease::{ContainerId, Kind, Tenancy, Tenant, short_id};
 use berth::rules::network_config::{Form, TakeOverError, hand_back, plain, take_over};
 use berth::rules::pool::normalise;
 use berth::sight::survey::{Adoption, Survey};
@@ -20,7 +20,7 @@ use crate::judgement::{Judgement, Judgements, judge_all};
 use crate::moves::{HeldAddress, LeftBehind, Party};
 use crate::network_file::NetworkFile;
 use crate::networks::Networks;
-use crate::verdict::{Verdict, short};
+use crate::verdict::Verdict;
 
 /// The network as berth's, and what its file must say.
 #[derive(Clone, Debug)]
@@ -142,7 +142,7 @@ fn judgements(facts: &Facts<'_>) -> Judgements {
 
 /// Says why a claim cannot be left behind, and what to do.
 fn doubt(claim: &Claim, verdict: &Verdict) -> String {
-    let (address, container) = (claim.key.address, short(&claim.key.container));
+    let (address, container) = (claim.key.address, short_id(&claim.key.container));
     let advice = match verdict {
         Verdict::Pending { .. } => format!("run `podman container cleanup {container}` first"),
         Verdict::Live(_) => format!(

@@ -96,7 +96,7 @@ pub enum CommitError {
         source: std::io::Error,
     },
     /// What was written is not what was to be: the file has its old content.
-    #[error("what was written does not read as it should; the old content is kept")]
+    #[error("what was written does not read back correctly; the old content is kept")]
     ReadBack(#[source] Damage),
     /// The very last write failed, and so did taking it back.
     #[error(

@@ -59,7 +59,7 @@ impl Notes {
             return Vec::new();
         };
         if let (Some(last), 1..) = (noted.last(), more) {
-            let problem = format!("here and further on, {more} more such problems");
+            let problem = format!("and {more} more problems like this one");
             noted.push(Damage {
                 page: last.page,
                 problem,

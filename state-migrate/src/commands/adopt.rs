@@ -71,8 +71,8 @@ impl Direction for Adoption {
             ""
         };
         Some(format!(
-            "Collections take back what dead containers hold: `systemctl {user}enable --now \
-             berth-gc.timer`. `{back}` leads back."
+            "Turn on collections, which take back what dead containers hold: `systemctl \
+             {user}enable --now berth-gc.timer`. `{back}` undoes this."
         ))
     }
 }

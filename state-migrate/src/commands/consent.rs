@@ -10,12 +10,12 @@ use thiserror::Error;
 pub(super) enum ConsentError {
     /// There is nobody to ask.
     #[error(
-        "standard input is no terminal, so nobody can be asked whether to do this: give --yes to \
-         do it, or --dry-run to see only what would be done"
+        "standard input is not a terminal, so nobody can be asked: give --yes to go ahead, or \
+         --dry-run to see what would be done"
     )]
     Nobody,
     /// The answer was no.
-    #[error("nothing is changed, as you wish")]
+    #[error("nothing was changed")]
     No,
 }
 

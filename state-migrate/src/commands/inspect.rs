@@ -76,7 +76,10 @@ fn look(arguments: &Inspect) -> Result<(PathBuf, Look), Failure> {
         let look = looking(|| Look::of_copy(path, networks, reading))?;
         return Ok((path.clone(), look));
     }
-    let site = arguments.whom.site()?;
+    let mut site = arguments.whom.site()?;
+    if let Some(asking) = &mut site.asking {
+        asking.for_show = true;
+    }
     let look = looking(|| site.glance(reading))?;
     Ok((site.ipam_db(), look))
 }

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant, SystemTime};
 use berth::lifecycle::namespace_file;
 use berth::podman::Podman;
 use berth::protocol::Network;
-use berth::rules::doubt::{Doubt, doubt_about, hides};
+use berth::rules::doubt::{doubt_about, hides};
 use berth::rules::lease::Moment;
 use berth::sight::survey::{Survey, hangs_on, may_be_port_of};
-use berth::sight::{self, Evidence, Link, NamespaceKey, Peer, ProcessFact};
+use berth::sight::{self, Doubt, Evidence, Link, NamespaceKey, Peer, ProcessFact};
 
 /// How long a netavark may take whose podman was killed. It is milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -101,7 +101,8 @@ impl Kernel {
     pub(crate) fn await_netavark(podman: &Podman) {
         let config = &podman.delegation.config;
         let start = Instant::now();
-        while at_work(&sight::processes(), config).is_some() && start.elapsed() < PATIENCE {
+        let netavarks = || sight::processes_named(&["netavark"]);
+        while at_work(&netavarks(), config).is_some() && start.elapsed() < PATIENCE {
             thread::sleep(PAUSE);
         }
     }

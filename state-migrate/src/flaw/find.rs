@@ -11,7 +11,7 @@ use crate::evidence::{Inhabitant, Kernel, Word};
 use crate::ipam::claim::Claim;
 use crate::ipam::content::{Content, Listed, NetworkRecord, SubnetRecord};
 use crate::networks::{Networks, is_allocated};
-use crate::verdict::short;
+use berth::rules::lease::short_id;
 
 /// Returns everything that is wrong with a file.
 pub(crate) fn flaws(content: &Content, networks: &Networks, word: &Word) -> Vec<Flaw> {
@@ -51,7 +51,7 @@ pub(crate) fn unleased(content: &Content, networks: &Networks, kernel: &Kernel) 
                 holders.find_map(|holder| match (&holder.container, &holder.inhabitant) {
                     (_, Inhabitant::Host | Inhabitant::Nobody { .. }) => None,
                     (Some(id), Inhabitant::Process { .. }) => {
-                        Some(format!("container {}", short(id)))
+                        Some(format!("container {}", short_id(id)))
                     }
                     (None, Inhabitant::Process { pid, name }) => {
                         Some(format!("process {pid} ({name})"))

@@ -237,7 +237,8 @@ impl Leases {
     /// Adopts first what the store does not know of, and returns what it knows then.
     fn take(session: &Session<'_>, network: &Network) -> Result<Self, Error> {
         let survey = session.survey_including(network)?;
-        session.adopt(&survey)?;
+        let tenants = session.store.begin().all_tenants()?;
+        session.adopt(&survey, tenants)?;
         Self::known(session, network)
     }
 

@@ -11,14 +11,14 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use berth::chain;
-use berth::delegate;
+use berth::delegate::{self, Reach};
 use berth::lifecycle::namespace_file;
 use berth::lifecycle::takedown::{Left, Remains, take_down_record};
 use berth::podman::Podman;
 use berth::protocol::Network;
 use berth::rules::attachment::Attachment;
 use berth::rules::bridge;
-use berth::rules::lease::ContainerId;
+use berth::rules::lease::{ContainerId, short_id};
 use berth::sight::survey::{self, Lost, Record};
 use berth::sight::{self, Link, NamespaceKey, PathFact};
 use serde_json::Value;
@@ -28,7 +28,7 @@ use crate::ipam::claim::{Claim, ClaimKey};
 use crate::judgement::Judgement;
 use crate::look::Look;
 use crate::networks::is_allocated;
-use crate::verdict::{Case, Verdict, judge, short};
+use crate::verdict::{Case, Verdict, judge};
 
 /// Something of the dead.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,7 +96,7 @@ impl fmt::Display for Ghost {
                 write!(f, "namespace {} with nobody in it", path.display())?;
                 for interface in interfaces {
                     let name = &interface.network.name;
-                    let container = short(interface.record.container_id.as_str());
+                    let container = short_id(interface.record.container_id.as_str());
                     write!(f, ", {} on {name} of {container}", interface.name)?;
                 }
                 Ok(())
@@ -146,10 +146,10 @@ pub(super) fn find(podman: &Podman, look: &Look, only: Option<&str>) -> Vec<Ghos
         network: Box::new(network),
     }));
     let misled = networks.into_iter().filter_map(|network| {
-        let (_, served) = delegate::wrong_servers(run_directory, network).ok()??;
+        let wrong = delegate::wrong_servers(run_directory, network).ok()??;
         Some(Ghost::Servers {
             network: Box::new(network.clone()),
-            served,
+            served: wrong.servers(),
         })
     });
     ghosts.extend(misled);
@@ -298,10 +298,7 @@ impl<'a> Scene<'a> {
     fn interface(&self, link: &Link, records: &[(&Network, Record)]) -> Option<Interface> {
         let networks = &self.look.networks;
         let host = &self.look.evidence.kernel.host;
-        let is_given =
-            |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
-        let is_bare = link.addresses.iter().all(is_given);
-        let on = |network: &&Network| match is_bare {
+        let on = |network: &&Network| match link.is_bare() {
             true => survey::hangs_on(link, network, host),
             false => link.addresses.iter().any(|own| network.covers(*own)),
         };
@@ -357,9 +354,16 @@ fn key(network: &Network, address: IpAddr, container: &ContainerId) -> ClaimKey 
 /// Why it is still there, or part of it.
 pub(super) fn clear(ghost: &Ghost, podman: &Podman) -> Result<(), String> {
     match ghost {
-        Ghost::Record { network, record } => take_down_record(podman, network, record),
+        Ghost::Record { network, record } => {
+            take_down_record(podman, network, record, Reach::Network)
+        }
         Ghost::Network { network } => {
-            take_down_record(podman, network, &Record::nothing(NOBODY.into()))?;
+            take_down_record(
+                podman,
+                network,
+                &Record::nothing(NOBODY.into()),
+                Reach::Network,
+            )?;
             let links = sight::links().map_err(|error| error.to_string())?;
             match bridge::of(network, &links) {
                 Some(bridge) => Err(format!("bridge {} is still there", bridge.name)),
@@ -395,6 +399,7 @@ impl Interface {
             attachment: &attachment,
             addresses: &self.record.addresses,
             delegation: &podman.delegation,
+            reach: Reach::Network,
         };
         let is_there = || {
             let links = sight::links_of(path).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! What a repair has done, for people and as JSON.
 
+use berth::rules::lease::short_id;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use super::Wish;
 use crate::edits::Edit;
 use crate::judgement::Judgement;
 use crate::look::{Lease, Look};
-use crate::verdict::{Verdict, short};
+use crate::verdict::Verdict;
 
 /// What a repair has done; in a dry run, would do.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -86,7 +87,7 @@ impl fmt::Display for RepairReport {
             ("removed", "done:", "cleared away")
         };
         for container in &self.cleaned_up {
-            writeln!(f, "Podman has cleaned up after {}", short(container))?;
+            writeln!(f, "Podman has cleaned up after {}", short_id(container))?;
         }
         for lease in &self.removed {
             writeln!(f, "{remove} {lease}")?;

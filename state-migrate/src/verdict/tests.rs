@@ -257,7 +257,7 @@ fn a_namespace_without_a_process_is_one_on_its_way_while_somebody_may_start_it()
     ghost(1).runs("podman", &service).is("unknown: /run/netns");
     ghost(60)
         .runs("podman", &service)
-        .ends("this is clear when that process has ended, or in 4m 1s");
+        .ends("this clears when that process ends, or in 4m 1s");
     ghost(1)
         .runs("buildah", &["buildah", "bud"])
         .is("unknown: ");
@@ -336,7 +336,7 @@ fn a_lease_that_a_second_setup_has_orphaned_is_dead_though_its_container_lives()
     let own = Some("own");
     orphaned()
         .holder(OTHER, process(), own)
-        .is("dead: its container has 10.1.0.6 in its place");
+        .is("dead: its container has 10.1.0.6 instead");
     // Any of these may mean that it is in use.
     orphaned().is("live: ");
     orphaned().holder(OTHER, process(), None).is("live: ");

@@ -9,8 +9,8 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::list::kind;
-use super::table::{Table, wants_colour};
-use super::words::short_id;
+use super::table::{Table, plain, wants_colour};
+use super::words::shown_id;
 use super::{Failure, Place};
 use crate::frontend::{complain, print, say};
 use crate::rules::history::{End, Line, Outcome, Spell};
@@ -196,11 +196,7 @@ impl fmt::Display for Told<'_> {
         ];
         let mut table = Table::new(Some(HEADINGS), self.coloured);
         for row in &self.rows {
-            let plain = |text: &str| (text.to_owned(), None);
-            let id = match self.whole_ids {
-                true => row.container_id,
-                false => short_id(row.container_id),
-            };
+            let id = shown_id(row.container_id, self.whole_ids);
             let end = match row.reason {
                 "" => row.outcome.as_str().to_owned(),
                 reason => format!("{}: {reason}", row.outcome.as_str()),
@@ -246,21 +242,12 @@ fn event(line: &Line, json: bool) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::rules::history::spells;
-    use crate::rules::lease::{Kind, LeasedAddress, Tenancy, fixture};
+    use crate::rules::lease::{Kind, fixture_of};
 
     #[test]
     fn a_history_is_a_table() {
-        let tenancy = Tenancy {
-            network_id: "net".into(),
-            container_id: "1f2e3d4c5b6a7988".into(),
-            interface: "eth0".into(),
-        };
-        let leased = LeasedAddress {
-            address: "10.0.0.9".parse().expect("an address"),
-            generation: 1,
-            kind: Kind::Static,
-        };
-        let mut tenant = fixture(tenancy, vec![leased]);
+        let mut tenant = fixture_of("1f2e3d4c5b6a7988", "10.0.0.9");
+        tenant.leased[0].kind = Kind::Static;
         tenant.container_name = "w\u{1b}[2Jeb".into();
         let end = tenant.created.wall_ms + 60_000;
         let lines = [

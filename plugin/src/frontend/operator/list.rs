@@ -8,9 +8,9 @@ use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::table::{Table, wants_colour};
+use super::table::{Table, plain, wants_colour};
 use super::template::Template;
-use super::words::{short, short_id};
+use super::words::{short, shown_id};
 use super::{Failure, Place};
 use crate::frontend::{completion, print_coloured};
 use crate::rules::lease::Kind;
@@ -240,18 +240,14 @@ impl Listing {
         let mut table = Table::new(self.headings.then_some(HEADINGS), self.coloured);
         for row in &self.rows {
             let entry = &row.entry;
-            let id = match self.whole_ids {
-                true => &entry.container_id,
-                false => short_id(&entry.container_id),
-            };
-            let kind = entry.kind.map_or("", kind).to_owned();
-            let plain = |text: &str| (text.to_owned(), None);
+            let id = shown_id(&entry.container_id, self.whole_ids);
+            let kind = entry.kind.map_or("", kind);
             table.row([
-                plain(&entry.address.to_string()),
+                plain(entry.address.to_string()),
                 plain(&entry.network),
                 plain(id),
-                (name(entry), None),
-                (kind, None),
+                plain(name(entry)),
+                plain(kind),
                 (entry.state.to_string(), Some(colour(entry.state))),
                 plain(&row.age),
                 plain(&row.expires_in),
@@ -267,7 +263,7 @@ impl Listing {
         let mut table = Table::new(self.headings.then_some(&headings[..]), false);
         for row in &self.rows {
             let filled = template.fill(&row.value());
-            table.row(filled.split('\t').map(|text| (text.to_owned(), None)));
+            table.row(filled.split('\t').map(plain));
         }
         table.lines()
     }
@@ -312,24 +308,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::rules::lease::{LeasedAddress, Tenancy, Tenant, fixture};
+    use crate::rules::lease::{Tenant, fixture_of};
     use crate::rules::verdict::{Sign, Verdict};
     use crate::sight::Evidence;
 
     fn overview() -> Overview {
-        let tenant = |id: &str, address: &str| {
-            let tenancy = Tenancy {
-                network_id: "net".into(),
-                container_id: id.repeat(16).as_str().into(),
-                interface: "eth0".into(),
-            };
-            let leased = LeasedAddress {
-                address: address.parse().expect("an address"),
-                generation: 1,
-                kind: Kind::Dynamic,
-            };
-            fixture(tenancy, vec![leased])
-        };
+        let tenant = |id: &str, address: &str| fixture_of(&id.repeat(16), address);
         let judged = |tenant: Tenant| (tenant, Verdict::Live(Sign::Starting { pid: 1 }));
         let holders: Vec<_> = [tenant("abcd", "10.0.0.10"), tenant("ef01", "10.0.0.9")]
             .map(judged)

@@ -16,27 +16,32 @@ pub(super) fn wants_colour() -> bool {
     io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }
 
+/// A text and its colour, if it has one.
+type Cell = (String, Option<AnsiColor>);
+
+/// Returns a cell without colour.
+pub(super) fn plain(text: impl Into<String>) -> Cell {
+    (text.into(), None)
+}
+
 /// A table under way.
 pub(super) struct Table {
-    rows: Vec<Vec<(String, Option<AnsiColor>)>>,
+    rows: Vec<Vec<Cell>>,
     coloured: bool,
 }
 
 impl Table {
     /// Begins a table with these headings, if it is to have any.
     pub(super) fn new(headings: Option<&[&str]>, coloured: bool) -> Self {
-        let headings = headings.map(|headings| {
-            let cells = headings.iter().map(|text| ((*text).to_owned(), None));
-            cells.collect()
-        });
+        let headings = headings.map(|headings| headings.iter().copied().map(plain).collect());
         Self {
             rows: headings.into_iter().collect(),
             coloured,
         }
     }
 
-    /// Adds a row of texts, each with its colour if it has one.
-    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = (String, Option<AnsiColor>)>) {
+    /// Adds a row.
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
         let cells = cells.into_iter();
         let cells = cells.map(|(text, colour)| (text::foreign(&text), colour));
         self.rows.push(cells.collect());
@@ -51,7 +56,7 @@ impl Table {
             }
             widths[column] = text.width().max(widths[column]);
         }
-        let line = |row: &Vec<(String, Option<AnsiColor>)>| {
+        let line = |row: &Vec<Cell>| {
             let mut line = String::new();
             let mut gap = 0;
             for ((text, colour), width) in row.iter().zip(&widths) {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::rules::lease::short_id;
+
 /// Returns a time in its two largest units: `45s`, `3m 12s`, `5d 2h`.
 pub(super) fn short(time: Duration) -> String {
     const UNITS: [(u64, &str); 4] = [(86400, "d"), (3600, "h"), (60, "m"), (1, "s")];
@@ -22,9 +24,12 @@ pub(super) fn short(time: Duration) -> String {
     words.join(" ")
 }
 
-/// Returns the beginning of an id, as Podman lists containers.
-pub(super) fn short_id(id: &str) -> &str {
-    id.get(..12).unwrap_or(id)
+/// Returns a container's id, or its beginning, as Podman lists containers.
+pub(super) fn shown_id(id: &str, whole: bool) -> &str {
+    match whole {
+        true => id,
+        false => short_id(id),
+    }
 }
 
 #[cfg(test)]

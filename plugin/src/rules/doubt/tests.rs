@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::rules::lease::{Kind, LeasedAddress, Tenancy, fixture};
+use crate::rules::lease::fixture_of;
 
 fn view(interfaces: &[&str], addresses: &[&str]) -> View {
     let address = |text: &&str| text.parse().expect("an address");
@@ -35,17 +35,7 @@ fn only_the_hosts_own_and_empty_namespaces_are_beside_the_point() {
 
 #[test]
 fn a_namespace_may_be_a_tenants_if_it_has_an_address_of_its_or_none_yet() {
-    let tenancy = Tenancy {
-        network_id: "N".into(),
-        container_id: "1f2e3d4c5b6a".into(),
-        interface: "eth0".into(),
-    };
-    let leased = LeasedAddress {
-        address: "10.77.0.5".parse().expect("an address"),
-        generation: 1,
-        kind: Kind::Static,
-    };
-    let tenant = fixture(tenancy, vec![leased]);
+    let tenant = fixture_of("1f2e3d4c5b6a", "10.77.0.5");
     let check = |view: Option<View>, expected: bool| {
         assert_eq!(doubt(view.clone()).may_hide(&tenant), expected, "{view:?}");
     };

@@ -1,22 +1,12 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::rules::lease::{LeasedAddress, Moment, Tenancy, fixture};
+use crate::rules::lease::{Moment, Tenancy, fixture_of};
 
 const DAY: u64 = 24 * 3600 * 1000;
 
 /// Returns a tenant with 10.0.0.9, leased at this time in a boot.
 fn tenant(container: &str, at: u64, boot: &str) -> Tenant {
-    let tenancy = Tenancy {
-        network_id: "net".into(),
-        container_id: container.into(),
-        interface: "eth0".into(),
-    };
-    let leased = LeasedAddress {
-        address: "10.0.0.9".parse().unwrap(),
-        generation: 1,
-        kind: Kind::Dynamic,
-    };
     let created = Moment {
         wall_ms: at,
         boot_ms: at,
@@ -24,7 +14,7 @@ fn tenant(container: &str, at: u64, boot: &str) -> Tenant {
     Tenant {
         boot_id: boot.to_owned(),
         created,
-        ..fixture(tenancy, vec![leased])
+        ..fixture_of(container, "10.0.0.9")
     }
 }
 

@@ -1,7 +1,9 @@
 //! The verdict table, row by row.
 
+use std::net::IpAddr;
+
 use super::*;
-use crate::rules::doubt::{Doubt, View};
+use crate::rules::evidence::{Doubt, View};
 use crate::rules::lease::{Kind, LeasedAddress, Process, Tenancy, fixture};
 use crate::sight::NamespaceKey;
 
@@ -124,7 +126,7 @@ fn tenant() -> Tenant {
 
 #[track_caller]
 fn check(world: World, expected: &str) {
-    let verdict = judge(&tenant(), &world.0);
+    let verdict = Judge::by(&world.0).judge(&tenant());
     let text = match verdict {
         Verdict::Live(sign) => format!("live: {sign}"),
         Verdict::Dead(cause) => format!("dead: {cause}"),

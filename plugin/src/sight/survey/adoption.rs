@@ -10,10 +10,10 @@ use serde_json::json;
 use super::sighting::Sighting;
 use super::{Record, Survey, identity};
 use crate::rules::lease::{
-    ContainerId, Delegation, Kind, LeasedAddress, Moment, Namespace, NetworkId, Phase, Tenancy,
-    Tenant,
+    ContainerId, Delegation, Kind, LeasedAddress, Moment, Namespace, Phase, Tenancy, Tenant,
 };
 use crate::rules::options::Options;
+use crate::rules::roster::Roster;
 use crate::sight::NamespaceKey;
 
 /// A tenant made from what is seen. Its `leased` are those it had before.
@@ -64,11 +64,12 @@ pub fn adoptions(
     now: Moment,
 ) -> Vec<Adoption> {
     let known: HashMap<&Tenancy, &Tenant> = tenants.iter().map(|t| (&t.tenancy, t)).collect();
-    let mut taken: HashSet<(NetworkId, IpAddr)> = tenants
+    let mut taken: HashSet<(&str, IpAddr)> = tenants
         .iter()
         .flat_map(|tenant| tenant.leased.iter().map(move |held| (tenant, held.address)))
-        .map(|(tenant, address)| (tenant.tenancy.network_id.clone(), address))
+        .map(|(tenant, address)| (tenant.tenancy.network_id.as_str(), address))
         .collect();
+    let scene = Scene::of(survey);
     let mut adoptions: BTreeMap<Tenancy, Adoption> = BTreeMap::new();
     let mut sightings = survey.sightings();
     // Whoever shows its name has a better claim to it, and to its address, than whoever
@@ -76,21 +77,21 @@ pub fn adoptions(
     sightings.sort_by_key(|sighting| {
         let key = sighting.namespace.key;
         let is_known = survey.containers.contains_key(&key);
-        (!is_known, !survey.evidence.is_inhabited(key))
+        (!is_known, !scene.roster.is_inhabited(key))
     });
     for sighting in sightings {
-        let network = NetworkId::from(sighting.network.id.as_str());
+        let network = sighting.network.id.as_str();
         let mut unknown = sighting.leasable();
-        unknown.retain(|address| !taken.contains(&(network.clone(), *address)));
+        unknown.retain(|address| !taken.contains(&(network, *address)));
         if unknown.is_empty() {
             continue;
         }
-        let Some(mut tenant) = tenant(survey, &sighting, delegation, now) else {
+        let Some(mut tenant) = scene.tenant(&sighting, delegation, now) else {
             continue;
         };
         let mut record = known.get(&tenant.tenancy).copied();
         let adopted = adoptions.get(&tenant.tenancy);
-        if record.is_some_and(|record| survey.shows_another(&tenant, record))
+        if record.is_some_and(|record| scene.shows_another(&tenant, record))
             || adopted.is_some_and(|adopted| key(&adopted.tenant) != key(&tenant))
         {
             let key = sighting.namespace.key;
@@ -118,7 +119,7 @@ pub fn adoptions(
             });
         for address in unknown {
             let has_room = adoption.addresses.len() < ADDRESSES;
-            if has_room && taken.insert((network.clone(), address)) {
+            if has_room && taken.insert((network, address)) {
                 adoption.addresses.push((address, Kind::Dynamic));
             }
         }
@@ -127,17 +128,102 @@ pub fn adoptions(
     adoptions.into_values().collect()
 }
 
-impl Survey {
+/// A survey, in which things are found without going through all of it.
+struct Scene<'s> {
+    survey: &'s Survey,
+    roster: Roster<'s>,
+    namespaces: HashSet<NamespaceKey>,
+    /// The containers that are seen somewhere.
+    containers: HashSet<&'s ContainerId>,
+}
+
+impl<'s> Scene<'s> {
+    fn of(survey: &'s Survey) -> Self {
+        Self {
+            survey,
+            roster: Roster::of(&survey.evidence.processes),
+            namespaces: survey.namespaces.iter().map(|other| other.key).collect(),
+            containers: survey.containers.values().collect(),
+        }
+    }
+
     /// Returns whether a tenant made from what is seen is in another namespace than its
     /// record says, though that one is still there.
     fn shows_another(&self, seen: &Tenant, record: &Tenant) -> bool {
         let own = key(record);
-        let is_there = || {
-            self.evidence.is_inhabited(own) || self.namespaces.iter().any(|other| other.key == own)
-        };
-        record.boot_id == self.evidence.boot_id && own != key(seen) && is_there()
+        let is_there = || self.roster.is_inhabited(own) || self.namespaces.contains(&own);
+        record.boot_id == self.survey.evidence.boot_id && own != key(seen) && is_there()
     }
 
+    /// Makes a tenant from what is seen of it, if it is a container: by its first
+    /// process, by what netavark remembers, or by Podman's name for its namespace file.
+    fn tenant(
+        &self,
+        sighting: &Sighting<'_>,
+        delegation: &Delegation,
+        now: Moment,
+    ) -> Option<Tenant> {
+        let survey = self.survey;
+        let (network, namespace) = (sighting.network, sighting.namespace);
+        let records = survey.records_of(network);
+        let addresses = sighting.addresses();
+        // The last entry is the latest: what is before it was left behind.
+        // An address does not make a container of anybody that is seen elsewhere.
+        let is_elsewhere = |id: &ContainerId| self.containers.contains(id);
+        let by_address = |record: &&Record| {
+            let has_its = record.addresses.iter().any(|a| addresses.contains(a));
+            has_its && !is_elsewhere(&record.container_id)
+        };
+        let container_id = match survey.containers.get(&namespace.key) {
+            Some(container) => container.clone(),
+            None => match records.iter().rev().find(by_address) {
+                Some(record) => record.container_id.clone(),
+                None if !crate::sight::is_namespace_file(&namespace.path) => return None,
+                None => unknown_container(namespace.key),
+            },
+        };
+        let record = records
+            .iter()
+            .rev()
+            .find(|record| record.container_id == container_id);
+        let names = record.map_or(&[][..], |record| record.names.as_slice());
+        let container_name = names
+            .first()
+            .cloned()
+            .or_else(|| identity::name(&self.roster, &container_id))
+            .unwrap_or_default();
+        let nothing = Record::nothing(container_id);
+        let interface = sighting.link.name.as_str().into();
+        let mut request = record.unwrap_or(&nothing).attachment(network, interface);
+        request.container_name = container_name.as_str().into();
+        let aliases = ("aliases".to_owned(), json!(names));
+        request.options.rest.extend([aliases]);
+        let options = Options::parse(network).unwrap_or_default();
+        Some(Tenant {
+            tenancy: request.tenancy(),
+            network_name: network.name.as_str().into(),
+            container_name: request.container_name.clone(),
+            phase: Phase::Bound,
+            leased: Vec::new(),
+            namespace: Namespace {
+                path: namespace.path.clone(),
+                device: namespace.key.0,
+                inode: namespace.key.1,
+            },
+            pid_namespace: survey.evidence.pid_namespace,
+            starter: None,
+            boot_id: survey.evidence.boot_id.clone(),
+            created: now,
+            renewed: now,
+            expires: now.after(options.ttl),
+            mac_address: None,
+            request,
+            delegation: delegation.clone(),
+        })
+    }
+}
+
+impl Survey {
     /// Returns whether a tenant made from what is seen is bound already, in there.
     fn shows_as_bound(&self, seen: &Tenant, record: &Tenant) -> bool {
         let is_bound = record.phase == Phase::Bound && record.boot_id == self.evidence.boot_id;
@@ -152,70 +238,4 @@ fn key(tenant: &Tenant) -> NamespaceKey {
 /// Returns the name for a container that nothing tells the id of.
 fn unknown_container(namespace: NamespaceKey) -> ContainerId {
     ContainerId(format!("unknown-{}", namespace.1))
-}
-
-/// Makes a tenant from what is seen of it, if it is a container: by its first
-/// process, by what netavark remembers, or by Podman's name for its namespace file.
-fn tenant(
-    survey: &Survey,
-    sighting: &Sighting<'_>,
-    delegation: &Delegation,
-    now: Moment,
-) -> Option<Tenant> {
-    let (network, namespace) = (sighting.network, sighting.namespace);
-    let records = survey.records_of(network);
-    let addresses = sighting.addresses();
-    // The last entry is the latest: what is before it was left behind.
-    // An address does not make a container of anybody that is seen elsewhere.
-    let is_elsewhere = |id: &ContainerId| survey.containers.values().any(|known| known == id);
-    let by_address = |record: &&Record| {
-        let has_its = record.addresses.iter().any(|a| addresses.contains(a));
-        has_its && !is_elsewhere(&record.container_id)
-    };
-    let container_id = match survey.containers.get(&namespace.key) {
-        Some(container) => container.clone(),
-        None => match records.iter().rev().find(by_address) {
-            Some(record) => record.container_id.clone(),
-            None if !crate::sight::is_namespace_file(&namespace.path) => return None,
-            None => unknown_container(namespace.key),
-        },
-    };
-    let record = records
-        .iter()
-        .rev()
-        .find(|record| record.container_id == container_id);
-    let names = record.map_or(&[][..], |record| record.names.as_slice());
-    let container_name = names
-        .first()
-        .cloned()
-        .or_else(|| identity::name(&survey.evidence, &container_id))
-        .unwrap_or_default();
-    let nothing = Record::nothing(container_id);
-    let interface = sighting.link.name.as_str().into();
-    let mut request = record.unwrap_or(&nothing).attachment(network, interface);
-    request.container_name = container_name.as_str().into();
-    let aliases = ("aliases".to_owned(), json!(names));
-    request.options.rest.extend([aliases]);
-    let options = Options::parse(network).unwrap_or_default();
-    Some(Tenant {
-        tenancy: request.tenancy(),
-        network_name: network.name.as_str().into(),
-        container_name: request.container_name.clone(),
-        phase: Phase::Bound,
-        leased: Vec::new(),
-        namespace: Namespace {
-            path: namespace.path.clone(),
-            device: namespace.key.0,
-            inode: namespace.key.1,
-        },
-        pid_namespace: survey.evidence.pid_namespace,
-        starter: None,
-        boot_id: survey.evidence.boot_id.clone(),
-        created: now,
-        renewed: now,
-        expires: now.after(options.ttl),
-        mac_address: None,
-        request,
-        delegation: delegation.clone(),
-    })
 }

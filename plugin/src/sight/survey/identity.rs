@@ -2,7 +2,8 @@
 
 use super::storage::{RunRoots, is_id};
 use crate::rules::lease::ContainerId;
-use crate::sight::{Evidence, NamespaceKey, ProcessFact};
+use crate::rules::roster::Roster;
+use crate::sight::{NamespaceKey, ProcessFact};
 
 /// How many processes of a namespace are asked.
 const PROCESSES: usize = 16;
@@ -11,25 +12,21 @@ const PROCESSES: usize = 16;
 /// share a namespace, as in a pod, the one it was made for. A podman may be in there
 /// before all of them, with the thread that made the namespace.
 pub(super) fn container(
-    evidence: &Evidence,
+    roster: &Roster<'_>,
     roots: &RunRoots,
     key: NamespaceKey,
 ) -> Option<ContainerId> {
-    let inhabitants = evidence.processes.iter();
-    let mut inhabitants: Vec<_> = inhabitants
-        .filter(|fact| fact.namespace == Some(key))
-        .collect();
+    let mut inhabitants: Vec<_> = roster.inhabitants(key).collect();
     inhabitants.sort_by_key(|fact| fact.process.start_time);
     inhabitants.into_iter().take(PROCESSES).find_map(|fact| {
         // Its conmon is Podman's; without one, its files are.
-        monitored(evidence, fact).or_else(|| roots.container_of(fact.process.pid))
+        monitored(roster, fact).or_else(|| roots.container_of(fact.process.pid))
     })
 }
 
 /// Returns the container that the process' parent, a conmon, watches over.
-fn monitored(evidence: &Evidence, process: &ProcessFact) -> Option<ContainerId> {
-    let parent = |fact: &&ProcessFact| fact.process.pid == process.parent;
-    let conmon = evidence.processes.iter().find(parent)?;
+fn monitored(roster: &Roster<'_>, process: &ProcessFact) -> Option<ContainerId> {
+    let conmon = roster.with_pid(process.parent)?;
     let id = option(conmon, "-c").filter(|id| is_id(id));
     id.filter(|_| conmon.name == "conmon")
         .map(ContainerId::from)
@@ -37,11 +34,10 @@ fn monitored(evidence: &Evidence, process: &ProcessFact) -> Option<ContainerId> 
 
 /// Returns a container's name, if a conmon watches over it and says one that Podman
 /// allows.
-pub(super) fn name(evidence: &Evidence, container: &ContainerId) -> Option<String> {
-    let conmon = evidence
-        .processes
-        .iter()
-        .find(|fact| fact.name == "conmon" && option(fact, "-c") == Some(container.as_str()))?;
+pub(super) fn name(roster: &Roster<'_>, container: &ContainerId) -> Option<String> {
+    let id = container.as_str();
+    let mut told = roster.told(id);
+    let conmon = told.find(|fact| fact.name == "conmon" && option(fact, "-c") == Some(id))?;
     let name = option(conmon, "-n").filter(|name| is_name(name))?;
     Some(name.to_owned())
 }

@@ -1,14 +1,16 @@
 //! What the dead have left that no lease speaks of. A pure decision; nothing is left
 //! over on a network while somebody may be hidden there.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 
 use super::{Record, Survey};
 use crate::protocol::Network;
 use crate::rules::bridge;
-use crate::rules::doubt::is_seen_inside;
+use crate::rules::doubt::seen_inside;
 use crate::rules::lease::Tenant;
+use crate::rules::roster::Roster;
 use crate::sight::{Link, NamespaceKey, Peer};
 
 /// Something that is nobody's.
@@ -103,11 +105,19 @@ pub fn leftovers(survey: &Survey, tenants: &[Tenant]) -> Vec<Leftover> {
         true => namespace_files(survey, tenants),
         false => Vec::new(),
     };
+    let inside = seen_inside(&survey.namespaces);
     let is_clear = |network: &&Network| survey.doubt_about(network).is_none();
     for network in survey.networks.iter().filter(is_clear) {
-        let veths = veths(survey, network, tenants);
-        let records = stale_records(survey, network, tenants);
-        let bridge = idle_bridge(survey, network, tenants).filter(|_| records.is_empty());
+        let own = |tenant: &&Tenant| tenant.tenancy.network_id.as_str() == network.id;
+        // DNS names are kept by the network's name, which an earlier network may have
+        // had as well, with tenants that are left of it or live.
+        let named = |tenant: &&Tenant| tenant.network_name.as_str() == network.name;
+        let related = tenants.iter().filter(|tenant| own(tenant) || named(tenant));
+        let related: Vec<_> = related.collect();
+        let own: Vec<_> = related.iter().copied().filter(own).collect();
+        let veths = veths(survey, network, &own, &inside);
+        let records = stale_records(survey, network, &related);
+        let bridge = idle_bridge(survey, network).filter(|_| own.is_empty() && records.is_empty());
         found.extend(veths);
         found.extend(records);
         found.extend(bridge);
@@ -117,19 +127,24 @@ pub fn leftovers(survey: &Survey, tenants: &[Tenant]) -> Vec<Leftover> {
 
 fn namespace_files(survey: &Survey, tenants: &[Tenant]) -> Vec<Leftover> {
     let evidence = &survey.evidence;
+    let roster = Roster::of(&evidence.processes);
+    let seen = survey.namespaces.iter();
+    let seen: HashMap<_, _> = seen.map(|seen| (seen.key, &seen.links)).collect();
+    let of_tenants = tenants.iter().map(|tenant| &tenant.namespace.path);
+    let of_tenants: HashSet<_> = of_tenants.collect();
     let nobodys = |key: NamespaceKey| {
         if key.0 != survey.own.0 {
             return true;
         }
-        let namespace = survey.namespaces.iter().find(|seen| seen.key == key);
-        namespace.is_some_and(|seen| seen.links.iter().all(|link| link.name == "lo"))
-            && !evidence.is_inhabited(key)
+        let links = seen.get(&key);
+        links.is_some_and(|links| links.iter().all(|link| link.name == "lo"))
+            && !roster.is_inhabited(key)
     };
     let mut files: Vec<_> = evidence
         .files
         .iter()
         .filter(|(path, _)| crate::sight::is_namespace_file(path))
-        .filter(|(path, _)| !tenants.iter().any(|t| t.namespace.path == **path))
+        .filter(|(path, _)| !of_tenants.contains(path))
         .filter(|(_, key)| nobodys(**key))
         .map(|(path, key)| Leftover::NamespaceFile {
             path: path.clone(),
@@ -140,15 +155,17 @@ fn namespace_files(survey: &Survey, tenants: &[Tenant]) -> Vec<Leftover> {
     files
 }
 
-fn veths(survey: &Survey, network: &Network, tenants: &[Tenant]) -> Vec<Leftover> {
+fn veths(
+    survey: &Survey,
+    network: &Network,
+    tenants: &[&Tenant],
+    inside: &HashSet<u32>,
+) -> Vec<Leftover> {
     let Some(bridge) = bridge::of(network, &survey.links) else {
         return Vec::new();
     };
     // Where some of the processes cannot be seen, nor can all namespaces.
-    let is_elsewhere = |tenant: &Tenant| {
-        tenant.tenancy.network_id.as_str() == network.id
-            && tenant.pid_namespace != survey.evidence.pid_namespace
-    };
+    let is_elsewhere = |tenant: &&Tenant| tenant.pid_namespace != survey.evidence.pid_namespace;
     if tenants.iter().any(is_elsewhere) {
         return Vec::new();
     }
@@ -159,7 +176,7 @@ fn veths(survey: &Survey, network: &Network, tenants: &[Tenant]) -> Vec<Leftover
         .filter(|link| link.master == Some(bridge.index) && link.kind == "veth")
         // netavark lets the kernel choose the name. Others are an administrator's.
         .filter(|link| leads_out(link) && link.name.starts_with("veth"))
-        .filter(|link| !is_seen_inside(link, &survey.namespaces))
+        .filter(|link| !inside.contains(&link.index))
         .map(|link| Leftover::Veth {
             network: network.clone(),
             name: link.name.clone(),
@@ -168,22 +185,17 @@ fn veths(survey: &Survey, network: &Network, tenants: &[Tenant]) -> Vec<Leftover
         .collect()
 }
 
-fn stale_records(survey: &Survey, network: &Network, tenants: &[Tenant]) -> Vec<Leftover> {
-    // DNS names are kept by the network's name, which an earlier network may have
-    // had as well, with tenants that are left of it or live.
-    let of_network = || {
-        tenants.iter().filter(|tenant| {
-            tenant.tenancy.network_id.as_str() == network.id
-                || tenant.network_name.as_str() == network.name
-        })
-    };
-    let mut stale: Vec<Record> = survey.records_of(network).to_vec();
-    stale.retain(|record| of_network().all(|t| t.tenancy.container_id != record.container_id));
+fn stale_records(survey: &Survey, network: &Network, tenants: &[&Tenant]) -> Vec<Leftover> {
+    let containers = tenants.iter().map(|tenant| &tenant.tenancy.container_id);
+    let containers: HashSet<_> = containers.collect();
+    let leased = tenants.iter().flat_map(|tenant| &tenant.leased);
+    let leased: HashSet<_> = leased.map(|leased| leased.address).collect();
+    let records = survey.records_of(network).iter();
+    let stale = records.filter(|record| !containers.contains(&record.container_id));
     stale
-        .into_iter()
-        .map(|mut record| {
-            let leased = |address| of_network().any(|tenant| tenant.has_leased(address));
-            record.addresses.retain(|address| !leased(*address));
+        .map(|record| {
+            let mut record = record.clone();
+            record.addresses.retain(|address| !leased.contains(address));
             Leftover::Record {
                 network: network.clone(),
                 record,
@@ -192,7 +204,7 @@ fn stale_records(survey: &Survey, network: &Network, tenants: &[Tenant]) -> Vec<
         .collect()
 }
 
-fn idle_bridge(survey: &Survey, network: &Network, tenants: &[Tenant]) -> Option<Leftover> {
+fn idle_bridge(survey: &Survey, network: &Network) -> Option<Leftover> {
     bridge::managed(network)?;
     let bridge = bridge::of(network, &survey.links)
         .filter(|bridge| bridge::is_netavarks(network, bridge))?;
@@ -200,10 +212,7 @@ fn idle_bridge(survey: &Survey, network: &Network, tenants: &[Tenant]) -> Option
         .links
         .iter()
         .any(|link| link.master == Some(bridge.index));
-    let has_tenant = tenants
-        .iter()
-        .any(|tenant| tenant.tenancy.network_id.as_str() == network.id);
-    (!has_port && !has_tenant).then(|| Leftover::Bridge {
+    (!has_port).then(|| Leftover::Bridge {
         network: network.clone(),
     })
 }

@@ -5,17 +5,16 @@
 //! last (netavark 1.14 `firewall/state.rs`).
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::path::Path;
 
 use ipnetwork::IpNetwork;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::records::{entries, read};
-use super::{Record, SurveyError, port_records};
+use super::records::entries;
+use super::{NameFile, Record, SurveyError, port_records};
 use crate::protocol::Network;
-use crate::sight::Link;
+use crate::sight::{self, Link};
 
 /// A network that only netavark remembers.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +52,8 @@ pub fn lost_networks(
         if known.contains_key(&id) {
             continue;
         }
-        let text = read(&path)?.unwrap_or_default();
+        let text = sight::read_text(&path).map_err(SurveyError::reading(&path))?;
+        let text = text.unwrap_or_default();
         let remembered: Option<Remembered> = serde_json::from_str(&text).ok();
         let Some(remembered) = remembered.filter(|remembered| remembered.network_id == id) else {
             continue;
@@ -81,12 +81,13 @@ pub fn lost_networks(
 
 /// Returns the name of the file of DNS names that is served at an address of a network.
 fn name_of(run_directory: &Path, remembered: &Remembered) -> Result<Option<String>, SurveyError> {
-    for (name, path) in entries(&run_directory.join("aardvark-dns"))? {
-        let text = read(&path)?.unwrap_or_default();
-        let first = text.lines().next().unwrap_or_default();
-        let servers = first.split([',', ' ']).filter_map(|word| word.parse().ok());
+    for (name, path) in entries(&NameFile::directory(run_directory))? {
+        let failed = SurveyError::reading(&path);
+        let Some(file) = NameFile::read(path).map_err(failed)? else {
+            continue;
+        };
+        let servers = file.servers();
         let mut subnets = remembered.subnets.iter();
-        let servers: Vec<IpAddr> = servers.collect();
         if subnets.any(|subnet| servers.iter().any(|server| subnet.contains(*server))) {
             let name = name.strip_suffix("%int").unwrap_or(&name);
             return Ok(Some(name.to_owned()));
@@ -177,6 +178,10 @@ mod tests {
         // The name shows where no ports were published, too.
         known.remove("ee");
         fs::remove_file(run.path().join("firewall/ports/bb_c1")).unwrap();
+        assert_eq!(lost(&known).network.name, "m1");
+        // Whom another network's server asks says nothing of that network.
+        let other = run.path().join("aardvark-dns/a1");
+        fs::write(other, "10.99.0.1 10.27.0.53\nc9 10.99.0.9  far\n").unwrap();
         assert_eq!(lost(&known).network.name, "m1");
     }
 }

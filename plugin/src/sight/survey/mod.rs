@@ -8,11 +8,12 @@ mod adoption;
 mod identity;
 mod leftover;
 mod lost;
+mod names;
 mod records;
 mod sighting;
 mod storage;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -21,14 +22,17 @@ use thiserror::Error;
 pub use adoption::{Adoption, adoptions};
 pub use leftover::{Leftover, leftovers};
 pub use lost::{Lost, lost_networks};
-pub use records::{Record, port_records, records};
+pub use names::NameFile;
+use records::merged;
+pub use records::{Record, name_records, port_records, records};
 pub use sighting::{Sighting, hangs_on, may_be_port_of};
 use storage::RunRoots;
 
 use crate::protocol::Network;
-use crate::rules::doubt::{Doubt, doubt_about, hidden};
-use crate::rules::lease::{ContainerId, Moment, Tenant};
-use crate::sight::{self, Evidence, Link, NamespaceFact, NamespaceKey};
+use crate::rules::doubt::{doubt_about, hidden};
+use crate::rules::lease::{ContainerId, Moment, NetworkId, Tenant};
+use crate::rules::roster::Roster;
+use crate::sight::{self, Doubt, Evidence, Link, NamespaceFact, NamespaceKey};
 
 /// Failure to look at what is there. Nothing may be concluded from the rest.
 #[derive(Debug, Error)]
@@ -48,6 +52,17 @@ pub enum SurveyError {
     /// A namespace cannot be looked into.
     #[error("failed to look into every network namespace: {0}")]
     Incomplete(String),
+}
+
+impl SurveyError {
+    /// Returns how the failure to read a path is told.
+    fn reading(path: &Path) -> impl Fn(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Read {
+            path: path.clone(),
+            source,
+        }
+    }
 }
 
 /// Where to look.
@@ -113,8 +128,14 @@ impl Survey {
             known.extend(own.map(|network| (network.id.clone(), network.name.clone())));
             survey.lost = lost_networks(place.run_directory, &known, &survey.links)?;
         }
+        let mut ports = HashMap::<NetworkId, Vec<Record>>::new();
+        for (network, record) in port_records(place.run_directory, None)? {
+            ports.entry(network).or_default().push(record);
+        }
         for network in networks {
-            survey.remember(network, place.run_directory)?;
+            let names = name_records(place.run_directory, &network)?;
+            let ports = ports.remove(&network.id.as_str().into());
+            survey.remember(network, merged(names, ports.unwrap_or_default()));
         }
         for lost in survey.lost.clone() {
             survey.records.insert(lost.network.id.clone(), lost.records);
@@ -142,7 +163,8 @@ impl Survey {
         })?;
         let (namespaces, doubts) = sight::namespaces(&evidence, own);
         let roots = RunRoots::of_host(run_directory, &evidence);
-        let container = |fact: &NamespaceFact| identity::container(&evidence, &roots, fact.key);
+        let roster = Roster::of(&evidence.processes);
+        let container = |fact: &NamespaceFact| identity::container(&roster, &roots, fact.key);
         let containers = namespaces
             .iter()
             .filter_map(|fact| Some((fact.key, container(fact)?)))
@@ -172,17 +194,16 @@ impl Survey {
     ) -> Result<Self, SurveyError> {
         if self.configured.insert(network.id.clone()) {
             self.networks.retain(|known| known.id != network.id);
-            self.remember(network.clone(), run_directory)?;
+            let found = records(run_directory, network)?;
+            self.remember(network.clone(), found);
         }
         Ok(self)
     }
 
     /// Adds a network, with what netavark remembers of its containers.
-    fn remember(&mut self, network: Network, run_directory: &Path) -> Result<(), SurveyError> {
-        let found = records(run_directory, &network)?;
+    fn remember(&mut self, network: Network, found: Vec<Record>) {
         self.records.insert(network.id.clone(), found);
         self.networks.push(network);
-        Ok(())
     }
 
     /// Returns why there may be a container on a network that was not seen.
@@ -196,6 +217,13 @@ impl Survey {
         networks.find_map(|network| self.doubt_about(network))
     }
 
+    /// Returns whether an interface of the host that may be on a network leads to where
+    /// nobody was seen.
+    pub fn is_anybody_hidden_on(&self, network: &Network) -> bool {
+        let mut hidden = self.hidden.iter();
+        hidden.any(|outer| may_be_port_of(outer, network, &self.links))
+    }
+
     /// Returns what netavark remembers of a network's containers.
     fn records_of(&self, network: &Network) -> &[Record] {
         self.records.get(&network.id).map_or(&[], Vec::as_slice)
@@ -206,10 +234,11 @@ impl Survey {
 /// the tenant's setup.
 fn with_those_of(tenants: &[Tenant], configured: &[Network]) -> Vec<Network> {
     let mut networks = configured.to_vec();
+    let mut known: HashSet<_> = configured.iter().map(|network| &*network.id).collect();
     for tenant in tenants {
         let network = &tenant.request.network;
-        if !networks.iter().any(|known| known.id == network.id) {
-            networks.push(network.clone());
+        if known.insert(&network.id) {
+            networks.push(Network::clone(network));
         }
     }
     networks

@@ -11,17 +11,18 @@
 //! (netavark 1.14 `dns/aardvark.rs`, `firewall/state.rs`.) After a crash they speak
 //! of containers that are gone.
 
-use std::io::ErrorKind;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::SurveyError;
+use super::{NameFile, SurveyError};
 use crate::protocol::Network;
 use crate::rules::attachment::Attachment;
 use crate::rules::lease::{ContainerId, InterfaceName, NetworkId};
+use crate::sight;
 
 /// What is remembered of a container on a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,15 +77,25 @@ impl Record {
 /// # Errors
 /// If a file is there and cannot be read.
 pub fn records(run_directory: &Path, network: &Network) -> Result<Vec<Record>, SurveyError> {
+    let names = name_records(run_directory, network)?;
+    let ports = port_records(run_directory, Some(&network.id))?.into_iter();
+    Ok(merged(names, ports.map(|(_, record)| record)))
+}
+
+/// Returns what netavark remembers of the names of a network's containers.
+///
+/// # Errors
+/// If a file is there and cannot be read.
+pub fn name_records(run_directory: &Path, network: &Network) -> Result<Vec<Record>, SurveyError> {
     let mut records = Vec::new();
+    // It may have been internal, or not, under the same name before.
     for suffix in ["", "%int"] {
-        let name = format!("aardvark-dns/{}{suffix}", network.name);
-        if let Some(text) = read(&run_directory.join(name))? {
-            records.extend(text.lines().skip(1).filter_map(dns_record));
+        let name = format!("{}{suffix}", network.name);
+        let path = NameFile::directory(run_directory).join(name);
+        let failed = SurveyError::reading(&path);
+        if let Some(file) = NameFile::read(path).map_err(failed)? {
+            records.extend(file.entries().filter_map(name_record));
         }
-    }
-    for (_, record) in port_records(run_directory, Some(&network.id))? {
-        merge(&mut records, record);
     }
     Ok(records)
 }
@@ -103,7 +114,7 @@ pub fn port_records(
         // Neither id has a `_` in it.
         if let Some((network, container)) = name.rsplit_once('_')
             && wanted.is_none_or(|wanted| wanted == network)
-            && let Some(text) = read(&path)?
+            && let Some(text) = sight::read_text(&path).map_err(SurveyError::reading(&path))?
         {
             records.push((network.into(), ports_record(container, &text)));
         }
@@ -113,52 +124,38 @@ pub fn port_records(
 
 /// Returns the files of a directory, which need not be there.
 pub(super) fn entries(directory: &Path) -> Result<Vec<(String, PathBuf)>, SurveyError> {
-    let failed = |source| SurveyError::Read {
-        path: directory.to_owned(),
-        source,
-    };
-    let listing = match std::fs::read_dir(directory) {
-        Ok(listing) => listing,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error)),
-    };
-    let mut found = Vec::new();
-    for entry in listing {
-        let entry = entry.map_err(failed)?;
-        if let Ok(name) = entry.file_name().into_string() {
-            found.push((name, entry.path()));
-        }
-    }
-    Ok(found)
+    let paths = sight::list(directory).map_err(SurveyError::reading(directory))?;
+    let named = |path: PathBuf| Some((path.file_name()?.to_str()?.to_owned(), path));
+    Ok(paths.into_iter().filter_map(named).collect())
 }
 
-pub(super) fn read(path: &Path) -> Result<Option<String>, SurveyError> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(SurveyError::Read {
-            path: path.to_owned(),
-            source,
-        }),
+/// Adds what is known of published ports to what is known of the same containers' names.
+pub(super) fn merged(
+    mut records: Vec<Record>,
+    ports: impl IntoIterator<Item = Record>,
+) -> Vec<Record> {
+    let mut places = HashMap::new();
+    for (place, record) in records.iter().enumerate() {
+        places.entry(record.container_id.clone()).or_insert(place);
     }
-}
-
-/// Adds what one file says to what others say of the same container.
-fn merge(records: &mut Vec<Record>, record: Record) {
-    let known = records
-        .iter_mut()
-        .find(|known| known.container_id == record.container_id);
-    match known {
-        Some(known) => {
-            known.port_mappings = record.port_mappings;
-            known.network_name = record.network_name;
+    for record in ports {
+        match places.get(&record.container_id) {
+            Some(place) => {
+                let known = &mut records[*place];
+                known.port_mappings = record.port_mappings;
+                known.network_name = record.network_name;
+            }
+            None => {
+                places.insert(record.container_id.clone(), records.len());
+                records.push(record);
+            }
         }
-        None => records.push(record),
     }
+    records
 }
 
 /// Reads a line of aardvark-dns.
-fn dns_record(line: &str) -> Option<Record> {
+fn name_record(line: &str) -> Option<Record> {
     let fields: Vec<&str> = line.split(' ').collect();
     let [container, v4, v6, names, ..] = fields[..] else {
         return None;

@@ -5,9 +5,8 @@ use std::net::IpAddr;
 use serde_json::json;
 
 use super::*;
-use crate::rules::doubt::Doubt;
 use crate::rules::lease::{Delegation, Kind, LeasedAddress, Phase, Process, Tenancy, fixture};
-use crate::sight::{Peer, ProcessFact};
+use crate::sight::{Doubt, Peer, ProcessFact};
 
 const BRIDGE: u32 = 3;
 const FILE: &str = "/run/netns/netns-1";

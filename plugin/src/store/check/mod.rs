@@ -11,7 +11,7 @@ use ipnetwork::IpNetwork;
 
 pub use violation::Violation;
 
-use super::codec::{StoredPool, split_network, tenancy_key, unseal, unseal_record};
+use super::codec::{StoredPool, split_network, unseal};
 use super::error::StoreError;
 use super::extents;
 use super::overlay::Ordered;
@@ -47,15 +47,17 @@ impl Contents {
     }
 }
 
-/// Returns all violations.
-pub(super) fn check(transaction: &Transaction<'_>) -> Result<Vec<Violation>, StoreError> {
+/// Returns all violations, and all tenants.
+pub(super) fn check(
+    transaction: &Transaction<'_>,
+) -> Result<(Vec<Violation>, Vec<Tenant>), StoreError> {
     let mut found = Vec::new();
     let contents = read(transaction, &mut found)?;
     check_leases(&contents, transaction.meta.generation, &mut found);
     check_tenants(&contents, &mut found);
     check_free(transaction, &contents, &mut found)?;
     check_indexes(transaction, &contents, &mut found)?;
-    Ok(found)
+    Ok((found, contents.tenants.into_values().collect()))
 }
 
 /// Reads everything but what is derived, and finds what is filed wrongly.
@@ -72,11 +74,9 @@ fn read(transaction: &Transaction<'_>, found: &mut Vec<Violation>) -> Result<Con
             .collect(),
         ..Contents::default()
     };
-    for (key, value) in transaction.overlay.scan(&Table::Tenant.prefix())? {
-        let tenant: Tenant =
-            unseal_record(&key, &value).ok_or_else(|| transaction.overlay.damaged(&key))?;
+    for (tenant, is_filed) in transaction.filed_tenants()? {
         let tenancy = tenant.tenancy.clone();
-        if tenancy_key(&tenancy).ok().as_ref() != Some(&key) {
+        if !is_filed {
             found.push(Violation::TenantMisfiled {
                 tenancy: tenancy.clone(),
             });

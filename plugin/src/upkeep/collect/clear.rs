@@ -2,7 +2,7 @@
 
 use nix::libc::ENODEV;
 
-use crate::delegate;
+use crate::delegate::{self, Reach};
 use crate::lifecycle::namespace_file::remove_file;
 use crate::lifecycle::takedown::take_down_record;
 use crate::podman::Podman;
@@ -13,7 +13,7 @@ use crate::sight::{self, PathFact};
 ///
 /// # Errors
 /// Why it is still there, or part of it.
-pub(super) fn clear(leftover: &Leftover, podman: &Podman) -> Result<(), String> {
+pub(super) fn clear(leftover: &Leftover, reach: Reach, podman: &Podman) -> Result<(), String> {
     match leftover {
         Leftover::NamespaceFile { path, key } => {
             if sight::examine(path) != PathFact::There(*key) {
@@ -26,9 +26,9 @@ pub(super) fn clear(leftover: &Leftover, podman: &Podman) -> Result<(), String> 
             Err(error) if error.raw_os_error() == Some(ENODEV) => Ok(()),
             done => done.map_err(|error| error.to_string()),
         },
-        Leftover::Record { network, record } => take_down_record(podman, network, record),
+        Leftover::Record { network, record } => take_down_record(podman, network, record, reach),
         Leftover::Bridge { network } => {
-            take_down_record(podman, network, &Record::nothing("nobody".into()))
+            take_down_record(podman, network, &Record::nothing("nobody".into()), reach)
         }
     }
 }

@@ -11,8 +11,8 @@ use crate::sight::{self, Evidence};
 impl Collector<'_> {
     /// Adopts, judges and searches. Renews the leases of those seen live.
     pub(super) fn look(&mut self, session: &Session<'_>) -> Result<Findings, CollectError> {
-        let survey = session.survey()?;
         let tenants = session.store.begin().all_tenants()?;
+        let survey = session.survey(&tenants)?;
         if let Some(wanted) = &self.wish.network
             && !survey
                 .networks
@@ -22,12 +22,14 @@ impl Collector<'_> {
             return Err(CollectError::NoNetwork(wanted.clone()));
         }
         let (tenants, adoptions) = self.adopt(session, &survey, tenants)?;
-        let evidence = if adoptions.is_empty() {
-            survey.evidence.clone()
-        } else {
-            let now = sight::now().map_err(SessionError::from)?;
-            Evidence::gather(&tenants, &session.boot_id, now)
+        let after_adoption = match adoptions.is_empty() {
+            true => None,
+            false => {
+                let now = sight::now().map_err(SessionError::from)?;
+                Some(Evidence::gather(&tenants, &session.boot_id, now))
+            }
         };
+        let evidence = after_adoption.as_ref().unwrap_or(&survey.evidence);
         let adopted = adoptions.iter().map(|adoption| {
             let tenant = adoption.clone().into_tenant();
             Party::new(&tenant, "the store did not know about it")
@@ -38,7 +40,7 @@ impl Collector<'_> {
         }
         self.report.adopted.extend(adopted);
 
-        let verdicts = sight::judge_all(&tenants, &evidence);
+        let verdicts = sight::judge_all(&tenants, evidence);
         if !self.wish.dry_run {
             // G1
             session.renew(&tenants, &verdicts)?;
@@ -59,6 +61,11 @@ impl Collector<'_> {
             .last_collection()
             .map_or_else(Vec::new, |last| last.empty);
         let makers = evidence.processes.iter();
+        let verdicts = tenants.into_iter().zip(verdicts);
+        let dead = verdicts.filter_map(|(tenant, verdict)| match verdict {
+            Verdict::Dead(cause) => Some((tenant, cause)),
+            Verdict::Live(_) | Verdict::Unknown(_) => None,
+        });
         Ok(Findings {
             at: evidence.at,
             empty: empty(&leftovers, &known, evidence.at),
@@ -67,7 +74,7 @@ impl Collector<'_> {
                 .filter(|fact| fact.is_maker())
                 .map(|fact| fact.process)
                 .collect(),
-            verdicts: tenants.into_iter().zip(verdicts).collect(),
+            dead: dead.collect(),
             configured: survey.configured,
         })
     }
@@ -87,7 +94,7 @@ impl Collector<'_> {
             all.extend(adoptions.iter().cloned().map(Adoption::into_tenant));
             return Ok((all, adoptions));
         }
-        let adoptions = session.adopt(survey)?;
-        Ok((session.store.begin().all_tenants()?, adoptions))
+        let (adoptions, tenants) = session.adopt(survey, tenants)?;
+        Ok((tenants, adoptions))
     }
 }

@@ -23,7 +23,7 @@ pub use background::start;
 pub use plan::{Findings, Plan};
 pub use report::{Party, Report};
 
-use crate::delegate;
+use crate::delegate::{self, Reach};
 use crate::lifecycle::session::{Session, SessionError, note, with_session};
 use crate::podman::{NetworkLockError, Podman};
 use crate::rules::history::{Line, Work};
@@ -162,12 +162,12 @@ impl Collector<'_> {
     fn work(&mut self, session: &Session<'_>) -> Result<Next, CollectError> {
         self.report.looks = self.report.looks.max(1);
         let findings = self.look(session)?;
+        if self.earlier.is_none() && !self.wish.now && findings.has_suspects() {
+            self.earlier = Some(findings);
+            return Ok(Next::LookAgain);
+        }
         let plan = match &self.earlier {
-            None if self.wish.now || findings.suspects().is_empty() => findings.plan(),
-            None => {
-                self.earlier = Some(findings);
-                return Ok(Next::LookAgain);
-            }
+            None => findings.plan(),
             Some(earlier) => {
                 self.report.looks = 2;
                 findings.plan_again(earlier)
@@ -182,12 +182,12 @@ impl Collector<'_> {
             return Ok(Next::Turn);
         }
         self.put_names_right(session);
-        self.record(session, findings)?;
+        self.record(session, &findings)?;
         Ok(Next::Done)
     }
 
     /// Returns what of a plan is wished for and has not been tried yet.
-    fn narrowed(&self, mut plan: Plan) -> Plan {
+    fn narrowed<'f>(&self, mut plan: Plan<'f>) -> Plan<'f> {
         plan.reclaim
             .retain(|(tenant, _)| !self.tried.contains(&tenant.tenancy));
         plan.clear
@@ -207,7 +207,7 @@ impl Collector<'_> {
     }
 
     /// Reports a plan without doing anything.
-    fn announce(&mut self, plan: &Plan) {
+    fn announce(&mut self, plan: &Plan<'_>) {
         let parties = plan.reclaim.iter();
         self.report.reclaimed = parties.map(|(t, cause)| Party::new(t, cause)).collect();
         self.report.cleared = plan.clear.iter().map(ToString::to_string).collect();
@@ -215,24 +215,27 @@ impl Collector<'_> {
 
     /// Does what is planned. Returns whether that was all: after a while it stops, with
     /// the rest still to be found by the next look.
-    fn execute(&mut self, session: &Session<'_>, plan: &Plan) -> bool {
+    fn execute(&mut self, session: &Session<'_>, plan: &Plan<'_>) -> bool {
         let until = Instant::now() + TURN;
         // netavark removes a network's chains together with its last interface, and
         // cannot while another container's rules are in them: those go first.
         let (records, others): (Vec<_>, Vec<_>) = plan
             .clear
             .iter()
+            .copied()
             .partition(|leftover| matches!(leftover, Leftover::Record { .. }));
         if !self.clear(&records, until) {
             return false;
         }
-        for (tenant, cause) in &plan.reclaim {
+        for (at, (tenant, cause)) in plan.reclaim.iter().enumerate() {
             if Instant::now() >= until {
                 return false;
             }
             self.tried.insert(tenant.tenancy.clone());
+            let later = plan.reclaim[at + 1..].iter();
+            let reach = Reach::of(tenant, later.map(|(other, _)| *other));
             // G2
-            match session.reclaim(tenant, &cause.to_string()) {
+            match session.reclaim(tenant, reach, &cause.to_string()) {
                 Ok(()) => self.report.reclaimed.push(Party::new(tenant, cause)),
                 Err(error) => self.report.failures.push(crate::chain(&error)),
             }
@@ -242,12 +245,19 @@ impl Collector<'_> {
 
     /// Clears away what no lease speaks of, and returns whether that was all.
     fn clear(&mut self, leftovers: &[&Leftover], until: Instant) -> bool {
-        for leftover in leftovers {
+        for (at, leftover) in leftovers.iter().enumerate() {
             if Instant::now() >= until {
                 return false;
             }
             self.tried_leftovers.push((*leftover).clone());
-            match clear::clear(leftover, self.podman) {
+            let mut later = leftovers[at + 1..].iter();
+            let id = |leftover: &Leftover| leftover.network().map(|network| network.id.clone());
+            let own = id(leftover);
+            let reach = match later.any(|other| own.is_some() && id(other) == own) {
+                true => Reach::Container,
+                false => Reach::Network,
+            };
+            match clear::clear(leftover, reach, self.podman) {
                 Ok(()) => self.report.cleared.push(leftover.to_string()),
                 Err(reason) => {
                     let failure = format!("failed to clear away {leftover}: {reason}");
@@ -278,7 +288,7 @@ impl Collector<'_> {
     }
 
     /// Notes in the store what was done, and forgets networks that are gone.
-    fn record(&self, session: &Session<'_>, findings: Findings) -> Result<(), CollectError> {
+    fn record(&self, session: &Session<'_>, findings: &Findings) -> Result<(), CollectError> {
         let report = &self.report;
         let failures = report.failures.iter().take(REMEMBERED);
         let mut transaction = session.store.begin();
@@ -294,7 +304,7 @@ impl Collector<'_> {
             reclaimed: report.reclaimed.len(),
             cleared: report.cleared.len(),
             failures: failures.cloned().collect(),
-            empty: findings.empty,
+            empty: findings.empty.clone(),
         });
         // G3
         transaction.commit(session.now)?;

@@ -1,11 +1,11 @@
 //! What a collection is to do, decided from one or two looks. No I/O.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::time::Duration;
 
 use crate::rules::lease::{Moment, Process, Tenant};
-use crate::rules::verdict::{Cause, START_GRACE, Verdict};
+use crate::rules::verdict::{Cause, START_GRACE};
 use crate::sight::survey::Leftover;
 use crate::store::EmptyNamespace;
 
@@ -13,7 +13,7 @@ use crate::store::EmptyNamespace;
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
     pub at: Moment,
-    pub verdicts: Vec<(Tenant, Verdict)>,
+    pub dead: Vec<(Tenant, Cause)>,
     /// What no lease speaks of.
     pub leftovers: Vec<Leftover>,
     pub makers: BTreeSet<Process>,
@@ -24,14 +24,14 @@ pub struct Findings {
 
 /// What is to be done.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Plan {
+pub struct Plan<'f> {
     /// From whom to take everything back: those first whose interface is gone, so
     /// that a network's last interface goes after everybody's firewall rules.
-    pub reclaim: Vec<(Tenant, Cause)>,
-    pub clear: Vec<Leftover>,
+    pub reclaim: Vec<(&'f Tenant, Cause)>,
+    pub clear: Vec<&'f Leftover>,
 }
 
-impl Plan {
+impl Plan<'_> {
     /// Returns whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.reclaim.is_empty() && self.clear.is_empty()
@@ -40,60 +40,58 @@ impl Plan {
 
 impl Findings {
     /// Returns what is to be done by this look alone.
-    pub fn plan(&self) -> Plan {
-        let dead = self.verdicts.iter().filter_map(|(tenant, verdict)| {
-            let Verdict::Dead(cause) = verdict else {
-                return None;
-            };
-            Some((tenant.clone(), *cause))
-        });
+    pub fn plan(&self) -> Plan<'_> {
+        self.plan_beside(&self.makers)
+    }
+
+    fn plan_beside(&self, makers: &BTreeSet<Process>) -> Plan<'_> {
         let clear = self.leftovers.iter().filter(|leftover| match leftover {
-            Leftover::NamespaceFile { path, .. } => self.is_abandoned(path),
+            Leftover::NamespaceFile { path, .. } => self.is_abandoned(path, makers),
             Leftover::Veth { .. } | Leftover::Record { .. } | Leftover::Bridge { .. } => true,
         });
+        let dead = self.dead.iter().map(|(tenant, cause)| (tenant, *cause));
         let mut reclaim: Vec<_> = dead.collect();
         reclaim.sort_by_key(|(_, cause)| *cause == Cause::Abandoned);
         Plan {
             reclaim,
-            clear: clear.cloned().collect(),
+            clear: clear.collect(),
         }
     }
 
     /// Returns what is to be done because an earlier look, a grace ago, found the
     /// same: of the same leases, by generation, and the same things.
-    pub fn plan_again(&self, earlier: &Self) -> Plan {
-        let before = earlier.suspects();
+    pub fn plan_again(&self, earlier: &Self) -> Plan<'_> {
         // Whoever might still set a namespace up ran at both looks.
         let makers = self.makers.intersection(&earlier.makers).copied().collect();
-        let mut plan = Self {
-            makers,
-            ..self.clone()
+        let mut plan = self.plan_beside(&makers);
+        let dead = earlier.dead.iter();
+        let dead: HashMap<_, _> = dead.map(|(own, _)| (&own.tenancy, &own.leased)).collect();
+        plan.reclaim
+            .retain(|(tenant, _)| dead.get(&tenant.tenancy) == Some(&&tenant.leased));
+        // They have no order and no hash, but a name.
+        let mut leftovers = HashMap::<_, Vec<_>>::new();
+        for leftover in &earlier.leftovers {
+            let named = leftovers.entry(leftover.to_string()).or_default();
+            named.push(leftover);
         }
-        .plan();
-        plan.reclaim.retain(|(tenant, _)| {
-            let same = |(other, _): &(Tenant, Cause)| {
-                other.tenancy == tenant.tenancy && other.leased == tenant.leased
-            };
-            before.reclaim.iter().any(same)
+        plan.clear.retain(|leftover| {
+            let named = leftovers.get(&leftover.to_string());
+            named.is_some_and(|named| named.contains(leftover))
         });
-        plan.clear
-            .retain(|leftover| before.clear.contains(leftover));
         plan
     }
 
-    /// Returns what a second look might confirm.
-    pub fn suspects(&self) -> Plan {
-        let mut findings = self.clone();
-        findings.makers.clear();
-        findings.plan()
+    /// Returns whether there is anything that a second look might confirm.
+    pub fn has_suspects(&self) -> bool {
+        !self.dead.is_empty() || !self.leftovers.is_empty()
     }
 
     /// Returns whether nobody can be about to set up what an empty namespace is for: nobody
     /// who makes them ran when it was first seen, or its start has had its time.
-    fn is_abandoned(&self, path: &Path) -> bool {
+    fn is_abandoned(&self, path: &Path, makers: &BTreeSet<Process>) -> bool {
         let seen = self.empty.iter().find(|empty| empty.path == *path);
         let age = seen.map_or(Duration::ZERO, |empty| self.at.since(&empty.seen));
-        let mut makers = self.makers.iter();
+        let mut makers = makers.iter();
         age >= START_GRACE || makers.all(|maker| maker.is_younger_than(age, &self.at))
     }
 }

@@ -115,21 +115,11 @@ fn enumerate(texts: impl ExactSizeIterator<Item = String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::lease::{Kind, LeasedAddress, Tenancy, fixture};
+    use crate::rules::lease::fixture_of;
     use crate::rules::verdict::{Cause, Sign};
 
     fn tenant(container: &str) -> Tenant {
-        let tenancy = Tenancy {
-            network_id: "net".into(),
-            container_id: container.into(),
-            interface: "eth0".into(),
-        };
-        let holding = LeasedAddress {
-            address: "10.0.0.9".parse().expect("an address"),
-            generation: 1,
-            kind: Kind::Dynamic,
-        };
-        fixture(tenancy, vec![holding])
+        fixture_of(container, "10.0.0.9")
     }
 
     fn lines(tenants: &[(Tenant, Verdict)], later: Duration) -> Vec<String> {

@@ -121,7 +121,7 @@ pub(super) fn bridges(files: &[NetworkFile], host: &[Link]) -> Vec<Finding> {
                     Finding::problem(BRIDGE, what)
                         .because(format!(
                             "it is another interface of this host ({})",
-                            link.kind
+                            link.kind_or_hardware()
                         ))
                         .repair(
                             "no container can start on this network: create it again with another \
@@ -154,12 +154,12 @@ pub(super) fn servers(files: &[NetworkFile], run_directory: &Path) -> Vec<Findin
     let networks = files.iter().filter_map(|file| file.network.as_ref().ok());
     let ours = networks.filter(|network| network.is_ours() && network.dns_enabled);
     let wrong = ours.filter_map(|network| {
-        let (path, served) = delegate::wrong_servers(run_directory, network).ok()??;
-        let served: Vec<_> = served.iter().map(ToString::to_string).collect();
+        let wrong = delegate::wrong_servers(run_directory, network).ok()??;
+        let served: Vec<_> = wrong.servers().iter().map(ToString::to_string).collect();
         let what = format!("no container on network {} can resolve names", network.name);
         let cause = format!(
             "{} has them served at {}, of an earlier network of that name",
-            path.display(),
+            wrong.path.display(),
             served.join(", ")
         );
         let finding = Finding::problem("dns", what).because(cause);

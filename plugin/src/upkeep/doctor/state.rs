@@ -74,12 +74,14 @@ fn examine_store(
     report: &mut Report,
 ) -> Result<(), StoreError> {
     let (store, now) = (&session.store, session.now);
-    if repair {
+    let tenants = if repair {
         report.add(records::mended(&store.repair(now)?));
+        store.begin().all_tenants()?
     } else {
-        report.add(records::found(&store.check()?));
-    }
-    let tenants = store.begin().all_tenants()?;
+        let (found, tenants) = store.examine()?;
+        report.add(records::found(&found));
+        tenants
+    };
     // Evidence is taken after the tenants were read.
     let verdicts = session.judge(&tenants);
     let judged: Vec<_> = tenants.into_iter().zip(verdicts).collect();

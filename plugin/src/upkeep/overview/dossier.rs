@@ -11,11 +11,11 @@ use super::totals::{Totals, pools};
 use super::{Overview, OverviewError};
 use crate::protocol::{LeaseRange, Network};
 use crate::rules::attachment::Attachment;
-use crate::rules::evidence::{Evidence, PathFact, ProcessFact};
 use crate::rules::lease::{Delegation, LeasedAddress, Phase, Process, Tenant};
 use crate::rules::options::{self, Options, OptionsError};
 use crate::rules::pool::PoolError;
 use crate::rules::verdict::Verdict;
+use crate::sight::{Evidence, PathFact, ProcessFact};
 use crate::upkeep::wall_time;
 
 /// How many processes or interfaces of a namespace are told of: a container can have any

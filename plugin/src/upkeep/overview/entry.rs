@@ -9,12 +9,12 @@ use serde::{Serialize, Serializer};
 
 use super::totals::pools;
 use crate::protocol::Network;
-use crate::rules::evidence::Evidence;
 use crate::rules::lease::{Kind, LeasedAddress, Moment, Phase, Reservation, Tenant};
 use crate::rules::options::Options;
 use crate::rules::pledge::Pledge;
 use crate::rules::pool::{Family, Span, Unleasable, normalise, number};
 use crate::rules::verdict::Verdict;
+use crate::sight::Evidence;
 use crate::upkeep::is_beginning;
 
 /// What an address is, now.

@@ -27,7 +27,7 @@ pub use order::Order;
 pub use totals::Totals;
 
 use crate::lifecycle::session::{SessionError, read_store};
-use crate::podman::{Fault, Podman, PodmanError, read_networks};
+use crate::podman::{Fault, Podman, PodmanError, read_networks, warn_of_ignored};
 use crate::protocol::Network;
 use crate::rules::lease::{Moment, NetworkId, Reservation, Tenant};
 use crate::rules::options::Options;
@@ -93,10 +93,11 @@ impl Overview {
         let verdicts = sight::judge_all(&records.tenants, &evidence);
         let mut holders: Vec<_> = records.tenants.into_iter().zip(verdicts).collect();
         forget_released(podman, records.version, &mut holders)?;
+        let mut known: HashSet<_> = networks.iter().map(|known| known.id.clone()).collect();
         for (tenant, _) in &holders {
             let network = &tenant.request.network;
-            if networks.iter().all(|known| known.id != network.id) {
-                networks.push(network.clone());
+            if known.insert(network.id.clone()) {
+                networks.push(Network::clone(network));
             }
         }
         networks.sort_by(|one, other| one.name.cmp(&other.name));
@@ -194,9 +195,7 @@ fn networks(podman: &Podman) -> Result<Vec<Network>, OverviewError> {
             Err(Fault::Unreadable(error)) => {
                 log::warn!("failed to read {}: {error}", file.path.display());
             }
-            Err(Fault::Malformed(why)) => {
-                log::warn!("Podman ignores {}: {why}", file.path.display());
-            }
+            Err(Fault::Malformed(why)) => warn_of_ignored(&file.path, &why),
         }
     }
     Ok(networks)

@@ -3,8 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use berth::rules::doubt::Doubt;
-use berth::sight::{Link, NamespaceFact, Peer};
+use berth::sight::{Doubt, Link, NamespaceFact, Peer};
 use serde_json::json;
 
 use super::*;

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use berth::delegate;
-use berth::podman::{Podman, storage_options};
+use berth::podman::{Environment, Podman, storage_options};
 use serde::Deserialize;
 
 use super::{Known, State, Word};
@@ -16,6 +16,9 @@ use super::{Known, State, Word};
 /// when it waits for a container that is being stopped.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The run directory of all of root's podmans.
+const OF_ROOT: &str = "/run/containers/networks";
+
 /// How many containers are asked about at once.
 const BATCH: usize = 200;
 
@@ -23,11 +26,19 @@ const BATCH: usize = 200;
 ///
 /// Without root, each Podman has a file of its own. All of root's, whatever their
 /// `--root`, share one (containers/common `netavarkBackendFromConf`).
+///
+/// `podman info` tells whether a podman's leases are in our file; that takes as long as all
+/// the rest. Of the one without options the configuration says so, too, which is enough where
+/// nothing is changed.
 #[derive(Clone, Debug)]
 pub(crate) struct Asking {
     /// Whether to ask about containers, too, that are not in the file.
     pub(crate) thorough: bool,
+    /// Whether the answer is only shown.
+    pub(crate) for_show: bool,
     commands: Vec<Vec<String>>,
+    /// Whether its leases are known to be in our file.
+    is_known: bool,
     run_directory: PathBuf,
     rootless: bool,
 }
@@ -82,7 +93,9 @@ impl Asking {
             .iter()
             .map(|command| command.split_whitespace().map(str::to_owned).collect())
             .collect();
+        let mut is_known = false;
         if commands.is_empty() {
+            is_known = has_leases_in(podman, run_directory);
             let mut command = vec!["podman".to_owned()];
             if podman.delegation.rootless {
                 let options = storage_options(run_directory, network_config_dir);
@@ -92,7 +105,9 @@ impl Asking {
         }
         Self {
             thorough: false,
+            for_show: false,
             commands,
+            is_known,
             run_directory: podman.delegation.config.clone(),
             rootless: podman.delegation.rootless,
         }
@@ -120,9 +135,12 @@ impl Asking {
         podman: &[String],
         about: &BTreeSet<&str>,
     ) -> Result<BTreeMap<String, Known>, String> {
-        let info = run(podman, &["info", "--format", "json"])?;
-        let info: Info = serde_json::from_str(&info).map_err(|error| garbled("info", &error))?;
-        self.verify(&info)?;
+        if !(self.is_known && self.for_show) {
+            let info = run(podman, &["info", "--format", "json"])?;
+            let info: Info =
+                serde_json::from_str(&info).map_err(|error| garbled("info", &error))?;
+            self.verify(&info)?;
+        }
         let rows = run(podman, &["ps", "--all", "--no-trunc", "--format", "json"])?;
         let rows: Vec<Row> = serde_json::from_str(&rows).map_err(|error| garbled("ps", &error))?;
         let mut known: BTreeMap<String, Known> = rows.into_iter().map(Row::into_known).collect();
@@ -155,10 +173,9 @@ impl Asking {
         let theirs = if self.rootless {
             info.store.run_root.join("networks")
         } else {
-            PathBuf::from("/run/containers/networks")
+            PathBuf::from(OF_ROOT)
         };
-        let resolved = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        if resolved(&theirs) == resolved(&self.run_directory) {
+        if is_same(&theirs, &self.run_directory) {
             return Ok(());
         }
         Err(format!(
@@ -183,6 +200,27 @@ impl Asking {
         }
         Err(said)
     }
+}
+
+/// Returns whether the `podman` of this user has its leases in our file, as far as that is
+/// known without asking: root's are all in one place, and another user's Podman has told us
+/// its run root when it let us into its namespaces, or is told it by us.
+fn has_leases_in(podman: &Podman, run_directory: Option<&Path>) -> bool {
+    let own = &podman.delegation.config;
+    if !podman.delegation.rootless {
+        return is_same(Path::new(OF_ROOT), own);
+    }
+    let is_told = |directory: &Path| directory.ends_with("networks");
+    let told = Environment::of_this_process().told_run_root();
+    match run_directory {
+        Some(directory) => is_told(directory) && is_same(directory, own),
+        None => told.is_some_and(|root| is_same(&root.join("networks"), own)),
+    }
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let resolved = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    resolved(one) == resolved(other)
 }
 
 impl Row {
@@ -218,7 +256,7 @@ fn details(podman: &[String], ids: &[String]) -> Result<Vec<(String, String, Str
 }
 
 fn garbled(verb: &str, error: &serde_json::Error) -> String {
-    format!("`podman {verb}` has answered what is not understood: {error}")
+    format!("failed to understand the answer of `podman {verb}`: {error}")
 }
 
 /// Runs podman and returns what it wrote.
@@ -249,6 +287,8 @@ fn attempt(
         .env_remove("CONTAINER_HOST")
         .env_remove("CONTAINER_CONNECTION")
         .arg("--remote=false")
+        // A podman that can be nothing but a client does not know this option, and fails.
+        .arg("--syslog=false")
         .args(arguments);
     // It says why it fails, on the user's terminal; warnings would only disturb.
     command.stderr(Stdio::inherit());

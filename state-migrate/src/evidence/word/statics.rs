@@ -39,7 +39,7 @@ impl Asking {
                     Ok(Some(networks)) => {
                         statics.insert((*container).to_owned(), networks);
                     }
-                    Ok(None) => log::debug!("podman's spec of {container} is not understood"),
+                    Ok(None) => log::debug!("failed to understand podman's spec of {container}"),
                     Err(reason) => log::debug!("no spec of {container}: {reason}"),
                 }
             }

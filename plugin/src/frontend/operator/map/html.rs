@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::legend::{counts, meaning, number, scale, sign};
 use super::svg::{escaped, inline, style, variables};
 use crate::frontend::operator::list::kind;
-use crate::frontend::operator::words::{short, short_id};
+use crate::frontend::operator::words::{short, shown_id};
 use crate::upkeep::overview::{Chart, Entry, Sheet, State};
 
 const STYLE: &str = "\
@@ -77,7 +77,7 @@ fn table(page: &mut String, entries: &[Entry]) {
          <th>Expires<th>Reason</tr>\n",
     );
     for entry in entries {
-        let id = short_id(&entry.container_id);
+        let id = shown_id(&entry.container_id, false);
         let container = match id {
             "" => escaped(&entry.container_name),
             id => format!(

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::rules::lease::{Kind, LeasedAddress, Tenancy, fixture};
-use crate::rules::verdict::Sign;
 
 fn tenant(container: &str, generation: u64) -> Tenant {
     let tenancy = Tenancy {
@@ -18,46 +17,37 @@ fn tenant(container: &str, generation: u64) -> Tenant {
     fixture(tenancy, vec![holding])
 }
 
-fn look(verdicts: Vec<(Tenant, Verdict)>) -> Findings {
+fn look(dead: &[Tenant]) -> Findings {
+    let dead = dead.iter().cloned();
     Findings {
-        verdicts,
+        dead: dead.map(|tenant| (tenant, Cause::NamespaceGone)).collect(),
         ..Findings::default()
     }
 }
 
-fn planned(plan: &Plan) -> Vec<&str> {
+fn planned<'f>(plan: &Plan<'f>) -> Vec<&'f str> {
     let tenants = plan.reclaim.iter();
     tenants
         .map(|(t, _)| t.tenancy.container_id.as_str())
         .collect()
 }
 
-const DEAD: Verdict = Verdict::Dead(Cause::NamespaceGone);
-
-fn live() -> Verdict {
-    Verdict::Live(Sign::Starting { pid: 9 })
-}
-
 #[test]
-fn only_the_dead_are_reclaimed() {
-    let unknown = Verdict::Unknown("no".into());
-    let look = look(vec![
-        (tenant("a", 1), live()),
-        (tenant("b", 2), unknown),
-        (tenant("c", 3), DEAD),
-    ]);
-    assert_eq!(planned(&look.plan()), ["c"]);
+fn those_go_first_whose_interface_is_gone() {
+    let mut look = look(&[tenant("a", 1), tenant("b", 2)]);
+    look.dead[0].1 = Cause::Abandoned;
+    assert_eq!(planned(&look.plan()), ["b", "a"]);
 }
 
 #[test]
 fn a_second_look_must_find_the_same_lease_dead() {
-    let earlier = look(vec![(tenant("a", 1), DEAD), (tenant("b", 2), live())]);
-    let same = look(vec![(tenant("a", 1), DEAD), (tenant("b", 2), DEAD)]);
+    let earlier = look(&[tenant("a", 1)]);
+    let same = look(&[tenant("a", 1), tenant("b", 2)]);
     assert_eq!(planned(&same.plan_again(&earlier)), ["a"]);
-    let revived = look(vec![(tenant("a", 1), live())]);
+    let revived = look(&[]);
     assert!(revived.plan_again(&earlier).is_empty());
     // Leased again since, to the same container.
-    let renewed = look(vec![(tenant("a", 7), DEAD)]);
+    let renewed = look(&[tenant("a", 7)]);
     assert!(renewed.plan_again(&earlier).is_empty());
 }
 
@@ -98,7 +88,7 @@ fn an_empty_namespace_waits_for_whoever_may_be_setting_it_up() {
     assert!(clears(&empty_look(5, &[5], 8), &empty_look(5, &[5], 8)));
     // The file shows something else by now.
     assert!(!clears(&empty_look(9, &[], 8), &empty_look(9, &[], 9)));
-    assert!(!empty_look(1, &[5], 8).suspects().is_empty());
+    assert!(empty_look(1, &[5], 8).has_suspects());
     assert!(empty_look(1, &[5], 8).plan().is_empty());
 }
 

@@ -1,32 +1,10 @@
-//! What containers and other users of the host control is read every minute, by root:
-//! it decides nothing about anybody else.
+//! What a look at the host cannot see, or read, decides nothing about anybody else.
 
-use std::time::Duration;
+use berth_integration::{Cmd, Driver, Lab};
 
-use berth_integration::{Cmd, Driver, Lab, wait_until};
+use super::{lab, stranger};
 
-const SUBNET: [&str; 2] = ["--subnet", "10.77.0.0/24"];
 const STORE: &str = "/run/containers/networks/berth";
-
-/// Runs a shell script as an ordinary user of the lab, until the lab ends; returns
-/// when it has said `ready`.
-#[track_caller]
-fn stranger(lab: &Lab, script: &str) {
-    let ready = "/tmp/stranger-is-ready";
-    lab.sh(&format!("rm -f {ready}"));
-    let script = format!("ready() {{ : >{ready}; }}; {script}");
-    let user = ["--reuid=1000", "--regid=1000", "--clear-groups"];
-    let _ = lab
-        .cmd("setpriv")
-        .args(user)
-        .args(["bash", "-euc", &script])
-        .within(Duration::from_secs(600))
-        .spawn();
-    wait_until("a stranger's process", Duration::from_secs(20), || {
-        let found = lab.cmd("test").args(["-e", ready]).run();
-        found.status.success().then_some(())
-    });
-}
 
 /// Asserts that a store that knows nothing of what runs leases, and collects.
 #[track_caller]
@@ -40,8 +18,7 @@ fn assert_a_lost_store_comes_back(lab: &Lab) {
 /// Any user can give an interface of a namespace of his own an alias that is no text.
 #[test]
 fn a_byte_that_is_no_text_locks_nobody_out() {
-    let lab = Lab::start();
-    lab.network(Driver::Berth, "n", &SUBNET);
+    let (lab, _) = lab();
     let script = r#"export -f ready
         exec unshare -Urn bash -c 'ip link set lo alias $'"'x\\xff'"'; ready; exec sleep 999'"#;
     stranger(&lab, script);
@@ -90,8 +67,7 @@ fn recluse(lab: &Lab, address: &str, bridge: Option<&str>) -> String {
 
 #[test]
 fn whoever_may_not_trace_starts_the_first_container() {
-    let lab = Lab::start();
-    lab.network(Driver::Berth, "n", &SUBNET);
+    let (lab, _) = lab();
     bounded_run(&lab, "c", "n").ok();
     bounded(&lab, "berth").arg("gc").ok();
     bounded(&lab, "podman")
@@ -103,8 +79,7 @@ fn whoever_may_not_trace_starts_the_first_container() {
 /// One process that cannot be looked at says nothing about networks that it is not on.
 #[test]
 fn a_namespace_out_of_sight_is_no_doubt_about_anybody_else() {
-    let lab = Lab::start();
-    let network = lab.network(Driver::Berth, "n", &SUBNET);
+    let (lab, network) = lab();
     recluse(&lab, "192.0.2.9", None);
     bounded_run(&lab, "c", "n").ok();
     // Dead without a teardown: the next collection takes it back.
@@ -121,8 +96,7 @@ fn a_namespace_out_of_sight_is_no_doubt_about_anybody_else() {
 
 #[test]
 fn somebody_out_of_sight_on_a_bridge_is_a_doubt_about_that_network_only() {
-    let lab = Lab::start();
-    lab.network(Driver::Berth, "n", &SUBNET);
+    let (lab, _) = lab();
     lab.network(
         Driver::Berth,
         "o",
@@ -146,8 +120,7 @@ fn somebody_out_of_sight_on_a_bridge_is_a_doubt_about_that_network_only() {
 /// A runtime in a container gives its only interface to a container of its own.
 #[test]
 fn an_interface_that_was_moved_on_keeps_its_address() {
-    let lab = Lab::start();
-    let network = lab.network(Driver::Berth, "n", &SUBNET);
+    let (lab, network) = lab();
     lab.container("c", &["n"]).ip("10.77.0.9").start();
     let pid = lab.pid("c").to_string();
     let script = r#"
