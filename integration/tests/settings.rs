@@ -189,6 +189,7 @@ fn config_shows_each_value_and_where_it_comes_from() {
         [
             "KEY|VALUE|FROM",
             "state_directory|/run/containers/networks/berth|default",
+            "engine|redb|default",
             "waits.lock|10s|/etc/containers/berth.conf line 2",
             "waits.collection|150s|default",
             "defaults.ipam_cooldown|30s|default",

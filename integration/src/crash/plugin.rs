@@ -15,10 +15,12 @@ use super::setting::Setting;
 use super::{Scene, Verb, assert_no_crash};
 use crate::podman::IMAGE;
 use crate::processes::Sighting;
-use crate::syscalls::Point;
+use crate::syscalls::{Injury, Point};
 use crate::{Cmd, Driver, Lab, Outcome, wait_until};
 
 const STATE: &str = "/run/containers/networks/berth";
+/// How the directories of sled stores begin that a rebuild has kept.
+const KEPT: &str = "leases.sled.damaged-";
 const PLUGIN: &str = "/usr/libexec/netavark/berth";
 const BOUND: Duration = Duration::from_secs(15);
 const ADDRESS: &str = "10.77.0.99";
@@ -181,7 +183,16 @@ impl Scene for PluginScene {
         if is_damaged {
             self.rebuild();
         }
-        is_damaged
+        // A change of engine makes a store again from what runs if sled, refused any look at
+        // its files, shows it damaged.
+        let kept = self.setting.lab.names(STATE).into_iter();
+        let kept = kept.filter(|name| name.starts_with(KEPT)).count();
+        let has_rebuilt = kept > 0 && point.injury == Injury::Fail("EIO");
+        if has_rebuilt {
+            self.setting.lab.sh(&format!("rm -r {STATE}/{KEPT}*"));
+            self.bystander = self.bystanders_lease();
+        }
+        is_damaged || has_rebuilt
     }
 
     fn recover(&mut self, verb: Verb, at_once: bool) {
