@@ -119,5 +119,8 @@ fn podman_is_asked_who_it_is_before_anything_is_removed() {
         case \"$*\" in *--syslog*) exit 125;; esac\necho '[]'\n";
     lab.write_executable("/tmp/bin/podman", client);
     let (report, _) = asked(&["inspect"]);
-    assert!(report.stdout.contains("without Podman's word"), "{report}");
+    assert!(
+        report.stdout.contains("without an answer from Podman"),
+        "{report}"
+    );
 }
