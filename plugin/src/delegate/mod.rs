@@ -33,7 +33,7 @@ pub use standin::{StandIn, StandInError};
 use crate::protocol::{Network, Request};
 use crate::rules::attachment::AttachmentOptions;
 use crate::rules::bridge::{self, is_netavarks, managed, other_than_bridge};
-use crate::rules::lease::{Delegation, Tenant};
+use crate::rules::lease::Delegation;
 use crate::sight::{self, Link, front};
 
 /// How long netavark may take. It needs some 30 ms for a setup and 90 ms for a teardown;
@@ -277,12 +277,10 @@ pub enum Reach {
 }
 
 impl Reach {
-    /// Returns the reach for a tenant, before these `later` ones: of several on a network it
-    /// is the last that reaches to the network.
-    pub fn of<'t>(tenant: &Tenant, later: impl IntoIterator<Item = &'t Tenant>) -> Self {
-        let network = &tenant.tenancy.network_id;
-        let mut later = later.into_iter();
-        match later.any(|other| other.tenancy.network_id == *network) {
+    /// Returns the reach on a network, by its id, before what is taken down `later`: of
+    /// several on a network it is the last that reaches to the network.
+    pub fn of<'n>(network: &str, mut later: impl Iterator<Item = &'n str>) -> Self {
+        match later.any(|other| other == network) {
             true => Self::Container,
             false => Self::Network,
         }

@@ -133,21 +133,24 @@ impl Session<'_> {
             // directories than Podman's.
             let narrow = is_surveyed.then(|| self.survey_of(network)).transpose()?;
             let narrow = narrow.filter(|survey| !survey.is_anybody_hidden_on(network));
-            let is_narrow = narrow.is_some();
-            let mut survey = match narrow {
-                Some(survey) => survey,
-                None => self.survey_including(network)?,
+            // Only a look at all networks needs all tenants.
+            let (mut survey, tenants) = match narrow {
+                Some(survey) => (survey, None),
+                None => {
+                    let tenants = self.store.begin().all_tenants()?;
+                    (self.survey_including(network, &tenants)?, Some(tenants))
+                }
             };
             // Podman has told us whose namespace this is.
             if let PathFact::There(key) = sight::examine(netns) {
                 let container = attachment.container_id.clone();
                 survey.containers.insert(key, container);
             }
-            if is_narrow {
-                self.adopt_on(network, &survey)?;
-            } else {
-                let tenants = self.store.begin().all_tenants()?;
-                self.adopt(&survey, tenants)?;
+            match tenants {
+                Some(tenants) => {
+                    self.adopt(&survey, tenants)?;
+                }
+                None => self.adopt_on(network, &survey)?,
             }
             doubts.extend(survey.doubt_about(network).map(|doubt| (network, doubt)));
         }

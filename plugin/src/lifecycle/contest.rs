@@ -85,8 +85,8 @@ impl fmt::Display for Holder {
             ),
             Verdict::Dead(cause) => write!(
                 f,
-                "it was gone ({cause}), but has come back; try \
-                 again, or ask for another address"
+                "it was gone ({cause}), but has come back; try again, or ask for another \
+                 address"
             ),
         }
     }
@@ -267,8 +267,9 @@ pub(super) fn remove_dead(
             tenant.network_name,
             verdict.reason()
         );
-        let mut later = dead[at + 1..].iter().map(|index| &candidates[*index]);
-        let reach = Reach::of(tenant, &mut later);
+        let later = dead[at + 1..].iter().map(|index| &candidates[*index]);
+        let later = later.map(|other| other.tenancy.network_id.as_str());
+        let reach = Reach::of(tenant.tenancy.network_id.as_str(), later);
         session.reclaim(tenant, reach, &verdict.reason())?;
     }
     if dead.is_empty() {

@@ -234,10 +234,13 @@ impl Session<'_> {
     ///
     /// # Errors
     /// As [`Session::survey`].
-    pub fn survey_including(&self, network: &Network) -> Result<Survey, SessionError> {
+    pub fn survey_including(
+        &self,
+        network: &Network,
+        tenants: &[Tenant],
+    ) -> Result<Survey, SessionError> {
         let run_directory = &self.podman.delegation.config;
-        let tenants = self.store.begin().all_tenants()?;
-        Ok(self.survey(&tenants)?.including(network, run_directory)?)
+        Ok(self.survey(tenants)?.including(network, run_directory)?)
     }
 
     /// Looks at the host for one network alone, whatever its file says. Only the tenants of

@@ -218,12 +218,12 @@ struct Leases {
 impl Leases {
     /// Returns what the store knows, and what it would adopt.
     fn look(session: &Session<'_>, network: &Network) -> Result<Self, Error> {
-        let survey = session.survey_including(network)?;
+        let all = session.store.begin().all_tenants()?;
+        let survey = session.survey_including(network, &all)?;
         if let Some(doubt) = survey.doubt_about(network) {
             return Err(SessionError::from(SurveyError::Incomplete(doubt)).into());
         }
         let mut own = Self::known(session, network)?;
-        let all = session.store.begin().all_tenants()?;
         let delegation = &session.podman.delegation;
         for adoption in survey::adoptions(&survey, &all, delegation, session.now) {
             if adoption.tenant.tenancy.network_id == own.network {
@@ -237,8 +237,8 @@ impl Leases {
 
     /// Adopts what the store does not know, and returns what it knows then.
     fn take(session: &Session<'_>, network: &Network) -> Result<Self, Error> {
-        let survey = session.survey_including(network)?;
         let tenants = session.store.begin().all_tenants()?;
+        let survey = session.survey_including(network, &tenants)?;
         session.adopt(&survey, tenants)?;
         Self::known(session, network)
     }

@@ -233,7 +233,8 @@ impl Collector<'_> {
             }
             self.tried.insert(tenant.tenancy.clone());
             let later = plan.reclaim[at + 1..].iter();
-            let reach = Reach::of(tenant, later.map(|(other, _)| *other));
+            let later = later.map(|(other, _)| other.tenancy.network_id.as_str());
+            let reach = Reach::of(tenant.tenancy.network_id.as_str(), later);
             // G2
             match session.reclaim(tenant, reach, &cause.to_string()) {
                 Ok(()) => self.report.reclaimed.push(Party::new(tenant, cause)),
@@ -250,13 +251,13 @@ impl Collector<'_> {
                 return false;
             }
             self.tried_leftovers.push((*leftover).clone());
-            let mut later = leftovers[at + 1..].iter();
-            let id = |leftover: &Leftover| leftover.network().map(|network| network.id.clone());
-            let own = id(leftover);
-            let reach = match later.any(|other| own.is_some() && id(other) == own) {
-                true => Reach::Container,
-                false => Reach::Network,
-            };
+            let later = leftovers[at + 1..]
+                .iter()
+                .filter_map(|other| other.network());
+            let later = later.map(|network| network.id.as_str());
+            let reach = leftover
+                .network()
+                .map_or(Reach::Network, |own| Reach::of(&own.id, later));
             match clear::clear(leftover, reach, self.podman) {
                 Ok(()) => self.report.cleared.push(leftover.to_string()),
                 Err(reason) => {

@@ -331,22 +331,15 @@ fn timestamp<S: Serializer>(moment: &Option<Moment>, serializer: S) -> Result<S:
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::rules::lease::{Tenancy, fixture};
+    use crate::rules::lease::fixture_of;
     use crate::rules::verdict::{Cause, Sign};
 
     /// Returns a tenant `web` of one address on `net`, leased `age` before `now`.
     pub(crate) fn tenant(address: &str) -> Tenant {
-        let tenancy = Tenancy {
-            network_id: "net".into(),
-            container_id: "1f2e3d4c5b6a7988".into(),
-            interface: "eth0".into(),
-        };
-        let leased = LeasedAddress {
-            address: address.parse().expect("an address"),
-            generation: 7,
-            kind: Kind::Static,
-        };
-        fixture(tenancy, vec![leased])
+        let mut tenant = fixture_of("1f2e3d4c5b6a7988", address);
+        tenant.leased[0].generation = 7;
+        tenant.leased[0].kind = Kind::Static;
+        tenant
     }
 
     pub(crate) fn entry(tenant: &Tenant, verdict: &Verdict, later: Duration) -> Entry {
