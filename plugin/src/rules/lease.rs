@@ -264,6 +264,8 @@ struct Stored<N = Shared<Network>> {
 #[derive(Debug, Default)]
 pub struct TenantReader {
     networks: HashMap<String, Shared<Network>>,
+    /// The network of the tenant before: tenants are stored by network.
+    last: Option<(String, Shared<Network>)>,
 }
 
 impl TenantReader {
@@ -271,15 +273,24 @@ impl TenantReader {
     pub fn read(&mut self, json: &[u8]) -> Option<Tenant> {
         let stored: Stored<&RawValue> = serde_json::from_slice(json).ok()?;
         let text = stored.request.network.get();
-        let network = match self.networks.get(text) {
-            Some(known) => known.clone(),
-            None => {
-                let network: Shared<Network> = serde_json::from_str(text).ok()?;
-                self.networks.insert(text.to_owned(), network.clone());
+        let network = match &self.last {
+            Some((last, network)) if last == text => network.clone(),
+            Some(_) | None => {
+                let network = self.network(text)?;
+                self.last = Some((text.to_owned(), network.clone()));
                 network
             }
         };
         Some(stored.on(network).into())
+    }
+
+    fn network(&mut self, text: &str) -> Option<Shared<Network>> {
+        if let Some(known) = self.networks.get(text) {
+            return Some(known.clone());
+        }
+        let network: Shared<Network> = serde_json::from_str(text).ok()?;
+        self.networks.insert(text.to_owned(), network.clone());
+        Some(network)
     }
 }
 

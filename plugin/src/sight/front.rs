@@ -77,8 +77,9 @@ pub fn link(directories: &[PathBuf]) -> Option<PathBuf> {
 fn is_copy(path: &Path) -> bool {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(PROGRAM).read_to_end(&mut bytes));
-    let mut places = bytes.windows(VARIABLE.len());
-    read.is_ok() && bytes.starts_with(b"\x7fELF") && places.any(|at| at == VARIABLE.as_bytes())
+    read.is_ok()
+        && bytes.starts_with(b"\x7fELF")
+        && memchr::memmem::find(&bytes, VARIABLE.as_bytes()).is_some()
 }
 
 /// Returns whether a path leads to a berth.

@@ -130,12 +130,8 @@ impl Transaction<'_> {
 
     /// Returns all leases of all networks.
     pub(super) fn all_leases(&self) -> Result<Vec<(NetworkId, IpAddr, Lease)>, StoreError> {
-        let mut leases = Vec::new();
-        for (key, value) in self.overlay.scan(&Table::Lease.prefix())? {
-            let block = parse_block(&key, &value).ok_or_else(|| self.overlay.damaged(&key))?;
-            leases.extend(block);
-        }
-        Ok(leases)
+        let blocks = self.read_all(&Table::Lease.prefix(), parse_block)?;
+        Ok(blocks.into_iter().flatten().collect())
     }
 }
 

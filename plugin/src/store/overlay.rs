@@ -68,23 +68,38 @@ impl<'s> Overlay<'s> {
 
     /// Returns all entries whose key begins with the prefix, in key order.
     pub(super) fn scan(&self, prefix: &[u8]) -> Result<Vec<Entry>, StoreError> {
-        let entries = self.below.scan(prefix)?;
+        let mut found = Vec::new();
+        self.visit(prefix, |key, value| {
+            found.push((key.to_vec(), value.to_vec()));
+        })?;
+        Ok(found)
+    }
+
+    /// Shows all entries whose key begins with the prefix, in key order, without keeping
+    /// them in memory. If it fails, it may have shown some.
+    pub(super) fn visit(
+        &self,
+        prefix: &[u8],
+        mut show: impl FnMut(&[u8], &[u8]),
+    ) -> Result<(), StoreError> {
         let mut changes = self
             .staged
             .range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded))
             .take_while(|(key, _)| key.starts_with(prefix))
             .peekable();
-        if changes.peek().is_none() {
-            return Ok(entries);
+        self.below.scan(prefix, &mut |key, value| {
+            while let Some((new, change)) = changes.next_if(|(new, _)| new.as_slice() < key) {
+                change.iter().for_each(|value| show(new, value));
+            }
+            match changes.next_if(|(changed, _)| changed.as_slice() == key) {
+                Some((_, change)) => change.iter().for_each(|value| show(key, value)),
+                None => show(key, value),
+            }
+        })?;
+        for (new, change) in changes {
+            change.iter().for_each(|value| show(new, value));
         }
-        let mut merged: BTreeMap<_, _> = entries.into_iter().collect();
-        for (key, change) in changes {
-            match change {
-                Some(value) => merged.insert(key.clone(), value.clone()),
-                None => merged.remove(key),
-            };
-        }
-        Ok(merged.into_iter().collect())
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use ipnetwork::IpNetwork;
 use super::codec::{StoredPool, address_payload, network_key, parse_pool, seal, subnet_key};
 use super::error::StoreError;
 use super::extents;
-use super::overlay::{Ordered, OrderedMut};
+use super::overlay::OrderedMut;
 use super::tables::Table;
 use super::transaction::Transaction;
 use crate::rules::lease::NetworkId;
@@ -31,11 +31,7 @@ impl Transaction<'_> {
     }
 
     fn pools_under(&self, prefix: &[u8]) -> Result<Vec<(NetworkId, StoredPool)>, StoreError> {
-        let entries = self.overlay.scan(prefix)?;
-        entries
-            .iter()
-            .map(|(key, value)| parse_pool(key, value).ok_or_else(|| self.overlay.damaged(key)))
-            .collect()
+        self.read_all(prefix, parse_pool)
     }
 
     /// Remembers the last address leased dynamically from a subnet.

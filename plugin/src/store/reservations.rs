@@ -112,13 +112,7 @@ impl Transaction<'_> {
         &self,
         prefix: &[u8],
     ) -> Result<Vec<(NetworkId, IpAddr, Reservation)>, StoreError> {
-        let entries = self.overlay.scan(prefix)?;
-        entries
-            .iter()
-            .map(|(key, value)| {
-                parse_reservation(key, value).ok_or_else(|| self.overlay.damaged(key))
-            })
-            .collect()
+        self.read_all(prefix, parse_reservation)
     }
 
     /// Reserves an address that is neither leased, reserved nor free.

@@ -63,10 +63,8 @@ impl Transaction<'_> {
     }
 
     fn read_tenants(&self, prefix: &[u8]) -> Result<Vec<Tenant>, StoreError> {
-        self.read_all(prefix, || {
-            let mut reader = TenantReader::default();
-            move |key, value| reader.read(unseal(key, value)?)
-        })
+        let mut reader = TenantReader::default();
+        self.read_all(prefix, |key, value| reader.read(unseal(key, value)?))
     }
 
     /// Returns the tenants of all networks, each with whether it is filed under its own
@@ -75,13 +73,11 @@ impl Transaction<'_> {
     /// # Errors
     /// As [`tenant`](Self::tenant).
     pub(super) fn filed_tenants(&self) -> Result<Vec<(Tenant, bool)>, StoreError> {
-        self.read_all(&Table::Tenant.prefix(), || {
-            let mut reader = TenantReader::default();
-            move |key, value| {
-                let tenant = reader.read(unseal(key, value)?)?;
-                let is_filed = tenancy_key(&tenant.tenancy).is_ok_and(|own| own == key);
-                Some((tenant, is_filed))
-            }
+        let mut reader = TenantReader::default();
+        self.read_all(&Table::Tenant.prefix(), |key, value| {
+            let tenant = reader.read(unseal(key, value)?)?;
+            let is_filed = tenancy_key(&tenant.tenancy).is_ok_and(|own| own == key);
+            Some((tenant, is_filed))
         })
     }
 

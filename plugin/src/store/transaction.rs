@@ -5,17 +5,12 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::mem;
-use std::panic::resume_unwind;
 use std::rc::Rc;
-use std::sync::Mutex;
-use std::thread;
 
 use serde::de::DeserializeOwned;
 
 use super::Store;
 use super::codec::{StoredPool, seal_record, unseal_record};
-use super::engine::Entry;
 use super::error::StoreError;
 use super::meta::{Collection, Meta};
 use super::overlay::{Ordered, OrderedMut, Overlay};
@@ -139,55 +134,29 @@ impl<'s> Transaction<'s> {
         Ok(())
     }
 
-    /// Returns what is under a prefix, in key order. Many entries are read by two threads:
-    /// taking them apart is a third of what a list of 10,000 leases costs. For each,
-    /// `reader` makes what reads an entry, or returns `None` if it is damaged.
-    pub(super) fn read_all<T: Send, R: FnMut(&[u8], &[u8]) -> Option<T>>(
+    /// Returns what `read` makes of the entries under a prefix, in key order.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if the store cannot be read, or `read` finds an entry damaged
+    /// and returns `None`.
+    pub(super) fn read_all<T>(
         &self,
         prefix: &[u8],
-        reader: impl Fn() -> R + Sync,
+        mut read: impl FnMut(&[u8], &[u8]) -> Option<T>,
     ) -> Result<Vec<T>, StoreError> {
-        let mut first = self.overlay.scan(prefix)?;
-        let half = match first.len() {
-            many if many >= MANY_RECORDS => many / 2,
-            few => few,
-        };
-        let second = Mutex::new(first.split_off(half));
-        let read_second = || {
-            let second = second.lock().map(|mut second| mem::take(&mut *second));
-            read_each(second.unwrap_or_default(), reader())
-        };
-        let (first, second) = thread::scope(|scope| {
-            // Where threads are scarce, this one does it all.
-            let helper = (half >= MANY_RECORDS / 2)
-                .then(|| thread::Builder::new().spawn_scoped(scope, read_second));
-            let first = read_each(first, reader());
-            let second = match helper {
-                Some(Ok(helper)) => helper.join().unwrap_or_else(|panic| resume_unwind(panic)),
-                Some(Err(_)) | None => read_second(),
-            };
-            (first, second)
-        });
-        let damaged = |key: Vec<u8>| self.overlay.damaged(&key);
-        let mut all = first.map_err(damaged)?;
-        all.extend(second.map_err(damaged)?);
-        Ok(all)
+        let mut all = Vec::new();
+        let mut damaged = None;
+        self.overlay.visit(prefix, |key, value| {
+            if damaged.is_none() {
+                match read(key, value) {
+                    Some(entry) => all.push(entry),
+                    None => damaged = Some(key.to_vec()),
+                }
+            }
+        })?;
+        match damaged {
+            None => Ok(all),
+            Some(key) => Err(self.overlay.damaged(&key)),
+        }
     }
-}
-
-/// From how many records on a second thread is worth its while.
-const MANY_RECORDS: usize = 1000;
-
-/// Reads entries, each of which is let go of then.
-///
-/// # Errors
-/// The key of the first that is damaged.
-fn read_each<T>(
-    entries: Vec<Entry>,
-    mut read: impl FnMut(&[u8], &[u8]) -> Option<T>,
-) -> Result<Vec<T>, Vec<u8>> {
-    let entries = entries.into_iter();
-    entries
-        .map(|(key, value)| read(&key, &value).ok_or(key))
-        .collect()
 }

@@ -273,12 +273,9 @@ fn check_indexes(
         .into_iter()
         .filter(|table| *table != Table::Free);
     for table in indexes {
-        for (key, value) in transaction.overlay.scan(&table.prefix())? {
-            if unseal(&key, &value) != Some(&[]) {
-                return Err(transaction.overlay.damaged(&key));
-            }
-            entries.insert(key);
-        }
+        entries.extend(transaction.read_all(&table.prefix(), |key, value| {
+            (unseal(key, value) == Some(&[])).then(|| key.to_vec())
+        })?);
     }
     for ((network, address), reservation) in &contents.reservations {
         let pools = contents.pools.get(network).map_or(&[][..], Vec::as_slice);

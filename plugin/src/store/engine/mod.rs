@@ -32,6 +32,9 @@ use super::error::StoreError;
 /// A key and its value.
 pub(super) type Entry = (Vec<u8>, Vec<u8>);
 
+/// What is called with a key and its value.
+pub(super) type Show<'a> = dyn FnMut(&[u8], &[u8]) + 'a;
+
 /// Changes to apply: a value to put, or `None` to delete.
 pub(super) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
@@ -49,8 +52,9 @@ pub(super) trait Engine {
     /// Returns the entry with the highest key below this one.
     fn below(&self, key: &[u8]) -> Result<Option<Entry>, StoreError>;
 
-    /// Returns all entries whose key begins with the prefix, in key order.
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<Entry>, StoreError>;
+    /// Shows all entries whose key begins with the prefix, in key order. If it fails, it may
+    /// have shown some. `show` must not use the engine.
+    fn scan(&self, prefix: &[u8], show: &mut Show<'_>) -> Result<(), StoreError>;
 
     /// Applies all changes or none. They survive the death of this process when
     /// this returns; a crash of the machine only once the store is closed. If it

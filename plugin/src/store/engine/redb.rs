@@ -25,7 +25,7 @@ use redb::{
 
 use super::bounded::caught;
 use super::directory::{read, unreadable};
-use super::{Engine, Entry, Writes};
+use super::{Engine, Entry, Show, Writes};
 use crate::store::error::StoreError;
 
 /// redb's one file in the store's directory.
@@ -133,17 +133,16 @@ impl Engine for Redb {
         self.read(|table| table.range(..key)?.next_back().map(owned).transpose())
     }
 
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<Entry>, StoreError> {
+    fn scan(&self, prefix: &[u8], show: &mut Show<'_>) -> Result<(), StoreError> {
         self.read(|table| {
-            let mut found = Vec::new();
             for entry in table.range(prefix..)? {
                 let (key, value) = entry?;
                 if !key.value().starts_with(prefix) {
                     break;
                 }
-                found.push((key.value().to_vec(), value.value().to_vec()));
+                show(key.value(), value.value());
             }
-            Ok(found)
+            Ok(())
         })
     }
 

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use super::bounded::{caught, in_thread};
 use super::directory::{read, unreadable};
-use super::{Engine, Entry, Writes};
+use super::{Engine, Entry, Show, Writes};
 use crate::store::error::StoreError;
 
 /// What sled keeps in memory. Its default of 1 GiB is an error in small cgroups.
@@ -111,11 +111,13 @@ impl Engine for Sled {
         Ok(entry.map(|(key, value)| (key.to_vec(), value.to_vec())))
     }
 
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<Entry>, StoreError> {
+    fn scan(&self, prefix: &[u8], show: &mut Show<'_>) -> Result<(), StoreError> {
         self.read(|db| {
-            db.scan_prefix(prefix)
-                .map(|entry| entry.map(|(key, value)| (key.to_vec(), value.to_vec())))
-                .collect()
+            for entry in db.scan_prefix(prefix) {
+                let (key, value) = entry?;
+                show(&key, &value);
+            }
+            Ok(())
         })
     }
 

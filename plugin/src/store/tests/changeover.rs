@@ -14,7 +14,7 @@ fn other(place: &Place) -> EngineKind {
 fn contents(place: &Place) -> (EngineKind, Vec<crate::store::engine::Entry>) {
     place.open(BOOT, 1, |store| {
         assert_eq!(store.check().unwrap(), []);
-        (store.kind(), store.engine.scan(&[]).unwrap())
+        (store.kind(), store.begin().overlay.scan(&[]).unwrap())
     })
 }
 

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::store::engine::{self, Engine};
+use crate::store::overlay::Overlay;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -47,7 +48,7 @@ fn look(engine: &dyn Engine, plain: &BTreeMap<Vec<u8>, Vec<u8>>, key: &[u8]) {
         .clone()
         .take_while(|(found, _)| found.starts_with(key));
     let begin: Vec<_> = begin.map(|found| entry(Some(found)).unwrap()).collect();
-    assert_eq!(engine.scan(key).unwrap(), begin);
+    assert_eq!(Overlay::new(engine).scan(key).unwrap(), begin);
     assert_eq!(
         engine.at_or_above(key).unwrap(),
         entry(above.clone().next())
@@ -95,7 +96,7 @@ proptest! {
         }
         let all: Vec<_> = plain.into_iter().collect();
         for engine in engines.iter().flatten() {
-            assert_eq!(engine.scan(&[]).unwrap(), all);
+            assert_eq!(Overlay::new(&**engine).scan(&[]).unwrap(), all);
         }
     }
 }

@@ -107,7 +107,7 @@ impl Damage {
 }
 
 fn contents(store: &Store<'_>) -> Vec<Entry> {
-    store.engine.scan(&[]).unwrap()
+    store.begin().overlay.scan(&[]).unwrap()
 }
 
 /// Returns the entries that are not derived, but for the store's record of itself.
