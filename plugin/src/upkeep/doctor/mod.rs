@@ -2,8 +2,8 @@
 //! around it, and the holders of the leases.
 //!
 //! Each check is a judgement over facts that were gathered before; a check that
-//! cannot be made is a finding, and the others go on. Programs are asked for their
-//! versions before any lock is taken: Podman may wait for the same lock.
+//! cannot be made is a finding, and the others go on. Nobody waits for another program's
+//! answer while holding a lock: Podman may wait for the same one.
 //!
 //! Never: make a store, change anything without being told to repair, or take a
 //! lease from somebody who may hold the address.
@@ -43,6 +43,13 @@ pub struct Visit<'a> {
 /// network lock and the store's, in this order, and holds both for the check of the
 /// store; what is repaired is durable on return.
 pub fn examine(visit: &Visit<'_>) -> Report {
+    let podman_says = programs::ask_podman();
+    let mut report = examine_host(visit);
+    report.add(programs::podman(&podman_says()));
+    report
+}
+
+fn examine_host(visit: &Visit<'_>) -> Report {
     let mut report = Report::default();
     let environment = Environment::of_this_process();
     let rootless = environment.rootless();
@@ -50,7 +57,6 @@ pub fn examine(visit: &Visit<'_>) -> Report {
         report.add([unconfigured(&error)]);
         ContainersConf::default()
     });
-    report.add(programs::podman(&programs::ask_podman()));
     let netavark = podman::netavark(&conf).ok();
     report.add(programs::netavark(
         netavark.as_deref(),

@@ -3,8 +3,10 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use super::finding::Finding;
@@ -172,9 +174,15 @@ pub(super) fn netavark(
     version(CHECK, &name, NETAVARK, said)
 }
 
-/// Asks the podman of this `PATH` for its version: that takes no lock.
-pub(super) fn ask_podman() -> Said {
-    say("podman", &["--version"])
+/// Asks the podman of this `PATH` for its version, for which it takes no lock. It is slow to
+/// start, so it works while the caller does. Returns what waits for the answer.
+pub(super) fn ask_podman() -> impl FnOnce() -> Said {
+    let ask = || say("podman", &["--version"]);
+    let asked = thread::Builder::new().spawn(ask);
+    move || match asked {
+        Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+        Err(_) => ask(),
+    }
 }
 
 /// Judges podman by what it said.
