@@ -209,7 +209,7 @@ fn a_wall_clock_set_by_a_day_changes_nothing() {
         let leases = lab.leases(&network);
         let wall = |name: &str| {
             let mut tenants = leases.tenants.iter();
-            let tenant = tenants.find(|tenant| tenant.container_name.0 == name);
+            let tenant = tenants.find(|tenant| tenant.container_name.as_str() == name);
             tenant.expect("it has a lease").created.wall_ms
         };
         let apart = wall("c").abs_diff(wall("before"));

@@ -186,7 +186,7 @@ fn fill(network: &str, count: &str, namespace: &Path) -> Result<Value, Failure> 
             expires: now.after(options.ttl),
             mac_address: None,
             request,
-            delegation: podman.delegation.clone(),
+            delegation: podman.delegation.clone().into(),
         };
         let mut transaction = store.begin();
         transaction.prepare(&network.id.as_str().into(), &pools, now)?;

@@ -90,7 +90,7 @@ fn add(
         expires: now.after(options.ttl),
         mac_address: None,
         request,
-        delegation: Delegation::default(),
+        delegation: Delegation::default().into(),
     };
     let wishes = Request {
         tenancy: &tenant.tenancy,

@@ -9,7 +9,7 @@ use super::lab;
 fn holders(lab: &Lab, network: &Network) -> Vec<String> {
     let tenants = lab.leases(network).tenants.into_iter();
     tenants
-        .map(|tenant| tenant.tenancy.container_id.0)
+        .map(|tenant| tenant.tenancy.container_id.to_string())
         .collect()
 }
 

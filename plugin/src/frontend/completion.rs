@@ -128,7 +128,7 @@ fn container_names(names: &Names) -> Vec<CompletionCandidate> {
     let tenants = names.tenants.iter();
     let named = tenants.filter(|tenant| is_valid_name(&tenant.container_name.0));
     let candidate = |tenant: &Tenant| {
-        let name = tenant.container_name.0.clone();
+        let name = tenant.container_name.to_string();
         candidate(name.clone(), "a container".to_owned()).id(Some(name))
     };
     named.map(candidate).collect()

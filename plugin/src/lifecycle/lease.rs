@@ -80,7 +80,7 @@ impl Applicant {
             expires: session.now.after(self.options.ttl),
             mac_address: None,
             request: self.attachment.clone(),
-            delegation: delegation.clone(),
+            delegation: delegation.clone().into(),
         })
     }
 }

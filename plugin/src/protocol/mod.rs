@@ -17,4 +17,4 @@ pub(crate) use network::null_as_empty;
 pub use network::{LeaseRange, Network, Route, Subnet};
 pub use network_file::{rewritten, written};
 pub use request::Request;
-pub use shared::Shared;
+pub use shared::{ReadOnce, Shared};

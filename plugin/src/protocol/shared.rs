@@ -1,9 +1,12 @@
 //! A value that many owners share in memory.
 
+use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
 
 /// A value that is in memory once, however many have it: of ten thousand tenants, most are
 /// on one network. Whoever changes it has one of its own from then on.
@@ -45,5 +48,44 @@ impl<T: Serialize> Serialize for Shared<T> {
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Shared<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         T::deserialize(deserializer).map(Self::from)
+    }
+}
+
+/// Reads values from JSON, each text once: what says the same shares the value.
+#[derive(Debug)]
+pub struct ReadOnce<T> {
+    known: HashMap<String, Shared<T>>,
+    /// Most are like the one before.
+    last: Option<(String, Shared<T>)>,
+}
+
+impl<T> Default for ReadOnce<T> {
+    fn default() -> Self {
+        Self {
+            known: HashMap::new(),
+            last: None,
+        }
+    }
+}
+
+impl<T: DeserializeOwned> ReadOnce<T> {
+    /// Returns the value of a text; `None` if it is not one.
+    pub fn read(&mut self, json: &RawValue) -> Option<Shared<T>> {
+        let text = json.get();
+        if let Some((last, value)) = &self.last
+            && last == text
+        {
+            return Some(value.clone());
+        }
+        let value = match self.known.get(text) {
+            Some(known) => known.clone(),
+            None => {
+                let value: Shared<T> = serde_json::from_str(text).ok()?;
+                self.known.insert(text.to_owned(), value.clone());
+                value
+            }
+        };
+        self.last = Some((text.to_owned(), value.clone()));
+        Some(value)
     }
 }

@@ -96,12 +96,12 @@ impl<N> Attachment<N> {
 impl From<PluginExec> for Attachment {
     fn from(exec: PluginExec) -> Self {
         Self {
-            container_id: ContainerId(exec.container_id),
-            container_name: ContainerName(exec.container_name),
+            container_id: exec.container_id.into(),
+            container_name: exec.container_name.into(),
             port_mappings: exec.port_mappings,
             network: exec.network.into(),
             options: AttachmentOptions {
-                interface: InterfaceName(exec.network_options.interface_name),
+                interface: exec.network_options.interface_name.into(),
                 static_ips: exec.network_options.static_ips,
                 rest: exec.network_options.rest,
             },

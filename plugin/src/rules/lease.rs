@@ -5,24 +5,24 @@
 //! address. A *reservation* is what a released address leaves behind: a cooldown for
 //! everybody, and an address that its former holder can come back to.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::attachment::Attachment;
-use crate::protocol::{Network, Shared};
+use crate::protocol::{Network, ReadOnce, Shared};
 
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $name(pub String);
+        pub struct $name(pub Arc<str>);
 
         impl $name {
             /// Returns the text.
@@ -39,7 +39,13 @@ macro_rules! name {
 
         impl From<&str> for $name {
             fn from(text: &str) -> Self {
-                Self(text.to_owned())
+                Self(text.into())
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                Self(text.into())
             }
         }
     };
@@ -237,13 +243,13 @@ pub struct Tenant {
     pub expires: Moment,
     pub mac_address: Option<String>,
     pub request: Attachment,
-    pub delegation: Delegation,
+    pub delegation: Shared<Delegation>,
 }
 
 /// A tenant as it is stored: what its request says is stored only once, because the time
 /// to open a store grows with the size of its records.
 #[derive(Serialize, Deserialize)]
-struct Stored<N = Shared<Network>> {
+struct Stored<N = Shared<Network>, D = Shared<Delegation>> {
     phase: Phase,
     #[serde(rename = "holdings")]
     leased: Vec<LeasedAddress>,
@@ -256,47 +262,30 @@ struct Stored<N = Shared<Network>> {
     expires: Moment,
     mac_address: Option<String>,
     request: Attachment<N>,
-    delegation: Delegation,
+    delegation: D,
 }
 
-/// Reads stored tenants. Most are on few networks: each of those is taken apart once, and
-/// shared by all that say the same of it.
+/// Reads stored tenants. Most are on few networks, and were set up by one netavark: what says
+/// so is taken apart once, and shared.
 #[derive(Debug, Default)]
 pub struct TenantReader {
-    networks: HashMap<String, Shared<Network>>,
-    /// The network of the tenant before: tenants are stored by network.
-    last: Option<(String, Shared<Network>)>,
+    networks: ReadOnce<Network>,
+    delegations: ReadOnce<Delegation>,
 }
 
 impl TenantReader {
     /// Returns a tenant from its JSON; `None` if that is not one.
     pub fn read(&mut self, json: &[u8]) -> Option<Tenant> {
-        let stored: Stored<&RawValue> = serde_json::from_slice(json).ok()?;
-        let text = stored.request.network.get();
-        let network = match &self.last {
-            Some((last, network)) if last == text => network.clone(),
-            Some(_) | None => {
-                let network = self.network(text)?;
-                self.last = Some((text.to_owned(), network.clone()));
-                network
-            }
-        };
-        Some(stored.on(network).into())
-    }
-
-    fn network(&mut self, text: &str) -> Option<Shared<Network>> {
-        if let Some(known) = self.networks.get(text) {
-            return Some(known.clone());
-        }
-        let network: Shared<Network> = serde_json::from_str(text).ok()?;
-        self.networks.insert(text.to_owned(), network.clone());
-        Some(network)
+        let stored: Stored<&RawValue, &RawValue> = serde_json::from_slice(json).ok()?;
+        let network = self.networks.read(stored.request.network)?;
+        let delegation = self.delegations.read(stored.delegation)?;
+        Some(stored.with(network, delegation).into())
     }
 }
 
-impl<N> Stored<N> {
-    /// Returns the same with the network in another form.
-    fn on<M>(self, network: M) -> Stored<M> {
+impl<N, D> Stored<N, D> {
+    /// Returns the same with these two in another form.
+    fn with<M, E>(self, network: M, delegation: E) -> Stored<M, E> {
         Stored {
             phase: self.phase,
             leased: self.leased,
@@ -309,7 +298,7 @@ impl<N> Stored<N> {
             expires: self.expires,
             mac_address: self.mac_address,
             request: self.request.on(network),
-            delegation: self.delegation,
+            delegation,
         }
     }
 }
@@ -428,7 +417,7 @@ pub(crate) fn fixture(tenancy: Tenancy, leased: Vec<LeasedAddress>) -> Tenant {
         expires: moment.after(Duration::from_secs(3600)),
         mac_address: None,
         request: serde_json::from_value(request).expect("a request"),
-        delegation: Delegation::default(),
+        delegation: Delegation::default().into(),
         tenancy,
     }
 }

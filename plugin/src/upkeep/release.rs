@@ -166,9 +166,9 @@ fn turn(podman: &Podman, wish: &Wish, earlier: Option<&Tenant>) -> Result<Turn, 
             }
             (Verdict::Live(_) | Verdict::Unknown(_), _) => Err(ReleaseError::Held {
                 address: wish.address,
-                network: tenant.network_name.0.clone(),
+                network: tenant.network_name.to_string(),
                 container: tenant.tenancy.container_id.short().to_owned(),
-                name: tenant.container_name.0.clone(),
+                name: tenant.container_name.to_string(),
                 loss: loss(&tenant),
                 verdict,
             }),

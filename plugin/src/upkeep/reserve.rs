@@ -113,7 +113,7 @@ impl Reserved {
         Self {
             address: pledge.address,
             network: network.name.clone(),
-            container_name: pledge.container.as_ref().map(|name| name.0.clone()),
+            container_name: pledge.container.as_ref().map(|name| name.to_string()),
             comment: pledge.comment.clone(),
             reserved: true,
             before: before.map(Pledge::whom).unwrap_or_default(),
@@ -280,7 +280,7 @@ fn check_holder(podman: &Podman, network: &Network, pledge: &Pledge) -> Result<(
                     address: pledge.address,
                     network: network.name.clone(),
                     container: tenant.tenancy.container_id.short().to_owned(),
-                    name: tenant.container_name.0,
+                    name: tenant.container_name.to_string(),
                     verdict,
                 })
             }

@@ -37,7 +37,7 @@ impl Model {
         mut tenant: Tenant,
         wanted: &[(IpAddr, Kind)],
     ) -> Option<Tenant> {
-        let network = tenant.tenancy.network_id.0.clone();
+        let network = tenant.tenancy.network_id.to_string();
         for (at, (address, _)) in wanted.iter().enumerate() {
             let other = self
                 .leases
@@ -76,7 +76,7 @@ impl Model {
         generation: u64,
         reservation: Option<Reservation>,
     ) -> bool {
-        let key = (tenancy.network_id.0.clone(), address);
+        let key = (tenancy.network_id.to_string(), address);
         let matches = self
             .leases
             .get(&key)

@@ -169,8 +169,8 @@ fn holders(facts: &Facts<'_>) -> Vec<Party> {
     let mut note = |tenant: &Tenant, address: IpAddr, kind: Kind| {
         let container = &tenant.tenancy.container_id;
         let party = parties.entry(container.clone()).or_insert_with(|| Party {
-            container_id: container.0.clone(),
-            container_name: tenant.container_name.0.clone(),
+            container_id: container.to_string(),
+            container_name: tenant.container_name.to_string(),
             addresses: Vec::new(),
         });
         if party.addresses.iter().all(|held| held.address != address) {

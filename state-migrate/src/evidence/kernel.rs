@@ -137,7 +137,7 @@ impl Kernel {
                 namespace: fact.key,
                 path: fact.path.clone(),
                 inhabitant: inhabitant.clone(),
-                container: container.map(|id| id.0.clone()),
+                container: container.map(ToString::to_string),
             });
             if let Inhabitant::Nobody { since } = inhabitant {
                 kernel.empty.push(Empty {

@@ -269,8 +269,8 @@ impl Leases {
 fn report(file: &NetworkFile, target: &Target, leases: &Leases, outcome: Outcome) -> NetworkReport {
     let mut report = NetworkReport::of(&file.network, outcome);
     let party = |tenant: &Tenant| Party {
-        container_id: tenant.tenancy.container_id.0.clone(),
-        container_name: tenant.container_name.0.clone(),
+        container_id: tenant.tenancy.container_id.to_string(),
+        container_name: tenant.container_name.to_string(),
         addresses: tenant
             .leased
             .iter()

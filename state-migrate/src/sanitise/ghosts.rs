@@ -345,7 +345,7 @@ fn key(network: &Network, address: IpAddr, container: &ContainerId) -> ClaimKey 
     ClaimKey {
         network: network.name.clone(),
         address,
-        container: container.0.clone(),
+        container: container.to_string(),
     }
 }
 

@@ -211,11 +211,11 @@ impl Holder {
         let leased = tenant.leased.iter();
         Self {
             boot: tenant.boot_id.clone(),
-            network: tenant.network_name.0.clone(),
-            network_id: tenant.tenancy.network_id.0.clone(),
-            container_id: tenant.tenancy.container_id.0.clone(),
-            container_name: tenant.container_name.0.clone(),
-            interface: tenant.tenancy.interface.0.clone(),
+            network: tenant.network_name.to_string(),
+            network_id: tenant.tenancy.network_id.to_string(),
+            container_id: tenant.tenancy.container_id.to_string(),
+            container_name: tenant.container_name.to_string(),
+            interface: tenant.tenancy.interface.to_string(),
             addresses: leased.map(|own| (own.address, own.kind)).collect(),
         }
     }

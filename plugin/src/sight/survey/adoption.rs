@@ -218,7 +218,7 @@ impl<'s> Scene<'s> {
             expires: now.after(options.ttl),
             mac_address: None,
             request,
-            delegation: delegation.clone(),
+            delegation: delegation.clone().into(),
         })
     }
 }
@@ -237,5 +237,5 @@ fn key(tenant: &Tenant) -> NamespaceKey {
 
 /// Returns the name for a container that nothing tells the id of.
 fn unknown_container(namespace: NamespaceKey) -> ContainerId {
-    ContainerId(format!("unknown-{}", namespace.1))
+    format!("unknown-{}", namespace.1).into()
 }

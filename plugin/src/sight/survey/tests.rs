@@ -85,7 +85,7 @@ fn adopted(survey: &Survey, tenants: &[Tenant]) -> Vec<(String, Vec<IpAddr>)> {
     let adoptions = adoptions(survey, tenants, &Delegation::default(), moment);
     let line = |adoption: Adoption| {
         let addresses = adoption.addresses.iter().map(|(address, _)| *address);
-        let container = adoption.tenant.tenancy.container_id.0;
+        let container = adoption.tenant.tenancy.container_id.to_string();
         (container, addresses.collect())
     };
     adoptions.into_iter().map(line).collect()
@@ -215,7 +215,12 @@ fn an_address_does_not_make_another_container_of_anybody() {
     let known = |seen: &Survey| {
         let adoptions = adoptions(seen, &[], &Delegation::default(), Moment::default());
         let tenants = adoptions.into_iter().map(|adoption| adoption.tenant);
-        let known = tenants.map(|tenant| (tenant.tenancy.container_id.0, tenant.namespace.inode));
+        let known = tenants.map(|tenant| {
+            (
+                tenant.tenancy.container_id.to_string(),
+                tenant.namespace.inode,
+            )
+        });
         known.collect::<Vec<_>>()
     };
     assert_eq!(known(&seen), [("victim".to_owned(), 41)]);

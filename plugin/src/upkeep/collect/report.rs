@@ -42,9 +42,9 @@ impl Party {
     /// Returns a tenant as a party, with the reason for what happens to it.
     pub fn new(tenant: &Tenant, reason: impl fmt::Display) -> Self {
         Self {
-            network: tenant.network_name.0.clone(),
-            container_id: tenant.tenancy.container_id.0.clone(),
-            container_name: tenant.container_name.0.clone(),
+            network: tenant.network_name.to_string(),
+            container_id: tenant.tenancy.container_id.to_string(),
+            container_name: tenant.container_name.to_string(),
             addresses: tenant.addresses(),
             reason: reason.to_string(),
         }

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::entry::{Entry, State};
 use super::totals::{Totals, pools};
 use super::{Overview, OverviewError};
-use crate::protocol::{LeaseRange, Network};
+use crate::protocol::{LeaseRange, Network, Shared};
 use crate::rules::attachment::Attachment;
 use crate::rules::lease::{Delegation, LeasedAddress, Phase, Process, Tenant};
 use crate::rules::options::{self, Options, OptionsError};
@@ -145,7 +145,7 @@ pub struct LeaseDossier {
     pub evidence: EvidenceDossier,
     /// What the container asked for; by this, its plumbing is taken down one day.
     pub request: Attachment,
-    pub delegation: Delegation,
+    pub delegation: Shared<Delegation>,
 }
 
 /// What the verdict on a holder rests on.
@@ -357,11 +357,11 @@ impl LeaseDossier {
     fn new(tenant: &Tenant, verdict: &Verdict, evidence: &Evidence) -> Self {
         let tenancy = &tenant.tenancy;
         Self {
-            network: tenant.network_name.0.clone(),
-            network_id: tenancy.network_id.0.clone(),
-            container_id: tenancy.container_id.0.clone(),
-            container_name: tenant.container_name.0.clone(),
-            interface: tenancy.interface.0.clone(),
+            network: tenant.network_name.to_string(),
+            network_id: tenancy.network_id.to_string(),
+            container_id: tenancy.container_id.to_string(),
+            container_name: tenant.container_name.to_string(),
+            interface: tenancy.interface.to_string(),
             mac_address: tenant.mac_address.clone(),
             addresses: tenant.leased.clone(),
             state: State::of(tenant.phase, verdict),

@@ -199,9 +199,9 @@ impl Entry {
         Self {
             kind: Some(leased.kind),
             generation: leased.generation,
-            container_id: tenancy.container_id.0.clone(),
-            container_name: tenant.container_name.0.clone(),
-            interface: tenancy.interface.0.clone(),
+            container_id: tenancy.container_id.to_string(),
+            container_name: tenant.container_name.to_string(),
+            interface: tenancy.interface.to_string(),
             since: Some(tenant.created),
             age: Some(match same_boot {
                 true => now.since(&tenant.created),
@@ -234,8 +234,8 @@ impl Entry {
         };
         Self {
             kind: Some(reservation.kind),
-            container_id: reservation.container_id.0.clone(),
-            container_name: reservation.container_name.0.clone(),
+            container_id: reservation.container_id.to_string(),
+            container_name: reservation.container_name.to_string(),
             since: Some(reservation.released),
             age: Some(age),
             expires: Some(reservation.until),
@@ -247,7 +247,7 @@ impl Entry {
     /// Returns the entry of an address that a person has reserved.
     pub(super) fn of_pledge(network: &Network, pledge: &Pledge) -> Self {
         let reason = format!("it is reserved {}", pledge.whom());
-        let name = pledge.container.as_ref().map(|name| name.0.clone());
+        let name = pledge.container.as_ref().map(ToString::to_string);
         Self {
             container_name: name.unwrap_or_default(),
             comment: pledge.comment.clone(),
