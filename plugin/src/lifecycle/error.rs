@@ -60,7 +60,7 @@ pub enum LifecycleError {
     /// The store is new, and the host cannot be looked at.
     #[error(
         "the lease store is new, and berth must know what running containers hold before it \
-         leases an address"
+         leases an address; clear this obstacle and start the container again"
     )]
     Recover(#[source] SessionError),
     #[error("failed to examine the container's namespace {}: {reason}", path.display())]

@@ -162,7 +162,7 @@ fn checked(file: File) -> io::Result<File> {
     let user = nix::unistd::geteuid().as_raw();
     let wrong = match (metadata.is_file(), metadata.nlink(), metadata.uid()) {
         (true, 1, owner) if owner == user => return Ok(file),
-        (false, ..) => "it is no regular file".to_owned(),
+        (false, ..) => "it is not a regular file".to_owned(),
         (_, 1, owner) => format!("it belongs to user {owner}"),
         (_, links, _) => format!("it has {links} names"),
     };
@@ -266,7 +266,7 @@ mod tests {
         std::fs::hard_link(&precious, &path).unwrap();
         assert!(refused().ends_with("it has 2 names; remove it"));
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert!(refused().ends_with("it is no regular file; remove it"));
+        assert!(refused().ends_with("it is not a regular file; remove it"));
         std::fs::write(&path, "").unwrap();
         if std::os::unix::fs::chown(&path, Some(7), None).is_ok() {
             assert!(refused().ends_with("it belongs to user 7; remove it"));

@@ -154,7 +154,7 @@ impl<'lock> Store<'lock> {
         let meta: Meta =
             unseal_record(&key, &value).ok_or_else(|| overlay::unreadable(&*engine, &key))?;
         if meta.format != FORMAT {
-            return Err(damaged(format!("it says to have format {}", meta.format)));
+            return Err(damaged(format!("its record gives format {}", meta.format)));
         }
         // After a power failure the witness may be ahead of what was synced, and
         // rightly so: it counts only within one boot.

@@ -36,7 +36,7 @@ impl Salvage {
         for kind in engine::all_in(dir).unwrap_or_default() {
             match engine::open(dir, kind) {
                 Ok(engine) => read.add(&*engine, boot_id, now),
-                Err(error) => log::debug!("nothing can be read of the old lease store: {error}"),
+                Err(error) => log::debug!("cannot read anything from the old lease store: {error}"),
             }
         }
         read

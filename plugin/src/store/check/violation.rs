@@ -83,7 +83,7 @@ pub enum Violation {
         /// The index entry's table and key.
         entry: String,
     },
-    /// An index has an entry for a reservation that is not there, or not like that.
+    /// An index has an entry for a reservation that does not exist, or is another.
     IndexWithoutReservation {
         /// The index entry's table and key.
         entry: String,
@@ -126,17 +126,18 @@ impl Violation {
 
     /// Returns name and cause.
     const fn about(&self) -> (&'static str, &'static str) {
-        let not_kept_up = "what is derived from leases and reservations was not kept up with them";
+        let not_kept_up =
+            "what berth derives from leases and reservations was not updated with them";
         let not_a_setups = "a record was written that no setup writes";
-        let went_back = "the counter went back, so that a late release may name another's lease";
+        let went_back = "the counter went back, so a late release may name another tenant's lease";
         match self {
             Self::LeaseWithoutTenant { .. } => (
                 "lease-without-tenant",
-                "the tenant's record is lost, so that nothing takes the lease back",
+                "the tenant's record is lost, so nothing takes the lease back",
             ),
             Self::LeaseNotListed { .. } => (
                 "lease-not-listed",
-                "lease and record were not written together, so that the lease is never released",
+                "lease and record were not written together, so the lease is never released",
             ),
             Self::LeasedAddressWithoutLease { .. } => (
                 "leased-address-without-lease",
@@ -157,7 +158,7 @@ impl Violation {
             Self::ExtentsNotApart { .. } => ("extents-not-apart", not_kept_up),
             Self::FreeInError { .. } => (
                 "free-in-error",
-                "what is derived from the leases was not kept up, so that an address may be \
+                "what berth derives from the leases was not updated, so an address may be \
                  given twice",
             ),
             Self::FreeMissing { .. } => ("free-missing", not_kept_up),
@@ -193,7 +194,7 @@ impl fmt::Display for Violation {
             } => {
                 write!(
                     f,
-                    "{address} is leased to {}, whose record does not list it, or differently",
+                    "{address} is leased to {}, whose record does not list it or lists it differently",
                     of(tenancy)
                 )
             }
@@ -285,7 +286,7 @@ impl fmt::Display for Violation {
             Self::IndexWithoutReservation { entry } => {
                 write!(
                     f,
-                    "an index names a reservation that is not there, or not like that: {entry}"
+                    "an index names a reservation that does not exist or is another: {entry}"
                 )
             }
         }

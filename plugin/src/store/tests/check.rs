@@ -30,7 +30,7 @@ fn leases_and_tenants_that_disagree_are_found() {
         &[&format!("10.0.0.4 is leased to {b}, which has no record")],
     );
     let not_listed =
-        format!("10.0.0.4 is leased to {b}, whose record does not list it, or differently");
+        format!("10.0.0.4 is leased to {b}, whose record does not list it or lists it differently");
     check(
         |store| edit_lease(store, |lease| lease.generation = 4),
         &[&not_listed],
@@ -46,7 +46,9 @@ fn leases_and_tenants_that_disagree_are_found() {
             });
         },
         &[
-            &format!("10.0.0.4 is leased to {a}, whose record does not list it, or differently"),
+            &format!(
+                "10.0.0.4 is leased to {a}, whose record does not list it or lists it differently"
+            ),
             &format!("{b} lists 10.0.0.4, which is not leased to it"),
         ],
     );
@@ -165,11 +167,11 @@ fn free_extents_that_are_wrong_are_found() {
         &[
             "10.0.0.0/28 on network web has free extents but no pool",
             &format!(
-                "an index names a reservation that is not there, or not like that: {}",
+                "an index names a reservation that does not exist or is another: {}",
                 yield_entry("10.0.0.6")
             ),
             &format!(
-                "an index names a reservation that is not there, or not like that: {}",
+                "an index names a reservation that does not exist or is another: {}",
                 yield_entry("10.0.0.7")
             ),
         ],
@@ -210,7 +212,7 @@ fn each_index_entry_that_is_missing_or_stray_is_found() {
         check(
             |store| put(store, stray.clone(), &[]),
             &[&format!(
-                "an index names a reservation that is not there, or not like that: {}",
+                "an index names a reservation that does not exist or is another: {}",
                 Table::describe(&stray)
             )],
         );

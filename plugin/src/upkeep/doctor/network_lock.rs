@@ -52,7 +52,7 @@ fn judge(path: &Path, facts: LockFacts, user: u32) -> Option<Finding> {
     } = facts;
     let lock = format!("Podman's network lock {path}");
     if !is_file {
-        let finding = Finding::problem(CHECK, format!("{lock} is no regular file"));
+        let finding = Finding::problem(CHECK, format!("{lock} is not a regular file"));
         return Some(
             finding
                 .because("somebody has put it there, and may keep every container from starting")
@@ -124,7 +124,7 @@ mod tests {
             false,
             0,
             0o777,
-            Some("problem: Podman's network lock /run/l is no regular file"),
+            Some("problem: Podman's network lock /run/l is not a regular file"),
         );
     }
 }
