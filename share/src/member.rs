@@ -1,0 +1,539 @@
+//! A host in a share: what it asks the registry, in which order, and what it remembers.
+//!
+//! Whoever has a `Member` has the share's own lock on this host. The lock of the lease store is
+//! not held meanwhile: etcd may take seconds to answer.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::beat::{self, Standing};
+use crate::claim::{self, Obstacles};
+use crate::error::Taker;
+use crate::holding::{Claim, Holder};
+use crate::host::HostRecord;
+use crate::identity::{Identity, IdentityFile};
+use crate::key::{HostId, Keys};
+use crate::meta::{Meta, Terms};
+use crate::reconcile;
+use crate::registry::{Check, Entry, Outcome, Read, Registry, Transaction, Write};
+use crate::search::{Searches, Want};
+use crate::{RegistryError, ShareError};
+
+/// How many keys one look at the share brings.
+const PAGE: usize = 1000;
+
+/// How often a step is tried again because others changed something meanwhile. Each time
+/// somebody else got on, so this ends before only under attack.
+const TRIES: usize = 200;
+
+/// What a host knows of itself.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// For people.
+    pub name: String,
+    /// What tells the machine from a copy of it, hashed.
+    pub machine: String,
+    pub boot: String,
+    /// Seconds since the boot: compared with nobody's but this host's own.
+    pub uptime: u64,
+    /// The lease store that this command serves.
+    pub store: String,
+    /// How long after its last beat a host still counts as there, for people.
+    pub ttl: Duration,
+}
+
+/// Whether claims are still in the share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    Held,
+    /// Surely not: the address, and who has it now if anybody does.
+    Lost(IpAddr, Option<Vec<u8>>),
+}
+
+/// What a reconciliation has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reconciled {
+    /// Keys of ours that no lease mentioned are gone.
+    pub deleted: Vec<Claim>,
+    /// What the store must note for these leases, durably, from now on.
+    pub renamed: Vec<Claim>,
+    /// Leases that were put back.
+    pub claimed: Vec<Claim>,
+    /// Leases whose address somebody else has in the share.
+    pub conflicts: Vec<(Claim, Vec<u8>)>,
+}
+
+/// A host in a share.
+pub struct Member<'m> {
+    pub(crate) keys: &'m Keys,
+    pub(crate) facts: &'m Facts,
+    pub(crate) registry: &'m mut dyn Registry,
+    file: &'m mut dyn IdentityFile,
+    random: &'m mut dyn FnMut() -> u128,
+    pub(crate) identity: Identity,
+}
+
+impl<'m> Member<'m> {
+    /// Reads the host's identity, or makes one. Nothing is asked of the registry.
+    ///
+    /// # Errors
+    /// If the identity cannot be read, or was made for another machine.
+    pub fn open(
+        keys: &'m Keys,
+        facts: &'m Facts,
+        registry: &'m mut dyn Registry,
+        file: &'m mut dyn IdentityFile,
+        random: &'m mut dyn FnMut() -> u128,
+    ) -> Result<Self, ShareError> {
+        let member = Self::open_any(keys, facts, registry, file, random)?;
+        if member.identity.machine == member.facts.machine {
+            Ok(member)
+        } else {
+            Err(ShareError::OtherMachine(member.identity.host))
+        }
+    }
+
+    /// As [`open`](Self::open), whatever machine the identity was made for.
+    ///
+    /// # Errors
+    /// If the identity cannot be read.
+    pub(crate) fn open_any(
+        keys: &'m Keys,
+        facts: &'m Facts,
+        registry: &'m mut dyn Registry,
+        file: &'m mut dyn IdentityFile,
+        random: &'m mut dyn FnMut() -> u128,
+    ) -> Result<Self, ShareError> {
+        let known = file.load();
+        let known = known.map_err(|error| ShareError::Identity("read", error))?;
+        let identity = known.unwrap_or_else(|| Identity::new(&facts.machine, random()));
+        Ok(Self {
+            keys,
+            facts,
+            registry,
+            file,
+            random,
+            identity,
+        })
+    }
+
+    /// Returns who this host is in the share.
+    pub fn host(&self) -> &HostId {
+        &self.identity.host
+    }
+
+    /// Agrees with the share on the terms; the first host sets them.
+    ///
+    /// # Errors
+    /// If they differ, with both values; if the registry does not answer.
+    pub fn join(&mut self, terms: &Terms) -> Result<(), ShareError> {
+        let first = Meta::first(terms.clone(), (self.random)()).encode();
+        let outcome = self.registry.commit(&Transaction {
+            checks: vec![Check::Absent(self.keys.meta())],
+            writes: vec![Write::Put(self.keys.meta(), first.clone())],
+            otherwise: vec![Read::Key(self.keys.meta())],
+        })?;
+        // A host that knows a meta finds out at its next beat what became of it.
+        let found = match &outcome {
+            Outcome::Done => &first,
+            Outcome::Refused(found) => match found.first().and_then(|found| found.value()) {
+                Some(found) => found,
+                None => return Err(self.changing()),
+            },
+        };
+        let differences = terms.differences(&Meta::decode(found)?.terms);
+        if !differences.is_empty() {
+            return Err(ShareError::Differs(differences));
+        }
+        if self.identity.meta.is_none() {
+            self.save(Identity {
+                meta: Some(String::from_utf8_lossy(found).into_owned()),
+                ..self.identity.clone()
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Says in the share that this host is here. On return nobody else can speak for it, and
+    /// the returned meta is the share's.
+    ///
+    /// # Errors
+    /// If the host may not speak for itself, or nobody answers.
+    pub fn beat(&mut self) -> Result<Meta, ShareError> {
+        self.beat_settling(false)
+    }
+
+    fn beat_settling(&mut self, settled: bool) -> Result<Meta, ShareError> {
+        self.renew_live()?;
+        for _ in 0..TRIES {
+            let repeated = self.identity.pending.is_some();
+            if !repeated {
+                self.prepare(settled)?;
+            }
+            let value = self.identity.pending.clone().expect("one was prepared");
+            let sent = beat::transaction(self.keys, &self.identity, &value);
+            match self.registry.commit(&sent)? {
+                Outcome::Done => self.confirm(value)?,
+                Outcome::Refused(found) => {
+                    let value = |at: usize| found.get(at).and_then(|found| found.value());
+                    match beat::judge(&self.identity, value(0), value(1))? {
+                        Standing::Arrived(identity) => self.save(identity)?,
+                        Standing::Again(identity) => {
+                            self.save(identity)?;
+                            continue;
+                        }
+                        Standing::Restored { found, known } => {
+                            self.suspend(found.as_deref(), &known)?;
+                            continue;
+                        }
+                    }
+                }
+            }
+            // What was left of an earlier command says nothing of this one.
+            if !repeated {
+                return self.meta();
+            }
+        }
+        Err(self.changing())
+    }
+
+    /// Writes down the next beat, before it is sent.
+    fn prepare(&mut self, settled: bool) -> Result<(), ShareError> {
+        let meta = self.meta()?;
+        let before = match &self.identity.record {
+            Some(record) => Some(HostRecord::decode(record.as_bytes())?),
+            None => None,
+        };
+        let seq = self
+            .identity
+            .seq
+            .max(before.as_ref().map_or(0, |one| one.seq));
+        let mut stores = before.map_or_else(BTreeMap::new, |before| before.stores);
+        let epoch = meta.epoch.number;
+        let fresh = if meta.epoch.suspended { 0 } else { epoch };
+        let at = stores.entry(self.facts.store.clone()).or_insert(fresh);
+        if settled {
+            *at = epoch;
+        }
+        let record = HostRecord {
+            host: self.identity.host.clone(),
+            name: self.facts.name.clone(),
+            machine: self.facts.machine.clone(),
+            boot: self.facts.boot.clone(),
+            seq: seq + 1,
+            nonce: format!("{:032x}", (self.random)()),
+            stores,
+            evicted: false,
+        };
+        self.save(Identity {
+            seq: record.seq,
+            pending: Some(String::from_utf8_lossy(&record.encode()).into_owned()),
+            ..self.identity.clone()
+        })
+    }
+
+    fn confirm(&mut self, value: String) -> Result<(), ShareError> {
+        self.save(Identity {
+            record: Some(value),
+            pending: None,
+            ..self.identity.clone()
+        })
+    }
+
+    /// Puts `live` there again once a quarter of its time has passed, by this host's own
+    /// count: not with each beat, which would leave as many leases in etcd.
+    fn renew_live(&mut self) -> Result<(), ShareError> {
+        let quarter = self.facts.ttl.as_secs() / 4;
+        let fresh = self.identity.renewed.as_ref().is_some_and(|(boot, at)| {
+            *boot == self.facts.boot && self.facts.uptime.saturating_sub(*at) < quarter
+        });
+        // A host that has not joined yet has no place for it.
+        if fresh || self.identity.meta.is_none() {
+            return Ok(());
+        }
+        let lease = self.registry.grant(self.facts.ttl)?;
+        let key = self.keys.live(&self.identity.host);
+        self.registry.commit(&Transaction {
+            writes: vec![Write::PutLeased(key, self.facts.name.clone().into(), lease)],
+            ..Transaction::default()
+        })?;
+        self.save(Identity {
+            renewed: Some((self.facts.boot.clone(), self.facts.uptime)),
+            ..self.identity.clone()
+        })
+    }
+
+    /// Stops all claims, because etcd has forgotten something that this host knows.
+    fn suspend(&mut self, found: Option<&Meta>, known: &Meta) -> Result<(), ShareError> {
+        let key = self.keys.meta();
+        let check = match found {
+            Some(found) => Check::Is(key.clone(), found.encode()),
+            None => Check::Absent(key.clone()),
+        };
+        let next = found.unwrap_or(known);
+        let next = next.next(known.epoch.number, true, (self.random)());
+        // Whether it is carried out or somebody was faster, the next beat sees.
+        self.registry.commit(&Transaction {
+            checks: vec![check],
+            writes: vec![Write::Put(key, next.encode())],
+            otherwise: Vec::new(),
+        })?;
+        Ok(())
+    }
+
+    /// Claims addresses for a container, all or none, in the order of `wants`. On return they
+    /// are this store's: it must lease them durably before anything is plumbed (I1).
+    ///
+    /// # Errors
+    /// If one is taken, or a range is full; if the host may not speak for itself; if nobody
+    /// answers: then a later [`reconcile`](Self::reconcile) takes back what may have been
+    /// claimed.
+    pub fn claim(
+        &mut self,
+        container: &str,
+        name: &str,
+        wants: &[Want<'_>],
+    ) -> Result<Vec<Claim>, ShareError> {
+        if self.beat()?.epoch.suspended {
+            return Err(ShareError::Suspended);
+        }
+        let holder = self.holder(container, name);
+        let mut searches = Searches::new(wants)?;
+        for _ in 0..TRIES {
+            let claims: Vec<_> = searches
+                .choice
+                .iter()
+                .map(|one| holder.claim(*one))
+                .collect();
+            let windows = searches.windows();
+            let sent = claim::transaction(self.keys, &self.identity, &claims, &windows);
+            let found = match self.registry.commit(&sent)? {
+                Outcome::Done => return Ok(claims),
+                Outcome::Refused(found) => found,
+            };
+            let obstacles = Obstacles::read(self.keys, &found, claims.len());
+            if obstacles.is_mine(&claims) {
+                return Ok(claims);
+            }
+            if !self.stands(&obstacles) {
+                // The beat says why, or that all is well again.
+                if self.beat()?.epoch.suspended {
+                    return Err(ShareError::Suspended);
+                }
+                continue;
+            }
+            for (at, want) in wants.iter().enumerate() {
+                let Some(value) = obstacles.present[at] else {
+                    continue;
+                };
+                match want {
+                    Want::Static(address)
+                        if claim::is_own(&self.identity, &self.facts.store, value) =>
+                    {
+                        // Left by a crash: the store has no lease of it.
+                        self.give_back(&Claim {
+                            address: *address,
+                            value: String::from_utf8_lossy(value).into_owned(),
+                        })?;
+                    }
+                    Want::Static(address) => return Err(self.taken(*address, value)),
+                    Want::Dynamic { .. } => searches.lose(at),
+                }
+            }
+            searches.choose(self.keys, self.registry, &obstacles, self.random)?;
+        }
+        Err(self.changing())
+    }
+
+    /// Looks whether claims are still in the share.
+    ///
+    /// # Errors
+    /// If nobody answers: nothing is known then.
+    pub fn verify(&mut self, claims: &[Claim]) -> Result<Proof, ShareError> {
+        let reads = claims
+            .iter()
+            .map(|one| Read::Key(self.keys.address(one.address)));
+        let reads: Vec<_> = reads.collect();
+        let found = self.registry.read(&reads)?;
+        for (claim, found) in claims.iter().zip(&found) {
+            if found.value() != Some(claim.value.as_bytes()) {
+                let now = found.value().map(<[u8]>::to_vec);
+                return Ok(Proof::Lost(claim.address, now));
+            }
+        }
+        Ok(Proof::Held)
+    }
+
+    /// Gives an address back. `true` if the key is surely not this claim's any more; `false`
+    /// if this host may not delete it at present.
+    ///
+    /// # Errors
+    /// If nobody answers.
+    pub fn give_back(&mut self, claim: &Claim) -> Result<bool, ShareError> {
+        let sent = claim::release(self.keys, &self.identity, claim);
+        Ok(match self.registry.commit(&sent)? {
+            Outcome::Done => true,
+            Outcome::Refused(found) => {
+                let now = found.first().and_then(|found| found.value());
+                now != Some(claim.value.as_bytes())
+            }
+        })
+    }
+
+    /// Makes the share's keys and a store's leases agree: see [`reconcile::plan`]. The caller
+    /// has read the leases since it took the share's lock.
+    ///
+    /// # Errors
+    /// If the host may not speak for itself, or nobody answers. What was done stays done, and
+    /// doing it again does no harm.
+    pub fn reconcile(&mut self, leases: &[Claim]) -> Result<Reconciled, ShareError> {
+        let meta = self.beat()?;
+        let keys = self.addresses()?;
+        let plan = reconcile::plan(&self.identity, &self.facts.store, leases, &keys);
+        let mut done = Reconciled {
+            renamed: plan.adopt,
+            conflicts: plan.conflicts,
+            ..Reconciled::default()
+        };
+        for orphan in plan.delete {
+            if self.give_back(&orphan)? {
+                done.deleted.push(orphan);
+            }
+        }
+        for lease in plan.claim {
+            // A lease from before the host joined anew says the old host's name.
+            let own = claim::is_own(&self.identity, &self.facts.store, lease.value.as_bytes());
+            let wanted = if own {
+                lease.clone()
+            } else {
+                let former = Holder::decode(lease.value.as_bytes());
+                let (container, name) = former.map_or_else(
+                    |_| (String::new(), String::new()),
+                    |former| (former.container, former.name),
+                );
+                self.holder(&container, &name).claim(lease.address)
+            };
+            let one = std::slice::from_ref(&wanted);
+            let sent = claim::transaction(self.keys, &self.identity, one, &[]);
+            let found = match self.registry.commit(&sent)? {
+                Outcome::Done => None,
+                Outcome::Refused(found) => Some(found),
+            };
+            let obstacles = found
+                .as_ref()
+                .map(|found| Obstacles::read(self.keys, found, 1));
+            match obstacles {
+                Some(obstacles) if !obstacles.is_mine(one) => match obstacles.present[0] {
+                    Some(value) => done.conflicts.push((lease, value.to_vec())),
+                    // The epoch has changed meanwhile.
+                    None => return Err(self.changing()),
+                },
+                Some(_) | None => {
+                    if !own {
+                        done.renamed.push(wanted.clone());
+                    }
+                    done.claimed.push(wanted);
+                }
+            }
+        }
+        let record = self.identity.record.as_deref().unwrap_or_default();
+        let settled = HostRecord::decode(record.as_bytes())?.stores;
+        if settled.get(&self.facts.store) != Some(&meta.epoch.number) {
+            let now = self.beat_settling(true)?;
+            if now.epoch != meta.epoch {
+                return Err(self.changing());
+            }
+        }
+        Ok(done)
+    }
+
+    /// Returns every address key of the share with its value.
+    ///
+    /// # Errors
+    /// If nobody answers.
+    pub fn addresses(&mut self) -> Result<BTreeMap<IpAddr, Vec<u8>>, ShareError> {
+        let entries = entries(self.registry, self.keys.all_addresses())?;
+        let known = entries.into_iter().filter_map(|entry| {
+            let address = self.keys.parse_address(&entry.key)?;
+            Some((address, entry.value))
+        });
+        Ok(known.collect())
+    }
+
+    fn stands(&self, obstacles: &Obstacles<'_>) -> bool {
+        let is =
+            |now: Option<&[u8]>, known: &Option<String>| now == known.as_deref().map(str::as_bytes);
+        is(obstacles.meta, &self.identity.meta) && is(obstacles.record, &self.identity.record)
+    }
+
+    fn holder(&mut self, container: &str, name: &str) -> Holder {
+        Holder {
+            host: self.identity.host.clone(),
+            store: self.facts.store.clone(),
+            container: container.to_owned(),
+            name: name.to_owned(),
+            nonce: format!("{:032x}", (self.random)()),
+        }
+    }
+
+    fn taken(&mut self, address: IpAddr, value: &[u8]) -> ShareError {
+        let holder = Holder::decode(value).ok().map(|holder| {
+            let key = Read::Key(self.keys.host(&holder.host));
+            let record = self.registry.read(&[key]).ok();
+            let record = record.as_ref().and_then(|found| found.first()?.value());
+            let record = record.and_then(|value| HostRecord::decode(value).ok());
+            Box::new(Taker {
+                host: record.map_or_else(|| holder.host.short().to_owned(), |one| one.name),
+                container: holder.container,
+                name: holder.name,
+            })
+        });
+        ShareError::Taken { address, holder }
+    }
+
+    pub(crate) fn meta(&self) -> Result<Meta, ShareError> {
+        match &self.identity.meta {
+            Some(meta) => Meta::decode(meta.as_bytes()),
+            None => Err(ShareError::Operator(
+                "this host has not joined the share".into(),
+            )),
+        }
+    }
+
+    pub(crate) fn draw(&mut self) -> u128 {
+        (self.random)()
+    }
+
+    pub(crate) fn save(&mut self, identity: Identity) -> Result<(), ShareError> {
+        let saved = self.file.save(&identity);
+        saved.map_err(|error| ShareError::Identity("write", error))?;
+        self.identity = identity;
+        Ok(())
+    }
+
+    fn changing(&self) -> ShareError {
+        RegistryError::Unreachable("the share keeps changing under this command".into()).into()
+    }
+}
+
+/// Returns all keys of a span with their values, a page at a time.
+pub(crate) fn entries(
+    registry: &mut dyn Registry,
+    span: crate::key::Span,
+) -> Result<Vec<Entry>, ShareError> {
+    let mut all = Vec::new();
+    let mut left = span;
+    loop {
+        let found = registry.read(&[Read::Span(left.clone(), PAGE)])?;
+        let Some(found) = found.into_iter().next() else {
+            return Ok(all);
+        };
+        let more = found.more;
+        all.extend(found.entries);
+        match all.last() {
+            Some(last) if more => left = left.after(&last.key),
+            _ => return Ok(all),
+        }
+    }
+}
