@@ -366,11 +366,15 @@ impl<'m> Member<'m> {
     }
 
     /// Gives an address back. `true` if the key is surely not this claim's any more; `false`
-    /// if this host may not delete it at present.
+    /// if this host may not delete it at present. What a former identity of this host claimed
+    /// may be the original's that this host is a copy of: it stays until that is evicted.
     ///
     /// # Errors
     /// If nobody answers.
     pub fn give_back(&mut self, claim: &Claim) -> Result<bool, ShareError> {
+        if !claim::is_own(&self.identity, &self.facts.store, claim.value.as_bytes()) {
+            return Ok(true);
+        }
         let sent = claim::release(self.keys, &self.identity, claim);
         Ok(match self.registry.commit(&sent)? {
             Outcome::Done => true,
