@@ -147,3 +147,99 @@ fn standing_of(
         Err(ShareError::Copied(host.clone()))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::meta::Terms;
+    use std::collections::BTreeMap;
+
+    fn meta(number: u64) -> String {
+        let terms = Terms {
+            subnets: Vec::new(),
+        };
+        let mut meta = Meta::first(terms, number.into());
+        meta.epoch.number = number;
+        String::from_utf8(meta.encode()).unwrap()
+    }
+
+    fn record(seq: u64, nonce: &str, evicted: bool) -> String {
+        let record = HostRecord {
+            host: HostId::new(7),
+            name: "a".into(),
+            machine: "m".into(),
+            boot: "b".into(),
+            seq,
+            nonce: nonce.into(),
+            stores: BTreeMap::new(),
+            evicted,
+        };
+        String::from_utf8(record.encode()).unwrap()
+    }
+
+    /// Judges for a host that has written 5, has sent 6, and knows epoch 2.
+    fn judged(meta_now: Option<String>, record_now: Option<String>) -> String {
+        let identity = Identity {
+            seq: 6,
+            record: Some(record(5, "x", false)),
+            pending: Some(record(6, "y", false)),
+            meta: Some(meta(2)),
+            ..Identity::new("m", 7)
+        };
+        let bytes = |text: &Option<String>| text.as_ref().map(|text| text.as_bytes().to_vec());
+        let (meta_now, record_now) = (bytes(&meta_now), bytes(&record_now));
+        match judge(&identity, meta_now.as_deref(), record_now.as_deref()) {
+            Ok(Standing::Arrived(_)) => "arrived".into(),
+            Ok(Standing::Again(next)) => {
+                let kept = if next.pending.is_some() {
+                    "keeping"
+                } else {
+                    "dropping"
+                };
+                format!("again, {kept} what was sent")
+            }
+            Ok(Standing::Restored { .. }) => "restored".into(),
+            Err(error) => error.to_string().split(':').next().unwrap().to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_refused_beat_tells_what_has_happened() {
+        let copied = "this host's identity 000000000000 is in use elsewhere, or its disk was \
+                      rolled back";
+        let evicted = "this host was evicted from the share";
+        for (meta_now, record_now, expected) in [
+            (Some(meta(2)), Some(record(6, "y", false)), "arrived"),
+            (
+                Some(meta(2)),
+                Some(record(5, "x", false)),
+                "again, keeping what was sent",
+            ),
+            (Some(meta(2)), Some(record(6, "z", false)), copied),
+            (Some(meta(2)), Some(record(5, "z", false)), copied),
+            (Some(meta(2)), Some(record(9, "z", false)), copied),
+            (Some(meta(2)), Some(record(6, "z", true)), evicted),
+            (Some(meta(2)), Some(record(4, "w", false)), "restored"),
+            (Some(meta(2)), None, "restored"),
+            (None, None, "restored"),
+            (Some(meta(1)), Some(record(5, "x", false)), "restored"),
+            (
+                Some(meta(3)),
+                Some(record(5, "x", false)),
+                "again, dropping what was sent",
+            ),
+            (
+                Some(meta(3)),
+                Some(record(6, "y", false)),
+                "again, dropping what was sent",
+            ),
+            (Some(meta(3)), None, "again, dropping what was sent"),
+            (Some(meta(3)), Some(record(9, "z", false)), copied),
+            (Some(meta(3)), Some(record(2, "z", true)), evicted),
+        ] {
+            let told = judged(meta_now.clone(), record_now.clone());
+            assert_eq!(told, expected, "{meta_now:?} {record_now:?}");
+        }
+    }
+}

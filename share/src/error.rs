@@ -40,7 +40,7 @@ pub enum ShareError {
          `berth share hosts`, then run `berth share accept`"
     )]
     Suspended,
-    #[error("the address {address} is {}", describe(.holder.as_ref()))]
+    #[error("the address {address} is {}", describe(.holder.as_deref()))]
     Taken {
         address: IpAddr,
         holder: Option<Box<Taker>>,
@@ -60,11 +60,11 @@ pub struct Taker {
     pub name: String,
 }
 
-fn describe(holder: Option<&Box<Taker>>) -> String {
+fn describe(holder: Option<&Taker>) -> String {
     match holder {
         Some(taker) => {
             let short: String = taker.container.chars().take(12).collect();
-            let Taker { host, name, .. } = &**taker;
+            let Taker { host, name, .. } = taker;
             format!("already allocated to container {short} ({name}) on host {host}")
         }
         None => "taken by an entry in the share that berth cannot read".to_owned(),

@@ -23,7 +23,9 @@
 pub mod beat;
 pub mod claim;
 mod error;
+pub mod etcd;
 pub mod evict;
+pub mod files;
 pub mod holding;
 pub mod host;
 pub mod identity;

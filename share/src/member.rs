@@ -443,7 +443,10 @@ impl<'m> Member<'m> {
         }
         let record = self.identity.record.as_deref().unwrap_or_default();
         let settled = HostRecord::decode(record.as_bytes())?.stores;
-        if settled.get(&self.facts.store) != Some(&meta.epoch.number) {
+        // What stands in a lease's way may be an old claim that the backup has brought back,
+        // which its owner deletes yet. Until the lease has its key again, nobody may claim.
+        let is_new = settled.get(&self.facts.store) != Some(&meta.epoch.number);
+        if is_new && done.conflicts.is_empty() {
             let now = self.beat_settling(true)?;
             if now.epoch != meta.epoch {
                 return Err(self.changing());

@@ -15,7 +15,7 @@ use super::world::{Command, Fault, World};
 
 /// What etcd knows.
 #[derive(Clone, Default)]
-pub struct Data {
+pub(crate) struct Data {
     pub entries: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
@@ -28,7 +28,7 @@ impl Data {
     }
 
     /// Answers one look-up.
-    pub fn find(&self, read: &Read) -> Found {
+    pub(crate) fn find(&self, read: &Read) -> Found {
         let entry = |(key, value): (&Vec<u8>, &Vec<u8>)| Entry {
             key: key.clone(),
             value: value.clone(),
@@ -60,7 +60,7 @@ impl Data {
     }
 
     /// Carries out a transaction on behalf of a host, and checks I2.
-    pub fn carry_out(&mut self, by: &Author, sent: &Transaction) -> Outcome {
+    pub(crate) fn carry_out(&mut self, by: &Author, sent: &Transaction) -> Outcome {
         if !sent.checks.iter().all(|check| self.holds(check)) {
             return Outcome::Refused(sent.otherwise.iter().map(|read| self.find(read)).collect());
         }
@@ -93,14 +93,14 @@ impl Data {
 
 /// Who has sent a transaction.
 #[derive(Clone)]
-pub enum Author {
+pub(crate) enum Author {
     /// A host with this identity, if it has one.
     Host(Option<String>),
     Operator,
 }
 
 /// A host's way to etcd, and to its own disk.
-pub struct Line {
+pub(crate) struct Line {
     pub world: Rc<RefCell<World>>,
     pub host: usize,
     pub as_operator: bool,

@@ -2,7 +2,7 @@
 //! is what berth does around the crate: claim, lease, plumb, verify; take down, release, pay.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,11 +19,11 @@ use berth_share::{Claim, Facts, Holder, Identity, Keys, Member, ShareError, Want
 use super::etcd::{Author, Data, Line};
 
 /// How many addresses the share has: few, so that hosts meet.
-pub const ADDRESSES: u8 = 5;
+pub(crate) const ADDRESSES: u8 = 5;
 
 /// What befalls one call to etcd or to the disk.
 #[derive(Clone, Debug)]
-pub enum Fault {
+pub(crate) enum Fault {
     None,
     LoseRequest,
     LoseAnswer,
@@ -41,7 +41,7 @@ pub enum Fault {
 
 /// What a host, its operator or fate does.
 #[derive(Clone, Debug)]
-pub enum Command {
+pub(crate) enum Command {
     StartDynamic,
     StartStatic(u8),
     Stop(usize),
@@ -57,14 +57,18 @@ pub enum Command {
     Accept,
     /// A message that was held up arrives.
     Deliver(usize),
-    /// A copy of the host's disk, as it was, starts on another machine in this host's place.
+    /// A copy of the host's disk starts on another machine in that host's place.
     CopiedTo(usize),
+    /// A copy in every detail; the original beats before the copy does.
+    Twin(usize),
+    /// Every host collects; then the operator accepts.
+    Recover,
     Backup,
     Restore,
 }
 
 #[derive(Default)]
-pub struct Host {
+pub(crate) struct Host {
     pub disk: Option<Identity>,
     pub killed: bool,
     pub is_cut: bool,
@@ -76,9 +80,11 @@ pub struct Host {
     /// What the kernel shows: who answers on the LAN.
     pub running: Vec<IpAddr>,
     busy: bool,
+    /// It is claiming, and has no answer yet.
+    claiming: bool,
 }
 
-pub struct World {
+pub(crate) struct World {
     pub data: Data,
     pub late: Vec<(Author, Transaction)>,
     pub faults: Vec<Fault>,
@@ -88,6 +94,8 @@ pub struct World {
     random: u128,
     /// How many containers got an address: a run that starts nothing shows nothing.
     pub started: usize,
+    /// How many hosts may not speak for themselves at the end.
+    pub refused: usize,
 }
 
 fn terms() -> Terms {
@@ -106,7 +114,7 @@ fn address(number: u8) -> IpAddr {
 }
 
 impl World {
-    pub fn new(hosts: usize) -> Rc<RefCell<Self>> {
+    pub(crate) fn new(hosts: usize) -> Rc<RefCell<Self>> {
         let host = |number: usize| Host {
             machine: format!("machine {number}"),
             ..Host::default()
@@ -120,12 +128,13 @@ impl World {
             backup: None,
             random: 1,
             started: 0,
+            refused: 0,
         }))
     }
 
     /// Does something, unless the host is in the midst of something else. Then checks that no
     /// address is in use twice.
-    pub fn run(world: &Rc<RefCell<Self>>, host: usize, command: &Command) {
+    pub(crate) fn run(world: &Rc<RefCell<Self>>, host: usize, command: &Command) {
         if world.borrow().hosts[host].busy {
             return;
         }
@@ -154,7 +163,7 @@ impl World {
     }
 
     /// Returns how many addresses are taken in the share.
-    pub fn taken(&self) -> usize {
+    pub(crate) fn taken(&self) -> usize {
         let span = self.keys.all_addresses();
         self.data.entries.range(span.first..span.end).count()
     }
@@ -202,6 +211,18 @@ impl Actor<'_> {
             Command::Evict(target) => self.evict(*target),
             Command::Rejoin => self.rejoin(),
             Command::Accept => self.accept(),
+            Command::Twin(other) => self.twin(*other),
+            Command::Recover => {
+                let count = self.world.borrow().hosts.len();
+                for host in (0..count).chain(0..count) {
+                    if host == self.host {
+                        self.collect();
+                    } else {
+                        World::run(self.world, host, &Command::Collect);
+                    }
+                }
+                self.accept();
+            }
             Command::Deliver(which) => {
                 let mut world = self.world.borrow_mut();
                 if !world.late.is_empty() {
@@ -308,7 +329,9 @@ impl Actor<'_> {
             },
             Want::Static,
         );
+        self.change(|host| host.claiming = true);
         let claimed = self.with_member(|member| member.claim("c0ffee", "web", &[want]));
+        self.change(|host| host.claiming = false);
         let Ok([claim]) = claimed.as_deref() else {
             return;
         };
@@ -339,7 +362,7 @@ impl Actor<'_> {
         if !self.survives() {
             return;
         }
-        let proof = self.with_member(|member| member.verify(&[claim.clone()]));
+        let proof = self.with_member(|member| member.verify(std::slice::from_ref(claim)));
         if let Ok(Proof::Lost(..)) = proof {
             self.unplumb(claim.address);
             self.change(|host| {
@@ -410,8 +433,9 @@ impl Actor<'_> {
         else {
             return;
         };
-        // A host in the midst of a setup is not silent for an hour.
-        if self.world.borrow().hosts[target].busy {
+        // A setup does not take an hour from its claim to its interface.
+        let between = |host: &Host| host.busy && !host.claiming;
+        if between(&self.world.borrow().hosts[target]) {
             return;
         }
         self.evict_called(called.as_str());
@@ -460,12 +484,31 @@ impl Actor<'_> {
             return;
         }
         let boot = world.hosts[other].boot + 1;
+        let machine = format!("machine {}", world.draw());
         world.hosts[other] = Host {
             disk,
-            machine: format!("machine {other}"),
+            machine,
             boot,
             ..Host::default()
         };
+    }
+
+    fn twin(&self, other: usize) {
+        let (disk, machine) = self.look(|host| (host.disk.clone(), host.machine.clone()));
+        let is_free = |host: &Host| !host.busy && host.running.is_empty();
+        if other == self.host || !is_free(&self.world.borrow().hosts[other]) {
+            return;
+        }
+        // A copy that is first cannot be told from the original after a reboot.
+        if self.with_member(|member| member.beat()).is_ok() {
+            let mut world = self.world.borrow_mut();
+            world.hosts[other] = Host {
+                disk,
+                machine,
+                boot: 77,
+                ..Host::default()
+            };
+        }
     }
 
     /// An operator restores the backup, and a host that has beaten since then notices before
@@ -479,6 +522,13 @@ impl Actor<'_> {
                 .enumerate()
                 .any(|(at, host)| host.busy && at != self.host)
             {
+                return;
+            }
+            // Etcd has forgotten both of a host and its twin: neither can be told from the
+            // other. An operator who restores has no copies about.
+            let identities = world.identities();
+            let several: BTreeSet<_> = identities.iter().collect();
+            if several.len() != identities.len() {
                 return;
             }
             let Some(backup) = world.backup.clone() else {
@@ -503,7 +553,7 @@ impl Actor<'_> {
 
 /// Ends all that is under way, lets every host come back, and takes everything down: then no
 /// address is taken any more, for nothing leaks.
-pub fn wind_up(world: &Rc<RefCell<World>>) {
+pub(crate) fn wind_up(world: &Rc<RefCell<World>>) {
     world.borrow_mut().faults.clear();
     let count = world.borrow().hosts.len();
     for host in 0..count {
@@ -521,6 +571,7 @@ pub fn wind_up(world: &Rc<RefCell<World>>) {
             .with_member(|member| member.beat())
             .is_err();
         if refused {
+            world.borrow_mut().refused += 1;
             World::run(world, host, &Command::Rejoin);
         }
     }
