@@ -4,6 +4,7 @@
 //! /var/lib/berth/shares/lan/
 //!   lock             held by the one command that speaks for the host in the share
 //!   identity.json    who the host is there: see `identity`
+//!   confirmed        the last beat that was answered
 //!   breaker.json     until when etcd is not asked, because it has not answered
 //! ```
 
@@ -25,6 +26,8 @@ const POLL: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct Folder {
     directory: PathBuf,
+    /// The beat that was saved last, if it is not confirmed.
+    pending: Option<String>,
     #[expect(dead_code, reason = "held for the lock")]
     lock: File,
 }
@@ -55,6 +58,7 @@ impl Folder {
         }
         Ok(Self {
             directory: directory.to_owned(),
+            pending: None,
             lock,
         })
     }
@@ -69,16 +73,31 @@ impl Folder {
 
 impl IdentityFile for Folder {
     fn load(&mut self) -> io::Result<Option<Identity>> {
-        match fs::read(self.directory.join("identity.json")) {
-            Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+        let identity: Identity = match fs::read(self.directory.join("identity.json")) {
+            Ok(text) => serde_json::from_slice(&text)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        // Torn, lost or of an earlier beat: then this beat is repeated.
+        let confirmed = fs::read(self.directory.join("confirmed")).unwrap_or_default();
+        let is_confirmed = identity.pending.as_deref().map(str::as_bytes) == Some(&confirmed);
+        if is_confirmed {
+            return Ok(Some(identity.confirmed()));
         }
+        self.pending.clone_from(&identity.pending);
+        Ok(Some(identity))
     }
 
     fn save(&mut self, identity: &Identity) -> io::Result<()> {
         let path = self.directory.join("identity.json");
-        replace(&path, &serde_json::to_vec(identity)?, true)
+        replace(&path, &serde_json::to_vec(identity)?, true)?;
+        self.pending.clone_from(&identity.pending);
+        Ok(())
+    }
+
+    fn confirm(&mut self) -> io::Result<()> {
+        let pending = self.pending.take().unwrap_or_default();
+        fs::write(self.directory.join("confirmed"), pending)
     }
 }
 

@@ -41,6 +41,15 @@ impl Identity {
             renewed: None,
         }
     }
+
+    /// Returns it with the pending beat confirmed.
+    #[must_use]
+    pub fn confirmed(mut self) -> Self {
+        if let Some(value) = self.pending.take() {
+            self.record = Some(value);
+        }
+        self
+    }
 }
 
 /// Where the identity is kept. Whoever has it open has the share's own lock on this host.
@@ -56,4 +65,12 @@ pub trait IdentityFile {
     /// # Errors
     /// If it cannot be written; it is the old one or the new one then.
     fn save(&mut self, identity: &Identity) -> io::Result<()>;
+
+    /// Notes that the pending beat of the identity saved last is confirmed. A power cut may
+    /// undo this: then the beat is repeated, and found to have arrived. A beat so costs one
+    /// wait for the disk and not two.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    fn confirm(&mut self) -> io::Result<()>;
 }

@@ -174,7 +174,7 @@ impl<'m> Member<'m> {
             let value = self.identity.pending.clone().expect("one was prepared");
             let sent = beat::transaction(self.keys, &self.identity, &value);
             match self.registry.commit(&sent)? {
-                Outcome::Done => self.confirm(value)?,
+                Outcome::Done => self.confirm()?,
                 Outcome::Refused(found) => {
                     let value = |at: usize| found.get(at).and_then(|found| found.value());
                     match beat::judge(&self.identity, value(0), value(1))? {
@@ -233,12 +233,11 @@ impl<'m> Member<'m> {
         })
     }
 
-    fn confirm(&mut self, value: String) -> Result<(), ShareError> {
-        self.save(Identity {
-            record: Some(value),
-            pending: None,
-            ..self.identity.clone()
-        })
+    fn confirm(&mut self) -> Result<(), ShareError> {
+        let noted = self.file.confirm();
+        noted.map_err(|error| ShareError::Identity("write", error))?;
+        self.identity = self.identity.clone().confirmed();
+        Ok(())
     }
 
     /// Puts `live` there again once a quarter of its time has passed, by this host's own

@@ -11,7 +11,7 @@ use berth_share::registry::{
 use berth_share::{Holder, IdentityFile};
 use std::io;
 
-use super::world::{Command, Fault, World};
+use super::world::{Command, Fault, Host, World};
 
 /// What etcd knows.
 #[derive(Clone, Default)]
@@ -205,6 +205,19 @@ impl IdentityFile for Line {
     }
 
     fn save(&mut self, identity: &berth_share::Identity) -> io::Result<()> {
+        self.write(|host| {
+            host.disk = Some(identity.clone());
+            host.synced = Some(identity.clone());
+        })
+    }
+
+    fn confirm(&mut self) -> io::Result<()> {
+        self.write(|host| host.disk = host.disk.take().map(berth_share::Identity::confirmed))
+    }
+}
+
+impl Line {
+    fn write(&self, change: impl FnOnce(&mut Host)) -> io::Result<()> {
         let dead = || io::Error::other("killed");
         let fault = match self.next_fault() {
             Ok(fault) => fault,
@@ -218,7 +231,7 @@ impl IdentityFile for Line {
             host.killed = true;
             return Err(dead());
         }
-        host.disk = Some(identity.clone());
+        change(host);
         if matches!(fault, Fault::KillAfter) {
             host.killed = true;
             return Err(dead());

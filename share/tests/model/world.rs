@@ -70,6 +70,8 @@ pub(crate) enum Command {
 #[derive(Default)]
 pub(crate) struct Host {
     pub disk: Option<Identity>,
+    /// What of it outlives a power cut.
+    pub synced: Option<Identity>,
     pub killed: bool,
     pub is_cut: bool,
     machine: String,
@@ -201,6 +203,7 @@ impl Actor<'_> {
             Command::Collect => self.collect(),
             Command::Reboot => self.change(|host| {
                 host.boot += 1;
+                host.disk.clone_from(&host.synced);
                 host.uptime = 0;
                 host.running.clear();
                 host.leases.clear();
@@ -486,6 +489,7 @@ impl Actor<'_> {
         let boot = world.hosts[other].boot + 1;
         let machine = format!("machine {}", world.draw());
         world.hosts[other] = Host {
+            synced: disk.clone(),
             disk,
             machine,
             boot,
