@@ -1,5 +1,5 @@
 //! A beat: the host says in the share that it is here, and learns whether it may still speak
-//! for itself.
+//! for itself. It goes alone, or in the transaction of a claim.
 //!
 //! `h/<host>` is written anew if it is what this host wrote last. So of two copies of a host,
 //! the second to beat finds out; and a record that is older than the host's own memory tells

@@ -123,36 +123,43 @@ impl<'m> Member<'m> {
         &self.identity.host
     }
 
-    /// Agrees with the share on the terms; the first host sets them.
+    /// Agrees with the share on the terms; the first host sets them. A host that knows the
+    /// share's meta asks nobody: whether that still holds, its next beat sees.
     ///
     /// # Errors
     /// If they differ, with both values; if the registry does not answer.
     pub fn join(&mut self, terms: &Terms) -> Result<(), ShareError> {
-        let first = Meta::first(terms.clone(), (self.random)()).encode();
-        let outcome = self.registry.commit(&Transaction {
-            checks: vec![Check::Absent(self.keys.meta())],
-            writes: vec![Write::Put(self.keys.meta(), first.clone())],
-            otherwise: vec![Read::Key(self.keys.meta())],
-        })?;
-        // A host that knows a meta finds out at its next beat what became of it.
-        let found = match &outcome {
-            Outcome::Done => &first,
-            Outcome::Refused(found) => match found.first().and_then(|found| found.value()) {
-                Some(found) => found,
-                None => return Err(self.changing()),
-            },
+        let known = match &self.identity.meta {
+            Some(known) => known.clone(),
+            None => self.ask_or_set(terms)?,
         };
-        let differences = terms.differences(&Meta::decode(found)?.terms);
+        let differences = terms.differences(&Meta::decode(known.as_bytes())?.terms);
         if !differences.is_empty() {
             return Err(ShareError::Differs(differences));
         }
         if self.identity.meta.is_none() {
             self.save(Identity {
-                meta: Some(String::from_utf8_lossy(found).into_owned()),
+                meta: Some(known),
                 ..self.identity.clone()
             })?;
         }
         Ok(())
+    }
+
+    fn ask_or_set(&mut self, terms: &Terms) -> Result<String, ShareError> {
+        let first = Meta::first(terms.clone(), (self.random)()).encode();
+        let key = self.keys.meta();
+        let outcome = self.registry.commit(&Transaction {
+            checks: vec![Check::Absent(key.clone())],
+            writes: vec![Write::Put(key.clone(), first.clone())],
+            otherwise: vec![Read::Key(key)],
+        })?;
+        let found = match &outcome {
+            Outcome::Done => Some(first.as_slice()),
+            Outcome::Refused(found) => found.first().and_then(|found| found.value()),
+        };
+        let found = found.ok_or_else(|| self.changing())?;
+        Ok(String::from_utf8_lossy(found).into_owned())
     }
 
     /// Says in the share that this host is here. On return nobody else can speak for it, and
@@ -234,6 +241,9 @@ impl<'m> Member<'m> {
     }
 
     fn confirm(&mut self) -> Result<(), ShareError> {
+        if self.identity.pending.is_none() {
+            return Ok(());
+        }
         let noted = self.file.confirm();
         noted.map_err(|error| ShareError::Identity("write", error))?;
         self.identity = self.identity.clone().confirmed();
@@ -294,8 +304,15 @@ impl<'m> Member<'m> {
         name: &str,
         wants: &[Want<'_>],
     ) -> Result<Vec<Claim>, ShareError> {
-        if self.beat()?.epoch.suspended {
-            return Err(ShareError::Suspended);
+        // A beat of its own is needed only to find out about an earlier one, or whether a
+        // suspension is over: usually it is in the claim's transaction.
+        if self.identity.pending.is_some() || self.meta()?.epoch.suspended {
+            if self.beat()?.epoch.suspended {
+                return Err(ShareError::Suspended);
+            }
+        } else {
+            self.renew_live()?;
+            self.prepare(false)?;
         }
         let holder = self.holder(container, name);
         let mut searches = Searches::new(wants)?;
@@ -306,13 +323,21 @@ impl<'m> Member<'m> {
                 .map(|one| holder.claim(*one))
                 .collect();
             let windows = searches.windows();
-            let sent = claim::transaction(self.keys, &self.identity, &claims, &windows);
+            let mut sent = claim::transaction(self.keys, &self.identity, &claims, &windows);
+            if let Some(beat) = &self.identity.pending {
+                let key = self.keys.host(&self.identity.host);
+                sent.writes.push(Write::Put(key, beat.clone().into()));
+            }
             let found = match self.registry.commit(&sent)? {
-                Outcome::Done => return Ok(claims),
+                Outcome::Done => {
+                    self.confirm()?;
+                    return Ok(claims);
+                }
                 Outcome::Refused(found) => found,
             };
             let obstacles = Obstacles::read(self.keys, &found, claims.len());
             if obstacles.is_mine(&claims) {
+                self.confirm()?;
                 return Ok(claims);
             }
             if !self.stands(&obstacles) {
