@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use berth_integration::etcd::{Cluster, endpoint};
 use berth_integration::shared::SharedHost;
 use berth_integration::wait_until;
+use berth_share::Proof;
 use berth_share::etcd::{Etcd, Times};
-use berth_share::member::Proof;
 use berth_share::operator;
 use berth_share::{RegistryError, ShareError};
 

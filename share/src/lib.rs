@@ -10,8 +10,10 @@
 //! - [`key`], [`meta`], [`host`], [`holding`] are what the keys are called and what is in them.
 //! - [`beat`], [`claim`], [`window`], [`reconcile`], [`evict`] decide; they know no etcd and
 //!   no file.
-//! - [`member`] is a host in a share: it asks the registry what was decided, and keeps what
-//!   the host must remember ([`identity`]). [`operator`] is what only a person may do.
+//! - [`Member`] is a host in a share: it asks the registry what was decided, and keeps what
+//!   the host must remember ([`identity`]; [`files`] on its disk). [`operator`] is what only a
+//!   person may do.
+//! - [`etcd`] is the registry that is etcd.
 //!
 //! Invariants, which the tests name:
 //!
@@ -30,6 +32,7 @@ pub mod holding;
 pub mod host;
 pub mod identity;
 pub mod key;
+mod leases;
 pub mod member;
 pub mod meta;
 pub mod operator;
@@ -42,6 +45,7 @@ pub use error::ShareError;
 pub use holding::{Claim, Holder};
 pub use identity::{Identity, IdentityFile};
 pub use key::{HostId, Keys, ShareName};
+pub use leases::{Proof, Reconciled};
 pub use member::{Facts, Member};
 pub use meta::{Meta, Terms};
 pub use registry::{Registry, RegistryError};

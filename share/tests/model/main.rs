@@ -6,6 +6,7 @@
 //! `BERTH_SEED=N` gives other worlds, `PROPTEST_CASES=N` more of them.
 #![allow(clippy::unwrap_used)]
 
+mod actor;
 mod etcd;
 mod world;
 
