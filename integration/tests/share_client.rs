@@ -11,8 +11,9 @@ use berth_integration::shared::SharedHost;
 use berth_integration::wait_until;
 use berth_share::Proof;
 use berth_share::etcd::{Etcd, Times};
-use berth_share::operator;
-use berth_share::{RegistryError, ShareError};
+use berth_share::evict::{Evidence, PROBES, Probed};
+use berth_share::operator::{self, Rejoin};
+use berth_share::{HostId, RegistryError, ShareError};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -259,6 +260,129 @@ fn after_a_restore_nothing_is_claimed_until_it_is_accepted() {
     let refused = b.claim_static(&mut etcd, "late", web.address).unwrap_err();
     assert!(matches!(refused, ShareError::Taken { .. }), "{refused}");
     b.claim(&mut etcd, "late").unwrap();
+}
+
+/// Nothing runs beside the calling thread.
+#[test]
+fn a_client_has_no_threads() {
+    let cluster = Cluster::start(1);
+    let (a, _) = hosts(&cluster);
+    let mut etcd = cluster.client(0, times(), None);
+    a.claim(&mut etcd, "web").unwrap();
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let names =
+        tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    let names: Vec<_> = names.collect();
+    assert!(
+        names.iter().all(|name| !name.starts_with("tokio")),
+        "{names:?}"
+    );
+}
+
+#[test]
+fn a_host_is_evicted_only_when_nothing_speaks_for_it() {
+    let cluster = Cluster::start(1);
+    let (a, b) = hosts(&cluster);
+    let mut etcd = cluster.client(0, times(), None);
+    let web = a.claim(&mut etcd, "web").unwrap();
+    b.claim(&mut etcd, "db").unwrap();
+    let evict = |etcd: &mut Etcd, answers: bool| {
+        etcd.begin(times().total);
+        b.with(etcd, |member| {
+            operator::evict(member, "a", &mut |asked| {
+                let probed = asked.iter().map(|address| Probed {
+                    address: *address,
+                    asked: PROBES,
+                    answered: answers,
+                });
+                Ok(Evidence {
+                    beats: false,
+                    is_incomplete: false,
+                    link_answers: true,
+                    from_parent: true,
+                    from_sibling: true,
+                    addresses: probed.collect(),
+                })
+            })
+        })
+    };
+    let told = evict(&mut etcd, false).unwrap_err().to_string();
+    assert!(
+        told.starts_with("host a is not evicted: it has beaten lately"),
+        "{told}"
+    );
+    // Its lease in etcd runs out.
+    let id = a
+        .with(&mut etcd, |member| Ok(member.host().clone()))
+        .unwrap();
+    let live = String::from_utf8(a.keys.live(&id)).unwrap();
+    assert_eq!(cluster.etcdctl(0, &["del", &live]).unwrap().trim(), "1");
+    let told = evict(&mut etcd, true).unwrap_err().to_string();
+    assert!(
+        told.contains(&format!("{} answers on the link", web.address)),
+        "{told}"
+    );
+    let freed = evict(&mut etcd, false).unwrap();
+    assert_eq!(freed.first(), Some(&web));
+    b.claim_static(&mut etcd, "db", web.address).unwrap();
+
+    let refused = a.claim(&mut etcd, "again").unwrap_err();
+    assert!(matches!(refused, ShareError::Evicted), "{refused}");
+    let told = rejoin(&a, &mut etcd, Rejoin::Anew);
+    assert_ne!(told, id);
+    a.claim(&mut etcd, "again").unwrap();
+    // What it still runs at the evicted address is a conflict, and stays.
+    let back = a
+        .with(&mut etcd, |member| {
+            member.reconcile(std::slice::from_ref(&web))
+        })
+        .unwrap();
+    assert_eq!(back.conflicts.len(), 1);
+}
+
+#[test]
+fn of_two_copies_the_second_is_refused_and_the_original_can_take_over() {
+    let cluster = Cluster::start(1);
+    let (a, _) = hosts(&cluster);
+    let mut etcd = cluster.client(0, times(), None);
+    a.claim(&mut etcd, "web").unwrap();
+    let copies = cluster.directory().join("copies");
+    std::fs::create_dir_all(copies.join("a")).unwrap();
+    for file in std::fs::read_dir(cluster.directory().join("a")).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), copies.join("a").join(file.file_name())).unwrap();
+    }
+    let copy = SharedHost::new(&copies, "a", 24);
+    copy.claim(&mut etcd, "copied").unwrap();
+    let refused = a.claim(&mut etcd, "web2").unwrap_err();
+    assert!(matches!(refused, ShareError::Copied(_)), "{refused}");
+    rejoin(&a, &mut etcd, Rejoin::Original);
+    a.claim(&mut etcd, "web2").unwrap();
+    let refused = copy.claim(&mut etcd, "copied").unwrap_err();
+    assert!(matches!(refused, ShareError::Copied(_)), "{refused}");
+    rejoin(&copy, &mut etcd, Rejoin::Anew);
+    copy.claim(&mut etcd, "copied").unwrap();
+    let picture = operator::picture(&mut etcd, &a.keys).unwrap().unwrap();
+    let counts: BTreeSet<_> = picture
+        .hosts
+        .iter()
+        .map(|host| host.addresses.len())
+        .collect();
+    assert_eq!((picture.hosts.len(), counts), (2, BTreeSet::from([1, 3])));
+    // Both are called a: a person says which.
+    let told = operator::find(&picture, "a").unwrap_err().to_string();
+    assert!(
+        told.starts_with("several hosts of the share are called a"),
+        "{told}"
+    );
+}
+
+fn rejoin(host: &SharedHost, etcd: &mut Etcd, how: Rejoin) -> HostId {
+    etcd.begin(times().total);
+    let mut folder = host.folder();
+    let mut random = || fastrand::u128(..);
+    let own = (&host.keys, &host.facts);
+    operator::rejoin(own, etcd, &mut folder, &mut random, how).unwrap()
 }
 
 fn hosts(cluster: &Cluster) -> (SharedHost, SharedHost) {

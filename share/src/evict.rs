@@ -16,6 +16,9 @@ pub const PROBES: u32 = 3;
 pub struct Evidence {
     /// Whether `live` of the host is there.
     pub beats: bool,
+    /// Whether the share may lack addresses that the host has: etcd was restored, and it has
+    /// not put its leases back. Nobody would ask for those.
+    pub is_incomplete: bool,
     /// Whether some address that is known to be in use, or the gateway, has answered from the
     /// same places as the host's addresses were asked from.
     pub link_answers: bool,
@@ -40,6 +43,11 @@ pub struct Probed {
 pub enum Doubt {
     #[error("it has beaten lately: wait until its lease in etcd has run out, or stop berth there")]
     Beats,
+    #[error(
+        "etcd was restored from a backup, and the host has not put its leases back: what it \
+         has is not known; see `berth share accept --without`"
+    )]
+    Incomplete,
     #[error("{0} answers on the link: something there still has it")]
     Answers(IpAddr),
     #[error(
@@ -60,6 +68,9 @@ pub enum Doubt {
 pub fn decide(evidence: &Evidence) -> Result<(), Doubt> {
     if evidence.beats {
         return Err(Doubt::Beats);
+    }
+    if evidence.is_incomplete {
+        return Err(Doubt::Incomplete);
     }
     for probed in &evidence.addresses {
         if probed.answered {
@@ -93,6 +104,7 @@ mod tests {
     fn silent() -> Evidence {
         Evidence {
             beats: false,
+            is_incomplete: false,
             link_answers: true,
             from_parent: true,
             from_sibling: true,
@@ -108,9 +120,10 @@ mod tests {
     fn only_proven_silence_evicts() {
         type Change = fn(&mut Evidence);
         let address = silent().addresses[0].address;
-        let table: [(Change, Result<(), Doubt>); 7] = [
+        let table: [(Change, Result<(), Doubt>); 8] = [
             (|_| {}, Ok(())),
             (|e| e.beats = true, Err(Doubt::Beats)),
+            (|e| e.is_incomplete = true, Err(Doubt::Incomplete)),
             (
                 |e| e.addresses[0].answered = true,
                 Err(Doubt::Answers(address)),

@@ -28,6 +28,8 @@ pub struct Host {
     /// It has beaten within its lease: a hint.
     pub live: bool,
     pub addresses: Vec<Claim>,
+    /// etcd was restored, and the host has not put its leases back: it may have more.
+    pub is_incomplete: bool,
 }
 
 /// Looks at the share: `None` if nobody has joined it yet.
@@ -59,6 +61,7 @@ pub fn picture(registry: &mut dyn Registry, keys: &Keys) -> Result<Option<Pictur
         let record = HostRecord::decode(&entry.value)?;
         hosts.push(Host {
             live: live.contains(&record.host),
+            is_incomplete: meta.epoch.suspended && !record.is_settled(meta.epoch.number),
             addresses: addresses.remove(&record.host).unwrap_or_default(),
             record,
         });
@@ -260,6 +263,7 @@ fn judge(
     let addresses: Vec<_> = target.addresses.iter().map(|claim| claim.address).collect();
     let mut evidence = probe(&addresses)?;
     evidence.beats |= target.live;
+    evidence.is_incomplete |= target.is_incomplete;
     for address in addresses {
         if !evidence.addresses.iter().any(|one| one.address == address) {
             let unasked = evict::Probed {

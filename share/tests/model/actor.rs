@@ -45,7 +45,7 @@ impl Actor<'_> {
             Command::Expire => self.expire(),
             Command::Evict(target) => self.evict(*target),
             Command::Rejoin => self.rejoin(),
-            Command::Accept => self.accept(),
+            Command::Accept => self.accept(&[]),
             Command::Twin(other) => self.twin(*other),
             Command::Recover => {
                 let count = self.world.borrow().hosts.len();
@@ -56,7 +56,7 @@ impl Actor<'_> {
                         World::run(self.world, host, &Command::Collect);
                     }
                 }
-                self.accept();
+                self.accept(&[]);
             }
             Command::Deliver(which) => {
                 let mut world = self.world.borrow_mut();
@@ -287,6 +287,7 @@ impl Actor<'_> {
             });
             Ok(Evidence {
                 beats: false,
+                is_incomplete: false,
                 link_answers: true,
                 from_parent: true,
                 from_sibling: true,
@@ -305,10 +306,10 @@ impl Actor<'_> {
         });
     }
 
-    fn accept(&self) {
+    pub(crate) fn accept(&self, without: &[&str]) {
         let _ = self.with_line(true, |(keys, facts), registry, file, random| {
             let mut member = Member::open(keys, facts, registry, file, random)?;
-            operator::accept(&mut member, &[])
+            operator::accept(&mut member, without)
         });
     }
 
@@ -365,6 +366,15 @@ impl Actor<'_> {
             let identities = world.identities();
             let several: BTreeSet<_> = identities.iter().collect();
             if several.len() != identities.len() {
+                return;
+            }
+            // Nor has anybody joined anew and been killed before the first beat: what the old
+            // identity knew is forgotten then.
+            let has_never_beaten = |host: &Host| {
+                let disk = host.disk.as_ref();
+                !host.running.is_empty() && disk.is_none_or(|disk| disk.record.is_none())
+            };
+            if world.hosts.iter().any(has_never_beaten) {
                 return;
             }
             let Some(backup) = world.backup.clone() else {

@@ -207,7 +207,18 @@ pub(crate) fn wind_up(world: &Rc<RefCell<World>>) {
             World::run(world, host, &Command::Collect);
         }
     }
-    // Identities that nobody has any more are evicted.
+    // Identities that nobody has any more cannot put anything back; then they are evicted.
+    let gone: Vec<_> = {
+        let world = world.borrow();
+        let known = world.identities();
+        let span = world.keys.hosts();
+        let names = world.data.entries.range(span.first..span.end);
+        let names =
+            names.map(|(key, _)| String::from_utf8_lossy(&key[key.len() - 32..]).into_owned());
+        names.filter(|host| !known.contains(host)).collect()
+    };
+    let gone: Vec<_> = gone.iter().map(String::as_str).collect();
+    Actor { world, host: 0 }.accept(&gone);
     let left: Vec<_> = {
         let world = world.borrow();
         let known = world.identities();
