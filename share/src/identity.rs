@@ -24,6 +24,10 @@ pub struct Identity {
     pub pending: Option<String>,
     /// The share's meta as seen last.
     pub meta: Option<String>,
+    /// Who the host was before it joined anew, with that record's number, until the first beat:
+    /// what it knew of the share must not be forgotten in between.
+    #[serde(default)]
+    pub former: Option<(HostId, u64)>,
     /// When `live` was renewed last, in seconds since the boot of that id.
     pub renewed: Option<(String, u64)>,
 }
@@ -38,6 +42,7 @@ impl Identity {
             record: None,
             pending: None,
             meta: None,
+            former: None,
             renewed: None,
         }
     }
@@ -47,6 +52,7 @@ impl Identity {
     pub fn confirmed(mut self) -> Self {
         if let Some(value) = self.pending.take() {
             self.record = Some(value);
+            self.former = None;
         }
         self
     }

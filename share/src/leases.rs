@@ -50,7 +50,8 @@ impl Member<'_> {
     ) -> Result<Vec<Claim>, ShareError> {
         // A beat of its own is needed only to find out about an earlier one, or whether a
         // suspension is over: usually it is in the claim's transaction.
-        if self.identity.pending.is_some() || self.meta()?.epoch.suspended {
+        let first = self.identity.former.is_some();
+        if first || self.identity.pending.is_some() || self.meta()?.epoch.suspended {
             if self.beat()?.epoch.suspended {
                 return Err(ShareError::Suspended);
             }

@@ -147,6 +147,7 @@ impl<'m> Member<'m> {
 
     pub(crate) fn beat_settling(&mut self, settled: bool) -> Result<Meta, ShareError> {
         self.renew_live()?;
+        self.ask_for_former()?;
         for _ in 0..TRIES {
             let repeated = self.identity.pending.is_some();
             if !repeated {
@@ -177,6 +178,28 @@ impl<'m> Member<'m> {
             }
         }
         Err(self.changing())
+    }
+
+    /// Suspends the share if its record of who this host was is older than the host's memory.
+    /// A newer one is fine: the original goes on under that identity, or it was evicted.
+    fn ask_for_former(&mut self) -> Result<(), ShareError> {
+        let Some((former, seq)) = self.identity.former.clone() else {
+            return Ok(());
+        };
+        let reads = [
+            Read::Key(self.keys.meta()),
+            Read::Key(self.keys.host(&former)),
+        ];
+        let found = self.registry.read(&reads)?;
+        let value = |at: usize| found.get(at).and_then(|found| found.value());
+        let record = value(1).map(HostRecord::decode).transpose()?;
+        let known = self.meta()?;
+        let now = value(0).map(Meta::decode).transpose()?;
+        let is_known = now.as_ref() == Some(&known);
+        if is_known && record.is_none_or(|record| record.seq < seq) {
+            self.suspend(now.as_ref(), &known)?;
+        }
+        Ok(())
     }
 
     /// Writes down the next beat, before it is sent.

@@ -176,17 +176,42 @@ pub fn rejoin(
         Rejoin::Original => member.identity.seq,
         Rejoin::Anew => 0,
     };
+    let seq_of = |record: &str| HostRecord::decode(record.as_bytes()).map(|record| record.seq);
+    let written = known_seq(&member.identity)?;
+    // An older record than this host's own, or none, is from a backup: its beat will tell.
+    let record = match text(1) {
+        Some(found) if seq_of(&found)? >= written => Some(found),
+        _ if how == Rejoin::Original => member.identity.record.clone(),
+        found => found,
+    };
+    // What the old identity has written, or, if it was not to beat either, its own former one.
+    let known = &member.identity;
+    let former = match (how, &known.record) {
+        (Rejoin::Original, _) => None,
+        (Rejoin::Anew, Some(_)) => Some((known.host.clone(), written)),
+        (Rejoin::Anew, None) => known.former.clone(),
+    };
     member.save(Identity {
+        former,
         host: host.clone(),
         machine: facts.machine.clone(),
         seq,
-        record: text(1),
+        record,
         pending: None,
-        meta: text(0),
+        // As the host knows it: its beat sees what has become of it.
+        meta: member.identity.meta.clone().or_else(|| text(0)),
         renewed: None,
     })?;
     member.beat()?;
     Ok(host)
+}
+
+/// Returns the number of the beat that this host has written last; 0 if none.
+fn known_seq(identity: &Identity) -> Result<u64, ShareError> {
+    match &identity.record {
+        Some(record) => Ok(HostRecord::decode(record.as_bytes())?.seq),
+        None => Ok(0),
+    }
 }
 
 /// Gives a host's addresses to whoever asks next. `probe` looks on the link whether anybody

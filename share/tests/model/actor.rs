@@ -368,15 +368,6 @@ impl Actor<'_> {
             if several.len() != identities.len() {
                 return;
             }
-            // Nor has anybody joined anew and been killed before the first beat: what the old
-            // identity knew is forgotten then.
-            let has_never_beaten = |host: &Host| {
-                let disk = host.disk.as_ref();
-                !host.running.is_empty() && disk.is_none_or(|disk| disk.record.is_none())
-            };
-            if world.hosts.iter().any(has_never_beaten) {
-                return;
-            }
             let Some(backup) = world.backup.clone() else {
                 return;
             };
