@@ -57,7 +57,7 @@ impl Member<'_> {
             }
         } else {
             self.renew_live()?;
-            self.prepare(false)?;
+            self.prepare(None)?;
         }
         let holder = self.holder(container, name);
         let mut searches = Searches::new(wants)?;
@@ -216,7 +216,7 @@ impl Member<'_> {
         // which its owner deletes yet. Until the lease has its key again, nobody may claim.
         let is_new = settled.get(&self.facts.store) != Some(&meta.epoch.number);
         if is_new && done.conflicts.is_empty() {
-            let now = self.beat_settling(true)?;
+            let now = self.beat_settling(Some(meta.epoch.number))?;
             if now.epoch != meta.epoch {
                 return Err(self.changing());
             }

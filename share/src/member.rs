@@ -142,10 +142,12 @@ impl<'m> Member<'m> {
     /// # Errors
     /// If the host may not speak for itself, or nobody answers.
     pub fn beat(&mut self) -> Result<Meta, ShareError> {
-        self.beat_settling(false)
+        self.beat_settling(None)
     }
 
-    pub(crate) fn beat_settling(&mut self, settled: bool) -> Result<Meta, ShareError> {
+    /// As [`beat`](Self::beat), saying that this store has put its leases back as of an epoch:
+    /// not of one that has begun meanwhile.
+    pub(crate) fn beat_settling(&mut self, settled: Option<u64>) -> Result<Meta, ShareError> {
         self.renew_live()?;
         self.ask_for_former()?;
         for _ in 0..TRIES {
@@ -203,7 +205,7 @@ impl<'m> Member<'m> {
     }
 
     /// Writes down the next beat, before it is sent.
-    pub(crate) fn prepare(&mut self, settled: bool) -> Result<(), ShareError> {
+    pub(crate) fn prepare(&mut self, settled: Option<u64>) -> Result<(), ShareError> {
         let meta = self.meta()?;
         let before = match &self.identity.record {
             Some(record) => Some(HostRecord::decode(record.as_bytes())?),
@@ -217,8 +219,8 @@ impl<'m> Member<'m> {
         let epoch = meta.epoch.number;
         let fresh = if meta.epoch.suspended { 0 } else { epoch };
         let at = stores.entry(self.facts.store.clone()).or_insert(fresh);
-        if settled {
-            *at = epoch;
+        if let Some(settled) = settled {
+            *at = settled.max(*at);
         }
         let record = HostRecord {
             host: self.identity.host.clone(),
