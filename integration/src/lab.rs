@@ -273,7 +273,7 @@ fn built() -> PathBuf {
 
 /// Returns the directory of the executables built together with the running one,
 /// such as `target/debug`.
-fn profile() -> PathBuf {
+pub(crate) fn profile() -> PathBuf {
     let own = env::current_exe().unwrap_or_else(|err| panic!("which program is this: {err}"));
     let directory = own
         .ancestors()

@@ -1,0 +1,145 @@
+//! Whether a host's addresses may be given to others: only when its network shows that
+//! nobody has them, and shows it in a way that would also have shown the contrary.
+//!
+//! An etcd lease that has run out proves nothing: a host that is cut off from etcd goes on
+//! using its addresses on the LAN.
+
+use std::net::IpAddr;
+
+use thiserror::Error;
+
+/// How often each address is asked before its silence counts.
+pub const PROBES: u32 = 3;
+
+/// What probes of the link have shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// Whether `live` of the host is there.
+    pub beats: bool,
+    /// Whether the share may lack addresses that the host has: etcd was restored, and it has
+    /// not put its leases back. Nobody would ask for those.
+    pub is_incomplete: bool,
+    /// Whether some address that is known to be in use, or the gateway, has answered from the
+    /// same places as the host's addresses were asked from.
+    pub link_answers: bool,
+    /// From which places of the link was asked: each must be able to hear what the others
+    /// cannot. On macvlan the parent does not hear its own children, nor a sibling the parent.
+    pub from_parent: bool,
+    pub from_sibling: bool,
+    /// Each address of the host, with how often it was asked and whether anything answered.
+    pub addresses: Vec<Probed>,
+}
+
+/// What probes of one address have shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probed {
+    pub address: IpAddr,
+    pub asked: u32,
+    pub answered: bool,
+}
+
+/// Why a host is not evicted.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Doubt {
+    #[error("it has beaten lately: wait until its lease in etcd has run out, or stop berth there")]
+    Beats,
+    #[error(
+        "etcd was restored from a backup, and the host has not put its leases back: what it \
+         has is not known; see `berth share accept --without`"
+    )]
+    Incomplete,
+    #[error("{0} answers on the link: something there still has it")]
+    Answers(IpAddr),
+    #[error(
+        "nothing answers on the link, not even the gateway or an address that is in use: \
+         silence proves nothing there"
+    )]
+    DeafLink,
+    #[error("the link could only be asked from {0}, where not everybody can be heard")]
+    HalfAsked(&'static str),
+    #[error("{0} was not asked {PROBES} times")]
+    NotAsked(IpAddr),
+}
+
+/// Decides about an eviction.
+///
+/// # Errors
+/// If anything speaks for the host, or not enough speaks against it.
+pub fn decide(evidence: &Evidence) -> Result<(), Doubt> {
+    if evidence.beats {
+        return Err(Doubt::Beats);
+    }
+    if evidence.is_incomplete {
+        return Err(Doubt::Incomplete);
+    }
+    for probed in &evidence.addresses {
+        if probed.answered {
+            return Err(Doubt::Answers(probed.address));
+        }
+        if probed.asked < PROBES {
+            return Err(Doubt::NotAsked(probed.address));
+        }
+    }
+    if evidence.addresses.is_empty() {
+        return Ok(());
+    }
+    match (evidence.from_parent, evidence.from_sibling) {
+        (true, true) => {}
+        (true, false) => return Err(Doubt::HalfAsked("the parent interface")),
+        (false, true) => return Err(Doubt::HalfAsked("a temporary interface")),
+        (false, false) => return Err(Doubt::HalfAsked("nowhere")),
+    }
+    if evidence.link_answers {
+        Ok(())
+    } else {
+        Err(Doubt::DeafLink)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn silent() -> Evidence {
+        Evidence {
+            beats: false,
+            is_incomplete: false,
+            link_answers: true,
+            from_parent: true,
+            from_sibling: true,
+            addresses: vec![Probed {
+                address: "10.0.0.9".parse().unwrap(),
+                asked: PROBES,
+                answered: false,
+            }],
+        }
+    }
+
+    #[test]
+    fn only_proven_silence_evicts() {
+        type Change = fn(&mut Evidence);
+        let address = silent().addresses[0].address;
+        let table: [(Change, Result<(), Doubt>); 8] = [
+            (|_| {}, Ok(())),
+            (|e| e.beats = true, Err(Doubt::Beats)),
+            (|e| e.is_incomplete = true, Err(Doubt::Incomplete)),
+            (
+                |e| e.addresses[0].answered = true,
+                Err(Doubt::Answers(address)),
+            ),
+            (|e| e.addresses[0].asked = 2, Err(Doubt::NotAsked(address))),
+            (|e| e.link_answers = false, Err(Doubt::DeafLink)),
+            (
+                |e| e.from_sibling = false,
+                Err(Doubt::HalfAsked("the parent interface")),
+            ),
+            (|e| e.addresses.clear(), Ok(())),
+        ];
+        for (change, expected) in table {
+            let mut evidence = silent();
+            change(&mut evidence);
+            assert_eq!(decide(&evidence), expected, "{evidence:?}");
+        }
+    }
+}

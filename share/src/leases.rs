@@ -1,0 +1,257 @@
+//! What a member does with addresses: claims them, looks whether they are still its own, gives
+//! them back, and makes the share and its leases agree.
+
+use std::net::IpAddr;
+
+use crate::ShareError;
+use crate::claim::{self, Obstacles};
+use crate::error::Taker;
+use crate::holding::{Claim, Holder};
+use crate::host::HostRecord;
+use crate::member::{Member, TRIES};
+use crate::reconcile;
+use crate::registry::{Outcome, Read, Write};
+use crate::search::{Searches, Want};
+
+/// Whether claims are still in the share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    Held,
+    /// Surely not: the address, and who has it now if anybody does.
+    Lost(IpAddr, Option<Vec<u8>>),
+}
+
+/// What a reconciliation has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reconciled {
+    /// Keys of ours that no lease mentioned are gone.
+    pub deleted: Vec<Claim>,
+    /// What the store must note for these leases, durably, from now on.
+    pub renamed: Vec<Claim>,
+    /// Leases that were put back.
+    pub claimed: Vec<Claim>,
+    /// Leases whose address somebody else has in the share.
+    pub conflicts: Vec<(Claim, Vec<u8>)>,
+}
+
+impl Member<'_> {
+    /// Claims addresses for a container, all or none, in the order of `wants`. On return they
+    /// are this store's: it must lease them durably before anything is plumbed (I1).
+    ///
+    /// # Errors
+    /// If one is taken, or a range is full; if the host may not speak for itself; if nobody
+    /// answers: then a later [`reconcile`](Self::reconcile) takes back what may have been
+    /// claimed.
+    pub fn claim(
+        &mut self,
+        container: &str,
+        name: &str,
+        wants: &[Want<'_>],
+    ) -> Result<Vec<Claim>, ShareError> {
+        // A beat of its own is needed only to find out about an earlier one, or whether a
+        // suspension is over: usually it is in the claim's transaction.
+        let first = self.identity.former.is_some();
+        if first || self.identity.pending.is_some() || self.meta()?.epoch.suspended {
+            if self.beat()?.epoch.suspended {
+                return Err(ShareError::Suspended);
+            }
+        } else {
+            self.renew_live()?;
+            self.prepare(None)?;
+        }
+        let holder = self.holder(container, name);
+        let mut searches = Searches::new(wants)?;
+        for _ in 0..TRIES {
+            let claims: Vec<_> = searches
+                .choice
+                .iter()
+                .map(|one| holder.claim(*one))
+                .collect();
+            let windows = searches.windows();
+            let mut sent = claim::transaction(self.keys, &self.identity, &claims, &windows);
+            if let Some(beat) = &self.identity.pending {
+                let key = self.keys.host(&self.identity.host);
+                sent.writes.push(Write::Put(key, beat.clone().into()));
+            }
+            let found = match self.registry.commit(&sent)? {
+                Outcome::Done => {
+                    self.confirm()?;
+                    return Ok(claims);
+                }
+                Outcome::Refused(found) => found,
+            };
+            let obstacles = Obstacles::read(self.keys, &found, claims.len());
+            if obstacles.is_mine(&claims) {
+                self.confirm()?;
+                return Ok(claims);
+            }
+            if !self.stands(&obstacles) {
+                // The beat says why, or that all is well again.
+                if self.beat()?.epoch.suspended {
+                    return Err(ShareError::Suspended);
+                }
+                continue;
+            }
+            for (at, want) in wants.iter().enumerate() {
+                let Some(value) = obstacles.present[at] else {
+                    continue;
+                };
+                match want {
+                    Want::Static(address)
+                        if claim::is_own(&self.identity, &self.facts.store, value) =>
+                    {
+                        // Left by a crash: the store has no lease of it.
+                        self.give_back(&Claim {
+                            address: *address,
+                            value: String::from_utf8_lossy(value).into_owned(),
+                        })?;
+                    }
+                    Want::Static(address) => return Err(self.taken(*address, value)),
+                    Want::Dynamic { .. } => searches.lose(at),
+                }
+            }
+            searches.choose(self.keys, self.registry, &obstacles, self.random)?;
+        }
+        Err(self.changing())
+    }
+
+    /// Looks whether claims are still in the share.
+    ///
+    /// # Errors
+    /// If nobody answers: nothing is known then.
+    pub fn verify(&mut self, claims: &[Claim]) -> Result<Proof, ShareError> {
+        let reads = claims
+            .iter()
+            .map(|one| Read::Key(self.keys.address(one.address)));
+        let reads: Vec<_> = reads.collect();
+        let found = self.registry.read(&reads)?;
+        for (claim, found) in claims.iter().zip(&found) {
+            if found.value() != Some(claim.value.as_bytes()) {
+                let now = found.value().map(<[u8]>::to_vec);
+                return Ok(Proof::Lost(claim.address, now));
+            }
+        }
+        Ok(Proof::Held)
+    }
+
+    /// Gives an address back. `true` if the key is surely not this claim's any more; `false`
+    /// if this host may not delete it at present. What a former identity of this host claimed
+    /// may be the original's that this host is a copy of: it stays until that is evicted.
+    ///
+    /// # Errors
+    /// If nobody answers.
+    pub fn give_back(&mut self, claim: &Claim) -> Result<bool, ShareError> {
+        if !claim::is_own(&self.identity, &self.facts.store, claim.value.as_bytes()) {
+            return Ok(true);
+        }
+        let sent = claim::release(self.keys, &self.identity, claim);
+        Ok(match self.registry.commit(&sent)? {
+            Outcome::Done => true,
+            Outcome::Refused(found) => {
+                let now = found.first().and_then(|found| found.value());
+                now != Some(claim.value.as_bytes())
+            }
+        })
+    }
+
+    /// Makes the share's keys and a store's leases agree: see [`reconcile::plan`]. The caller
+    /// has read the leases since it took the share's lock.
+    ///
+    /// # Errors
+    /// If the host may not speak for itself, or nobody answers. What was done stays done, and
+    /// doing it again does no harm.
+    pub fn reconcile(&mut self, leases: &[Claim]) -> Result<Reconciled, ShareError> {
+        let meta = self.beat()?;
+        let keys = self.addresses()?;
+        let plan = reconcile::plan(&self.identity, &self.facts.store, leases, &keys);
+        let mut done = Reconciled {
+            renamed: plan.adopt,
+            conflicts: plan.conflicts,
+            ..Reconciled::default()
+        };
+        for orphan in plan.delete {
+            if self.give_back(&orphan)? {
+                done.deleted.push(orphan);
+            }
+        }
+        for lease in plan.claim {
+            // A lease from before the host joined anew says the old host's name.
+            let own = claim::is_own(&self.identity, &self.facts.store, lease.value.as_bytes());
+            let wanted = if own {
+                lease.clone()
+            } else {
+                let former = Holder::decode(lease.value.as_bytes());
+                let (container, name) = former.map_or_else(
+                    |_| (String::new(), String::new()),
+                    |former| (former.container, former.name),
+                );
+                self.holder(&container, &name).claim(lease.address)
+            };
+            let one = std::slice::from_ref(&wanted);
+            let sent = claim::transaction(self.keys, &self.identity, one, &[]);
+            let found = match self.registry.commit(&sent)? {
+                Outcome::Done => None,
+                Outcome::Refused(found) => Some(found),
+            };
+            let obstacles = found
+                .as_ref()
+                .map(|found| Obstacles::read(self.keys, found, 1));
+            match obstacles {
+                Some(obstacles) if !obstacles.is_mine(one) => match obstacles.present[0] {
+                    Some(value) => done.conflicts.push((lease, value.to_vec())),
+                    // The epoch has changed meanwhile.
+                    None => return Err(self.changing()),
+                },
+                Some(_) | None => {
+                    if !own {
+                        done.renamed.push(wanted.clone());
+                    }
+                    done.claimed.push(wanted);
+                }
+            }
+        }
+        let record = self.identity.record.as_deref().unwrap_or_default();
+        let settled = HostRecord::decode(record.as_bytes())?.stores;
+        // What stands in a lease's way may be an old claim that the backup has brought back,
+        // which its owner deletes yet. Until the lease has its key again, nobody may claim.
+        let is_new = settled.get(&self.facts.store) != Some(&meta.epoch.number);
+        if is_new && done.conflicts.is_empty() {
+            let now = self.beat_settling(Some(meta.epoch.number))?;
+            if now.epoch != meta.epoch {
+                return Err(self.changing());
+            }
+        }
+        Ok(done)
+    }
+
+    fn stands(&self, obstacles: &Obstacles<'_>) -> bool {
+        let is =
+            |now: Option<&[u8]>, known: &Option<String>| now == known.as_deref().map(str::as_bytes);
+        is(obstacles.meta, &self.identity.meta) && is(obstacles.record, &self.identity.record)
+    }
+
+    fn holder(&mut self, container: &str, name: &str) -> Holder {
+        Holder {
+            host: self.identity.host.clone(),
+            store: self.facts.store.clone(),
+            container: container.to_owned(),
+            name: name.to_owned(),
+            nonce: format!("{:032x}", (self.random)()),
+        }
+    }
+
+    fn taken(&mut self, address: IpAddr, value: &[u8]) -> ShareError {
+        let holder = Holder::decode(value).ok().map(|holder| {
+            let key = Read::Key(self.keys.host(&holder.host));
+            let record = self.registry.read(&[key]).ok();
+            let record = record.as_ref().and_then(|found| found.first()?.value());
+            let record = record.and_then(|value| HostRecord::decode(value).ok());
+            Box::new(Taker {
+                host: record.map_or_else(|| holder.host.short().to_owned(), |one| one.name),
+                container: holder.container,
+                name: holder.name,
+            })
+        });
+        ShareError::Taken { address, holder }
+    }
+}

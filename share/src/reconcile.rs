@@ -1,0 +1,61 @@
+//! What a store's leases and the share's keys must do to agree again.
+//!
+//! Only keys of this host and store are judged, by their value; everybody else's are left
+//! alone. The caller has read the leases under the share's own lock, which it still has, so no
+//! claim of this store is under way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::claim::is_own;
+use crate::holding::Claim;
+use crate::identity::Identity;
+
+/// What is to be done, in this order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Keys of ours that no lease mentions: a crash between claim and lease, or between
+    /// release and deletion.
+    pub delete: Vec<Claim>,
+    /// Leases whose key has another value of ours: the store notes that one.
+    pub adopt: Vec<Claim>,
+    /// Leases without a key.
+    pub claim: Vec<Claim>,
+    /// Leases whose address somebody else has in the share, with the value of their key.
+    pub conflicts: Vec<(Claim, Vec<u8>)>,
+}
+
+/// Compares a store's leases with all the share's address keys.
+pub fn plan(
+    identity: &Identity,
+    store: &str,
+    leases: &[Claim],
+    keys: &BTreeMap<IpAddr, Vec<u8>>,
+) -> Plan {
+    let mut plan = Plan::default();
+    for lease in leases {
+        match keys.get(&lease.address) {
+            None => plan.claim.push(lease.clone()),
+            Some(value) if is_own(identity, store, value) => {
+                if value != lease.value.as_bytes() {
+                    plan.adopt.push(claim(lease.address, value));
+                }
+            }
+            Some(value) => plan.conflicts.push((lease.clone(), value.clone())),
+        }
+    }
+    let leased: BTreeSet<_> = leases.iter().map(|lease| lease.address).collect();
+    let own = keys
+        .iter()
+        .filter(|(_, value)| is_own(identity, store, value));
+    let orphans = own.filter(|(address, _)| !leased.contains(*address));
+    plan.delete = orphans
+        .map(|(address, value)| claim(*address, value))
+        .collect();
+    plan
+}
+
+fn claim(address: IpAddr, value: &[u8]) -> Claim {
+    let value = String::from_utf8_lossy(value).into_owned();
+    Claim { address, value }
+}

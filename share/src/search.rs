@@ -1,0 +1,120 @@
+//! The addresses that a claim tries next, one for each that the container wants.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::ShareError;
+use crate::claim::{self, Obstacles};
+use crate::key::Keys;
+use crate::registry::{Read, Registry};
+use crate::window::{Range, Search};
+
+/// An address that a container wants.
+pub enum Want<'w> {
+    /// This one. The store has not leased it.
+    Static(IpAddr),
+    /// Any of a range, beginning here, that `usable` allows: none that the store has leased,
+    /// excluded or reserved.
+    Dynamic {
+        range: Range,
+        start: IpAddr,
+        usable: &'w dyn Fn(IpAddr) -> bool,
+    },
+}
+
+/// The present choice, and where to look on.
+pub(crate) struct Searches<'w> {
+    wants: &'w [Want<'w>],
+    pub(crate) choice: Vec<IpAddr>,
+    searches: Vec<Option<Search>>,
+}
+
+impl<'w> Searches<'w> {
+    /// Begins, before anything is known of the share.
+    pub(crate) fn new(wants: &'w [Want<'w>]) -> Result<Self, ShareError> {
+        let mut new = Self {
+            wants,
+            choice: Vec::new(),
+            searches: Vec::new(),
+        };
+        for want in wants {
+            let (choice, search) = match want {
+                Want::Static(address) => (*address, None),
+                Want::Dynamic {
+                    range,
+                    start,
+                    usable,
+                } => {
+                    let mut search = Search::new(*range, *start);
+                    let choice = loop {
+                        match search.first(usable) {
+                            Some(choice) => break choice,
+                            None if search.advance() => {}
+                            None => return Err(full(*range)),
+                        }
+                    };
+                    (choice, Some(search))
+                }
+            };
+            new.choice.push(choice);
+            new.searches.push(search);
+        }
+        Ok(new)
+    }
+
+    /// Returns the windows to be looked at if the choice is refused.
+    pub(crate) fn windows(&self) -> Vec<(IpAddr, IpAddr)> {
+        self.searches.iter().flatten().map(Search::window).collect()
+    }
+
+    /// Notes that somebody else has the choice.
+    pub(crate) fn lose(&mut self, at: usize) {
+        if let Some(search) = &mut self.searches[at] {
+            search.lose(self.choice[at]);
+        }
+    }
+
+    /// Chooses again where the last choice is taken: at random among what is free in the
+    /// window, else in the next windows.
+    pub(crate) fn choose(
+        &mut self,
+        keys: &Keys,
+        registry: &mut dyn Registry,
+        obstacles: &Obstacles<'_>,
+        random: &mut dyn FnMut() -> u128,
+    ) -> Result<(), ShareError> {
+        let mut windows = obstacles.windows.iter();
+        for (at, want) in self.wants.iter().enumerate() {
+            let (Want::Dynamic { range, usable, .. }, Some(search)) =
+                (want, &mut self.searches[at])
+            else {
+                continue;
+            };
+            let mut taken: BTreeSet<_> = windows.next().cloned().unwrap_or_default();
+            if obstacles.present[at].is_none() {
+                continue;
+            }
+            self.choice[at] = loop {
+                if let Some(choice) = search.choose(&taken, usable, random()) {
+                    break choice;
+                }
+                if !search.advance() {
+                    return Err(full(*range));
+                }
+                let (first, last) = search.window();
+                let span = keys.addresses(first, last);
+                let found = registry.read(&[Read::Names(span, usize::MAX)])?;
+                taken = found
+                    .first()
+                    .map(|found| claim::taken(keys, found))
+                    .unwrap_or_default();
+            };
+        }
+        Ok(())
+    }
+}
+
+fn full(range: Range) -> ShareError {
+    let Range { first, last } = range;
+    ShareError::Full { first, last }
+}
