@@ -18,13 +18,12 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::orphan::wait_until;
 use crate::protocol::Network;
 use crate::rules::lease::Process;
 use crate::sight::survey::NameFile;
@@ -32,7 +31,6 @@ use crate::sight::{self, ProcessFact};
 
 /// How long aardvark-dns may take to end; it takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// The name server's name, as the kernel has it.
 const SERVER: &str = "aardvark-dns";
@@ -107,42 +105,39 @@ pub fn end_orphaned(run_directory: &Path) {
     for server in orphaned_servers(run_directory) {
         let pid = server.pid;
         log::info!("ending aardvark-dns (pid {pid}), whose files are gone");
-        let start = Instant::now();
-        let runs = || sight::process(pid).is_some_and(|fact| fact.process == server);
-        let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
-        while runs() && start.elapsed() < PATIENCE {
-            thread::sleep(PAUSE);
-        }
+        end(server);
     }
+}
+
+/// Ends a name server, and returns whether it has ended.
+fn end(server: Process) -> bool {
+    let _ = kill(Pid::from_raw(server.pid), Signal::SIGTERM);
+    // A zombie shows no namespace.
+    let is_it = |fact: ProcessFact| fact.process == server && fact.namespace.is_some();
+    wait_until(PATIENCE, || !sight::process(server.pid).is_some_and(is_it))
 }
 
 /// Ends a name server in another network namespace than ours that has nobody to
 /// serve. One with names is left alone: they may be those of living containers.
 pub fn end_stray(run_directory: &Path) {
-    let directory = NameFile::directory(run_directory);
-    let start = Instant::now();
-    while let Some(pid) = stray(&directory) {
-        let told = kill(Pid::from_raw(pid), Signal::SIGTERM);
-        let refused = told.err().filter(|errno| *errno != Errno::ESRCH);
-        if refused.is_some() || start.elapsed() > PATIENCE {
-            log::warn!(
-                "aardvark-dns (pid {pid}) serves no name, in another network namespace, and does \
-                 not end: names will not resolve until it is killed"
-            );
-            return;
-        }
-        thread::sleep(PAUSE);
+    let server = stray(&NameFile::directory(run_directory));
+    if let Some(server) = server.filter(|server| !end(*server)) {
+        log::warn!(
+            "aardvark-dns (pid {}) serves no name, in another network namespace, and does not \
+             end: names will not resolve until it is killed",
+            server.pid
+        );
     }
 }
 
-/// Returns the pid of a name server that serves nobody, where nobody can ask it.
-fn stray(directory: &Path) -> Option<i32> {
+/// Returns a name server that serves nobody, where nobody can ask it.
+fn stray(directory: &Path) -> Option<Process> {
     let server = server(directory)?;
     let own = sight::process(i32::try_from(std::process::id()).ok()?)?;
     let is_elsewhere = server.namespace? != own.namespace?;
     let mut files = fs::read_dir(directory).ok()?;
     let is_idle = !files.any(|file| file.is_ok_and(|file| file.file_name() != PID));
-    (is_elsewhere && is_idle).then_some(server.process.pid)
+    (is_elsewhere && is_idle).then_some(server.process)
 }
 
 #[cfg(test)]

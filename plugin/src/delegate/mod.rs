@@ -26,7 +26,7 @@ use wait_timeout::ChildExt;
 
 pub use dns::{end_orphaned, end_stray, orphaned_servers, put_servers_right, wrong_servers};
 pub use links::remove_link;
-pub use orphan::await_orphans;
+pub use orphan::{await_orphans, wait_until};
 pub use request::{Connection, SeveralPerSubnet};
 pub use standin::{StandIn, StandInError};
 

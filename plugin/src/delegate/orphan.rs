@@ -44,11 +44,19 @@ pub(super) fn await_group(leader: u32) {
     });
 }
 
-fn await_end(what: &str, mut is_over: impl FnMut() -> bool) -> bool {
+fn await_end(what: &str, is_over: impl FnMut() -> bool) -> bool {
+    let has_ended = wait_until(PATIENCE, is_over);
+    if !has_ended {
+        log::warn!("{what} is still at work after {}s", PATIENCE.as_secs());
+    }
+    has_ended
+}
+
+/// Waits until something is over, and returns whether it was within this time.
+pub fn wait_until(patience: Duration, mut is_over: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     while !is_over() {
-        if start.elapsed() >= PATIENCE {
-            log::warn!("{what} is still at work after {}s", PATIENCE.as_secs());
+        if start.elapsed() >= patience {
             return false;
         }
         thread::sleep(PAUSE);

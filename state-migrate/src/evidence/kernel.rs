@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
+use berth::delegate;
 use berth::lifecycle::namespace_file;
 use berth::podman::Podman;
 use berth::protocol::Network;
@@ -16,7 +16,6 @@ use berth::sight::{self, Doubt, Evidence, Link, NamespaceKey, Peer, ProcessFact}
 
 /// How long a netavark may take whose podman was killed. Usually it takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// What the kernel shows at one moment.
 #[derive(Clone, Debug, Default)]
@@ -100,11 +99,9 @@ impl Kernel {
     /// Podman's network lock, so it must be one whose podman was killed.
     pub(crate) fn await_netavark(podman: &Podman) {
         let config = &podman.delegation.config;
-        let start = Instant::now();
-        let netavarks = || sight::processes_named(&["netavark"]);
-        while at_work(&netavarks(), config).is_some() && start.elapsed() < PATIENCE {
-            thread::sleep(PAUSE);
-        }
+        delegate::wait_until(PATIENCE, || {
+            at_work(&sight::processes_named(&["netavark"]), config).is_none()
+        });
     }
 
     /// Returns what a look at the host shows about everything that may have an address.
