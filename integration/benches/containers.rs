@@ -2,45 +2,98 @@
 //! with berth as a plugin, and with berth in front of netavark, in turn in one lab.
 //!
 //!     make bench
+//!
+//! Fails if a target is missed. Words on the command line choose among the scenarios, as in
+//! `cargo bench -p berth-integration --bench containers -- eight`.
 #![allow(
     clippy::print_stdout,
     reason = "standard output is what a benchmark is for"
 )]
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use berth_integration::{Driver, Lab};
 
-/// Containers on each network, a first one for warming up not counted.
-const ROUNDS: usize = 60;
+/// What is measured, on each kind of network in turn.
+struct Scenario {
+    /// Its name in [`SCRIPT`].
+    word: &'static str,
+    what: &'static str,
+    /// Without the first, which is for warming up.
+    rounds: usize,
+    /// How many times longer than with Podman's own driver it may take, as a plugin and
+    /// host-wide.
+    most: [f64; 2],
+}
 
-/// How many times longer than with Podman's own driver it may take, as a plugin and host-wide.
-const MOST: [f64; 2] = [1.10, 1.05];
+const SCENARIOS: [Scenario; 4] = [
+    Scenario {
+        word: "alone",
+        what: "one container, the only one on its network",
+        rounds: 60,
+        most: [1.05, 1.05],
+    },
+    Scenario {
+        word: "beside",
+        what: "one container, beside another",
+        rounds: 60,
+        most: [1.05, 1.05],
+    },
+    Scenario {
+        word: "twenty",
+        what: "twenty containers at once",
+        rounds: 10,
+        most: [1.07, 1.07],
+    },
+    Scenario {
+        word: "eight",
+        what: "one container on eight networks",
+        rounds: 30,
+        most: [1.08, 1.08],
+    },
+];
 
-/// Both for all rounds.
+/// The kinds of networks, each with the name of its first.
+const KINDS: [(Driver, &str); 3] = [
+    (Driver::Bridge, "own"),
+    (Driver::Berth, "berth"),
+    (Driver::HostWide, "plain"),
+];
+
+/// All rounds of one.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Prints `NETWORK START REMOVE` a line, in microseconds. Timed in the lab itself,
-/// so that entering it does not count; the driver that goes first changes. With `beside`,
-/// another container stays on each network, so that its bridge does.
+/// so that entering it does not count; the driver that goes first changes. In
+/// `beside`, another container stays on each network, and so does its bridge.
 const SCRIPT: &str = r#"
 now() { echo "${EPOCHREALTIME/[.,]/}"; }
 one() {
-  local begun started removed
+  local begun started removed at networks=$1 names=("$1") pids=()
   # Past the link, unless it is what is measured.
   if [ "$1" = plain ]; then
     unset CONTAINERS_HELPER_BINARY_DIR
   else
     export CONTAINERS_HELPER_BINARY_DIR=/usr/lib/podman
   fi
+  case $scenario in
+    twenty) names=("$1"-{1..20}) ;;
+    eight) networks=$(printf ",$1%s" '' {2..8}) ;;
+  esac
   begun=$(now)
-  podman run --detach --name "$1" --network "$1" lab sleep 1000 >/dev/null
+  for at in "${names[@]}"; do
+    podman run --detach --name "$at" --network "${networks#,}" lab sleep 1000 >/dev/null &
+    pids+=($!)
+  done
+  for at in "${pids[@]}"; do wait "$at"; done
   started=$(now)
-  podman rm --force --time 0 "$1" >/dev/null
+  podman rm --force --time 0 "${names[@]}" >/dev/null
   removed=$(now)
   echo "$1 $((started - begun)) $((removed - started))"
 }
-if [ "$2" = beside ]; then
+scenario=$2
+if [ "$scenario" = beside ]; then
   for network in own berth plain; do
     podman run --detach --name "beside-$network" --network $network lab sleep 1000 >/dev/null
   done
@@ -51,47 +104,82 @@ for ((round = 0; round < $1; round += 2)); do
 done
 "#;
 
-fn main() {
+fn main() -> ExitCode {
     // `cargo test --benches` runs this, too, to see that it does.
-    let rounds = if std::env::args().any(|argument| argument == "--bench") {
-        ROUNDS
-    } else {
-        2
-    };
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let is_measured = arguments.iter().any(|argument| argument == "--bench");
+    let words: Vec<_> = arguments
+        .iter()
+        .filter(|word| !word.starts_with("--"))
+        .collect();
     let lab = Lab::start().unrecorded();
-    let off = ["--subnet", "10.77.0.0/24", "--label", "berth.adopt=off"];
-    let bridge = lab.network(Driver::Bridge, "own", &off);
-    let berth = lab.network(Driver::Berth, "berth", &["--subnet", "10.78.0.0/24"]);
-    let plain = lab.network(Driver::HostWide, "plain", &["--subnet", "10.79.0.0/24"]);
-    for (beside, what) in [
-        ("alone", "the only one on its network"),
-        ("beside", "beside another"),
-    ] {
-        let script = ["-euc", SCRIPT, "bash", &rounds.to_string(), beside].map(str::to_owned);
-        let measured = lab.cmd("bash").args(script).within(PATIENCE).ok();
-        report(&measured, rounds, what);
+    let mut networks = Vec::new();
+    for (third, (driver, name)) in KINDS.into_iter().enumerate() {
+        for nth in 1..=8 {
+            // The first is the one of all scenarios but one.
+            let name = if nth == 1 {
+                name.to_owned()
+            } else {
+                format!("{name}{nth}")
+            };
+            let subnet = format!("10.{}.{nth}.0/24", 77 + third);
+            let options = ["--subnet", &subnet, "--label", "berth.adopt=off"];
+            let options = if driver == Driver::Bridge {
+                &options[..]
+            } else {
+                &options[..2]
+            };
+            networks.push(lab.network(driver, &name, options));
+        }
     }
-    lab.remove_all();
-    for network in [&bridge, &berth, &plain] {
+    let mut missed = Vec::new();
+    for scenario in &SCENARIOS {
+        if !words
+            .iter()
+            .all(|word| scenario.what.contains(word.as_str()))
+        {
+            continue;
+        }
+        let rounds = if is_measured { scenario.rounds } else { 2 };
+        let script =
+            ["-euc", SCRIPT, "bash", &rounds.to_string(), scenario.word].map(str::to_owned);
+        let measured = lab.cmd("bash").args(script).within(PATIENCE).ok();
+        missed.extend(report(&measured, rounds, scenario));
+        lab.remove_all();
+    }
+    for network in &networks {
         lab.assert_clean(network);
     }
+    if missed.is_empty() || !is_measured {
+        return ExitCode::SUCCESS;
+    }
+    println!("missed: {}", missed.join("; "));
+    ExitCode::FAILURE
 }
 
-/// Prints what was measured.
-fn report(measured: &str, rounds: usize, what: &str) {
-    let medians = ["own", "berth", "plain"].map(|network| medians(measured, network, rounds));
-    println!("one container, {what}, medians of {rounds}, in ms");
+/// Prints what was measured, and returns what was missed.
+fn report(measured: &str, rounds: usize, scenario: &Scenario) -> Vec<String> {
+    let medians = KINDS.map(|(_, network)| medians(measured, network, rounds));
+    println!("{}, medians of {rounds}, in ms", scenario.what);
     println!("{:<20} {:>8} {:>8} {:>8}", "", "start", "remove", "both");
     let names = ["Podman's own", "berth, plugin", "berth, host-wide"];
     for (name, [start, remove, both]) in names.iter().zip(medians) {
         println!("{name:<20} {start:>8.1} {remove:>8.1} {both:>8.1}");
     }
     let [own, plugin, plain] = medians;
-    for ((name, ours), most) in [("plugin", plugin), ("host-wide", plain)].iter().zip(MOST) {
+    let mut missed = Vec::new();
+    for ((name, ours), most) in [("plugin", plugin), ("host-wide", plain)]
+        .iter()
+        .zip(scenario.most)
+    {
         let [start, remove, both] = [0, 1, 2].map(|at| ours[at] / own[at]);
-        let name = format!("{name} / own");
-        println!("{name:<20} {start:>8.2} {remove:>8.2} {both:>8.2}   wanted: at most {most:.2}");
+        let ratio = format!("{name} / own");
+        println!("{ratio:<20} {start:>8.2} {remove:>8.2} {both:>8.2}   wanted: at most {most:.2}");
+        if both > most {
+            missed.push(format!("{name}, {}", scenario.what));
+        }
     }
+    missed
 }
 
 /// Returns the medians of one network's starts, removals, and both together.
