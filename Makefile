@@ -1,9 +1,10 @@
 # make build      the release executables
 # make test       everything that is checked, end-to-end tests with a real Podman
 #                 included; needs root and Debian's archive (see integration/lab).
-#                 LAB=forky or LAB=experimental: only the end-to-end tests, with the
-#                 Podman of Debian's forky or experimental
-# make test-all   everything, and the end-to-end tests with every Podman
+#                 LAB=forky, LAB=experimental or LAB=newest: only the end-to-end tests,
+#                 with another Podman; see integration/README.md
+# make test-all   everything, the end-to-end tests with every Podman, and upgrades from
+#                 one to the next under running containers
 # make unit       the tests that need neither root nor Podman
 # make demo       the outage with Podman's own allocator, and with berth
 # make samples    prints the samples of docs/USING.md anew, from a lab, and docs/map.svg
@@ -75,9 +76,10 @@ endif
 # A Podman that fails does not keep the others from being tried.
 test-all:
 	failed=; \
-	for lab in '' forky experimental; do \
+	for lab in '' forky experimental newest; do \
 		$(MAKE) test LAB=$$lab || failed="$$failed $${lab:-trixie}"; \
 	done; \
+	$(CARGO) test -p berth-integration --locked --test upgrade || failed="$$failed upgrade"; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
 check:
@@ -128,7 +130,7 @@ prepare-lab:
 	integration/lab/prepare
 
 clean-lab:
-	for lab in trixie forky experimental; do BERTH_LAB=$$lab integration/lab/prepare --clean; done
+	for lab in trixie forky experimental newest; do BERTH_LAB=$$lab integration/lab/prepare --clean; done
 
 # In /usr and /usr/local, Podman finds the plugin by itself.
 install:

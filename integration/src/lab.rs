@@ -51,6 +51,13 @@ impl Lab {
     /// If that is not possible here; the message says what to do.
     #[track_caller]
     pub fn start() -> Self {
+        Self::start_beside(&[])
+    }
+
+    /// Starts a lab in which these directories of the host can be read, each at the path
+    /// beside it.
+    #[track_caller]
+    pub(crate) fn start_beside(others: &[(PathBuf, String)]) -> Self {
         let directory = prepared();
         assert!(
             nix::unistd::geteuid().is_root(),
@@ -72,6 +79,9 @@ impl Lab {
             ("lab-store", "/usr/local/bin/lab-store"),
         ] {
             start.arg("--bind").arg(executable(name)).arg(target);
+        }
+        for (source, target) in others {
+            start.arg("--bind").arg(source).arg(target);
         }
         let promtool = directory.join("promtool");
         if promtool.exists() {
@@ -249,9 +259,18 @@ pub(crate) fn prepared() -> PathBuf {
         return directory.into();
     }
     match chosen().as_deref() {
-        None | Some("trixie") => built().join("lab"),
-        Some(name) => built().join(format!("lab-{name}")),
+        None => prepared_for("trixie"),
+        Some(name) => prepared_for(name),
     }
+}
+
+/// Returns the directory that it fills for a lab of this name, unless `BERTH_LAB_DIR` names
+/// another one.
+pub(crate) fn prepared_for(name: &str) -> PathBuf {
+    built().join(match name {
+        "trixie" => "lab".to_owned(),
+        name => format!("lab-{name}"),
+    })
 }
 
 /// Returns the path of a file of the root that labs are started from, if it is

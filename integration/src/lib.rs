@@ -36,6 +36,7 @@ pub mod storm;
 pub mod syscalls;
 pub mod tally;
 pub mod torture;
+pub mod upgrade;
 pub mod versions;
 mod wait;
 pub mod web;

@@ -13,6 +13,9 @@ pub enum Behaviour {
     /// `podman network reload` of a container with a static address fails with Podman's
     /// own driver.
     ReloadRefusesStaticAddresses,
+    /// Nobody listens on a published port of a bridge network: without the firewall's
+    /// rules, a connection is refused. Otherwise conmon listens, and never answers.
+    PublishedPortsAreHeldByNobody,
 }
 
 /// The program whose version decides.
@@ -35,6 +38,13 @@ const TABLE: &[Entry] = &[
     // back.
     Entry {
         behaviour: Behaviour::ReloadRefusesStaticAddresses,
+        program: Program::Podman,
+        since: Version(6, 0),
+        before: Version::NEWEST,
+    },
+    // Podman 6 does not bind the ports any more, for conmon to hold.
+    Entry {
+        behaviour: Behaviour::PublishedPortsAreHeldByNobody,
         program: Program::Podman,
         since: Version(6, 0),
         before: Version::NEWEST,
