@@ -64,15 +64,7 @@ pub fn judge(
     let text =
         |value: Option<&[u8]>| value.map(|value| String::from_utf8_lossy(value).into_owned());
     let (meta_now, record_now) = (text(meta), text(record));
-    let known = match &identity.meta {
-        Some(known) => Meta::decode(known.as_bytes())?,
-        // The share's meta is read before the first beat.
-        None => {
-            return Err(ShareError::Operator(
-                "this host has not joined the share".into(),
-            ));
-        }
-    };
+    let known = identity.known_meta()?;
     let mut next = identity.clone();
     let arrived = record_now.is_some() && record_now == identity.pending;
     if arrived {

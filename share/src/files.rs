@@ -75,9 +75,7 @@ impl Folder {
             path: self.directory.join("breaker.json"),
         }
     }
-}
 
-impl Folder {
     fn slot(&self, number: u64) -> PathBuf {
         self.directory.join(format!("identity.{}", number % 2))
     }

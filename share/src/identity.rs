@@ -7,7 +7,9 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ShareError;
 use crate::key::HostId;
+use crate::meta::Meta;
 
 /// The host in one share.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +46,19 @@ impl Identity {
             meta: None,
             former: None,
             renewed: None,
+        }
+    }
+
+    /// Returns the share's meta as this host has seen it last.
+    ///
+    /// # Errors
+    /// If it has not joined the share, or cannot read what it noted.
+    pub fn known_meta(&self) -> Result<Meta, ShareError> {
+        match &self.meta {
+            Some(meta) => Meta::decode(meta.as_bytes()),
+            None => Err(ShareError::Operator(
+                "this host has not joined the share".into(),
+            )),
         }
     }
 

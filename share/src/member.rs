@@ -304,12 +304,7 @@ impl<'m> Member<'m> {
     }
 
     pub(crate) fn meta(&self) -> Result<Meta, ShareError> {
-        match &self.identity.meta {
-            Some(meta) => Meta::decode(meta.as_bytes()),
-            None => Err(ShareError::Operator(
-                "this host has not joined the share".into(),
-            )),
-        }
+        self.identity.known_meta()
     }
 
     pub(crate) fn draw(&mut self) -> u128 {
