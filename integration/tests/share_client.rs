@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 use berth_integration::etcd::{Cluster, endpoint};
 use berth_integration::shared::SharedHost;
 use berth_integration::wait_until;
-use berth_share::Proof;
 use berth_share::etcd::{Etcd, Times};
 use berth_share::evict::{Evidence, PROBES, Probed};
 use berth_share::operator::{self, Rejoin};
-use berth_share::{HostId, RegistryError, ShareError};
+use berth_share::{Claim, HostId, Lease, Proof, RegistryError, ShareError};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -146,7 +145,8 @@ fn without_a_quorum_it_is_refused_in_time_and_then_at_once() {
     });
     // What may have been claimed without an answer goes at the next collection.
     let mut etcd = cluster.client(survivor, times, None);
-    a.with(&mut etcd, |member| member.reconcile(&[])).unwrap();
+    a.with(&mut etcd, |member| member.reconcile(&[], true))
+        .unwrap();
     let left = a.with(&mut etcd, |member| member.addresses()).unwrap();
     assert_eq!(left.len(), 0);
 }
@@ -214,7 +214,7 @@ fn hosts_storm_a_small_range_while_nodes_die() {
     for number in 0..8 {
         let host = SharedHost::new(&directory, &format!("host{number}"), 28);
         etcd.begin(times().total);
-        host.with(&mut etcd, |member| member.reconcile(&[]))
+        host.with(&mut etcd, |member| member.reconcile(&[], true))
             .unwrap();
         left = host
             .with(&mut etcd, |member| member.addresses())
@@ -248,14 +248,14 @@ fn after_a_restore_nothing_is_claimed_until_it_is_accepted() {
         told.starts_with("these hosts have not put their leases back: "),
         "{told}"
     );
-    let early = b.with(&mut etcd, |member| member.reconcile(&[])).unwrap();
+    let early = b
+        .with(&mut etcd, |member| member.reconcile(&[], true))
+        .unwrap();
     assert_eq!(early.deleted.len(), 1, "b's container has ended");
     let back = a
-        .with(&mut etcd, |member| {
-            member.reconcile(std::slice::from_ref(&web))
-        })
+        .with(&mut etcd, |member| member.reconcile(&[lease(&web)], true))
         .unwrap();
-    assert_eq!(back.claimed.first(), Some(&web));
+    assert_eq!(back.claimed[0].address, web.address);
     assert!(accept(&mut etcd).unwrap());
     let refused = b.claim_static(&mut etcd, "late", web.address).unwrap_err();
     assert!(matches!(refused, ShareError::Taken { .. }), "{refused}");
@@ -333,9 +333,7 @@ fn a_host_is_evicted_only_when_nothing_speaks_for_it() {
     a.claim(&mut etcd, "again").unwrap();
     // What it still runs at the evicted address is a conflict, and stays.
     let back = a
-        .with(&mut etcd, |member| {
-            member.reconcile(std::slice::from_ref(&web))
-        })
+        .with(&mut etcd, |member| member.reconcile(&[lease(&web)], true))
         .unwrap();
     assert_eq!(back.conflicts.len(), 1);
 }
@@ -375,6 +373,15 @@ fn of_two_copies_the_second_is_refused_and_the_original_can_take_over() {
         told.starts_with("several hosts of the share are called a"),
         "{told}"
     );
+}
+
+/// Returns the lease for which an address was claimed.
+fn lease(claim: &Claim) -> Lease {
+    Lease {
+        address: claim.address,
+        container: "web".to_owned(),
+        name: "web".to_owned(),
+    }
 }
 
 fn rejoin(host: &SharedHost, etcd: &mut Etcd, how: Rejoin) -> HostId {

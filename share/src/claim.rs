@@ -9,20 +9,32 @@ use crate::identity::Identity;
 use crate::key::Keys;
 use crate::registry::{Check, Found, Read, Transaction, Write};
 
+/// A claim to be made, and what its key must be before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    pub claim: Claim,
+    /// The value of an earlier claim of this store's for the same address, which this one
+    /// takes the place of; `None` if the key must not be there.
+    pub over: Option<Vec<u8>>,
+}
+
 /// Returns the transaction that claims addresses, if none of them is taken and the host may
 /// speak for itself; otherwise it reads what stood in the way, and who is in these windows.
 pub fn transaction(
     keys: &Keys,
     identity: &Identity,
-    claims: &[Claim],
+    wanted: &[Wanted],
     windows: &[(IpAddr, IpAddr)],
 ) -> Transaction {
     let mut checks = standing(keys, identity);
     let mut otherwise = vec![Read::Key(keys.meta()), Read::Key(keys.host(&identity.host))];
     let mut writes = Vec::new();
-    for claim in claims {
+    for Wanted { claim, over } in wanted {
         let key = keys.address(claim.address);
-        checks.push(Check::Absent(key.clone()));
+        checks.push(match over {
+            Some(earlier) => Check::Is(key.clone(), earlier.clone()),
+            None => Check::Absent(key.clone()),
+        });
         otherwise.push(Read::Key(key.clone()));
         writes.push(Write::Put(key, claim.value.clone().into()));
     }
@@ -62,12 +74,12 @@ impl<'f> Obstacles<'f> {
     }
 
     /// Returns whether the claim had arrived before: it is not in its own way.
-    pub fn is_mine(&self, claims: &[Claim]) -> bool {
-        let pairs = self.present.iter().zip(claims);
-        !claims.is_empty()
-            && pairs
-                .into_iter()
-                .all(|(present, claim)| *present == Some(claim.value.as_bytes()))
+    pub fn is_mine(&self, wanted: &[Wanted]) -> bool {
+        let mut pairs = self.present.iter().zip(wanted);
+        let is_mine = |(present, one): (&Option<&[u8]>, &Wanted)| {
+            *present == Some(one.claim.value.as_bytes())
+        };
+        !wanted.is_empty() && pairs.all(is_mine)
     }
 }
 

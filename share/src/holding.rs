@@ -1,5 +1,5 @@
-//! The value of an address's key: who has it. It never changes while the key is there, and no
-//! two claims have the same, so whoever deletes by value deletes its own.
+//! The value of an address's key: who has it. Only its owner ever replaces it, and no two claims
+//! have the same, so whoever deletes by value deletes its own.
 
 use std::net::IpAddr;
 
@@ -30,6 +30,15 @@ pub struct Holder {
 pub struct Claim {
     pub address: IpAddr,
     pub value: String,
+}
+
+/// An address that a store has leased, with whose it is: what a share must say of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    pub address: IpAddr,
+    pub container: String,
+    /// For people.
+    pub name: String,
 }
 
 impl Holder {

@@ -4,9 +4,9 @@
 use std::net::IpAddr;
 
 use crate::ShareError;
-use crate::claim::{self, Obstacles};
+use crate::claim::{self, Obstacles, Wanted};
 use crate::error::Taker;
-use crate::holding::{Claim, Holder};
+use crate::holding::{Claim, Holder, Lease};
 use crate::host::HostRecord;
 use crate::member::{Member, TRIES};
 use crate::reconcile;
@@ -26,17 +26,17 @@ pub enum Proof {
 pub struct Reconciled {
     /// Keys of ours that no lease mentioned are gone.
     pub deleted: Vec<Claim>,
-    /// What the store must note for these leases, durably, from now on.
-    pub renamed: Vec<Claim>,
     /// Leases that were put back.
     pub claimed: Vec<Claim>,
-    /// Leases whose address somebody else has in the share.
-    pub conflicts: Vec<(Claim, Vec<u8>)>,
+    /// Leases whose address somebody else has in the share, with the value of their key.
+    pub conflicts: Vec<(Lease, Vec<u8>)>,
 }
 
 impl Member<'_> {
     /// Claims addresses for a container, all or none, in the order of `wants`. On return they
-    /// are this store's: it must lease them durably before anything is plumbed (I1).
+    /// are this store's: it must lease them durably before anything is plumbed (I1). A claim
+    /// takes the place of an earlier one of this store's for the same address: the caller has
+    /// the share's lock and knows that no other container has leased it.
     ///
     /// # Errors
     /// If one is taken, or a range is full; if the host may not speak for itself; if nobody
@@ -61,14 +61,18 @@ impl Member<'_> {
         }
         let holder = self.holder(container, name);
         let mut searches = Searches::new(wants)?;
+        let mut earlier: Vec<Option<Vec<u8>>> = vec![None; wants.len()];
         for _ in 0..TRIES {
-            let claims: Vec<_> = searches
-                .choice
-                .iter()
-                .map(|one| holder.claim(*one))
+            let pairs = searches.choice.iter().zip(&earlier);
+            let wanted: Vec<_> = pairs
+                .map(|(address, over)| Wanted {
+                    claim: holder.claim(*address),
+                    over: over.clone(),
+                })
                 .collect();
+            let claims = || wanted.iter().map(|one| one.claim.clone()).collect();
             let windows = searches.windows();
-            let mut sent = claim::transaction(self.keys, &self.identity, &claims, &windows);
+            let mut sent = claim::transaction(self.keys, &self.identity, &wanted, &windows);
             if let Some(beat) = &self.identity.pending {
                 let key = self.keys.host(&self.identity.host);
                 sent.writes.push(Write::Put(key, beat.clone().into()));
@@ -76,14 +80,14 @@ impl Member<'_> {
             let found = match self.registry.commit(&sent)? {
                 Outcome::Done => {
                     self.confirm()?;
-                    return Ok(claims);
+                    return Ok(claims());
                 }
                 Outcome::Refused(found) => found,
             };
-            let obstacles = Obstacles::read(self.keys, &found, claims.len());
-            if obstacles.is_mine(&claims) {
+            let obstacles = Obstacles::read(self.keys, &found, wanted.len());
+            if obstacles.is_mine(&wanted) {
                 self.confirm()?;
-                return Ok(claims);
+                return Ok(claims());
             }
             if !self.stands(&obstacles) {
                 // The beat says why, or that all is well again.
@@ -93,21 +97,19 @@ impl Member<'_> {
                 continue;
             }
             for (at, want) in wants.iter().enumerate() {
-                let Some(value) = obstacles.present[at] else {
-                    continue;
-                };
-                match want {
-                    Want::Static(address)
-                        if claim::is_own(&self.identity, &self.facts.store, value) =>
-                    {
-                        // Left by a crash: the store has no lease of it.
-                        self.give_back(&Claim {
-                            address: *address,
-                            value: String::from_utf8_lossy(value).into_owned(),
-                        })?;
+                let present = obstacles.present[at];
+                // The container's own from before, or left by a crash or a release that has
+                // not reached etcd.
+                let own =
+                    present.filter(|value| claim::is_own(&self.identity, &self.facts.store, value));
+                earlier[at] = own.map(<[u8]>::to_vec);
+                match (present, want) {
+                    (None, _) => {}
+                    (Some(_), _) if own.is_some() => {}
+                    (Some(value), Want::Static(address)) => {
+                        return Err(self.taken(*address, value));
                     }
-                    Want::Static(address) => return Err(self.taken(*address, value)),
-                    Want::Dynamic { .. } => searches.lose(at),
+                    (Some(_), Want::Dynamic { .. }) => searches.lose(at),
                 }
             }
             searches.choose(self.keys, self.registry, &obstacles, self.random)?;
@@ -154,41 +156,57 @@ impl Member<'_> {
         })
     }
 
+    /// Gives back the address that a container had. The caller has the share's lock, and has
+    /// seen since then that the store does not lease the address. `true` if the container
+    /// surely has it no more; `false` as in [`give_back`](Self::give_back).
+    ///
+    /// # Errors
+    /// If nobody answers.
+    pub fn release(&mut self, address: IpAddr, container: &str) -> Result<bool, ShareError> {
+        let found = self
+            .registry
+            .read(&[Read::Key(self.keys.address(address))])?;
+        let value = found.first().and_then(|found| found.value());
+        match value.map(Holder::decode) {
+            Some(Ok(holder)) if holder.container == container => self.give_back(&Claim {
+                address,
+                value: String::from_utf8_lossy(value.unwrap_or_default()).into_owned(),
+            }),
+            Some(_) | None => Ok(true),
+        }
+    }
+
     /// Makes the share's keys and a store's leases agree: see [`reconcile::plan`]. The caller
-    /// has read the leases since it took the share's lock.
+    /// has read the leases since it took the share's lock. `is_complete` says whether these
+    /// are surely all that containers have; if not, no key is deleted, and after a restore the
+    /// host has not put its leases back yet.
     ///
     /// # Errors
     /// If the host may not speak for itself, or nobody answers. What was done stays done, and
     /// doing it again does no harm.
-    pub fn reconcile(&mut self, leases: &[Claim]) -> Result<Reconciled, ShareError> {
+    pub fn reconcile(
+        &mut self,
+        leases: &[Lease],
+        is_complete: bool,
+    ) -> Result<Reconciled, ShareError> {
         let meta = self.beat()?;
         let keys = self.addresses()?;
         let plan = reconcile::plan(&self.identity, &self.facts.store, leases, &keys);
         let mut done = Reconciled {
-            renamed: plan.adopt,
             conflicts: plan.conflicts,
             ..Reconciled::default()
         };
-        for orphan in plan.delete {
+        for orphan in plan.delete.into_iter().filter(|_| is_complete) {
             if self.give_back(&orphan)? {
                 done.deleted.push(orphan);
             }
         }
         for lease in plan.claim {
-            // A lease from before the host joined anew says the old host's name.
-            let own = claim::is_own(&self.identity, &self.facts.store, lease.value.as_bytes());
-            let wanted = if own {
-                lease.clone()
-            } else {
-                let former = Holder::decode(lease.value.as_bytes());
-                let (container, name) = former.map_or_else(
-                    |_| (String::new(), String::new()),
-                    |former| (former.container, former.name),
-                );
-                self.holder(&container, &name).claim(lease.address)
-            };
-            let one = std::slice::from_ref(&wanted);
-            let sent = claim::transaction(self.keys, &self.identity, one, &[]);
+            let claim = self
+                .holder(&lease.container, &lease.name)
+                .claim(lease.address);
+            let wanted = [Wanted { claim, over: None }];
+            let sent = claim::transaction(self.keys, &self.identity, &wanted, &[]);
             let found = match self.registry.commit(&sent)? {
                 Outcome::Done => None,
                 Outcome::Refused(found) => Some(found),
@@ -197,17 +215,12 @@ impl Member<'_> {
                 .as_ref()
                 .map(|found| Obstacles::read(self.keys, found, 1));
             match obstacles {
-                Some(obstacles) if !obstacles.is_mine(one) => match obstacles.present[0] {
+                Some(obstacles) if !obstacles.is_mine(&wanted) => match obstacles.present[0] {
                     Some(value) => done.conflicts.push((lease, value.to_vec())),
                     // The epoch has changed meanwhile.
                     None => return Err(self.changing()),
                 },
-                Some(_) | None => {
-                    if !own {
-                        done.renamed.push(wanted.clone());
-                    }
-                    done.claimed.push(wanted);
-                }
+                Some(_) | None => done.claimed.extend(wanted.map(|one| one.claim)),
             }
         }
         let record = self.identity.record.as_deref().unwrap_or_default();
@@ -215,7 +228,7 @@ impl Member<'_> {
         // What stands in a lease's way may be an old claim that the backup has brought back,
         // which its owner deletes yet. Until the lease has its key again, nobody may claim.
         let is_new = settled.get(&self.facts.store) != Some(&meta.epoch.number);
-        if is_new && done.conflicts.is_empty() {
+        if is_complete && is_new && done.conflicts.is_empty() {
             let now = self.beat_settling(Some(meta.epoch.number))?;
             if now.epoch != meta.epoch {
                 return Err(self.changing());

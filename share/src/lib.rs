@@ -42,7 +42,7 @@ mod search;
 pub mod window;
 
 pub use error::ShareError;
-pub use holding::{Claim, Holder};
+pub use holding::{Claim, Holder, Lease};
 pub use identity::{Identity, IdentityFile};
 pub use key::{HostId, Keys, ShareName};
 pub use leases::{Proof, Reconciled};

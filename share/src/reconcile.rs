@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::claim::is_own;
-use crate::holding::Claim;
+use crate::holding::{Claim, Lease};
 use crate::identity::Identity;
 
 /// What is to be done, in this order.
@@ -17,30 +17,24 @@ pub struct Plan {
     /// Keys of ours that no lease mentions: a crash between claim and lease, or between
     /// release and deletion.
     pub delete: Vec<Claim>,
-    /// Leases whose key has another value of ours: the store notes that one.
-    pub adopt: Vec<Claim>,
     /// Leases without a key.
-    pub claim: Vec<Claim>,
+    pub claim: Vec<Lease>,
     /// Leases whose address somebody else has in the share, with the value of their key.
-    pub conflicts: Vec<(Claim, Vec<u8>)>,
+    pub conflicts: Vec<(Lease, Vec<u8>)>,
 }
 
 /// Compares a store's leases with all the share's address keys.
 pub fn plan(
     identity: &Identity,
     store: &str,
-    leases: &[Claim],
+    leases: &[Lease],
     keys: &BTreeMap<IpAddr, Vec<u8>>,
 ) -> Plan {
     let mut plan = Plan::default();
     for lease in leases {
         match keys.get(&lease.address) {
             None => plan.claim.push(lease.clone()),
-            Some(value) if is_own(identity, store, value) => {
-                if value != lease.value.as_bytes() {
-                    plan.adopt.push(claim(lease.address, value));
-                }
-            }
+            Some(value) if is_own(identity, store, value) => {}
             Some(value) => plan.conflicts.push((lease.clone(), value.clone())),
         }
     }
@@ -50,12 +44,10 @@ pub fn plan(
         .filter(|(_, value)| is_own(identity, store, value));
     let orphans = own.filter(|(address, _)| !leased.contains(*address));
     plan.delete = orphans
-        .map(|(address, value)| claim(*address, value))
+        .map(|(address, value)| Claim {
+            address: *address,
+            value: String::from_utf8_lossy(value).into_owned(),
+        })
         .collect();
     plan
-}
-
-fn claim(address: IpAddr, value: &[u8]) -> Claim {
-    let value = String::from_utf8_lossy(value).into_owned();
-    Claim { address, value }
 }

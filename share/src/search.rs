@@ -27,6 +27,8 @@ pub(crate) struct Searches<'w> {
     wants: &'w [Want<'w>],
     pub(crate) choice: Vec<IpAddr>,
     searches: Vec<Option<Search>>,
+    /// Which of the choice others have.
+    lost: Vec<bool>,
 }
 
 impl<'w> Searches<'w> {
@@ -36,6 +38,7 @@ impl<'w> Searches<'w> {
             wants,
             choice: Vec::new(),
             searches: Vec::new(),
+            lost: vec![false; wants.len()],
         };
         for want in wants {
             let (choice, search) = match want {
@@ -69,12 +72,13 @@ impl<'w> Searches<'w> {
 
     /// Notes that somebody else has the choice.
     pub(crate) fn lose(&mut self, at: usize) {
+        self.lost[at] = true;
         if let Some(search) = &mut self.searches[at] {
             search.lose(self.choice[at]);
         }
     }
 
-    /// Chooses again where the last choice is taken: at random among what is free in the
+    /// Chooses again where the last choice is lost: at random among what is free in the
     /// window, else in the next windows.
     pub(crate) fn choose(
         &mut self,
@@ -91,7 +95,7 @@ impl<'w> Searches<'w> {
                 continue;
             };
             let mut taken: BTreeSet<_> = windows.next().cloned().unwrap_or_default();
-            if obstacles.present[at].is_none() {
+            if !std::mem::take(&mut self.lost[at]) {
                 continue;
             }
             self.choice[at] = loop {

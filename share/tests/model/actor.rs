@@ -1,5 +1,5 @@
 //! A host at work: what it does here is what berth does around the crate. It claims, leases,
-//! plumbs and verifies; takes down, releases and pays.
+//! plumbs and verifies; takes down and releases.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -10,10 +10,13 @@ use std::time::Duration;
 use berth_share::evict::{Evidence, PROBES, Probed};
 use berth_share::operator::{self, Rejoin};
 use berth_share::window::Range;
-use berth_share::{Facts, Keys, Member, Proof, ShareError, Want};
+use berth_share::{Facts, Keys, Lease, Member, Proof, ShareError, Want};
 
 use super::etcd::Line;
 use super::world::{ADDRESSES, Command, Fault, Host, World, address, terms};
+
+/// Every container is called so.
+const CONTAINER: &str = "c0ffee";
 
 /// One host at work.
 pub(crate) struct Actor<'w> {
@@ -39,7 +42,6 @@ impl Actor<'_> {
                 host.uptime = 0;
                 host.running.clear();
                 host.leases.clear();
-                host.debts.clear();
             }),
             Command::Cut(is_cut) => self.change(|host| host.is_cut = *is_cut),
             Command::Expire => self.expire(),
@@ -147,9 +149,10 @@ impl Actor<'_> {
     }
 
     fn start(&self, wanted: Option<IpAddr>) {
-        let leased = self.look(|host| host.leases.clone());
-        let usable = |address| !leased.contains_key(&address);
-        if wanted.is_some_and(|wanted| !usable(wanted)) {
+        let (leased, running) = self.look(|host| (host.leases.clone(), host.running.clone()));
+        let usable = |address| !leased.contains(&address);
+        // A container that has died without a word is started again: it has its lease yet.
+        if wanted.is_some_and(|wanted| running.contains(&wanted)) {
             return;
         }
         let range = Range {
@@ -165,7 +168,7 @@ impl Actor<'_> {
             Want::Static,
         );
         self.change(|host| host.claiming = true);
-        let claimed = self.with_member(|member| member.claim("c0ffee", "web", &[want]));
+        let claimed = self.with_member(|member| member.claim(CONTAINER, "web", &[want]));
         self.change(|host| host.claiming = false);
         let Ok([claim]) = claimed.as_deref() else {
             return;
@@ -174,7 +177,7 @@ impl Actor<'_> {
             return;
         }
         self.change(|host| {
-            host.leases.insert(claim.address, claim.clone());
+            host.leases.insert(claim.address);
         });
         if !self.survives() {
             return;
@@ -215,41 +218,33 @@ impl Actor<'_> {
             return;
         }
         self.release(gone);
-        let debt = self.look(|host| host.debts.last().cloned());
-        if let Some(debt) = debt
-            && let Ok(true) = self.with_member(|member| member.give_back(&debt))
-            && self.survives()
-        {
-            self.change(|host| host.debts.retain(|one| *one != debt));
+        if self.survives() {
+            let _ = self.with_member(|member| member.release(gone, CONTAINER));
         }
     }
 
-    /// The local release: lease and debt in one transaction.
+    /// The local release.
     fn release(&self, gone: IpAddr) {
         self.change(|host| {
-            let claim = host.leases.remove(&gone);
-            host.debts.extend(claim);
+            host.leases.remove(&gone);
         });
     }
 
     fn collect(&self) {
         let dead = self.look(|host| {
-            let dead = host.leases.keys().filter(|one| !host.running.contains(one));
+            let dead = host.leases.iter().filter(|one| !host.running.contains(one));
             dead.copied().collect::<Vec<_>>()
         });
         dead.into_iter().for_each(|gone| self.release(gone));
-        let leases = self.look(|host| host.leases.values().cloned().collect::<Vec<_>>());
-        let done = self.with_member(|member| member.reconcile(&leases));
-        if let Ok(done) = done
-            && self.survives()
-        {
-            self.change(|host| {
-                for claim in done.renamed {
-                    host.leases.insert(claim.address, claim);
-                }
-                host.debts.clear();
+        let leases = self.look(|host| {
+            let leases = host.leases.iter().map(|address| Lease {
+                address: *address,
+                container: CONTAINER.to_owned(),
+                name: "web".to_owned(),
             });
-        }
+            leases.collect::<Vec<_>>()
+        });
+        let _ = self.with_member(|member| member.reconcile(&leases, true));
     }
 
     fn expire(&self) {

@@ -1,14 +1,14 @@
 //! Hosts with containers, leases and a disk, and what happens to them.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
 use berth_share::key::PREFIX;
 use berth_share::meta::{Subnet, Terms};
 use berth_share::registry::Transaction;
-use berth_share::{Claim, Holder, Identity, Keys};
+use berth_share::{Holder, Identity, Keys};
 
 use super::actor::Actor;
 use super::etcd::{Author, Data};
@@ -72,8 +72,7 @@ pub(crate) struct Host {
     pub(crate) machine: String,
     pub(crate) boot: u64,
     pub(crate) uptime: u64,
-    pub(crate) leases: BTreeMap<IpAddr, Claim>,
-    pub(crate) debts: Vec<Claim>,
+    pub(crate) leases: BTreeSet<IpAddr>,
     /// What the kernel shows: who answers on the LAN.
     pub running: Vec<IpAddr>,
     pub(crate) busy: bool,
