@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use berth::rules::settings::keys::{DEFAULTS, GENERAL, Key, NETWORK, WAITS};
+use berth::rules::settings::keys::{DEFAULTS, GENERAL, Key, NETWORK, SHARE, WAITS};
 
 use super::page::{escaped, head, text, tidy};
 
@@ -51,7 +51,16 @@ ipam_exclude = ["192.168.1.1-192.168.1.99"]
 
 [network.web]
 ipam_exclude = ["10.50.0.200-10.50.0.220"]
-ipam_reserve = ["10.50.0.9=proxy", "10.50.0.10 # the printer"]"#;
+ipam_reserve = ["10.50.0.9=proxy", "10.50.0.10 # the printer"]
+
+[share.lan]
+endpoints = ["https://etcd1.example:2379", "https://etcd2.example:2379"]
+ca = "/etc/berth/ca.pem"
+certificate = "/etc/berth/host.pem"
+key = "/etc/berth/host.key"
+
+[network.lan]
+ipam_share = "lan""#;
 
 /// Returns the page.
 pub(crate) fn page() -> String {
@@ -63,6 +72,7 @@ pub(crate) fn page() -> String {
         ("[waits]", WAITS),
         ("[defaults]", DEFAULTS),
         ("[network.NAME]", NETWORK),
+        ("[share.NAME]", SHARE),
     ] {
         let _ = writeln!(page, ".SH {}", escaped(title));
         keys.iter().for_each(|key| entry(&mut page, key));

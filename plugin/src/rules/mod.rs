@@ -17,4 +17,5 @@ pub mod ports;
 pub mod process;
 pub mod roster;
 pub mod settings;
+pub mod share;
 pub mod verdict;

@@ -9,6 +9,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use berth_share::ShareName;
 use ipnetwork::IpNetwork;
 use thiserror::Error;
 
@@ -40,11 +41,13 @@ pub const EXCLUDE: &str = "ipam_exclude";
 pub const RESERVE: &str = "ipam_reserve";
 /// Which free address comes next.
 pub const ORDER: &str = "ipam_order";
+/// Which share the addresses are claimed in: see [`crate::rules::share`].
+pub const SHARE: &str = "ipam_share";
 /// Which of netavark's drivers does the plumbing.
 pub const DRIVER: &str = "driver";
 
 /// All our options, in the order of the error messages.
-pub const KNOWN: [&str; 7] = [DRIVER, COOLDOWN, EXCLUDE, HOLD, ORDER, RESERVE, TTL];
+pub const KNOWN: [&str; 8] = [DRIVER, COOLDOWN, EXCLUDE, HOLD, ORDER, RESERVE, SHARE, TTL];
 
 /// What all our names except [`DRIVER`] begin with. netavark has no such names.
 pub(super) const PREFIX: &str = "ipam_";
@@ -174,6 +177,8 @@ pub enum OptionsError {
     PledgeOutside { address: IpAddr, subnets: String },
     #[error("invalid option {RESERVE}: {0}")]
     PledgeUnleasable(PledgeError),
+    #[error("invalid option {SHARE}={value}: {reason}")]
+    Share { value: String, reason: String },
 }
 
 /// Options of a network, with defaults where it names none.
@@ -192,6 +197,8 @@ pub struct Options {
     pub pledges: Vec<Pledge>,
     pub order: Order,
     pub plumbing: Plumbing,
+    /// The share in which every address is claimed before it is leased.
+    pub share: Option<ShareName>,
 }
 
 impl Default for Options {
@@ -204,6 +211,7 @@ impl Default for Options {
             pledges: Vec::new(),
             order: Order::Next,
             plumbing: Plumbing::Bridge,
+            share: None,
         }
     }
 }
@@ -219,6 +227,9 @@ impl Options {
             return Err(OptionsError::Unknown { name: name.clone() });
         }
         let subnets = subnets(network);
+        let share = share(options)?;
+        // Hosts that all begin at the same address would be in each other's way.
+        let scattered = share.is_some() && !options.contains_key(ORDER);
         Ok(Self {
             cooldown: duration(options, COOLDOWN, Duration::ZERO)?.unwrap_or(DEFAULT_COOLDOWN),
             hold: duration(options, HOLD, Duration::ZERO)?.unwrap_or(DEFAULT_HOLD),
@@ -227,8 +238,13 @@ impl Options {
                 .get(EXCLUDE)
                 .map_or_else(|| Ok(Vec::new()), |list| exclusions(list, &subnets))?,
             pledges: pledge::parse(network)?,
-            order: choice(options, ORDER, &Order::ALL, Order::as_str)?,
+            order: if scattered {
+                Order::Random
+            } else {
+                choice(options, ORDER, &Order::ALL, Order::as_str)?
+            },
             plumbing: Plumbing::of(network)?,
+            share,
         })
     }
 }
@@ -283,6 +299,7 @@ pub(super) fn check(name: &'static str, value: &str) -> Result<(), OptionsError>
         ORDER => choice(&options, name, &Order::ALL, Order::as_str).map(drop),
         EXCLUDE => spans(value).try_for_each(|span| span.map(drop)),
         RESERVE => pledge::items(value).try_for_each(|pledge| pledge.map(drop)),
+        SHARE => share(&options).map(drop),
         _ => Ok(()),
     }
 }
@@ -329,15 +346,30 @@ fn duration(
     }
 }
 
+/// Reads the name of the share, if there is one.
+fn share(options: &BTreeMap<String, String>) -> Result<Option<ShareName>, OptionsError> {
+    let parse = |value: &String| {
+        value.parse().map_err(|error| OptionsError::Share {
+            value: value.clone(),
+            reason: format!("{error}"),
+        })
+    };
+    options.get(SHARE).map(parse).transpose()
+}
+
 /// Reads a duration of whole seconds: `90`, or a number with a unit.
 pub(super) fn whole_seconds(text: &str) -> Option<Duration> {
+    time(text).filter(|duration| duration.subsec_nanos() == 0)
+}
+
+/// Reads a duration: `90` (seconds), or a number with a unit.
+pub(super) fn time(text: &str) -> Option<Duration> {
     let text = text.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // Digits alone only fail to parse when they are too many.
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
-    let parsed = humantime::parse_duration(text).ok();
-    parsed.filter(|duration| duration.subsec_nanos() == 0)
+    humantime::parse_duration(text).ok()
 }
 
 /// Reads one of a few words; the type's default if the option is absent.

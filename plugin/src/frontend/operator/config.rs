@@ -96,6 +96,7 @@ impl Listing {
             waits,
             defaults,
             networks,
+            shares,
             mistakes,
         } = &podman.settings;
         let mut settings = vec![state_directory(podman)];
@@ -110,6 +111,10 @@ impl Listing {
             let keys = keys::NETWORK.iter();
             let set = keys.filter(|key| section.contains_key(key.name));
             settings.extend(set.map(|key| line(&table, key, section)));
+        }
+        for (name, section) in shares {
+            let table = format!("share.{name}.");
+            settings.extend(keys::SHARE.iter().map(|key| line(&table, key, section)));
         }
         let fault = |mistake: &Mistake| Fault {
             at: mistake.origin.to_string(),

@@ -92,7 +92,7 @@ fn unknown_names_of_ours_are_refused_with_the_known_ones() {
     check(
         &[("ipam_cooldwon", "1s")],
         Err(
-            "unsupported option ipam_cooldwon: berth knows driver, ipam_cooldown, ipam_exclude, ipam_hold, ipam_order, ipam_reserve, ipam_ttl",
+            "unsupported option ipam_cooldwon: berth knows driver, ipam_cooldown, ipam_exclude, ipam_hold, ipam_order, ipam_reserve, ipam_share, ipam_ttl",
         ),
     );
 }

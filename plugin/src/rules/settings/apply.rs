@@ -2,7 +2,7 @@
 
 use super::{Concern, Item, Mistake, Section, Setting, Settings};
 use crate::protocol::Network;
-use crate::rules::options::{self, COOLDOWN, EXCLUDE, HOLD, ORDER, RESERVE, TTL};
+use crate::rules::options::{self, COOLDOWN, EXCLUDE, HOLD, ORDER, RESERVE, SHARE, TTL};
 use crate::rules::pledge;
 
 impl Settings {
@@ -14,7 +14,7 @@ impl Settings {
     pub fn apply(&self, network: &mut Network) -> Result<(), Mistake> {
         let none = Section::new();
         let own = self.networks.get(&network.name).unwrap_or(&none);
-        for name in [COOLDOWN, HOLD, TTL, ORDER] {
+        for name in [COOLDOWN, HOLD, TTL, ORDER, SHARE] {
             let is_said = network.options.contains_key(name);
             let set = own
                 .get(name)
@@ -23,9 +23,11 @@ impl Settings {
                 network.options.insert(name.to_owned(), item.text.clone());
             }
         }
+        let share = network.options.get(SHARE).cloned();
         let mistake = |mistake: &&Mistake| match &mistake.concern {
             Concern::Everything => true,
             Concern::Network(name) => *name == network.name,
+            Concern::Share(name) => Some(name) == share.as_ref(),
             Concern::Nothing => false,
         };
         let mistake = self.mistakes.iter().find(mistake).cloned();

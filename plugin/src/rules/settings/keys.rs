@@ -1,6 +1,6 @@
 //! The keys that berth.conf knows. Its man page is made from these.
 
-use crate::rules::options::{COOLDOWN, EXCLUDE, HOLD, ORDER, RESERVE, TTL};
+use crate::rules::options::{COOLDOWN, EXCLUDE, HOLD, ORDER, RESERVE, SHARE as SHARE_OPTION, TTL};
 
 /// Where the lease store is.
 pub const STATE_DIRECTORY: &str = "state_directory";
@@ -10,6 +10,28 @@ pub const ENGINE: &str = "engine";
 pub const LOCK: &str = "lock";
 /// How old the last collection may be before a setup starts one.
 pub const COLLECTION: &str = "collection";
+/// Where a share's etcd listens.
+pub const ENDPOINTS: &str = "endpoints";
+/// What the names of all keys in etcd begin with.
+pub const PREFIX: &str = "prefix";
+/// Who has signed etcd's certificates.
+pub const CA: &str = "ca";
+/// What this host shows etcd.
+pub const CERTIFICATE: &str = "certificate";
+/// The certificate's private key.
+pub const KEY: &str = "key";
+/// What other hosts call this one.
+pub const HOST: &str = "host";
+/// How long to wait for a connection to one endpoint.
+pub const CONNECT: &str = "connect";
+/// How long to wait for one endpoint's answer.
+pub const ATTEMPT: &str = "attempt";
+/// How long to wait for etcd in all.
+pub const TOTAL: &str = "total";
+/// For how long etcd is not asked after that.
+pub const BREAKER: &str = "breaker";
+/// How long after its last sign of life a host counts as there.
+pub const LEASE: &str = "lease";
 
 /// What a key is set to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +46,12 @@ pub enum Kind {
     Option,
     /// A list of values of the option of this name.
     List,
+    /// A list of places where etcd listens.
+    Endpoints,
+    /// Some words.
+    Text,
+    /// From the first to the second, in milliseconds.
+    Time(u64, u64),
 }
 
 /// A key.
@@ -137,5 +165,85 @@ pub const NETWORK: &[Key] = &[
         default: "nothing",
         about: "Addresses reserved for good, for one container (10.0.0.9=web) or for none \
                 (10.0.0.10 # the printer), as with berth reserve.",
+    },
+    Key {
+        name: SHARE_OPTION,
+        kind: Kind::Option,
+        default: "none",
+        about: "The share in which other hosts lease addresses of the same network: the NAME of a \
+                table [share.NAME].",
+    },
+];
+
+/// In `[share.NAME]`.
+pub const SHARE: &[Key] = &[
+    Key {
+        name: ENDPOINTS,
+        kind: Kind::Endpoints,
+        default: "nothing",
+        about: "Where etcd listens, the first to be asked first, as in \
+                https://etcd1.example:2379.",
+    },
+    Key {
+        name: CA,
+        kind: Kind::Path,
+        default: "nothing",
+        about: "The certificate of the authority that has signed etcd's certificates, a file in \
+                PEM. With https this, certificate and key are needed.",
+    },
+    Key {
+        name: CERTIFICATE,
+        kind: Kind::Path,
+        default: "nothing",
+        about: "This host's certificate for etcd, a file in PEM.",
+    },
+    Key {
+        name: KEY,
+        kind: Kind::Path,
+        default: "nothing",
+        about: "The certificate's private key, a file in PEM.",
+    },
+    Key {
+        name: PREFIX,
+        kind: Kind::Text,
+        default: "/berth/v1",
+        about: "What the names of all keys in etcd begin with; the same on every host.",
+    },
+    Key {
+        name: HOST,
+        kind: Kind::Text,
+        default: "the host name",
+        about: "What other hosts' messages call this host.",
+    },
+    Key {
+        name: CONNECT,
+        kind: Kind::Time(10, 60_000),
+        default: "500ms",
+        about: "How long to wait for a connection to one endpoint.",
+    },
+    Key {
+        name: ATTEMPT,
+        kind: Kind::Time(10, 60_000),
+        default: "1s",
+        about: "How long to wait for one endpoint's answer.",
+    },
+    Key {
+        name: TOTAL,
+        kind: Kind::Time(10, 60_000),
+        default: "4s",
+        about: "How long a container that starts waits for etcd in all.",
+    },
+    Key {
+        name: BREAKER,
+        kind: Kind::Time(0, 3_600_000),
+        default: "10s",
+        about: "For how long containers fail at once after that.",
+    },
+    Key {
+        name: LEASE,
+        kind: Kind::Time(60_000, 31_536_000_000),
+        default: "1h",
+        about: "How long after its last command this host still counts as there. Only then can \
+                it be evicted.",
     },
 ];

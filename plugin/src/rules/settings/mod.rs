@@ -76,6 +76,8 @@ pub enum Concern {
     Everything,
     /// Leasing addresses of this network.
     Network(String),
+    /// Leasing addresses of the networks in this share.
+    Share(String),
     /// Nothing: what is set there counts as not set.
     Nothing,
 }
@@ -88,6 +90,12 @@ impl fmt::Display for Concern {
                 write!(
                     f,
                     "berth leases no address on network {name} until that is fixed"
+                )
+            }
+            Self::Share(name) => {
+                write!(
+                    f,
+                    "berth leases no address on the networks of share {name} until that is fixed"
                 )
             }
             Self::Nothing => f.write_str("it counts as not set"),
@@ -115,6 +123,8 @@ pub struct Settings {
     pub defaults: Section,
     /// By the network's name; see [`keys::NETWORK`].
     pub networks: BTreeMap<String, Section>,
+    /// By the share's name; see [`keys::SHARE`].
+    pub shares: BTreeMap<String, Section>,
     /// In the order of the files.
     pub mistakes: Vec<Mistake>,
 }

@@ -1,8 +1,10 @@
 //! One file, read into what the files before it have set.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use berth_share::etcd::Endpoint;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -19,13 +21,15 @@ const NEAR: usize = 4;
 const WAITS_TABLE: &str = "waits";
 const DEFAULTS_TABLE: &str = "defaults";
 const NETWORK_TABLE: &str = "network";
+const SHARE_TABLE: &str = "share";
 
 /// Where each key belongs.
-const PLACES: [(&[Key], &str); 4] = [
+const PLACES: [(&[Key], &str); 5] = [
     (keys::GENERAL, "before all tables"),
     (keys::WAITS, "in [waits]"),
     (keys::DEFAULTS, "in [defaults] or [network.NAME]"),
     (keys::NETWORK, "in [network.NAME]"),
+    (keys::SHARE, "in [share.NAME]"),
 ];
 
 /// The text being read.
@@ -66,23 +70,19 @@ impl Settings {
                     text.section(&mut self.defaults, keys::DEFAULTS, table, &everything);
                 }
                 (NETWORK_TABLE, DeValue::Table(networks)) => {
-                    for (name, value) in networks {
-                        let concern = Concern::Network(name.get_ref().to_string());
-                        let DeValue::Table(table) = value.get_ref() else {
-                            let what = format!("network.{} must be a table", name.get_ref());
-                            text.mistake(Some(name.span().start), concern, what);
-                            continue;
-                        };
-                        let section = self.networks.entry(name.get_ref().to_string());
-                        text.section(section.or_default(), keys::NETWORK, table, &concern);
-                    }
+                    let kind = (NETWORK_TABLE, keys::NETWORK);
+                    text.sections(&mut self.networks, kind, networks, Concern::Network);
                 }
-                (name @ (WAITS_TABLE | DEFAULTS_TABLE | NETWORK_TABLE), _) => {
+                (SHARE_TABLE, DeValue::Table(shares)) => {
+                    let kind = (SHARE_TABLE, keys::SHARE);
+                    text.sections(&mut self.shares, kind, shares, Concern::Share);
+                }
+                (name @ (WAITS_TABLE | DEFAULTS_TABLE | NETWORK_TABLE | SHARE_TABLE), _) => {
                     let what = format!("{name} must be a table, as in [{name}]");
                     text.mistake(Some(key.span().start), everything, what);
                 }
                 _ => {
-                    let tables = [WAITS_TABLE, DEFAULTS_TABLE, NETWORK_TABLE];
+                    let tables = [WAITS_TABLE, DEFAULTS_TABLE, NETWORK_TABLE, SHARE_TABLE];
                     if let Some(known) = text.known(keys::GENERAL, &tables, key, &everything) {
                         text.set(&mut self.general, known, value, &everything);
                     }
@@ -108,6 +108,26 @@ impl Text<'_> {
             what,
             concern,
         });
+    }
+
+    /// Reads tables that have names of their own, as in `[network.NAME]`.
+    fn sections(
+        &mut self,
+        all: &mut BTreeMap<String, Section>,
+        (kind, known): (&str, &'static [Key]),
+        tables: &DeTable<'_>,
+        concern: impl Fn(String) -> Concern,
+    ) {
+        for (name, value) in tables {
+            let concern = concern(name.get_ref().to_string());
+            let DeValue::Table(table) = value.get_ref() else {
+                let what = format!("{kind}.{} must be a table", name.get_ref());
+                self.mistake(Some(name.span().start), concern, what);
+                continue;
+            };
+            let section = all.entry(name.get_ref().to_string());
+            self.section(section.or_default(), known, table, &concern);
+        }
     }
 
     fn section(
@@ -158,7 +178,7 @@ impl Text<'_> {
     ) {
         let at = Some(value.span().start);
         match (key.kind, value.get_ref()) {
-            (Kind::List, DeValue::Array(array)) => {
+            (Kind::List | Kind::Endpoints, DeValue::Array(array)) => {
                 let mut append = None;
                 let mut items = Vec::new();
                 for value in array {
@@ -180,7 +200,7 @@ impl Text<'_> {
                 }
                 setting.items.append(&mut items);
             }
-            (Kind::List, value) => {
+            (Kind::List | Kind::Endpoints, value) => {
                 if matches!(value, DeValue::String(_)) {
                     let what = format!("{} must be a list: put it in [ ]", key.name);
                     self.mistake(at, concern.clone(), what);
@@ -188,7 +208,7 @@ impl Text<'_> {
                     self.unlike(key, at, concern);
                 }
             }
-            (Kind::Path | Kind::Word(_) | Kind::Wait | Kind::Option, value) => {
+            (_, value) => {
                 if let Some(item) = self.item(key, value, at, concern) {
                     let setting = Setting {
                         items: vec![item],
@@ -232,9 +252,9 @@ impl Text<'_> {
     /// Notes a value of another type than the key's.
     fn unlike(&mut self, key: &Key, at: Option<usize>, concern: &Concern) {
         let wanted = match key.kind {
-            Kind::Path | Kind::Word(_) => "a string",
-            Kind::Wait | Kind::Option => "a string or a number of seconds",
-            Kind::List => {
+            Kind::Path | Kind::Word(_) | Kind::Text => "a string",
+            Kind::Wait | Kind::Option | Kind::Time(..) => "a string or a number of seconds",
+            Kind::List | Kind::Endpoints => {
                 "a list of strings, in which {append=true} keeps what files before it say"
             }
         };
@@ -247,9 +267,9 @@ impl Text<'_> {
 /// address away.
 fn weight(key: &Key, concern: &Concern) -> Concern {
     match key.kind {
-        Kind::Path => Concern::Everything,
+        Kind::Option if key.name == options::SHARE => concern.clone(),
         Kind::Word(_) | Kind::Wait | Kind::Option => Concern::Nothing,
-        Kind::List => concern.clone(),
+        Kind::Path | Kind::List | Kind::Endpoints | Kind::Text | Kind::Time(..) => concern.clone(),
     }
 }
 
@@ -274,6 +294,29 @@ fn check(key: &Key, text: &str) -> Result<(), String> {
                 key.name
             )),
         },
+        Kind::Endpoints => {
+            let endpoint: Result<Endpoint, _> = text.parse();
+            endpoint.map(drop).map_err(|error| error.to_string())
+        }
+        Kind::Text if text.trim().is_empty() || text.chars().any(char::is_control) => {
+            Err(format!("{} is {text:?}, which says nothing", key.name))
+        }
+        Kind::Text => Ok(()),
+        Kind::Time(shortest, longest) => {
+            let (shortest, longest) = (
+                Duration::from_millis(shortest),
+                Duration::from_millis(longest),
+            );
+            match options::time(text) {
+                Some(time) if time >= shortest && time <= longest => Ok(()),
+                _ => Err(format!(
+                    "{} is {text:?}, which is not a time from {} to {} (500ms, 4s, 1h)",
+                    key.name,
+                    humantime::format_duration(shortest),
+                    humantime::format_duration(longest)
+                )),
+            }
+        }
         Kind::Option | Kind::List => {
             options::check(key.name, text).map_err(|error| error.to_string())
         }

@@ -178,7 +178,7 @@ fn what_may_hide_an_address_stops_whom_it_concerns() {
     check(
         "[network.web]\ncolour = 'red'",
         "0.conf line 2: unknown key \"colour\": berth knows ipam_cooldown, ipam_hold, ipam_ttl, \
-         ipam_order, ipam_exclude, ipam_reserve",
+         ipam_order, ipam_exclude, ipam_reserve, ipam_share",
         &["web"],
     );
     check(
@@ -206,6 +206,41 @@ fn what_may_hide_an_address_stops_whom_it_concerns() {
         "network.web = 1",
         "0.conf line 1: network.web must be a table",
         &["web"],
+    );
+}
+
+#[test]
+fn a_mistake_in_a_share_stops_the_networks_in_it() {
+    let shared = "[network.web]\nipam_share = 'lan'\n";
+    let check = |text: &str, said: &str| {
+        check_mistake(&format!("{shared}[share.lan]\n{text}"), said, &["web"]);
+    };
+    check(
+        "endpoints = ['10.0.0.1']",
+        "0.conf line 4: \"10.0.0.1\" is not an endpoint of etcd: write https://HOST:PORT",
+    );
+    check(
+        "ca = 'ca.pem'",
+        "0.conf line 4: ca is \"ca.pem\", which is not an absolute path",
+    );
+    check(
+        "total = '0s'",
+        "0.conf line 4: total is \"0s\", which is not a time from 10ms to 1m (500ms, 4s, 1h)",
+    );
+    check(
+        "endpoint = ['https://10.0.0.1']",
+        "0.conf line 4: unknown key \"endpoint\": did you mean endpoints?",
+    );
+    check_mistake(
+        "[network.web]\nipam_share = '/'",
+        "0.conf line 2: invalid option ipam_share=/: \"/\" cannot be a share's name: it has 1 to \
+         63 letters, digits, `-`, `_` or `.`, and begins with a letter or digit",
+        &["web"],
+    );
+    check_mistake(
+        "share = 'lan'",
+        "0.conf line 1: share must be a table, as in [share]",
+        &["web", "db"],
     );
 }
 

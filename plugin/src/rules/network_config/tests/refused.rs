@@ -21,7 +21,8 @@ fn check_subnet(subnet: Value, expected: &str) {
 
 #[test]
 fn unknown_options_are_refused_with_the_known_ones() {
-    let ours = "driver, ipam_cooldown, ipam_exclude, ipam_hold, ipam_order, ipam_reserve, ipam_ttl";
+    let ours = "driver, ipam_cooldown, ipam_exclude, ipam_hold, ipam_order, ipam_reserve, \
+                ipam_share, ipam_ttl";
     let bridge = format!("{ours}, isolate, metric, mode, mtu, no_default_route, vlan, vrf");
     for name in ["foo", "bclim", "parent", "ipam_foo"] {
         check_options(
