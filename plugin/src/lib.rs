@@ -11,6 +11,7 @@ mod netlink;
 pub mod podman;
 pub mod protocol;
 pub mod rules;
+pub mod sharing;
 pub mod sight;
 pub mod store;
 pub mod text;

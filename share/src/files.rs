@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::identity::{Identity, IdentityFile};
+use crate::key::HostId;
 
 /// How often a lock that is held is tried again.
 const POLL: Duration = Duration::from_millis(5);
@@ -69,39 +70,47 @@ impl Folder {
         })
     }
 
+    /// Returns who the host is in the share whose directory this is, without its lock; `None`
+    /// if it has never taken part.
+    ///
+    /// # Errors
+    /// If that is there and cannot be read.
+    pub fn peek(directory: &Path) -> io::Result<Option<HostId>> {
+        let newest = newest(directory)?;
+        Ok(newest.map(|(_, identity)| identity.host))
+    }
+
     /// Returns the host's breaker for this share.
     pub fn breaker(&self) -> Breaker {
-        Breaker {
-            path: self.directory.join("breaker.json"),
-        }
+        Breaker::of(&self.directory)
     }
+}
 
-    fn slot(&self, number: u64) -> PathBuf {
-        self.directory.join(format!("identity.{}", number % 2))
-    }
+fn slot(directory: &Path, number: u64) -> PathBuf {
+    directory.join(format!("identity.{}", number % 2))
+}
 
-    /// Returns the newest whole identity with its number; `None` if there never was one.
-    fn newest(&self) -> io::Result<Option<(u64, Identity)>> {
-        let mut found = Vec::new();
-        for slot in [0, 1] {
-            match fs::read(self.slot(slot)) {
-                Ok(text) => found.push(parse(&text)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
+/// Returns the newest whole identity with its number; `None` if there never was one.
+fn newest(directory: &Path) -> io::Result<Option<(u64, Identity)>> {
+    let mut found = Vec::new();
+    for number in [0, 1] {
+        match fs::read(slot(directory, number)) {
+            Ok(text) => found.push(parse(&text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
-        let is_new = found.is_empty();
-        let newest = found
-            .into_iter()
-            .flatten()
-            .max_by_key(|(number, _)| *number);
-        if newest.is_none() && !is_new {
-            let whose = self.directory.join("identity.0 and .1");
-            let told = format!("{} are damaged", whose.display());
-            return Err(io::Error::new(io::ErrorKind::InvalidData, told));
-        }
-        Ok(newest)
     }
+    let is_new = found.is_empty();
+    let newest = found
+        .into_iter()
+        .flatten()
+        .max_by_key(|(number, _)| *number);
+    if newest.is_none() && !is_new {
+        let whose = directory.join("identity.0 and .1");
+        let told = format!("{} are damaged", whose.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidData, told));
+    }
+    Ok(newest)
 }
 
 /// What the disk writes as one.
@@ -128,7 +137,7 @@ fn parse(text: &[u8]) -> Option<(u64, Identity)> {
 
 impl IdentityFile for Folder {
     fn load(&mut self) -> io::Result<Option<Identity>> {
-        let Some((number, identity)) = self.newest()? else {
+        let Some((number, identity)) = newest(&self.directory)? else {
             return Ok(None);
         };
         self.number = number;
@@ -143,7 +152,7 @@ impl IdentityFile for Folder {
 
     fn save(&mut self, identity: &Identity) -> io::Result<()> {
         let number = self.number + 1;
-        let path = self.slot(number);
+        let path = slot(&self.directory, number);
         let is_new = !path.exists();
         let mut file = File::options()
             .create(true)
@@ -188,6 +197,13 @@ struct Open {
 }
 
 impl Breaker {
+    /// Returns the breaker in a host's directory for a share.
+    pub fn of(directory: &Path) -> Self {
+        Self {
+            path: directory.join("breaker.json"),
+        }
+    }
+
     /// Returns for how long etcd is not to be asked; `None` if it may be.
     pub fn is_open_for(&self) -> Option<Duration> {
         let open: Open = serde_json::from_slice(&fs::read(&self.path).ok()?).ok()?;

@@ -28,8 +28,15 @@ pub struct Reconciled {
     pub deleted: Vec<Claim>,
     /// Leases that were put back.
     pub claimed: Vec<Claim>,
-    /// Leases whose address somebody else has in the share, with the value of their key.
-    pub conflicts: Vec<(Lease, Vec<u8>)>,
+    pub conflicts: Vec<Conflict>,
+}
+
+/// A lease whose address somebody else has in the share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    pub lease: Lease,
+    /// Who has it; `None` if its key cannot be read.
+    pub taker: Option<Taker>,
 }
 
 impl Member<'_> {
@@ -192,10 +199,11 @@ impl Member<'_> {
         let meta = self.beat()?;
         let keys = self.addresses()?;
         let plan = reconcile::plan(&self.identity, &self.facts.store, leases, &keys);
-        let mut done = Reconciled {
-            conflicts: plan.conflicts,
-            ..Reconciled::default()
-        };
+        let mut done = Reconciled::default();
+        for (lease, value) in plan.conflicts {
+            let taker = self.taker(&value);
+            done.conflicts.push(Conflict { lease, taker });
+        }
         for orphan in plan.delete.into_iter().filter(|_| is_complete) {
             if self.give_back(&orphan)? {
                 done.deleted.push(orphan);
@@ -216,7 +224,10 @@ impl Member<'_> {
                 .map(|found| Obstacles::read(self.keys, found, 1));
             match obstacles {
                 Some(obstacles) if !obstacles.is_mine(&wanted) => match obstacles.present[0] {
-                    Some(value) => done.conflicts.push((lease, value.to_vec())),
+                    Some(value) => {
+                        let taker = self.taker(value);
+                        done.conflicts.push(Conflict { lease, taker });
+                    }
                     // The epoch has changed meanwhile.
                     None => return Err(self.changing()),
                 },
@@ -254,17 +265,21 @@ impl Member<'_> {
     }
 
     fn taken(&mut self, address: IpAddr, value: &[u8]) -> ShareError {
-        let holder = Holder::decode(value).ok().map(|holder| {
-            let key = Read::Key(self.keys.host(&holder.host));
-            let record = self.registry.read(&[key]).ok();
-            let record = record.as_ref().and_then(|found| found.first()?.value());
-            let record = record.and_then(|value| HostRecord::decode(value).ok());
-            Box::new(Taker {
-                host: record.map_or_else(|| holder.host.short().to_owned(), |one| one.name),
-                container: holder.container,
-                name: holder.name,
-            })
-        });
+        let holder = self.taker(value).map(Box::new);
         ShareError::Taken { address, holder }
+    }
+
+    /// Returns who has an address, by the value of its key.
+    fn taker(&mut self, value: &[u8]) -> Option<Taker> {
+        let holder = Holder::decode(value).ok()?;
+        let key = Read::Key(self.keys.host(&holder.host));
+        let record = self.registry.read(&[key]).ok();
+        let record = record.as_ref().and_then(|found| found.first()?.value());
+        let record = record.and_then(|value| HostRecord::decode(value).ok());
+        Some(Taker {
+            host: record.map_or_else(|| holder.host.short().to_owned(), |one| one.name),
+            container: holder.container,
+            name: holder.name,
+        })
     }
 }

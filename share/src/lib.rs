@@ -41,11 +41,11 @@ pub mod registry;
 mod search;
 pub mod window;
 
-pub use error::ShareError;
+pub use error::{ShareError, Taker};
 pub use holding::{Claim, Holder, Lease};
 pub use identity::{Identity, IdentityFile};
 pub use key::{HostId, Keys, ShareName};
-pub use leases::{Proof, Reconciled};
+pub use leases::{Conflict, Proof, Reconciled};
 pub use member::{Facts, Member};
 pub use meta::{Meta, Terms};
 pub use registry::{Registry, RegistryError};

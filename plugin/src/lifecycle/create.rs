@@ -6,9 +6,13 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::podman::{self, HostError};
-use crate::podman::{CommandLine, ConfError, ContainersConf, Environment};
+use crate::podman::{CommandLine, ConfError, ContainersConf, Environment, Podman, PodmanError};
 use crate::protocol::Network;
 use crate::rules::network_config::{self, Asker, CreateError};
+use crate::rules::pool::PoolError;
+use crate::rules::settings::Mistake;
+use crate::rules::share;
+use crate::sharing::{Seat, SharingError};
 
 /// Why a network is not created. Join the chain with `: ` for the user.
 #[derive(Debug, Error)]
@@ -26,11 +30,19 @@ pub enum Error {
     Host(#[from] HostError),
     #[error(transparent)]
     Create(#[from] CreateError),
+    #[error(transparent)]
+    Podman(#[from] PodmanError),
+    #[error(transparent)]
+    Mistake(#[from] Mistake),
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    #[error(transparent)]
+    Sharing(#[from] SharingError),
 }
 
 /// Completes the network configuration that Podman, or netavark from 2.0 on, hands to
 /// a plugin. Reads containers.conf, the network configurations and the host's links,
-/// addresses and routes; changes nothing.
+/// addresses and routes; changes nothing. A network in a share must be like the share's.
 ///
 /// # Errors
 /// [`enum@Error`] if the network cannot work or the host's facts cannot be read.
@@ -45,13 +57,26 @@ pub fn run(input: &str) -> Result<Network, Error> {
     } else {
         Asker::Podman
     };
-    Ok(network_config::complete(
-        network,
-        asker,
-        &facts,
-        &conf.subnet_pools,
-        || fastrand::u64(..).to_ne_bytes(),
-    )?)
+    let random = || fastrand::u64(..).to_ne_bytes();
+    let network = network_config::complete(network, asker, &facts, &conf.subnet_pools, random)?;
+    agree(&network)?;
+    Ok(network)
+}
+
+/// Has this host agree with the others on a network that is to be in a share.
+fn agree(network: &Network) -> Result<(), Error> {
+    let settings = podman::settings(&Environment::of_this_process());
+    let mut as_set = network.clone();
+    let applied = settings.apply(&mut as_set);
+    let Some(name) = share::of_network(&as_set) else {
+        return Ok(());
+    };
+    applied?;
+    let podman = Podman::calling()?;
+    let mut seat = Seat::take(&podman, &name, podman.settings.lock_wait())?;
+    let total = seat.configuration.times.total;
+    let terms = share::terms(&as_set)?;
+    Ok(seat.speak(Some(&terms), total, |_| Ok(()))?)
 }
 
 fn parse(input: &str) -> Result<Network, Error> {

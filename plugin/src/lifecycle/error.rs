@@ -4,6 +4,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use berth_share::ShareName;
 use thiserror::Error;
 
 use super::bridge::BridgeError;
@@ -16,6 +17,7 @@ use crate::rules::options::OptionsError;
 use crate::rules::pledge::Pledge;
 use crate::rules::pool::{PoolError, Unleasable};
 use crate::rules::settings::Mistake;
+use crate::sharing::SharingError;
 use crate::sight::ClockError;
 use crate::store::StoreError;
 
@@ -87,6 +89,13 @@ pub enum LifecycleError {
     },
     #[error(transparent)]
     Contested(#[from] Contest),
+    #[error(transparent)]
+    Sharing(Box<SharingError>),
+    /// What a share says after an interface was made.
+    #[error(
+        "{address} was claimed in share {share} and is not this container's any more: this host          was evicted, or etcd was restored from a backup; see `berth share status`"
+    )]
+    Lost { address: IpAddr, share: ShareName },
     #[error(transparent)]
     Delegate(#[from] DelegateError),
     #[error("{failure}; cleaning up after it failed too: {cleanup}")]

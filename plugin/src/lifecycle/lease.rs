@@ -3,14 +3,19 @@
 
 use std::net::IpAddr;
 
+use berth_share::ShareName;
+use ipnetwork::IpNetwork;
+
 use super::LifecycleError;
+use super::claims::Claims;
 use super::contest;
 use super::session::Session;
 use crate::podman::Podman;
-use crate::rules::allocator::{self, Decision, Refusal, Request};
+use crate::rules::allocator::{self, Choice, Decision, Refusal, Request};
 use crate::rules::attachment::Attachment;
 use crate::rules::lease::{Kind, Namespace, Phase, Tenant};
 use crate::rules::options::{self, Options};
+use crate::rules::pledge::Pledge;
 use crate::rules::pool::Pool;
 use crate::rules::settings::Settings;
 use crate::sight;
@@ -54,6 +59,22 @@ impl Applicant {
         })
     }
 
+    /// Returns the share that its addresses are claimed in, if its network is in one.
+    pub(super) fn share(&self) -> Option<&ShareName> {
+        self.options.share.as_ref()
+    }
+
+    /// Returns the pool whose subnet an address lies in.
+    pub(super) fn pool_of(&self, address: IpAddr) -> Option<&Pool> {
+        self.pools.iter().find(|pool| pool.covers(address))
+    }
+
+    /// Returns the pool of a subnet that a refusal names.
+    fn pool(&self, subnet: IpNetwork) -> &Pool {
+        let pool = self.pools.iter().find(|pool| pool.subnet() == subnet);
+        pool.expect("the refusal names one of these pools")
+    }
+
     /// Returns the tenant it becomes, without addresses yet.
     fn tenant(
         &self,
@@ -85,20 +106,84 @@ impl Applicant {
     }
 }
 
-/// Leases addresses to all applicants in one transaction, durably; reclaims from the dead
-/// where they are in the way. Returns the tenants in the applicants' order.
+/// An address that this host alone would lease to an applicant.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Proposed {
+    pub(super) address: IpAddr,
+    pub(super) kind: Kind,
+    /// It must be this one.
+    pub(super) is_fixed: bool,
+}
+
+/// Returns for each applicant what it would be leased if no other host leased from the same
+/// networks; reclaims from the dead where they are in the way. Nothing is leased.
+pub(super) fn propose(
+    session: &Session<'_>,
+    applicants: &[Applicant],
+    namespace: &Namespace,
+) -> Result<Vec<Vec<Proposed>>, LifecycleError> {
+    let (_, tenants) = stage(session, applicants, namespace, |_| None)?;
+    let before = session.store.begin();
+    let proposals = applicants.iter().zip(tenants).map(|(applicant, tenant)| {
+        let current = before.tenant(&tenant.tenancy)?;
+        let pledges = &applicant.options.pledges;
+        let is_its = |address: IpAddr| {
+            let has = |current: &Tenant| current.has_leased(address);
+            let is_for =
+                |one: &Pledge| one.address == address && one.is_for(&tenant.container_name);
+            current.as_ref().is_some_and(has) || pledges.iter().any(is_for)
+        };
+        let proposed = tenant.leased.iter().map(|leased| Proposed {
+            address: leased.address,
+            kind: leased.kind,
+            is_fixed: leased.kind == Kind::Static || is_its(leased.address),
+        });
+        Ok(proposed.collect())
+    });
+    proposals.collect()
+}
+
+/// Leases addresses to all applicants in one transaction, durably: those that are claimed for
+/// them, else those that are free here. Reclaims from the dead where they are in the way.
+/// Returns the tenants in the applicants' order.
 pub(super) fn lease(
     session: &Session<'_>,
     applicants: &[Applicant],
     namespace: &Namespace,
+    claims: &Claims<'_>,
 ) -> Result<Vec<Tenant>, LifecycleError> {
+    let choice = |at| claims.choice(at);
+    let (transaction, tenants) = stage(session, applicants, namespace, choice)?;
+    // C4
+    transaction.commit(session.now)?;
+    Ok(tenants)
+}
+
+/// Frees one address that somebody dead has here of a network whose share is full.
+pub(super) fn make_room(
+    session: &Session<'_>,
+    applicant: &Applicant,
+    subnet: IpNetwork,
+) -> Result<(), LifecycleError> {
+    let full = Refusal::Full(subnet);
+    settle(session, &session.store.begin(), applicant, full)
+}
+
+/// Stages the leases of all applicants; reclaims from the dead where they are in the way.
+/// `choice` is what has been chosen for an applicant already.
+fn stage<'s, 'c>(
+    session: &'s Session<'_>,
+    applicants: &[Applicant],
+    namespace: &Namespace,
+    choice: impl Fn(usize) -> Option<&'c Choice>,
+) -> Result<(Transaction<'s>, Vec<Tenant>), LifecycleError> {
     loop {
         let mut transaction = session.store.begin();
         let mut tenants = Vec::new();
         let mut refused = None;
-        for applicant in applicants {
+        for (at, applicant) in applicants.iter().enumerate() {
             let wanted = applicant.tenant(session, namespace)?;
-            match offer(session, &mut transaction, applicant, wanted)? {
+            match offer(&mut transaction, session, applicant, wanted, choice(at))? {
                 Ok(tenant) => tenants.push(tenant),
                 Err(refusal) => {
                     refused = Some((applicant, refusal));
@@ -107,9 +192,7 @@ pub(super) fn lease(
             }
         }
         let Some((applicant, refusal)) = refused else {
-            // C4
-            transaction.commit(session.now)?;
-            return Ok(tenants);
+            return Ok((transaction, tenants));
         };
         // C3
         settle(session, &transaction, applicant, refusal)?;
@@ -118,10 +201,11 @@ pub(super) fn lease(
 
 /// Stages the leases of one applicant.
 fn offer(
-    session: &Session<'_>,
     transaction: &mut Transaction<'_>,
+    session: &Session<'_>,
     applicant: &Applicant,
     wanted: Tenant,
+    chosen: Option<&Choice>,
 ) -> Result<Result<Tenant, Refusal>, LifecycleError> {
     let network_id = wanted.tenancy.network_id.clone();
     let pools = &applicant.pools;
@@ -136,9 +220,12 @@ fn offer(
         order: applicant.options.order,
         random: fastrand::u128(..),
     };
-    let choice = match allocator::choose(&transaction.shelf(&network_id), pools, &request)? {
-        Decision::Lease(choice) => choice,
-        Decision::Refused(refusal) => return Ok(Err(refusal)),
+    let choice = match chosen {
+        Some(chosen) => chosen.clone(),
+        None => match allocator::choose(&transaction.shelf(&network_id), pools, &request)? {
+            Decision::Lease(choice) => choice,
+            Decision::Refused(refusal) => return Ok(Err(refusal)),
+        },
     };
     let tenant = transaction.lease_to(wanted, &choice)?;
     for (pool, address) in dynamic(pools, &choice) {
@@ -168,8 +255,7 @@ fn settle(
             contest::for_address(session, address, transaction.holder(&holder)?)
         }
         Refusal::Full(subnet) => {
-            let pool = applicant.pools.iter().find(|pool| pool.subnet() == subnet);
-            let pool = pool.expect("the refusal names one of these pools");
+            let pool = applicant.pool(subnet);
             let reserved = transaction.reservations(&tenancy.network_id)?;
             let reserved = reserved.iter().filter(|(address, _)| pool.offers(*address));
             let mut others = transaction.tenants(&tenancy.network_id)?;

@@ -6,6 +6,7 @@
 
 pub mod adopt;
 mod bridge;
+pub mod claims;
 mod contest;
 pub mod create;
 mod error;
@@ -13,6 +14,7 @@ mod lease;
 pub mod namespace_file;
 mod predecessor;
 pub mod reclaim;
+pub mod reconcile;
 pub mod session;
 mod setup;
 pub mod takedown;

@@ -7,7 +7,8 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::bridge;
-use super::lease::{Applicant, lease};
+use super::claims::Claims;
+use super::lease::{Applicant, lease, propose};
 use super::predecessor::clear_predecessors;
 use super::reclaim::{clear_away, remove_abandoned};
 use super::session::{Session, note, with_session};
@@ -69,20 +70,20 @@ fn lease_and_plumb(
         .map(|one| one.attachment.clone())
         .collect();
     bridge::check(podman, &asked)?;
+    let mut claims = Claims::open(podman, &applicants)?;
+    if !claims.are_none() {
+        // K1
+        claims.claim(&applicants, &|| {
+            with_session(podman, &who, |session| {
+                clear_the_way(session, &asked, netns, &namespace)?;
+                propose(session, &applicants, &namespace)
+            })
+        })?;
+    }
     // C1
-    with_session(podman, &who, |session| {
-        let doubts = session.recover(&asked, netns);
-        let doubts = doubts.map_err(LifecycleError::Recover)?;
-        if let Some((network, doubt)) = doubts.into_iter().next() {
-            // Others would get an address that somebody hidden has.
-            let network = network.name.as_str().into();
-            return Err(LifecycleError::Hidden { network, doubt });
-        }
-        for attachment in &asked {
-            clear_earlier_start(session, attachment, &namespace)?;
-        }
-        clear_predecessors(session, &asked)?;
-        let tenants = lease(session, &applicants, &namespace)?;
+    let done = with_session(podman, &who, |session| {
+        clear_the_way(session, &asked, netns, &namespace)?;
+        let tenants = lease(session, &applicants, &namespace, &claims)?;
         prepare_names(&podman.delegation.config, &asked);
         // C5
         let plumbed = plumb(&tenants).map_err(LifecycleError::from);
@@ -96,11 +97,42 @@ fn lease_and_plumb(
             Line::began(tenant, false, took)
         });
         note(podman, &lines.collect::<Vec<_>>());
-        Ok(Done {
+        let done = Done {
             status,
             collection_due: super::is_collection_due(session),
-        })
-    })
+        };
+        Ok((done, tenants))
+    });
+    // K2
+    let verified = done.and_then(|(done, tenants)| match claims.verify() {
+        Ok(()) => Ok(done),
+        Err(lost) => with_session(podman, &who, |session| Err(undo(session, &tenants, lost))),
+    });
+    if verified.is_err() {
+        claims.give_back();
+    }
+    verified
+}
+
+/// Adopts what the store does not know of, and takes down what the same container's earlier
+/// starts have left.
+fn clear_the_way(
+    session: &Session<'_>,
+    asked: &[Attachment],
+    netns: &Path,
+    namespace: &Namespace,
+) -> Result<(), LifecycleError> {
+    let doubts = session.recover(asked, netns);
+    let doubts = doubts.map_err(LifecycleError::Recover)?;
+    if let Some((network, doubt)) = doubts.into_iter().next() {
+        // Others would get an address that somebody hidden has.
+        let network = network.name.as_str().into();
+        return Err(LifecycleError::Hidden { network, doubt });
+    }
+    for attachment in asked {
+        clear_earlier_start(session, attachment, namespace)?;
+    }
+    clear_predecessors(session, asked)
 }
 
 /// Puts right what would keep names from resolving after netavark's setup.

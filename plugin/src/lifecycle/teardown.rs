@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::path::Path;
 
+use super::claims;
 use super::session::{Session, with_session};
 use super::takedown::{self, Left, namespace_remains, take_down_unleased};
 use super::{LifecycleError, introduction, noted};
@@ -35,14 +36,18 @@ pub fn teardown(
     let done = with_session(podman, &who, |session| {
         by_record(session, attachments, netns, unplumb, &mut failures)
     });
-    if let Err(error) = done {
-        // Whatever is wrong with the store, the interfaces can go, and so can the
-        // addresses that no other container is seen to have.
-        failures.push(crate::chain(&error));
-        let elsewhere = held_elsewhere(attachments, netns);
-        let free = |address| matches!(&elsewhere, Some(held) if !held.contains(&address));
-        for attachment in attachments {
-            failures.extend(take_down_unleased(podman, attachment, netns, free).err());
+    match done {
+        // K3
+        Ok(gone) => claims::release(podman, &gone),
+        Err(error) => {
+            // Whatever is wrong with the store, the interfaces can go, and so can the
+            // addresses that no other container is seen to have.
+            failures.push(crate::chain(&error));
+            let elsewhere = held_elsewhere(attachments, netns);
+            let free = |address| matches!(&elsewhere, Some(held) if !held.contains(&address));
+            for attachment in attachments {
+                failures.extend(take_down_unleased(podman, attachment, netns, free).err());
+            }
         }
     }
     if failures.is_empty() {
@@ -55,7 +60,7 @@ pub fn teardown(
     ))
 }
 
-/// Tears down what the store knows of. Errors are those of the store; failures of the
+/// Tears down what the store knows of, and returns whose leases it has released. Errors are those of the store; failures of the
 /// plumbing are collected.
 fn by_record(
     session: &Session<'_>,
@@ -63,7 +68,7 @@ fn by_record(
     netns: &Path,
     unplumb: impl FnOnce(&[Tenant]) -> Result<(), String>,
     failures: &mut Vec<String>,
-) -> Result<(), LifecycleError> {
+) -> Result<Vec<Tenant>, LifecycleError> {
     session
         .recover(attachments, netns)
         .map_err(LifecycleError::Recover)?;
@@ -96,6 +101,7 @@ fn by_record(
     }
     // T3
     session.release(&gone, End::Released, "")?;
+    let gone: Vec<_> = gone.into_iter().cloned().collect();
     for attachment in unleased {
         let transaction = session.store.begin();
         let network = attachment.tenancy().network_id;
@@ -103,7 +109,7 @@ fn by_record(
         let done = take_down_unleased(session.podman, attachment, netns, free);
         failures.extend(done.err());
     }
-    Ok(())
+    Ok(gone)
 }
 
 /// Returns whether a teardown of this namespace is meant for the tenant. A late one, for

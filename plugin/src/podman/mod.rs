@@ -124,6 +124,8 @@ pub struct Podman {
     pub state_directory: PathBuf,
     /// The file that says who has held which address: see [`history_file`].
     pub history_file: PathBuf,
+    /// Where the host keeps who it is in each share; see [`crate::sharing`].
+    pub share_directory: PathBuf,
     /// Where it keeps the files of containers' network namespaces
     /// (containers/common `pkg/netns`, `GetNSRunDir`).
     pub namespace_directory: PathBuf,
@@ -237,6 +239,7 @@ impl Podman {
             netavark,
             starter: None,
             history_file: history,
+            share_directory: lasting_directory(delegation.rootless, environment).join("shares"),
             state_directory,
             namespace_directory: runtime.join("netns"),
             settings,
@@ -371,10 +374,6 @@ fn history_file(state_directory: &Path, rootless: bool, environment: &Environmen
     if environment.path(STATE_VARIABLE).is_some() {
         return state_directory.join("history");
     }
-    let directory = match environment.state_home().filter(|_| rootless) {
-        Some(home) => home,
-        None => environment.root().join("var/lib"),
-    };
     let mut name = String::new();
     for c in state_directory.to_string_lossy().trim_matches('/').chars() {
         match c {
@@ -384,7 +383,16 @@ fn history_file(state_directory: &Path, rootless: bool, environment: &Environmen
             c => name.push(c),
         }
     }
-    directory.join("berth").join(format!("{name}.history"))
+    lasting_directory(rootless, environment).join(format!("{name}.history"))
+}
+
+/// Returns where berth keeps what must survive a reboot.
+fn lasting_directory(rootless: bool, environment: &Environment) -> PathBuf {
+    let directory = match environment.state_home().filter(|_| rootless) {
+        Some(home) => home,
+        None => environment.root().join("var/lib"),
+    };
+    directory.join("berth")
 }
 
 /// Returns directories as one text, for messages.

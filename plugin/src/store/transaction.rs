@@ -66,6 +66,11 @@ impl<'s> Transaction<'s> {
         self.store.write(self.overlay.staged(), self.meta)
     }
 
+    /// Returns whether what the host's namespaces hold has been adopted in this boot.
+    pub fn is_surveyed(&self) -> bool {
+        self.meta.surveyed
+    }
+
     /// Notes that what the host's namespaces hold has been adopted.
     pub fn set_surveyed(&mut self) {
         self.meta.surveyed = true;

@@ -11,6 +11,7 @@ use thiserror::Error;
 use super::collect::Party;
 use super::overview::{Overview, OverviewError, UnknownError};
 use crate::delegate::Reach;
+use crate::lifecycle::claims;
 use crate::lifecycle::reclaim::ReclaimError;
 use crate::lifecycle::session::{Session, SessionError, with_session};
 use crate::podman::{NetworkLockError, Podman};
@@ -101,7 +102,7 @@ impl fmt::Display for Released {
 
 /// How a turn with the locks ends.
 enum Turn {
-    Done(Released),
+    Done(Released, Box<Tenant>),
     NotLeased,
     /// The holder looks dead, and might be starting or stopping.
     LookAgain(Box<Tenant>),
@@ -119,7 +120,10 @@ pub fn release(podman: &Podman, wish: &Wish) -> Result<Released, ReleaseError> {
     let mut earlier = None;
     while Store::exists(&podman.state_directory) {
         match turn(podman, wish, earlier.as_deref())? {
-            Turn::Done(released) => return Ok(released),
+            Turn::Done(released, tenant) => {
+                claims::release(podman, std::slice::from_ref(&tenant));
+                return Ok(released);
+            }
             Turn::NotLeased => break,
             Turn::LookAgain(tenant) => earlier = Some(tenant),
         }
@@ -150,19 +154,21 @@ fn turn(podman: &Podman, wish: &Wish, earlier: Option<&Tenant>) -> Result<Turn, 
             }
             (Verdict::Dead(_), _) => {
                 session.reclaim(&tenant, Reach::Network, &verdict.reason())?;
-                Ok(Turn::Done(Released {
+                let released = Released {
                     party: Party::new(&tenant, verdict.reason()),
                     forced: false,
                     loss: String::new(),
-                }))
+                };
+                Ok(Turn::Done(released, Box::new(tenant)))
             }
             (Verdict::Live(_) | Verdict::Unknown(_), _) if wish.force => {
                 session.evict(&tenant, &verdict.reason())?;
-                Ok(Turn::Done(Released {
+                let released = Released {
                     party: Party::new(&tenant, verdict.reason()),
                     forced: true,
                     loss: loss(&tenant),
-                }))
+                };
+                Ok(Turn::Done(released, Box::new(tenant)))
             }
             (Verdict::Live(_) | Verdict::Unknown(_), _) => Err(ReleaseError::Held {
                 address: wish.address,

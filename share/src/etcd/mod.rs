@@ -134,7 +134,7 @@ impl Etcd {
             && let Some(left) = breaker.is_open_for()
         {
             return Err(RegistryError::Unreachable(format!(
-                "etcd has not answered a moment ago: it is not asked again for {} s",
+                "etcd did not answer a moment ago, and berth asks it again in {} s",
                 left.as_secs() + 1
             )));
         }

@@ -12,6 +12,7 @@ mod clear;
 mod look;
 mod plan;
 mod report;
+mod shares;
 
 use std::collections::HashSet;
 use std::thread;
@@ -29,6 +30,7 @@ use crate::podman::{NetworkLockError, Podman};
 use crate::rules::history::{Line, Work};
 use crate::rules::lease::Tenancy;
 use crate::rules::verdict::STARTER_GRACE;
+use crate::sharing;
 use crate::sight;
 use crate::sight::survey::Leftover;
 use crate::store::{Collection, Store, StoreError};
@@ -136,12 +138,16 @@ impl Collector<'_> {
     /// Takes turns until all is done.
     fn run(&mut self) -> Result<(), CollectError> {
         let networks = self.podman.networks().map_err(SessionError::from)?;
-        if networks.is_empty() && !Store::exists(&self.podman.state_directory) {
+        let is_bare = networks.is_empty() && sharing::configured(self.podman).is_empty();
+        if is_bare && !Store::exists(&self.podman.state_directory) {
             return Ok(());
         }
         loop {
             match self.turn()? {
-                Next::Done => return Ok(()),
+                Next::Done => {
+                    self.reconcile_shares();
+                    return Ok(());
+                }
                 Next::LookAgain => thread::sleep(STARTER_GRACE),
                 Next::Turn => {}
             }

@@ -19,6 +19,8 @@ pub struct Report {
     pub reclaimed: Vec<Party>,
     /// Other things of nobody that were cleared away.
     pub cleared: Vec<String>,
+    /// Addresses that were put back into a share.
+    pub claimed: Vec<String>,
     /// Containers of which it cannot be told whether they are live.
     pub unknown: Vec<Party>,
     pub live: usize,
@@ -80,6 +82,9 @@ impl fmt::Display for Report {
         }
         for thing in &self.cleared {
             writeln!(f, "{} {thing}", done("cleared away", "would clear away"))?;
+        }
+        for address in &self.claimed {
+            writeln!(f, "claimed again {address}")?;
         }
         for party in &self.unknown {
             writeln!(f, "kept {party}")?;

@@ -1,0 +1,367 @@
+//! Claims in shares: for a network that other hosts lease from too, an address is claimed in
+//! etcd before it is leased here.
+//!
+//! A setup holds each share's seat from before it chooses until its leases are bound: a
+//! collection that compares keys with leases does not meet one without the other. The store's
+//! lock is never held while etcd is asked.
+
+use std::cell::OnceCell;
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use berth_share::window::Range;
+use berth_share::{Claim, Proof, ShareName, Terms, Want};
+
+use super::LifecycleError;
+use super::lease::{Applicant, Proposed, make_room};
+use super::reconcile::reconcile;
+use super::session::{SessionError, read_store, with_session};
+use crate::podman::Podman;
+use crate::rules::allocator::Choice;
+use crate::rules::lease::{NetworkId, Tenant};
+use crate::rules::pool::Pool;
+use crate::rules::share;
+use crate::sharing::{Seat, SharingError};
+use crate::store::StoreError;
+
+/// How long a removal waits for etcd. What it does not reach, the next collection gives back.
+const RELEASE: Duration = Duration::from_millis(500);
+
+/// What of this host's is not claimed for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spared {
+    /// What is leased or reserved.
+    Reserved,
+    Leased,
+}
+
+/// The claims of one setup, with the seats in their shares.
+pub(super) struct Claims<'p> {
+    podman: &'p Podman,
+    shares: Vec<Share>,
+    /// What is claimed for each applicant; `None` if its network is in no share.
+    choices: Vec<Option<Choice>>,
+}
+
+struct Share {
+    seat: Seat,
+    terms: Terms,
+    /// The applicants on networks of this share.
+    applicants: Vec<usize>,
+    claims: Vec<Claim>,
+}
+
+impl<'p> Claims<'p> {
+    /// Takes the seats in all shares that the applicants' networks are in, mostly none.
+    ///
+    /// # Errors
+    /// If a share is not configured, or another command has the seat.
+    pub(super) fn open(
+        podman: &'p Podman,
+        applicants: &[Applicant],
+    ) -> Result<Self, LifecycleError> {
+        let mut names: Vec<_> = applicants.iter().filter_map(Applicant::share).collect();
+        // In the order of their names, so that two commands never wait for each other.
+        names.sort_unstable();
+        names.dedup();
+        let wait = podman.settings.lock_wait();
+        let shares = names.into_iter().map(|name| {
+            let on_it = |at: &usize| applicants[*at].share() == Some(name);
+            let on_it: Vec<_> = (0..applicants.len()).filter(on_it).collect();
+            let network = &applicants[on_it[0]].attachment.network;
+            let terms = share::terms(network).map_err(|source| LifecycleError::Pool {
+                network: network.name.as_str().into(),
+                source,
+            })?;
+            Ok(Share {
+                seat: Seat::take(podman, name, wait)?,
+                terms,
+                applicants: on_it,
+                claims: Vec::new(),
+            })
+        });
+        Ok(Self {
+            podman,
+            shares: shares.collect::<Result<_, LifecycleError>>()?,
+            choices: vec![None; applicants.len()],
+        })
+    }
+
+    /// Returns whether no network is in a share.
+    pub(super) fn are_none(&self) -> bool {
+        self.shares.is_empty()
+    }
+
+    /// Returns what is claimed for an applicant; `None` if its network is in no share.
+    pub(super) fn choice(&self, applicant: usize) -> Option<&Choice> {
+        self.choices[applicant].as_ref()
+    }
+
+    /// Claims what the applicants would be given by this host alone, as `propose` says, or as
+    /// much like it as the other hosts have left. Where a share is full, what is reserved here
+    /// yields, and the dead.
+    ///
+    /// # Errors
+    /// If an address is taken, a share full, or etcd does not answer; what was claimed for the
+    /// container is given back then.
+    pub(super) fn claim(
+        &mut self,
+        applicants: &[Applicant],
+        propose: &dyn Fn() -> Result<Vec<Vec<Proposed>>, LifecycleError>,
+    ) -> Result<(), LifecycleError> {
+        let mut last = Spared::Reserved;
+        loop {
+            let proposals = propose()?;
+            let failed = match self.claim_all(applicants, &proposals, last) {
+                Ok(()) => return Ok(()),
+                Err(failed) => failed,
+            };
+            self.give_back();
+            let LifecycleError::Sharing(error) = &failed else {
+                return Err(failed);
+            };
+            let SharingError::Full { share, first, .. } = &**error else {
+                return Err(failed);
+            };
+            if last == Spared::Leased {
+                let at = applicants.iter().find_map(|applicant| {
+                    let pool = applicant.pool_of(*first)?;
+                    (applicant.share() == Some(share)).then(|| (applicant, pool.subnet()))
+                });
+                let Some((applicant, subnet)) = at else {
+                    return Err(failed);
+                };
+                let who = "look for dead containers, because a share is full";
+                let made = with_session(self.podman, who, |session| {
+                    make_room(session, applicant, subnet)
+                });
+                match made {
+                    Err(LifecycleError::Contested(_)) => return Err(failed),
+                    made => made?,
+                }
+            }
+            last = Spared::Leased;
+            // What a dead container had is claimed yet.
+            let mut shares = self.shares.iter_mut();
+            if let Some(share) = shares.find(|one| one.seat.share() == share) {
+                let total = share.seat.configuration.times.total;
+                reconcile(self.podman, &mut share.seat, Some(&share.terms), total)?;
+            }
+        }
+    }
+
+    fn claim_all(
+        &mut self,
+        applicants: &[Applicant],
+        proposals: &[Vec<Proposed>],
+        spared: Spared,
+    ) -> Result<(), LifecycleError> {
+        self.choices.fill(None);
+        let podman = self.podman;
+        for share in &mut self.shares {
+            let total = share.seat.configuration.times.total;
+            let pairs: Vec<_> = share
+                .applicants
+                .iter()
+                .flat_map(|at| proposals[*at].iter().map(|proposed| (*at, *proposed)))
+                .collect();
+            let taken: Vec<_> = pairs.iter().map(|_| OnceCell::new()).collect();
+            let usable: Vec<_> = pairs
+                .iter()
+                .zip(&taken)
+                .map(|((at, proposed), taken)| {
+                    let applicant = &applicants[*at];
+                    move |address: IpAddr| {
+                        address == proposed.address
+                            || (applicant
+                                .pool_of(address)
+                                .is_some_and(|pool| pool.offers(address))
+                                && !taken
+                                    .get_or_init(|| taken_here(podman, applicant, spared))
+                                    .contains(&address))
+                    }
+                })
+                .collect();
+            let wants: Vec<_> = pairs
+                .iter()
+                .zip(&usable)
+                .map(|((at, proposed), usable)| {
+                    let pool = applicants[*at].pool_of(proposed.address);
+                    match pool.and_then(range).filter(|_| !proposed.is_fixed) {
+                        Some(range) => Want::Dynamic {
+                            range,
+                            start: proposed.address,
+                            usable,
+                        },
+                        None => Want::Static(proposed.address),
+                    }
+                })
+                .collect();
+            let container = &applicants[share.applicants[0]].attachment;
+            let claimed = share.seat.speak(Some(&share.terms), total, |member| {
+                member.claim(
+                    container.container_id.as_str(),
+                    container.container_name.as_str(),
+                    &wants,
+                )
+            });
+            share.claims = claimed?;
+            for ((at, proposed), claim) in pairs.iter().zip(&share.claims) {
+                let choice = self.choices[*at].get_or_insert_default();
+                choice.push((claim.address, proposed.kind));
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks whether everything is still claimed, now that it is in use. `Err` only if it
+    /// surely is not: the container must not have that address then.
+    pub(super) fn verify(&mut self) -> Result<(), LifecycleError> {
+        for share in &mut self.shares {
+            let total = share.seat.configuration.times.attempt;
+            let claims = &share.claims;
+            let proof = share
+                .seat
+                .speak(None, total, |member| member.verify(claims));
+            match proof {
+                Ok(Proof::Held) => {}
+                Ok(Proof::Lost(address, _)) => {
+                    return Err(LifecycleError::Lost {
+                        address,
+                        share: share.seat.share().clone(),
+                    });
+                }
+                // It was claimed a moment ago.
+                Err(error) => log::warn!("{}", crate::chain(&error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back what is claimed and not leased. It never fails: the next collection gives
+    /// back what this does not.
+    pub(super) fn give_back(&mut self) {
+        for share in &mut self.shares {
+            let mut claims = std::mem::take(&mut share.claims);
+            let leased = leased(self.podman, claims.iter().map(|claim| claim.address));
+            match leased {
+                Ok(leased) => claims.retain(|claim| !leased.contains(&claim.address)),
+                Err(error) => {
+                    log::warn!("{}", crate::chain(&error));
+                    continue;
+                }
+            }
+            if claims.is_empty() {
+                continue;
+            }
+            let given = share.seat.speak(None, RELEASE, |member| {
+                claims
+                    .iter()
+                    .try_for_each(|claim| member.give_back(claim).map(drop))
+            });
+            if let Err(error) = given {
+                log::warn!(
+                    "the next collection gives back what was claimed: {}",
+                    crate::chain(&error)
+                );
+            }
+        }
+    }
+}
+
+/// Gives back in their shares what these tenants had: the store has just released it. It never
+/// fails: the next collection gives back what this does not.
+pub fn release(podman: &Podman, tenants: &[Tenant]) {
+    let mut shared: Vec<(ShareName, IpAddr, &str)> = Vec::new();
+    for tenant in tenants {
+        let Some(share) = share::of_network(&tenant.request.network) else {
+            continue;
+        };
+        let container = tenant.tenancy.container_id.as_str();
+        let addresses = tenant.addresses().into_iter();
+        shared.extend(addresses.map(|address| (share.clone(), address, container)));
+    }
+    shared.sort_unstable();
+    for of_one in shared.chunk_by(|one, other| one.0 == other.0) {
+        if let Err(error) = release_in(podman, of_one) {
+            log::warn!(
+                "the next collection gives back what it had: {}",
+                crate::chain(&error)
+            );
+        }
+    }
+}
+
+fn release_in(podman: &Podman, gone: &[(ShareName, IpAddr, &str)]) -> Result<(), LifecycleError> {
+    let mut seat = Seat::take(podman, &gone[0].0, RELEASE)?;
+    // Somebody may have leased it again before we had the seat.
+    let leased = leased(podman, gone.iter().map(|(_, address, _)| *address))?;
+    let free = gone
+        .iter()
+        .filter(|(_, address, _)| !leased.contains(address));
+    seat.speak(None, RELEASE, |member| {
+        for (_, address, container) in free {
+            member.release(*address, container)?;
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// Returns which of these addresses the store leases, on whatever network.
+fn leased(
+    podman: &Podman,
+    addresses: impl Iterator<Item = IpAddr>,
+) -> Result<HashSet<IpAddr>, SessionError> {
+    let addresses: Vec<_> = addresses.collect();
+    let found = read_store(podman, "look at what is leased", |transaction| {
+        let mut leased = HashSet::new();
+        for network in transaction.networks()? {
+            for address in &addresses {
+                if transaction.lease(&network, *address)?.is_some() {
+                    leased.insert(*address);
+                }
+            }
+        }
+        Ok(leased)
+    })?;
+    Ok(found.unwrap_or_default())
+}
+
+/// Returns what this host spares on an applicant's network. Where that cannot
+/// be read, nothing: then leasing the address fails.
+fn taken_here(podman: &Podman, applicant: &Applicant, spared: Spared) -> HashSet<IpAddr> {
+    let network = NetworkId::from(applicant.attachment.network.id.as_str());
+    let read = read_store(podman, "look for free addresses", |transaction| {
+        let mut taken = HashSet::new();
+        if spared == Spared::Reserved {
+            let reserved = transaction.reservations(&network)?.into_iter();
+            taken.extend(reserved.map(|(address, _)| address));
+        }
+        for tenant in transaction.tenants(&network)? {
+            taken.extend(tenant.addresses());
+        }
+        Ok::<_, StoreError>(taken)
+    });
+    read.unwrap_or_else(|error| {
+        log::warn!("{}", crate::chain(&error));
+        None
+    })
+    .unwrap_or_default()
+}
+
+/// Returns the part of a pool in which a free address is searched for.
+fn range(pool: &Pool) -> Option<Range> {
+    let (first, last) = (pool.spans().first()?, pool.spans().last()?);
+    Some(Range {
+        first: first.first(),
+        last: last.last(),
+    })
+}
+
+impl From<SharingError> for LifecycleError {
+    fn from(error: SharingError) -> Self {
+        Self::Sharing(Box::new(error))
+    }
+}

@@ -1,0 +1,201 @@
+//! The shares in which this host takes part: leases that several hosts share through etcd. The
+//! protocol is the crate `berth_share`; here are the host's place in it, its lock and its
+//! client.
+
+mod error;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use berth_share::etcd::Etcd;
+use berth_share::files::{Breaker, Folder};
+use berth_share::operator::{self, Picture};
+use berth_share::{Facts, HostId, Keys, Member, Registry, ShareError, ShareName, Terms};
+use ring::digest::{SHA256, digest};
+
+pub use error::SharingError;
+
+use crate::podman::Podman;
+use crate::rules::share::Configuration;
+use crate::sight;
+
+/// Identifies the operating system's installation (machine-id(5)), which others must not be
+/// told.
+const MACHINE_ID: &str = "/etc/machine-id";
+const HOST_NAME: &str = "/proc/sys/kernel/hostname";
+
+/// This host's seat in a share. While there is one, no other command of this host's speaks for
+/// it there.
+///
+/// Take it before the store's lock, which must not be held while etcd is asked, and after
+/// Podman's.
+pub struct Seat {
+    pub configuration: Configuration,
+    facts: Facts,
+    folder: Folder,
+    etcd: Etcd,
+}
+
+impl Seat {
+    /// Takes the seat, waiting no longer than `wait` for the command that has it. Nothing is
+    /// asked of etcd yet.
+    ///
+    /// # Errors
+    /// If the share is not configured, or the seat not free.
+    pub fn take(podman: &Podman, name: &ShareName, wait: Duration) -> Result<Self, SharingError> {
+        let configuration = Configuration::of(&podman.settings, name)?;
+        let failed = |cause| SharingError::Folder {
+            share: name.clone(),
+            path: folder(podman, name),
+            cause,
+        };
+        let folder = Folder::lock(&folder(podman, name), wait).map_err(failed)?;
+        Ok(Self {
+            facts: facts(podman, &configuration)?,
+            etcd: client(&configuration, folder.breaker())?,
+            folder,
+            configuration,
+        })
+    }
+
+    /// Returns the name of the share.
+    pub fn share(&self) -> &ShareName {
+        &self.configuration.name
+    }
+
+    /// Speaks for this host in the share, which it joins with these terms if it has not yet.
+    /// etcd has `total` for all answers.
+    ///
+    /// # Errors
+    /// What `act` returns, and what keeps the host from taking part.
+    pub fn speak<T>(
+        &mut self,
+        terms: Option<&Terms>,
+        total: Duration,
+        act: impl FnOnce(&mut Member<'_>) -> Result<T, ShareError>,
+    ) -> Result<T, SharingError> {
+        self.etcd.begin(total);
+        let (keys, facts) = (&self.configuration.keys, &self.facts);
+        let mut random = || fastrand::u128(..);
+        let (etcd, folder) = (&mut self.etcd, &mut self.folder);
+        let done = Member::open(keys, facts, etcd, folder, &mut random).and_then(|mut member| {
+            terms.map_or(Ok(()), |terms| member.join(terms))?;
+            act(&mut member)
+        });
+        done.map_err(|source| SharingError::of(self.share(), source))
+    }
+
+    /// As [`speak`](Self::speak), for what a host may do that is refused otherwise:
+    /// [`operator::rejoin`].
+    ///
+    /// # Errors
+    /// What `rejoin` returns.
+    pub fn rejoin(&mut self, how: operator::Rejoin) -> Result<HostId, SharingError> {
+        self.etcd.begin(self.configuration.times.total);
+        let own = (&self.configuration.keys, &self.facts);
+        let mut random = || fastrand::u128(..);
+        let (etcd, folder) = (&mut self.etcd, &mut self.folder);
+        let done = operator::rejoin(own, etcd, folder, &mut random, how);
+        done.map_err(|source| SharingError::of(self.share(), source))
+    }
+}
+
+/// Looks at a share without taking part: `None` if nobody has joined it yet. etcd has `total`
+/// for all answers.
+///
+/// # Errors
+/// If the share is not configured, or nobody answers.
+pub fn look(
+    podman: &Podman,
+    name: &ShareName,
+    total: Duration,
+) -> Result<Option<Picture>, SharingError> {
+    ask(podman, name, total, operator::picture)
+}
+
+/// Asks a share's etcd without taking part. It has `total` for all answers.
+///
+/// # Errors
+/// If the share is not configured, or nobody answers.
+pub fn ask<T>(
+    podman: &Podman,
+    name: &ShareName,
+    total: Duration,
+    act: impl FnOnce(&mut dyn Registry, &Keys) -> Result<T, ShareError>,
+) -> Result<T, SharingError> {
+    let configuration = Configuration::of(&podman.settings, name)?;
+    let mut etcd = client(&configuration, Breaker::of(&folder(podman, name)))?;
+    etcd.begin(total);
+    act(&mut etcd, &configuration.keys).map_err(|source| SharingError::of(name, source))
+}
+
+/// Returns who this host is in a share; `None` if it has never taken part.
+///
+/// # Errors
+/// If that is there and cannot be read.
+pub fn host(podman: &Podman, name: &ShareName) -> Result<Option<HostId>, SharingError> {
+    Folder::peek(&folder(podman, name)).map_err(|cause| SharingError::Folder {
+        share: name.clone(),
+        path: folder(podman, name),
+        cause,
+    })
+}
+
+/// Returns what tells this store from the host's others, in the keys that are its own.
+pub fn store(podman: &Podman) -> String {
+    podman.state_directory.display().to_string()
+}
+
+/// Returns the shares that berth.conf names, sorted.
+pub fn configured(podman: &Podman) -> Vec<ShareName> {
+    let names = podman.settings.shares.keys();
+    names.filter_map(|name| name.parse().ok()).collect()
+}
+
+fn folder(podman: &Podman, name: &ShareName) -> PathBuf {
+    podman.share_directory.join(name.as_str())
+}
+
+fn client(configuration: &Configuration, breaker: Breaker) -> Result<Etcd, SharingError> {
+    let Configuration {
+        name,
+        endpoints,
+        certificates,
+        times,
+        ..
+    } = configuration;
+    let client = Etcd::new(
+        endpoints.clone(),
+        certificates.as_ref(),
+        *times,
+        Some(breaker),
+        0,
+    );
+    client.map_err(|cause| SharingError::Client {
+        share: name.clone(),
+        cause,
+    })
+}
+
+fn facts(podman: &Podman, configuration: &Configuration) -> Result<Facts, SharingError> {
+    // Without one, a copy of the host is still found out by its second beat.
+    let machine = fs::read_to_string(MACHINE_ID).unwrap_or_default();
+    let machine = digest(
+        &SHA256,
+        format!("berth share {}", machine.trim()).as_bytes(),
+    );
+    let hex = |byte: &u8| format!("{byte:02x}");
+    let name = || fs::read_to_string(HOST_NAME).unwrap_or_default();
+    Ok(Facts {
+        name: configuration
+            .host
+            .clone()
+            .unwrap_or_else(|| name().trim().to_owned()),
+        machine: machine.as_ref().iter().map(hex).collect(),
+        boot: sight::boot_id()?,
+        uptime: sight::now()?.boot_ms / 1000,
+        store: store(podman),
+        ttl: configuration.lease,
+    })
+}

@@ -1,0 +1,91 @@
+//! The end of a collection: the shares' keys are made to agree with what is leased here. No
+//! lock but each share's own is held meanwhile.
+
+use berth_share::{Conflict, Reconciled, ShareName};
+
+use super::Collector;
+use crate::lifecycle::LifecycleError;
+use crate::lifecycle::reconcile::{leases, reconcile};
+use crate::lifecycle::session::SessionError;
+use crate::rules::share;
+use crate::sharing::{self, Seat};
+
+impl Collector<'_> {
+    /// Makes the keys in all shares agree with the leases. What fails is in the report: the
+    /// next collection tries again.
+    pub(super) fn reconcile_shares(&mut self) {
+        if self.wish.dry_run {
+            return;
+        }
+        for name in sharing::configured(self.podman) {
+            match self.reconcile_share(&name) {
+                Ok(done) => self.tell(&name, done),
+                Err(error) => self.report.failures.push(crate::chain(&error)),
+            }
+        }
+    }
+
+    fn reconcile_share(&self, name: &ShareName) -> Result<Reconciled, LifecycleError> {
+        let podman = self.podman;
+        if !self.is_wanted(name)? {
+            return Ok(Reconciled::default());
+        }
+        let here = leases(podman, name)?;
+        if here.leases.is_empty() && here.terms.is_none() && sharing::host(podman, name)?.is_none()
+        {
+            return Ok(Reconciled::default());
+        }
+        let mut seat = Seat::take(podman, name, podman.settings.lock_wait())?;
+        let total = seat.configuration.times.total;
+        reconcile(podman, &mut seat, here.terms.as_ref(), total)
+    }
+
+    /// Returns whether the collection is of all networks, or of one in this share.
+    fn is_wanted(&self, name: &ShareName) -> Result<bool, SessionError> {
+        let Some(wanted) = &self.wish.network else {
+            return Ok(true);
+        };
+        let networks = self.podman.networks()?;
+        let mut networks = networks.iter();
+        Ok(networks.any(|network| {
+            network.answers_to(wanted) && share::of_network(network).as_ref() == Some(name)
+        }))
+    }
+
+    fn tell(&mut self, name: &ShareName, done: Reconciled) {
+        let report = &mut self.report;
+        report.cleared.extend(done.deleted.iter().map(|claim| {
+            let address = claim.address;
+            format!("the claim of {address} in share {name}, which no container here has leased")
+        }));
+        report.claimed.extend(done.claimed.iter().map(|claim| {
+            let address = claim.address;
+            format!("{address} in share {name}, where this host's claim was missing")
+        }));
+        let conflicts = done.conflicts.iter();
+        report
+            .failures
+            .extend(conflicts.map(|conflict| describe(name, conflict)));
+    }
+}
+
+/// Says who else has an address.
+pub(crate) fn describe(name: &ShareName, conflict: &Conflict) -> String {
+    let lease = &conflict.lease;
+    let other = conflict.taker.as_ref().map_or_else(
+        || "an entry that berth cannot read".to_owned(),
+        |taker| {
+            let container: String = taker.container.chars().take(12).collect();
+            format!(
+                "container {container} ({}) on host {}",
+                taker.name, taker.host
+            )
+        },
+    );
+    let container: String = lease.container.chars().take(12).collect();
+    format!(
+        "share {name}: {} is leased to container {container} ({}) here and claimed for {other}; \
+         stop one of the two",
+        lease.address, lease.name
+    )
+}
