@@ -49,8 +49,9 @@ impl<'w> Searches<'w> {
                     usable,
                 } => {
                     let mut search = Search::new(*range, *start);
+                    let usable = |one| usable(one) && !is_asked_for(wants, &new.choice, one);
                     let choice = loop {
-                        match search.first(usable) {
+                        match search.first(&usable) {
                             Some(choice) => break choice,
                             None if search.advance() => {}
                             None => return Err(full(*range)),
@@ -98,8 +99,9 @@ impl<'w> Searches<'w> {
             if !std::mem::take(&mut self.lost[at]) {
                 continue;
             }
+            let usable = |one| usable(one) && !is_asked_for(self.wants, &self.choice, one);
             self.choice[at] = loop {
-                if let Some(choice) = search.choose(&taken, usable, random()) {
+                if let Some(choice) = search.choose(&taken, &usable, random()) {
                     break choice;
                 }
                 if !search.advance() {
@@ -118,7 +120,36 @@ impl<'w> Searches<'w> {
     }
 }
 
+/// Returns whether the container gets an address by another of its wants: no transaction may
+/// put a key twice.
+fn is_asked_for(wants: &[Want<'_>], chosen: &[IpAddr], address: IpAddr) -> bool {
+    let is_static = |want: &Want<'_>| matches!(want, Want::Static(own) if *own == address);
+    chosen.contains(&address) || wants.iter().any(is_static)
+}
+
 fn full(range: Range) -> ShareError {
     let Range { first, last } = range;
     ShareError::Full { first, last }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_with_two_networks_in_a_share_gets_two_addresses() {
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let dynamic = || Want::Dynamic {
+            range: Range {
+                first: address("10.0.0.1"),
+                last: address("10.0.0.9"),
+            },
+            start: address("10.0.0.1"),
+            usable: &|_| true,
+        };
+        let wants = [dynamic(), dynamic(), Want::Static(address("10.0.0.2"))];
+        let chosen = Searches::new(&wants).unwrap().choice;
+        assert_eq!(chosen, ["10.0.0.1", "10.0.0.3", "10.0.0.2"].map(address));
+    }
 }

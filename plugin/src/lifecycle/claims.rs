@@ -46,7 +46,8 @@ pub(super) struct Claims<'p> {
 
 struct Share {
     seat: Seat,
-    terms: Terms,
+    /// What each network of it here is like.
+    terms: Vec<Terms>,
     /// The applicants on networks of this share.
     applicants: Vec<usize>,
     claims: Vec<Claim>,
@@ -69,14 +70,16 @@ impl<'p> Claims<'p> {
         let shares = names.into_iter().map(|name| {
             let on_it = |at: &usize| applicants[*at].share() == Some(name);
             let on_it: Vec<_> = (0..applicants.len()).filter(on_it).collect();
-            let network = &applicants[on_it[0]].attachment.network;
-            let terms = share::terms(network).map_err(|source| LifecycleError::Pool {
-                network: network.name.as_str().into(),
-                source,
-            })?;
+            let terms = on_it.iter().map(|at| {
+                let network = &applicants[*at].attachment.network;
+                share::terms(network).map_err(|source| LifecycleError::Pool {
+                    network: network.name.as_str().into(),
+                    source,
+                })
+            });
             Ok(Share {
+                terms: terms.collect::<Result<_, _>>()?,
                 seat: Seat::take(podman, name, wait)?,
-                terms,
                 applicants: on_it,
                 claims: Vec::new(),
             })
@@ -146,7 +149,7 @@ impl<'p> Claims<'p> {
             let mut shares = self.shares.iter_mut();
             if let Some(share) = shares.find(|one| one.seat.share() == share) {
                 let total = share.seat.configuration.times.total;
-                reconcile(self.podman, &mut share.seat, Some(&share.terms), total)?;
+                reconcile(self.podman, &mut share.seat, share.terms.first(), total)?;
             }
         }
     }
@@ -199,7 +202,9 @@ impl<'p> Claims<'p> {
                 })
                 .collect();
             let container = &applicants[share.applicants[0]].attachment;
-            let claimed = share.seat.speak(Some(&share.terms), total, |member| {
+            let terms = &share.terms;
+            let claimed = share.seat.speak(None, total, |member| {
+                terms.iter().try_for_each(|terms| member.join(terms))?;
                 member.claim(
                     container.container_id.as_str(),
                     container.container_name.as_str(),
