@@ -19,6 +19,8 @@ use crate::registry::{Check, Outcome, Read, Registry, Transaction, Write};
 pub struct Picture {
     pub meta: Meta,
     pub hosts: Vec<Host>,
+    /// Addresses of hosts that have no record, as after a restore.
+    pub unrecorded: Vec<Claim>,
 }
 
 /// A host of a share.
@@ -66,7 +68,12 @@ pub fn picture(registry: &mut dyn Registry, keys: &Keys) -> Result<Option<Pictur
             record,
         });
     }
-    Ok(Some(Picture { meta, hosts }))
+    let unrecorded = addresses.into_values().flatten().collect();
+    Ok(Some(Picture {
+        meta,
+        hosts,
+        unrecorded,
+    }))
 }
 
 /// Returns the one host that is called so: by its identity, the beginning of it, or its name.

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use berth_share::{Lease, Reconciled, ShareName, Terms};
+use berth_share::{Conflict, Lease, Reconciled, ShareName, Terms};
 
 use super::LifecycleError;
 use super::session::{SessionError, read_store};
 use crate::podman::Podman;
-use crate::rules::lease::Tenant;
+use crate::rules::lease::{Tenant, short_id};
 use crate::rules::share;
 use crate::sharing::Seat;
 
@@ -83,4 +83,25 @@ pub fn reconcile(
     Ok(seat.speak(terms, total, |member| {
         member.reconcile(&found.leases, found.are_complete)
     })?)
+}
+
+/// Says who else has an address.
+pub fn describe(name: &ShareName, conflict: &Conflict) -> String {
+    let lease = &conflict.lease;
+    let other = conflict.taker.as_ref().map_or_else(
+        || "an entry that berth cannot read".to_owned(),
+        |taker| {
+            let container = short_id(&taker.container);
+            format!(
+                "container {container} ({}) on host {}",
+                taker.name, taker.host
+            )
+        },
+    );
+    let container = short_id(&lease.container);
+    format!(
+        "share {name}: {} is leased to container {container} ({}) here and claimed for {other}; \
+         stop one of the two",
+        lease.address, lease.name
+    )
 }

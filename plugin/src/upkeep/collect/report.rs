@@ -19,8 +19,10 @@ pub struct Report {
     pub reclaimed: Vec<Party>,
     /// Other things of nobody that were cleared away.
     pub cleared: Vec<String>,
-    /// Addresses that were put back into a share.
+    /// Leased addresses that were put back into a share.
     pub claimed: Vec<String>,
+    /// Addresses that a share gave this host, and nobody here has leased.
+    pub given_back: Vec<String>,
     /// Containers of which it cannot be told whether they are live.
     pub unknown: Vec<Party>,
     pub live: usize,
@@ -85,6 +87,9 @@ impl fmt::Display for Report {
         }
         for address in &self.claimed {
             writeln!(f, "claimed again {address}")?;
+        }
+        for address in &self.given_back {
+            writeln!(f, "gave back {address}")?;
         }
         for party in &self.unknown {
             writeln!(f, "kept {party}")?;

@@ -1,11 +1,11 @@
 //! The end of a collection: the shares' keys are made to agree with what is leased here. No
 //! lock but each share's own is held meanwhile.
 
-use berth_share::{Conflict, Reconciled, ShareName};
+use berth_share::{Reconciled, ShareName};
 
 use super::Collector;
 use crate::lifecycle::LifecycleError;
-use crate::lifecycle::reconcile::{leases, reconcile};
+use crate::lifecycle::reconcile::{describe, leases, reconcile};
 use crate::lifecycle::session::SessionError;
 use crate::rules::share;
 use crate::sharing::{self, Seat};
@@ -54,9 +54,9 @@ impl Collector<'_> {
 
     fn tell(&mut self, name: &ShareName, done: Reconciled) {
         let report = &mut self.report;
-        report.cleared.extend(done.deleted.iter().map(|claim| {
+        report.given_back.extend(done.deleted.iter().map(|claim| {
             let address = claim.address;
-            format!("the claim of {address} in share {name}, which no container here has leased")
+            format!("{address} in share {name}, which no container here has leased")
         }));
         report.claimed.extend(done.claimed.iter().map(|claim| {
             let address = claim.address;
@@ -67,25 +67,4 @@ impl Collector<'_> {
             .failures
             .extend(conflicts.map(|conflict| describe(name, conflict)));
     }
-}
-
-/// Says who else has an address.
-pub(crate) fn describe(name: &ShareName, conflict: &Conflict) -> String {
-    let lease = &conflict.lease;
-    let other = conflict.taker.as_ref().map_or_else(
-        || "an entry that berth cannot read".to_owned(),
-        |taker| {
-            let container: String = taker.container.chars().take(12).collect();
-            format!(
-                "container {container} ({}) on host {}",
-                taker.name, taker.host
-            )
-        },
-    );
-    let container: String = lease.container.chars().take(12).collect();
-    format!(
-        "share {name}: {} is leased to container {container} ({}) here and claimed for {other}; \
-         stop one of the two",
-        lease.address, lease.name
-    )
 }

@@ -18,6 +18,7 @@ mod networks;
 mod programs;
 mod records;
 mod settings;
+mod shares;
 mod state;
 
 use std::path::{Path, PathBuf};
@@ -102,6 +103,7 @@ fn examine_host(visit: &Visit<'_>) -> Report {
         report.add(plugin(&conf));
     }
     report.add(settings::judge(&podman.settings, &files));
+    report.add(shares::examine(&podman, &files));
     if podman.state_mistake().is_none() {
         state::examine(&podman, visit.repair, &mut report);
     }
