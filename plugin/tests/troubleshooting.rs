@@ -31,7 +31,7 @@ const OTHERS: [&str; 3] = [
 #[test]
 fn every_message_that_is_quoted_is_one_that_is_printed() {
     let mut texts = Vec::new();
-    for program in ["plugin/src", "state-migrate/src"] {
+    for program in ["plugin/src", "share/src", "state-migrate/src"] {
         sources(&root().join(program), &mut texts);
     }
     let document =
