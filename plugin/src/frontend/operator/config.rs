@@ -3,11 +3,11 @@
 use std::env;
 use std::fmt;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 
 use super::table::Table;
-use super::{Failure, Place};
+use super::{Failure, Format, Place};
 use crate::frontend::{complain, print};
 use crate::podman::{Podman, STATE_VARIABLE};
 use crate::rules::settings::keys::{self, Key, STATE_DIRECTORY};
@@ -39,13 +39,6 @@ pub struct Config {
     format: Format,
     #[command(flatten)]
     place: Place,
-}
-
-/// How it is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Table,
-    Json,
 }
 
 /// Prints the settings.

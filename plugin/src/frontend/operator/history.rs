@@ -5,13 +5,13 @@ use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anstyle::AnsiColor;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 
 use super::list::kind;
 use super::table::{Table, plain, wants_colour};
 use super::words::shown_id;
-use super::{Failure, Place};
+use super::{Failure, Format, Place};
 use crate::frontend::{complain, print, say};
 use crate::rules::history::{End, Line, Outcome, Spell};
 use crate::text;
@@ -55,6 +55,8 @@ pub struct History {
     #[arg(long)]
     follow: bool,
     /// What to print
+    ///
+    /// With --follow, a line or an object on a line for each event.
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     format: Format,
     /// Print JSON; the same as --format json
@@ -65,15 +67,6 @@ pub struct History {
     no_trunc: bool,
     #[command(flatten)]
     place: Place,
-}
-
-/// How a history is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// A table; with --follow a line for each event
-    Table,
-    /// A list; with --follow an object on a line for each event
-    Json,
 }
 
 /// Prints the history.

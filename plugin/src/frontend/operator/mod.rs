@@ -24,7 +24,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand, ValueHint};
+use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use thiserror::Error;
 
 use crate::frontend::{complain, finish};
@@ -96,6 +96,13 @@ pub enum Command {
     Reserve(reserve::Reserve),
     /// End a reservation that `berth reserve` has made
     Unreserve(reserve::Unreserve),
+}
+
+/// How a command prints what it has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Json,
 }
 
 /// Why a command ends with exit code 1.

@@ -225,28 +225,24 @@ fn keys(facts: &Facts) -> Vec<Finding> {
     let own = holders.iter().filter(|(_, (_, holder))| is_own(holder));
     let unleased = own.map(|(address, _)| *address);
     let unleased: Vec<_> = unleased.filter(|one| !leased.contains(one)).collect();
-    if !unclaimed.is_empty() {
-        let what = format!(
-            "leased here and not claimed in share {name}: {}",
-            some(&unclaimed)
-        );
-        found.push(
-            Finding::note(CHECK, what)
-                .because("etcd was out of reach, or the network has just joined the share")
-                .repair("nothing: the next collection claims them"),
-        );
-    }
-    if !unleased.is_empty() {
-        let what = format!(
-            "claimed in share {name} and not leased here: {}",
-            some(&unleased)
-        );
-        found.push(
-            Finding::note(CHECK, what)
-                .because("etcd was out of reach, or a start or removal was cut short")
-                .repair("nothing: the next collection gives them back"),
-        );
-    }
+    let mut note = |addresses: &[IpAddr], what: &str, cause: &str, repair: &str| {
+        if !addresses.is_empty() {
+            let what = format!("{what}: {}", some(addresses));
+            found.push(Finding::note(CHECK, what).because(cause).repair(repair));
+        }
+    };
+    note(
+        &unclaimed,
+        &format!("leased here and not claimed in share {name}"),
+        "etcd was out of reach, or the network has just joined the share",
+        "nothing: the next collection claims them",
+    );
+    note(
+        &unleased,
+        &format!("claimed in share {name} and not leased here"),
+        "etcd was out of reach, or a start or removal was cut short",
+        "nothing: the next collection gives them back",
+    );
     found
 }
 
