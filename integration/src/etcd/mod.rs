@@ -1,6 +1,9 @@
-//! A cluster of etcd on loopback, in a network namespace of its own, with certificates of an
-//! authority of its own.
+//! A cluster of etcd, with certificates of an authority of its own: on loopback, in a network
+//! namespace of its own, or with a node in each of several namespaces.
 
+mod certificates;
+
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,10 +12,10 @@ use std::time::Duration;
 use berth_share::etcd::{Certificates, Endpoint, Etcd, Times};
 use berth_share::files::Breaker;
 use nix::sched::{CloneFlags, unshare};
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use self::certificates::write_certificates;
 use crate::lab::{prepared, profile};
 use crate::wait_until;
 
@@ -22,8 +25,67 @@ const START: Duration = Duration::from_secs(30);
 /// etcd nodes that end with this value, or with the thread that started them.
 pub struct Cluster {
     directory: TempDir,
-    nodes: Vec<Option<Child>>,
+    nodes: Vec<Node>,
     options: Vec<String>,
+}
+
+struct Node {
+    home: Home,
+    process: Option<Child>,
+}
+
+/// Where a node runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Home {
+    address: String,
+    client_port: usize,
+    peer_port: usize,
+    /// A process in the network namespace; `None` if it is the starting thread's.
+    namespace: Option<u32>,
+}
+
+impl Home {
+    /// Returns the home of the node with this number on loopback.
+    fn on_loopback(number: usize) -> Self {
+        Self {
+            address: "127.0.0.1".to_owned(),
+            client_port: 2370 + number,
+            peer_port: 2390 + number,
+            namespace: None,
+        }
+    }
+
+    /// Returns a home with etcd's usual ports, at this address in a process' network namespace.
+    pub(crate) fn inside(process: u32, address: &str) -> Self {
+        Self {
+            address: address.to_owned(),
+            client_port: 2379,
+            peer_port: 2380,
+            namespace: Some(process),
+        }
+    }
+
+    /// Returns where it listens for clients.
+    pub(crate) fn client_url(&self) -> String {
+        format!("https://{}:{}", self.address, self.client_port)
+    }
+
+    fn peer_url(&self) -> String {
+        format!("https://{}:{}", self.address, self.peer_port)
+    }
+
+    /// Returns a command that runs a program there.
+    fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let Some(process) = self.namespace else {
+            return Command::new(program);
+        };
+        let mut nsenter = Command::new("nsenter");
+        nsenter
+            .arg(format!("--net=/proc/{process}/ns/net"))
+            .arg("--")
+            .arg(program);
+        nsenter
+    }
 }
 
 impl Cluster {
@@ -43,73 +105,64 @@ impl Cluster {
     /// As `start`.
     #[track_caller]
     pub fn start_with(nodes: usize, options: &[&str]) -> Self {
-        assert!(
-            program("etcd").exists(),
-            "{} is missing: run `integration/lab/prepare` as root, or `make test`",
-            program("etcd").display()
-        );
         unshare(CloneFlags::CLONE_NEWNET)
             .unwrap_or_else(|error| panic!("no network namespace (are you root?): {error}"));
         let up = Command::new("ip")
             .args(["link", "set", "lo", "up"])
             .status();
         assert!(up.is_ok_and(|status| status.success()), "ip link set lo up");
+        Self::start_at((0..nodes).map(Home::on_loopback).collect(), options)
+    }
+
+    /// Starts a node in each home, and waits for their leader.
+    #[track_caller]
+    pub(crate) fn start_at(homes: Vec<Home>, options: &[&str]) -> Self {
+        assert!(
+            program("etcd").exists(),
+            "{} is missing: run `integration/lab/prepare` as root, or `make test`",
+            program("etcd").display()
+        );
         let directory = tempfile::tempdir_in(profile())
             .unwrap_or_else(|error| panic!("no directory for etcd: {error}"));
-        write_certificates(directory.path());
+        let servers = homes.iter().map(|home| home.address.clone()).collect();
+        write_certificates(directory.path(), servers);
+        let node = |home| Node {
+            home,
+            process: None,
+        };
         let mut cluster = Self {
             directory,
-            nodes: (0..nodes).map(|_| None).collect(),
+            nodes: homes.into_iter().map(node).collect(),
             options: options.iter().map(|option| (*option).to_owned()).collect(),
         };
-        (0..nodes).for_each(|node| cluster.start_node(node, "new"));
+        (0..cluster.nodes.len()).for_each(|node| cluster.start_node(node, "new"));
         wait_until("a leader of etcd", START, || cluster.leader());
         cluster
     }
 
-    fn start_node(&mut self, node: usize, state: &str) {
-        let url = |port: usize| format!("https://127.0.0.1:{port}");
-        let peer = |node: usize| url(2390 + node);
-        let all = (0..self.nodes.len()).map(|node| format!("n{node}={}", peer(node)));
+    fn start_node(&mut self, number: usize, state: &str) {
+        let home = &self.nodes[number].home;
+        let name = format!("n{number}");
+        let (client, peer, cluster) = (home.client_url(), home.peer_url(), self.members());
         let file = |name: &str| self.file(name).display().to_string();
-        let (client, cluster) = (url(client_port(node)), all.collect::<Vec<_>>().join(","));
-        let log = fs::File::create(self.file(&format!("n{node}.log")))
+        let log = fs::File::create(self.file(&format!("{name}.log")))
             .unwrap_or_else(|error| panic!("no log for etcd: {error}"));
-        let etcd = Command::new("setpriv")
+        let etcd = home
+            .command("setpriv")
             .args(["--pdeathsig", "KILL", "--"])
             .arg(program("etcd"))
-            .args([
-                "--name",
-                &format!("n{node}"),
-                "--data-dir",
-                &file(&format!("n{node}")),
-            ])
-            .args([
-                "--listen-client-urls",
-                &client,
-                "--advertise-client-urls",
-                &client,
-            ])
-            .args(["--listen-peer-urls", &peer(node)])
-            .args(["--initial-advertise-peer-urls", &peer(node)])
-            .args([
-                "--initial-cluster",
-                &cluster,
-                "--initial-cluster-state",
-                state,
-            ])
+            .args(["--name", &name, "--data-dir", &file(&name)])
+            .args(["--listen-client-urls", &client])
+            .args(["--advertise-client-urls", &client])
+            .args(["--listen-peer-urls", &peer])
+            .args(["--initial-advertise-peer-urls", &peer])
+            .args(["--initial-cluster", &cluster])
+            .args(["--initial-cluster-state", state])
             .args(["--client-cert-auth", "--trusted-ca-file", &file("ca.pem")])
-            .args([
-                "--cert-file",
-                &file("server.pem"),
-                "--key-file",
-                &file("server.key"),
-            ])
-            .args([
-                "--peer-client-cert-auth",
-                "--peer-trusted-ca-file",
-                &file("ca.pem"),
-            ])
+            .args(["--cert-file", &file("server.pem")])
+            .args(["--key-file", &file("server.key")])
+            .arg("--peer-client-cert-auth")
+            .args(["--peer-trusted-ca-file", &file("ca.pem")])
             .args(["--peer-cert-file", &file("server.pem")])
             .args(["--peer-key-file", &file("server.key")])
             .args(["--logger", "zap", "--log-level", "error"])
@@ -118,13 +171,20 @@ impl Cluster {
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
-            .unwrap_or_else(|error| panic!("failed to run setpriv: {error}"));
-        self.nodes[node] = Some(etcd);
+            .unwrap_or_else(|error| panic!("failed to run etcd: {error}"));
+        self.nodes[number].process = Some(etcd);
+    }
+
+    /// Returns all nodes as etcd's option `--initial-cluster` has them.
+    fn members(&self) -> String {
+        let nodes = self.nodes.iter().enumerate();
+        let nodes = nodes.map(|(number, node)| format!("n{number}={}", node.home.peer_url()));
+        nodes.collect::<Vec<_>>().join(",")
     }
 
     /// Kills a node.
     pub fn kill(&mut self, node: usize) {
-        if let Some(mut etcd) = self.nodes[node].take() {
+        if let Some(mut etcd) = self.nodes[node].process.take() {
             let _ = etcd.kill();
             let _ = etcd.wait();
         }
@@ -153,9 +213,6 @@ impl Cluster {
     /// If etcdctl fails.
     #[track_caller]
     pub fn restore(&mut self, backup: &Path) {
-        let peer = |node: usize| format!("https://127.0.0.1:{}", 2390 + node);
-        let all = (0..self.nodes.len()).map(|node| format!("n{node}={}", peer(node)));
-        let all = all.collect::<Vec<_>>().join(",");
         (0..self.nodes.len()).for_each(|node| self.kill(node));
         for node in 0..self.nodes.len() {
             let data = self.file(&format!("n{node}"));
@@ -164,8 +221,10 @@ impl Cluster {
                 .env("ETCDCTL_API", "3")
                 .args(["snapshot", "restore"])
                 .arg(backup)
-                .args(["--name", &format!("n{node}"), "--initial-cluster", &all])
-                .args(["--initial-advertise-peer-urls", &peer(node)])
+                .args(["--name", &format!("n{node}")])
+                .args(["--initial-cluster", &self.members()])
+                .arg("--initial-advertise-peer-urls")
+                .arg(self.nodes[node].home.peer_url())
                 .arg("--data-dir")
                 .arg(&data)
                 .output();
@@ -192,7 +251,7 @@ impl Cluster {
     }
 
     fn signal(&self, node: usize, signal: &str) {
-        if let Some(etcd) = &self.nodes[node] {
+        if let Some(etcd) = &self.nodes[node].process {
             let sent = Command::new("kill")
                 .args(["-s", signal, &etcd.id().to_string()])
                 .status();
@@ -205,7 +264,7 @@ impl Cluster {
 
     /// Returns the node that leads, if all that run agree on one.
     pub fn leader(&self) -> Option<usize> {
-        let running = (0..self.nodes.len()).filter(|node| self.nodes[*node].is_some());
+        let running = (0..self.nodes.len()).filter(|node| self.nodes[*node].process.is_some());
         let mut leaders = Vec::new();
         for node in running {
             let out = self.etcdctl(node, &["endpoint", "status", "-w", "json"])?;
@@ -222,12 +281,11 @@ impl Cluster {
 
     /// Runs etcdctl against one node; `None` if it fails.
     pub fn etcdctl(&self, node: usize, arguments: &[&str]) -> Option<String> {
-        let out = Command::new(program("etcdctl"))
+        let home = &self.nodes[node].home;
+        let out = home
+            .command(program("etcdctl"))
             .env("ETCDCTL_API", "3")
-            .arg(format!(
-                "--endpoints=https://127.0.0.1:{}",
-                client_port(node)
-            ))
+            .arg(format!("--endpoints={}", home.client_url()))
             .args(["--dial-timeout=1s", "--command-timeout=2s"])
             .arg(format!("--cacert={}", self.file("ca.pem").display()))
             .arg(format!("--cert={}", self.file("client.pem").display()))
@@ -246,15 +304,24 @@ impl Cluster {
     /// If the certificates cannot be read.
     #[track_caller]
     pub fn client(&self, first: usize, times: Times, breaker: Option<Breaker>) -> Etcd {
-        let endpoints = (0..self.nodes.len()).map(endpoint).collect();
         Etcd::new(
-            endpoints,
+            self.endpoints(),
             Some(&self.certificates("client")),
             times,
             breaker,
             first,
         )
         .unwrap_or_else(|error| panic!("no client: {error}"))
+    }
+
+    /// Returns where the nodes listen for clients.
+    ///
+    /// # Panics
+    /// Never: they are endpoints.
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        let urls = self.nodes.iter().map(|node| node.home.client_url());
+        urls.map(|url| url.parse().unwrap_or_else(|error| panic!("{error}")))
+            .collect()
     }
 
     /// Returns the certificates of this name: `client` is known to etcd, `stranger` is not.
@@ -282,60 +349,15 @@ impl Drop for Cluster {
     }
 }
 
-/// Returns where a node listens for clients.
+/// Returns where a node on loopback listens for clients.
 ///
 /// # Panics
 /// Never: it is an endpoint.
 pub fn endpoint(node: usize) -> Endpoint {
-    let text = format!("https://127.0.0.1:{}", client_port(node));
+    let text = Home::on_loopback(node).client_url();
     text.parse().unwrap_or_else(|error| panic!("{error}"))
-}
-
-fn client_port(node: usize) -> usize {
-    2370 + node
 }
 
 fn program(name: &str) -> PathBuf {
     prepared().join(name)
-}
-
-/// Writes an authority, and what it has signed: `server` and `client`. `stranger` is signed by
-/// another authority.
-fn write_certificates(directory: &Path) {
-    let authority = authority();
-    for (name, issuer) in [
-        ("server", &authority),
-        ("client", &authority),
-        ("stranger", &self::authority()),
-    ] {
-        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()])
-            .unwrap_or_else(|error| panic!("{error}"));
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ClientAuth,
-            ExtendedKeyUsagePurpose::ServerAuth,
-        ];
-        let key = KeyPair::generate().unwrap_or_else(|error| panic!("{error}"));
-        let signed = params.signed_by(&key, issuer.1.as_ref());
-        let signed = signed.unwrap_or_else(|error| panic!("{error}"));
-        write(directory, &format!("{name}.pem"), &signed.pem());
-        write(directory, &format!("{name}.key"), &key.serialize_pem());
-    }
-    write(directory, "ca.pem", &authority.0);
-}
-
-type Authority = (String, Box<Issuer<'static, KeyPair>>);
-
-fn authority() -> Authority {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().unwrap_or_else(|error| panic!("{error}"));
-    let own = params
-        .self_signed(&key)
-        .unwrap_or_else(|error| panic!("{error}"));
-    (own.pem(), Box::new(Issuer::new(params, key)))
-}
-
-fn write(directory: &Path, name: &str, text: &str) {
-    let path = directory.join(name);
-    fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
