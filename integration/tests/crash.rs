@@ -36,6 +36,12 @@ fn everything_is_recovered_from_a_death_at_a_system_call_of_sleds() {
     everything_is_recovered_with(EngineKind::Sled, &Verb::PLUGIN, 24);
 }
 
+/// etcd runs on: no claim is left without its lease, nor a lease without its claim.
+#[test]
+fn everything_is_recovered_from_a_death_at_any_system_call_on_a_network_in_a_share() {
+    everything_is_recovered(&Verb::SHARED, 40);
+}
+
 /// The container is on two networks. Whoever dies of podman, berth and netavark, one
 /// collection leaves nothing of it on either.
 #[test]

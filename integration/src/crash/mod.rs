@@ -10,6 +10,7 @@ mod migration;
 mod plugin;
 mod repair;
 mod setting;
+mod shared;
 
 pub use injector::Injector;
 
@@ -30,6 +31,12 @@ pub enum Verb {
     Gc,
     /// berth moves the lease store to its other engine.
     Rebuild,
+    /// berth sets a container up on a network in a share.
+    SharedSetup,
+    /// berth takes it down.
+    SharedTeardown,
+    /// berth collects what a dead container has left there.
+    SharedGc,
     /// berth-migrate moves a network to berth.
     Adopt,
     /// berth-migrate moves it back.
@@ -54,6 +61,7 @@ pub enum Verb {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Plugin,
+    Shared,
     Migration,
     Repair,
     HostWide,
@@ -61,11 +69,14 @@ enum Stage {
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Setup,
         Self::Teardown,
         Self::Gc,
         Self::Rebuild,
+        Self::SharedSetup,
+        Self::SharedTeardown,
+        Self::SharedGc,
         Self::Adopt,
         Self::Rollback,
         Self::Sanitise,
@@ -79,6 +90,9 @@ impl Verb {
 
     /// Those of the plugin.
     pub const PLUGIN: [Self; 4] = [Self::Setup, Self::Teardown, Self::Gc, Self::Rebuild];
+
+    /// Those of the plugin on a network in a share.
+    pub const SHARED: [Self; 3] = [Self::SharedSetup, Self::SharedTeardown, Self::SharedGc];
 
     /// Those that move networks.
     pub const MIGRATION: [Self; 2] = [Self::Adopt, Self::Rollback];
@@ -100,6 +114,9 @@ impl Verb {
             Self::Teardown => "teardown",
             Self::Gc => "gc",
             Self::Rebuild => "rebuild",
+            Self::SharedSetup => "shared-setup",
+            Self::SharedTeardown => "shared-teardown",
+            Self::SharedGc => "shared-gc",
             Self::Adopt => "adopt",
             Self::Rollback => "rollback",
             Self::Sanitise => "sanitise",
@@ -131,6 +148,7 @@ impl Verb {
     const fn stage(self) -> Stage {
         match self {
             Self::Setup | Self::Teardown | Self::Gc | Self::Rebuild => Stage::Plugin,
+            Self::SharedSetup | Self::SharedTeardown | Self::SharedGc => Stage::Shared,
             Self::Adopt | Self::Rollback => Stage::Migration,
             Self::Sanitise => Stage::Repair,
             Self::FrontSetup
@@ -218,6 +236,7 @@ impl Site {
         let stage = verb.stage();
         let scene: Box<dyn Scene> = match stage {
             Stage::Plugin => Box::new(plugin::PluginScene::in_lab(lab)),
+            Stage::Shared => Box::new(shared::SharedScene::in_lab(lab)),
             Stage::Migration => Box::new(migration::MigrationScene::in_lab(lab)),
             Stage::Repair => Box::new(repair::RepairScene::in_lab(lab)),
             Stage::HostWide => Box::new(plugin::PluginScene::host_wide_in(lab)),
