@@ -285,7 +285,7 @@ impl PluginScene {
 
     /// Removes the victim, whatever Podman makes of it.
     #[track_caller]
-    fn remove_victim(&self) {
+    pub(super) fn remove_victim(&self) {
         for _ in 0..3 {
             if self.setting.lab.podman(REMOVE).run().status.success() {
                 break;

@@ -98,7 +98,13 @@ impl Scene for SharedScene {
     }
 
     fn recover(&mut self, verb: Verb, at_once: bool) {
+        if !at_once {
+            // The next start would take over what is left.
+            self.plugin.remove_victim();
+            self.setting().lab.cmd("berth").args(["gc", "--now"]).ok();
+            assert_eq!(self.keys(), self.before, "after a collection");
+        }
         self.plugin.recover(alone(verb), at_once);
-        assert_eq!(self.keys(), self.before, "a claim is left, or missing");
+        assert_eq!(self.keys(), self.before, "after the next start and removal");
     }
 }
