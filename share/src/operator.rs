@@ -34,6 +34,17 @@ pub struct Host {
     pub is_incomplete: bool,
 }
 
+impl Picture {
+    /// Returns every claim with the name of its host, if that is recorded.
+    pub fn claims(&self) -> impl Iterator<Item = (Option<&str>, &Claim)> {
+        let recorded = self.hosts.iter().flat_map(|host| {
+            let name = Some(host.record.name.as_str());
+            host.addresses.iter().map(move |claim| (name, claim))
+        });
+        recorded.chain(self.unrecorded.iter().map(|claim| (None, claim)))
+    }
+}
+
 /// Looks at the share: `None` if nobody has joined it yet.
 ///
 /// # Errors

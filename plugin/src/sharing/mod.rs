@@ -142,6 +142,13 @@ pub fn host(podman: &Podman, name: &ShareName) -> Result<Option<HostId>, Sharing
     })
 }
 
+/// Returns what other hosts call this one.
+pub fn host_name(configuration: &Configuration) -> String {
+    let name = || fs::read_to_string(HOST_NAME).unwrap_or_default();
+    let set = configuration.host.clone();
+    set.unwrap_or_else(|| name().trim().to_owned())
+}
+
 /// Returns what tells this store from the host's others, in the keys that are its own.
 pub fn store(podman: &Podman) -> String {
     podman.state_directory.display().to_string()
@@ -186,12 +193,8 @@ fn facts(podman: &Podman, configuration: &Configuration) -> Result<Facts, Sharin
         format!("berth share {}", machine.trim()).as_bytes(),
     );
     let hex = |byte: &u8| format!("{byte:02x}");
-    let name = || fs::read_to_string(HOST_NAME).unwrap_or_default();
     Ok(Facts {
-        name: configuration
-            .host
-            .clone()
-            .unwrap_or_else(|| name().trim().to_owned()),
+        name: host_name(configuration),
         machine: machine.as_ref().iter().map(hex).collect(),
         boot: sight::boot_id()?,
         uptime: sight::now()?.boot_ms / 1000,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnetwork::IpNetwork;
 
 use super::history;
-use super::overview::{Overview, OverviewError, State};
+use super::overview::{Asked, Overview, OverviewError, State};
 use crate::podman::Podman;
 use crate::rules::history::Tally;
 use crate::rules::lease::Tenant;
@@ -36,6 +36,8 @@ pub struct Present {
     pub oldest_dead: Option<Duration>,
     /// The last collection of this boot, if there was one.
     pub collection: Option<Collection>,
+    /// The shares that networks are in.
+    pub shares: Vec<Asked>,
 }
 
 /// The room in one subnet.
@@ -54,7 +56,10 @@ impl Metrics {
     /// if that cannot be read, it is warned of.
     pub fn take(podman: &Podman) -> Self {
         Self {
-            present: Overview::take(podman).map(|overview| Present::of(&overview)),
+            present: Overview::take(podman).map(|mut overview| {
+                overview.ask_shares(podman);
+                Present::of(&overview)
+            }),
             tally: history::tally(podman),
         }
     }
@@ -69,7 +74,7 @@ impl Present {
                 leases.insert((network.name.clone(), state), 0);
             }
         }
-        for entry in entries.iter().filter(|entry| entry.state.is_leased()) {
+        for entry in entries.iter().filter(|entry| STATES.contains(&entry.state)) {
             let key = (entry.network.clone(), entry.state);
             *leases.entry(key).or_default() += 1;
         }
@@ -89,6 +94,7 @@ impl Present {
             pools: pools.collect(),
             oldest_dead: dead.map(|(tenant, _)| unseen(tenant)).max(),
             collection: overview.collection.clone(),
+            shares: overview.shares.asked.clone(),
             leases,
         }
     }

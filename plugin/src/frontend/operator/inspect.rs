@@ -47,7 +47,9 @@ pub struct Inspect {
 /// If the store cannot be read, or berth knows nothing about one of the words; it prints
 /// what it knows about the others.
 pub(super) fn run(inspect: &Inspect) -> Result<(), Failure> {
-    let overview = Overview::take(&inspect.place.podman()?)?;
+    let podman = inspect.place.podman()?;
+    let mut overview = Overview::take(&podman)?;
+    overview.ask_shares(&podman);
     let (mut found, mut complete) = (Vec::new(), true);
     for word in &inspect.words {
         match overview.inspect(word, inspect.network.as_deref()) {

@@ -99,7 +99,7 @@ impl From<By> for Order {
 }
 
 /// The fields of an entry, as a template calls them.
-const FIELDS: [&str; 18] = [
+const FIELDS: [&str; 19] = [
     "address",
     "network",
     "network_id",
@@ -108,6 +108,7 @@ const FIELDS: [&str; 18] = [
     "reason",
     "container_id",
     "container_name",
+    "host",
     "interface",
     "kind",
     "comment",
@@ -134,7 +135,9 @@ pub(super) fn run(list: &List) -> Result<(), Failure> {
         "table" => View::Table,
         text => View::Template(Template::parse(text, &FIELDS).map_err(|error| usage(&error))?),
     };
-    let overview = Overview::take(&list.place.podman()?)?;
+    let podman = list.place.podman()?;
+    let mut overview = Overview::take(&podman)?;
+    overview.ask_shares(&podman);
     if let Some(network) = &list.network {
         filter.add_network(&overview.network(network)?.name);
     }
@@ -227,31 +230,30 @@ impl Listing {
     }
 
     fn table(&self) -> Vec<String> {
-        const HEADINGS: &[&str] = &[
-            "ADDRESS",
-            "NETWORK",
-            "CONTAINER ID",
-            "NAME",
-            "KIND",
-            "STATE",
-            "AGE",
-            "EXPIRES",
-        ];
-        let mut table = Table::new(self.headings.then_some(HEADINGS), self.coloured);
+        // Most hosts have no network that others lease from.
+        let is_shared = self.rows.iter().any(|row| !row.entry.host.is_empty());
+        let mut headings = vec!["ADDRESS", "NETWORK", "CONTAINER ID", "NAME"];
+        headings.extend(is_shared.then_some("HOST"));
+        headings.extend(["KIND", "STATE", "AGE", "EXPIRES"]);
+        let mut table = Table::new(self.headings.then_some(&headings[..]), self.coloured);
         for row in &self.rows {
             let entry = &row.entry;
             let id = shown_id(&entry.container_id, self.whole_ids);
             let kind = entry.kind.map_or("", kind);
-            table.row([
+            let mut cells = vec![
                 plain(entry.address.to_string()),
                 plain(&entry.network),
                 plain(id),
                 plain(name(entry)),
+            ];
+            cells.extend(is_shared.then(|| plain(&entry.host)));
+            cells.extend([
                 plain(kind),
                 (entry.state.to_string(), Some(colour(entry.state))),
                 plain(&row.age),
                 plain(&row.expires_in),
             ]);
+            table.row(cells);
         }
         table.lines()
     }
@@ -297,6 +299,7 @@ const fn colour(state: State) -> AnsiColor {
         State::Offered => AnsiColor::Cyan,
         State::Unknown => AnsiColor::Yellow,
         State::Dead => AnsiColor::Red,
+        State::Elsewhere => AnsiColor::BrightCyan,
         State::Cooldown | State::Held => AnsiColor::Blue,
         State::Reserved => AnsiColor::Magenta,
         State::Excluded | State::Gateway | State::Free => AnsiColor::BrightBlack,
@@ -311,6 +314,7 @@ mod tests {
     use crate::rules::lease::{Tenant, fixture_of};
     use crate::rules::verdict::{Sign, Verdict};
     use crate::sight::Evidence;
+    use crate::upkeep::overview::Shares;
 
     fn overview() -> Overview {
         let tenant = |id: &str, address: &str| fixture_of(&id.repeat(16), address);
@@ -332,6 +336,7 @@ mod tests {
             },
             holders,
             collection: None,
+            shares: Shares::default(),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::frontend::{complain, say};
 use crate::podman::Staged;
 use crate::rules::history::{BOUNDS_MS, End, Tally, Work};
 use crate::upkeep::metrics::{self, Present};
+use crate::upkeep::overview::Asked;
 
 const AFTER: &str = "\
 The counters (…_total, and the histogram) come from the history, which outlives restarts and
@@ -105,6 +106,9 @@ fn now(text: &mut Exposition, present: &Present) {
     );
     let oldest = present.oldest_dead.unwrap_or_default();
     text.sample(&[], oldest.as_secs_f64());
+    if !present.shares.is_empty() {
+        shares(text, &present.shares);
+    }
     let Some(last) = &present.collection else {
         return;
     };
@@ -126,6 +130,30 @@ fn now(text: &mut Exposition, present: &Present) {
         "Whether the last collection could do everything it had to do.",
     );
     text.sample(&[], u8::from(last.failures.is_empty()));
+}
+
+fn shares(text: &mut Exposition, shares: &[Asked]) {
+    text.family(
+        "share_up",
+        "gauge",
+        "Whether etcd answers for a share; without it, no container starts on its networks.",
+    );
+    for share in shares {
+        text.sample(&[("share", &share.name)], u8::from(share.size.is_some()));
+    }
+    let known = || shares.iter().filter_map(|share| Some((share, share.size?)));
+    text.family("share_hosts", "gauge", "Hosts that take part in a share.");
+    for (share, (hosts, _)) in known() {
+        text.sample(&[("share", &share.name)], hosts);
+    }
+    text.family(
+        "share_addresses",
+        "gauge",
+        "Addresses that all hosts of a share have together.",
+    );
+    for (share, (_, addresses)) in known() {
+        text.sample(&[("share", &share.name)], addresses);
+    }
 }
 
 fn ever(text: &mut Exposition, tally: &Tally) {
@@ -243,6 +271,16 @@ mod tests {
                 failures: vec!["why".to_owned()],
                 empty: Vec::new(),
             }),
+            shares: vec![
+                Asked {
+                    name: "lan".to_owned(),
+                    size: Some((3, 7)),
+                },
+                Asked {
+                    name: "wan".to_owned(),
+                    size: None,
+                },
+            ],
         };
         let tally = Tally {
             setups: BTreeMap::from([(50, 1), (150, 2), (u64::MAX, 1)]),
@@ -264,6 +302,10 @@ mod tests {
                 "berth_pool_addresses{network=\"web\",subnet=\"10.0.0.0/24\"} 253",
                 "berth_pool_free_addresses{network=\"web\",subnet=\"10.0.0.0/24\"} 18446744073709551615",
                 "berth_oldest_dead_lease_seconds 1.5",
+                "berth_share_up{share=\"lan\"} 1",
+                "berth_share_up{share=\"wan\"} 0",
+                "berth_share_hosts{share=\"lan\"} 3",
+                "berth_share_addresses{share=\"lan\"} 7",
                 "berth_last_collection_timestamp_seconds 1700000000.5",
                 "berth_last_collection_duration_seconds 2.01",
                 "berth_last_collection_success 0",

@@ -262,16 +262,9 @@ fn some(addresses: &[IpAddr]) -> String {
 
 /// Returns who has each address, with the name of the host.
 fn holders(picture: &Picture) -> BTreeMap<IpAddr, (String, Holder)> {
-    let hosts = picture.hosts.iter();
-    let recorded = hosts.flat_map(|host| {
-        let claims = host.addresses.iter();
-        claims.map(|claim| (claim, Some(&host.record.name)))
-    });
-    let unrecorded = picture.unrecorded.iter().map(|claim| (claim, None));
-    let read = recorded.chain(unrecorded).filter_map(|(claim, host)| {
+    let read = picture.claims().filter_map(|(host, claim)| {
         let holder = Holder::decode(claim.value.as_bytes()).ok()?;
-        let host = host.cloned();
-        let host = host.unwrap_or_else(|| holder.host.short().to_owned());
+        let host = host.unwrap_or_else(|| holder.host.short()).to_owned();
         Some((claim.address, (host, holder)))
     });
     read.collect()

@@ -222,11 +222,12 @@ impl Drawer<'_> {
     /// Returns what matters most: what is wrong before what is well, what somebody has
     /// before what nobody has.
     fn state(&self, first: u128, last: u128, marks: &[&Entry]) -> State {
-        const ORDER: [State; 7] = [
+        const ORDER: [State; 8] = [
             State::Dead,
             State::Unknown,
             State::Offered,
             State::Live,
+            State::Elsewhere,
             State::Cooldown,
             State::Held,
             State::Reserved,
@@ -263,9 +264,13 @@ fn line(entry: &Entry) -> String {
         state,
         container_name,
         comment,
+        host,
         ..
     } = entry;
-    let text = format!("{address} {state}");
+    let text = match state {
+        State::Elsewhere => format!("{address} on host {host}"),
+        _ => format!("{address} {state}"),
+    };
     match (container_name.as_str(), comment.as_str()) {
         ("", "") => text,
         ("", comment) => format!("{text} ({comment})"),

@@ -84,6 +84,8 @@ pub struct ContainerDossier {
     pub container_name: String,
     /// What it has leased, by network.
     pub leases: Vec<LeaseDossier>,
+    /// What it has on other hosts, as their shares say.
+    pub elsewhere: Vec<Entry>,
     /// The addresses that are kept for it.
     pub reservations: Vec<Entry>,
 }
@@ -303,6 +305,12 @@ impl Overview {
             container_name: meant.container_name.clone(),
             leases: leases
                 .map(|(tenant, verdict)| LeaseDossier::new(tenant, verdict, &self.evidence))
+                .collect(),
+            elsewhere: entries
+                .iter()
+                .filter(is_its)
+                .filter(|entry| entry.state == State::Elsewhere)
+                .cloned()
                 .collect(),
             reservations: entries
                 .iter()

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnetwork::IpNetwork;
 use serde::{Serialize, Serializer};
 
+use super::elsewhere::Elsewhere;
 use super::totals::pools;
 use crate::protocol::Network;
 use crate::rules::lease::{Kind, LeasedAddress, Moment, Phase, Reservation, Tenant};
@@ -29,6 +30,8 @@ pub enum State {
     Unknown,
     /// Leased; the holder is gone, and the next collection takes the address back.
     Dead,
+    /// Leased on another host of the share.
+    Elsewhere,
     /// Released a moment ago: for now nobody else gets it while others are free.
     Cooldown,
     /// Kept for its former holder, who may come back.
@@ -45,11 +48,12 @@ pub enum State {
 
 impl State {
     /// The states that are listed, those of leases first.
-    pub const LISTED: [Self; 8] = [
+    pub const LISTED: [Self; 9] = [
         Self::Live,
         Self::Offered,
         Self::Unknown,
         Self::Dead,
+        Self::Elsewhere,
         Self::Cooldown,
         Self::Held,
         Self::Reserved,
@@ -63,6 +67,7 @@ impl State {
             Self::Offered => "offered",
             Self::Unknown => "unknown",
             Self::Dead => "dead",
+            Self::Elsewhere => "elsewhere",
             Self::Cooldown => "cooldown",
             Self::Held => "held",
             Self::Reserved => "reserved",
@@ -82,7 +87,7 @@ impl State {
     /// Returns whether somebody has leased the address.
     pub const fn is_leased(self) -> bool {
         match self {
-            Self::Live | Self::Offered | Self::Unknown | Self::Dead => true,
+            Self::Live | Self::Offered | Self::Unknown | Self::Dead | Self::Elsewhere => true,
             Self::Cooldown
             | Self::Held
             | Self::Reserved
@@ -154,6 +159,8 @@ pub struct Entry {
     /// The container that has the address or has had it; empty if there is none.
     pub container_id: String,
     pub container_name: String,
+    /// On which host that is; empty on a network that is this host's alone.
+    pub host: String,
     pub interface: String,
     pub kind: Option<Kind>,
     /// What `berth reserve` was told that the address is for.
@@ -215,6 +222,18 @@ impl Entry {
                 State::of(tenant.phase, verdict),
                 verdict.reason(),
             )
+        }
+    }
+
+    /// Returns the entry of an address that another host has.
+    pub(super) fn of_elsewhere(network: &Network, other: &Elsewhere) -> Self {
+        let Elsewhere { address, host, .. } = other;
+        let reason = format!("host {host} has claimed it");
+        Self {
+            container_id: other.container_id.clone(),
+            container_name: other.container_name.clone(),
+            host: host.clone(),
+            ..Self::plain(network, Place::of(*address), State::Elsewhere, reason)
         }
     }
 
@@ -297,6 +316,7 @@ impl Entry {
             reason,
             container_id: String::new(),
             container_name: String::new(),
+            host: String::new(),
             interface: String::new(),
             kind: None,
             comment: String::new(),
@@ -376,7 +396,7 @@ pub(super) mod tests {
             serde_json::json!({
                 "address": "10.0.0.9", "network": "net", "network_id": "net", "subnet": null,
                 "state": "live", "reason": "process 4 is starting it",
-                "container_id": "1f2e3d4c5b6a7988", "container_name": "web",
+                "container_id": "1f2e3d4c5b6a7988", "container_name": "web", "host": "",
                 "interface": "eth0", "kind": "static", "generation": 7, "comment": "",
                 "since": "2023-11-14T22:13:20Z", "age_seconds": 90,
                 "expires": "2023-11-14T23:13:20Z", "expires_in_seconds": 3510,

@@ -151,8 +151,8 @@ mod tests {
         );
         assert_eq!(
             refused("state=up"),
-            "invalid filter \"state=up\": the states are live, offered, unknown, dead, cooldown, \
-             held, reserved, excluded"
+            "invalid filter \"state=up\": the states are live, offered, unknown, dead, elsewhere, \
+             cooldown, held, reserved, excluded"
         );
         assert_eq!(
             refused("address=web"),

@@ -7,6 +7,7 @@
 
 mod chart;
 mod dossier;
+mod elsewhere;
 mod entry;
 mod filter;
 mod names;
@@ -20,6 +21,7 @@ use thiserror::Error;
 
 pub use chart::{Cell, Chart, Frame, Row, Sheet};
 pub use dossier::{Dossier, UnknownError};
+pub use elsewhere::{Asked, Shares};
 pub use entry::{Entry, Place, State};
 pub use filter::{Filter, FilterError};
 pub use names::Names;
@@ -67,6 +69,8 @@ pub struct Overview {
     pub evidence: Evidence,
     /// The last collection of this boot, if there was one.
     pub collection: Option<Collection>,
+    /// What other hosts have; see [`Overview::ask_shares`].
+    pub shares: Shares,
 }
 
 /// What the store says.
@@ -110,6 +114,7 @@ impl Overview {
             reservations,
             evidence,
             collection: records.collection,
+            shares: Shares::default(),
         })
     }
 
@@ -131,6 +136,11 @@ impl Overview {
             tenant.leased.iter().map(of)
         });
         let mut entries: Vec<_> = leases.collect();
+        for entry in &mut entries {
+            let own = self.shares.own.get(&entry.network_id);
+            entry.host = own.cloned().unwrap_or_default();
+        }
+        entries.extend(self.elsewhere(&entries));
         let pledged = self.networks.iter().flat_map(|network| {
             let options = Options::parse(network).unwrap_or_default();
             let pledges = options.pledges.into_iter();
@@ -151,12 +161,25 @@ impl Overview {
                 let mut networks = self.networks.iter();
                 let network = networks.find(|network| network.id == id.as_str())?;
                 let entry = Entry::of_reservation(network, *address, left, self.now());
-                (!pledged.contains_key(&entry.key())).then_some(entry)
+                let key = entry.key();
+                (!pledged.contains_key(&key) && !leased.contains(&key)).then_some(entry)
             }));
             entries.extend(self.networks.iter().flat_map(Entry::exclusions));
         }
         Order::Network.sort(&mut entries);
         entries
+    }
+
+    /// Returns what other hosts have and this one has not leased.
+    fn elsewhere(&self, leased: &[Entry]) -> Vec<Entry> {
+        let leased: HashSet<_> = leased.iter().map(Entry::key).collect();
+        let claims = self.shares.claims.iter().filter_map(|claim| {
+            let mut networks = self.networks.iter();
+            let network = networks.find(|network| network.id == claim.network_id)?;
+            let entry = Entry::of_elsewhere(network, claim);
+            (!leased.contains(&entry.key())).then_some(entry)
+        });
+        claims.collect()
     }
 
     /// Returns the totals of each of a network's subnets; none of a network that cannot

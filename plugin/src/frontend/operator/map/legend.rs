@@ -5,11 +5,12 @@ use anstyle::{AnsiColor, Style};
 use crate::upkeep::overview::{Sheet, State, Totals};
 
 /// Every state that a cell can have, in the order of the legend.
-pub(super) const STATES: [State; 10] = [
+pub(super) const STATES: [State; 11] = [
     State::Live,
     State::Offered,
     State::Unknown,
     State::Dead,
+    State::Elsewhere,
     State::Cooldown,
     State::Held,
     State::Reserved,
@@ -25,6 +26,7 @@ pub(super) const fn meaning(state: State) -> &'static str {
         State::Offered => "starting",
         State::Unknown => "unknown",
         State::Dead => "dead",
+        State::Elsewhere => "on another host",
         State::Cooldown => "cooling down",
         State::Held => "held",
         State::Reserved => "reserved",
@@ -42,6 +44,7 @@ pub(super) const fn sign(state: State) -> char {
         State::Offered => '▒',
         State::Unknown => '?',
         State::Dead => '×',
+        State::Elsewhere => '▓',
         State::Cooldown => '~',
         State::Held => 'h',
         State::Reserved => 'R',
@@ -59,6 +62,7 @@ pub(super) fn style(state: State) -> Style {
         State::Offered => colour(AnsiColor::Cyan),
         State::Unknown => colour(AnsiColor::Yellow).bold(),
         State::Dead => colour(AnsiColor::Red).bold(),
+        State::Elsewhere => colour(AnsiColor::BrightCyan),
         State::Cooldown | State::Held => colour(AnsiColor::Blue),
         State::Reserved => colour(AnsiColor::Magenta),
         State::Gateway => Style::new().bold(),

@@ -55,7 +55,9 @@ enum Format {
 /// # Errors
 /// If the store cannot be read, or berth leases no addresses for the network.
 pub(super) fn run(map: &Map) -> Result<(), Failure> {
-    let overview = Overview::take(&map.place.podman()?)?;
+    let podman = map.place.podman()?;
+    let mut overview = Overview::take(&podman)?;
+    overview.ask_shares(&podman);
     let network = overview.network(&map.network)?;
     let mut entries = overview.entries(true);
     entries.retain(|entry| entry.network_id == network.id);

@@ -23,7 +23,7 @@ const LINE: u32 = 22;
 type Colour = (&'static str, &'static str, &'static str);
 
 /// All of them; the paper is the first.
-const COLOURS: [Colour; 13] = [
+const COLOURS: [Colour; 14] = [
     ("paper", "#ffffff", "#0d1117"),
     ("ink", "#1f2328", "#e6edf3"),
     ("pale", "#656d76", "#8b949e"),
@@ -31,6 +31,7 @@ const COLOURS: [Colour; 13] = [
     ("offered", "#1b7c83", "#39c5cf"),
     ("unknown", "#d4a72c", "#d29922"),
     ("dead", "#cf222e", "#f85149"),
+    ("elsewhere", "#a6d8b5", "#26593a"),
     ("cooldown", "#54aeff", "#388bfd"),
     ("held", "#80ccff", "#1f6feb"),
     ("reserved", "#8250df", "#a371f7"),
@@ -295,6 +296,7 @@ const fn is_marked(state: State) -> bool {
         State::Unknown | State::Dead | State::Reserved | State::Gateway => true,
         State::Live
         | State::Offered
+        | State::Elsewhere
         | State::Cooldown
         | State::Held
         | State::Excluded

@@ -179,6 +179,7 @@ pub(super) mod tests {
     use crate::rules::verdict::{Cause, Sign, Verdict};
     use crate::sight::Evidence;
     use crate::upkeep::overview::Overview;
+    use crate::upkeep::overview::Shares;
 
     /// Returns a network, and an overview in which the last of these addresses is a ghost's.
     pub(crate) fn overview(subnet: &str, leased: &[&str]) -> Overview {
@@ -216,6 +217,7 @@ pub(super) mod tests {
                 ..Evidence::default()
             },
             collection: None,
+            shares: Shares::default(),
         }
     }
 
