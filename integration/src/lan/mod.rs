@@ -11,11 +11,18 @@
 //! A host is cut off where its cable meets the switch, so that it finds out as a real one does:
 //! nobody answers any more. What it has goes on running.
 
+mod storm;
+
+pub use storm::Storm;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
+use std::net::IpAddr;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread;
 
 use crate::etcd::{Cluster, Home};
+use crate::processes::Sighting;
 use crate::{Cmd, Driver, Lab, Network};
 
 /// The LAN's subnet.
@@ -129,12 +136,6 @@ impl Lan {
         &self.hosts[number]
     }
 
-    /// Returns the hosts, and apart from them the nodes, which are killed and started anew by
-    /// the thread that has started them.
-    pub fn apart(&mut self) -> (&[Lab], &mut Cluster) {
-        (&self.hosts, &mut self.cluster)
-    }
-
     /// Writes a host's berth.conf: the share, with the certificate of this name, and further
     /// lines for its table or after it.
     #[track_caller]
@@ -208,14 +209,20 @@ impl Lan {
     /// Pulls a host's cable out of the switch.
     #[track_caller]
     pub fn unplug(&self, number: usize, wire: Wire) {
-        self.switch
-            .run(&["link", "set", &port(number, wire), "down"]);
+        self.switch.set(number, wire, "down");
     }
 
     /// Plugs it in again.
     #[track_caller]
     pub fn plug(&self, number: usize, wire: Wire) {
-        self.switch.run(&["link", "set", &port(number, wire), "up"]);
+        self.switch.set(number, wire, "up");
+    }
+
+    /// Returns the addresses that several inhabited namespaces have, on whatever hosts, one line
+    /// each. Only what two looks show counts, as in [`Lab::duplicates`].
+    #[track_caller]
+    pub fn duplicates(&self) -> Vec<String> {
+        duplicates(&self.hosts)
     }
 
     /// Returns the keys of the addresses that somebody has in the share, as a node that is not
@@ -231,6 +238,21 @@ impl Lan {
         let told = told.unwrap_or_else(|| panic!("no node of etcd answers"));
         let keys = told.lines().filter(|line| !line.is_empty());
         keys.map(str::to_owned).collect()
+    }
+}
+
+impl Lab {
+    /// Returns whether an address answers a container within a second.
+    ///
+    /// # Panics
+    /// If it cannot be asked.
+    #[track_caller]
+    pub fn reaches(&self, container: &str, address: &str) -> bool {
+        let ping = ["-q", "-c1", "-W1", address];
+        let asked = self.inside(container, "ping").args(ping).run();
+        let is_asked = asked.stdout.contains("1 packets transmitted");
+        assert!(is_asked, "nothing was sent:\n{asked}");
+        asked.status.success()
     }
 }
 
@@ -271,6 +293,12 @@ impl Switch {
         }
     }
 
+    /// Takes the end of a host's cable `down` or `up`.
+    #[track_caller]
+    fn set(&self, number: usize, wire: Wire, state: &str) {
+        self.run(&["link", "set", &port(number, wire), state]);
+    }
+
     #[track_caller]
     fn run(&self, ip: &[&str]) {
         let net = format!("--net=/proc/{}/ns/net", self.process.id());
@@ -289,6 +317,43 @@ impl Drop for Switch {
         drop(self.lifeline.take());
         let _ = self.process.wait();
     }
+}
+
+/// See [`Lan::duplicates`].
+#[track_caller]
+pub(crate) fn duplicates(labs: &[Lab]) -> Vec<String> {
+    let first = holders(labs);
+    if first.is_empty() {
+        return Vec::new();
+    }
+    let second = holders(labs);
+    first
+        .into_iter()
+        .filter(|(address, holders)| second.get(address) == Some(holders))
+        .map(|(address, holders)| format!("{address} in the namespaces {holders:?}"))
+        .collect()
+}
+
+/// Returns the addresses of the LAN that several namespaces with processes have, each with the
+/// hosts and the namespaces.
+#[track_caller]
+fn holders(labs: &[Lab]) -> BTreeMap<IpAddr, BTreeSet<(&'static str, u64)>> {
+    let mut holders = BTreeMap::<_, BTreeSet<_>>::new();
+    for (lab, name) in labs.iter().zip(NAMES) {
+        let sightings = lab.sightings().into_iter();
+        let is_there = |seen: &Sighting| seen.inhabitant != 0 && is_on_lan(seen.address);
+        for seen in sightings.filter(is_there) {
+            let of_address = holders.entry(seen.address).or_default();
+            of_address.insert((name, seen.namespace));
+        }
+    }
+    holders.retain(|_, namespaces| namespaces.len() > 1);
+    holders
+}
+
+/// Returns whether an address is of [`SUBNET`].
+fn is_on_lan(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(address) if address.octets().starts_with(&[10, 77, 0]))
 }
 
 /// Makes a lab a machine that is unlike the others, with both wires.

@@ -1,0 +1,156 @@
+//! What is there twice: a host that was cloned, an etcd of yesterday. Nobody leases before it is
+//! clear whose an address is.
+
+use berth_integration::Lab;
+use berth_integration::lan::{Kind, Lan};
+
+use crate::assert_nothing_is_left;
+
+const SHARES: &str = "/var/lib/berth";
+
+/// Makes one host's place in the share that of another, as a copied disk does.
+fn copy(from: &Lab, to: &Lab, with_machine_id: bool) {
+    let files = from.sh(&format!("tar -C {SHARES} -cz . | base64 -w0"));
+    to.sh(&format!("rm -rf {SHARES}; mkdir -p {SHARES}"));
+    to.cmd("bash")
+        .args(["-euc", &format!("base64 -d | tar -C {SHARES} -xz")])
+        .stdin(files)
+        .ok();
+    if with_machine_id {
+        to.write("/etc/machine-id", &from.sh("cat /etc/machine-id"));
+    }
+}
+
+#[track_caller]
+fn fails_to_start(lab: &Lab, message: &str) {
+    lab.container("new", &["lan"]).fails(message);
+    lab.podman(["rm", "-f", "new"]).ok();
+}
+
+#[test]
+fn a_cloned_host_leases_nothing_until_it_has_joined_as_itself() {
+    let lan = Lan::start(Kind::Bridge);
+    let [a, b, c] = lan.hosts();
+    lan.share(&[]);
+    a.container("web", &["lan"]).start();
+    copy(a, b, false);
+    copy(a, c, true);
+
+    // On another machine, it is known at once.
+    fails_to_start(b, "was made for another machine");
+    // A copy in every detail is known when the original goes on.
+    a.container("more", &["lan"]).start();
+    fails_to_start(c, "is in use elsewhere");
+    // Nor does a collection there, which sees none of the containers, give anything back.
+    for lab in [b, c] {
+        lab.cmd("berth").args(["gc", "--now"]).run();
+    }
+    assert_eq!(lan.keys().len(), 2);
+
+    for lab in [b, c] {
+        lab.cmd("berth").args(["share", "rejoin"]).ok();
+        lab.container("new", &["lan"]).start();
+        lab.cmd("berth").args(["gc", "--now"]).ok();
+    }
+    a.cmd("berth").args(["gc", "--now"]).ok();
+    a.container("third", &["lan"]).start();
+    assert_eq!(lan.keys().len(), 5, "the original has not noticed");
+    assert_eq!(lan.duplicates(), [""; 0]);
+    assert_nothing_is_left(&lan);
+}
+
+/// The original on new hardware, and the copy that was quicker.
+#[test]
+fn an_original_is_told_from_its_copy_by_a_person() {
+    let lan = Lan::start(Kind::Bridge);
+    let [a, _, c] = lan.hosts();
+    lan.share(&[]);
+    a.container("web", &["lan"]).start();
+    copy(a, c, true);
+    c.container("quick", &["lan"]).start();
+    fails_to_start(a, "is in use elsewhere");
+    a.cmd("berth").args(["share", "rejoin", "--original"]).ok();
+    a.container("more", &["lan"]).start();
+    fails_to_start(c, "is in use elsewhere");
+    c.cmd("berth").args(["share", "rejoin"]).ok();
+    for lab in [a, c] {
+        lab.cmd("berth").args(["gc", "--now"]).ok();
+    }
+    assert_eq!(lan.duplicates(), [""; 0]);
+    assert_eq!(lan.keys().len(), 3);
+    assert_nothing_is_left(&lan);
+}
+
+#[test]
+fn after_a_restore_nobody_leases_until_every_host_has_put_its_leases_back() {
+    let mut lan = Lan::start(Kind::Bridge);
+    lan.share(&[]);
+    for lab in lan.hosts() {
+        lab.container("old", &["lan"]).start();
+    }
+    let backup = lan.cluster.back_up(0);
+    let [a, b, _] = lan.hosts();
+    let kept = b.container("kept", &["lan"]).ip("10.77.0.50").start();
+    a.container("more", &["lan"]).start();
+    a.remove("old");
+    lan.cluster.restore(&backup);
+    assert_eq!(lan.keys().len(), 3, "as it was");
+
+    let [a, b, c] = lan.hosts();
+    fails_to_start(a, "etcd was restored from a backup");
+    fails_to_start(c, "etcd was restored from a backup");
+    let accept =
+        |lab: &Lab, more: &[&str]| lab.cmd("berth").args(["share", "accept"]).args(more).run();
+    let too_early = accept(a, &[]);
+    assert!(!too_early.status.success(), "{too_early}");
+    let hosts = a.cmd("berth").args(["share", "hosts"]).ok();
+    for name in ["a", "b", "c"] {
+        assert!(hosts.contains(&format!("{name} ")), "{hosts}");
+    }
+    for lab in [a, b] {
+        lab.cmd("berth").args(["gc", "--now"]).ok();
+    }
+    let too_early = accept(a, &[]);
+    assert!(!too_early.status.success(), "{too_early}");
+    assert!(too_early.stderr.contains("c ("), "{too_early}");
+    fails_to_start(b, "etcd was restored from a backup");
+    c.cmd("berth").args(["gc", "--now"]).ok();
+    let accepted = accept(a, &[]);
+    assert!(accepted.status.success(), "{accepted}");
+
+    // What was claimed after the backup is claimed, and what was given back is free.
+    assert_eq!(lan.keys().len(), 4, "{:?}", lan.keys());
+    c.container("thief", &["lan"])
+        .ip("10.77.0.50")
+        .fails(&kept.id);
+    c.podman(["rm", "-f", "thief"]).ok();
+    for lab in lan.hosts() {
+        lab.container("new", &["lan"]).start();
+    }
+    assert_eq!(lan.duplicates(), [""; 0]);
+    assert_nothing_is_left(&lan);
+}
+
+#[test]
+fn after_a_restore_a_host_that_is_gone_for_good_is_named() {
+    let mut lan = Lan::start(Kind::Bridge);
+    lan.share(&[]);
+    for lab in lan.hosts() {
+        lab.container("old", &["lan"]).start();
+    }
+    let backup = lan.cluster.back_up(0);
+    lan.host(0).container("more", &["lan"]).start();
+    lan.cluster.restore(&backup);
+    let [a, b, _] = lan.hosts();
+    fails_to_start(a, "etcd was restored from a backup");
+    for lab in [a, b] {
+        lab.cmd("berth").args(["gc", "--now"]).ok();
+    }
+    let accept = ["share", "accept"];
+    b.cmd("berth").args(accept).fails("c (");
+    b.cmd("berth").args(accept).args(["--without", "c"]).ok();
+    b.container("new", &["lan"]).start();
+    // Its addresses stay its own: nobody has evicted it.
+    assert_eq!(lan.keys().len(), 5);
+    assert_eq!(lan.duplicates(), [""; 0]);
+}
