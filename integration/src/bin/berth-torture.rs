@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use berth::store::EngineKind;
+use berth_integration::lan::{self, Kind};
 use berth_integration::storm::Storm;
 use berth_integration::torture::{Outcome, Plan, Table};
 use berth_integration::{Driver, campaign::Campaign, crash::Verb, new_seed};
@@ -46,6 +47,13 @@ enum Part {
         #[arg(long, default_value_t = STORM_SECS)]
         seconds: u64,
     },
+    /// Workers on three hosts that lease from one pool, collections, and killers of processes
+    /// and of etcd
+    Hosts {
+        /// How long, in seconds
+        #[arg(long, default_value_t = STORM_SECS)]
+        seconds: u64,
+    },
     /// berth and berth-migrate are killed, or refused, at every system call
     Calls {
         /// Try only this many points, spread over all
@@ -73,6 +81,7 @@ fn main() -> ExitCode {
         match part {
             Part::Kills { count } => failures.extend(kills(seed, count)),
             Part::Storm { seconds } => failures.extend(storm(seed, seconds)),
+            Part::Hosts { seconds } => failures.extend(hosts(seed, seconds)),
             Part::Calls {
                 sample,
                 verb,
@@ -105,6 +114,9 @@ fn every_part() -> Vec<Part> {
     vec![
         Part::Kills { count: KILLS },
         Part::Storm {
+            seconds: STORM_SECS,
+        },
+        Part::Hosts {
             seconds: STORM_SECS,
         },
         calls(EngineKind::Redb),
@@ -142,6 +154,19 @@ fn storm(seed: u64, seconds: u64) -> Vec<String> {
     let outcome = Storm { length, seed }.rage();
     println!("{outcome}");
     outcome.broken_promises()
+}
+
+/// Returns the promises of berth that were broken.
+fn hosts(seed: u64, seconds: u64) -> Vec<String> {
+    let mut broken = Vec::new();
+    for kind in [Kind::Macvlan, Kind::Bridge] {
+        println!("\na storm of {seconds} s on three hosts with one pool ({kind:?})\n");
+        let length = Duration::from_secs(seconds);
+        let outcome = lan::Storm { length, seed }.rage(kind);
+        println!("{outcome}");
+        broken.extend(outcome.broken_promises());
+    }
+    broken
 }
 
 fn join(thread: thread::ScopedJoinHandle<'_, Outcome>) -> Outcome {

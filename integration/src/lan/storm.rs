@@ -13,8 +13,8 @@ use crate::{Lab, wait_until};
 
 /// On each host.
 const WORKERS: usize = 3;
-/// Fewer than there are workers: they wait for each other's addresses, on all hosts.
-const RANGE: &str = "10.77.0.16-10.77.0.22";
+/// Fewer than there are workers: on all hosts, they are in want of each other's addresses.
+const RANGE: &str = "10.77.0.16-10.77.0.19";
 /// The programs whose processes are killed. `sleep` is what the containers run.
 const PREY: [&str; 5] = ["podman", "conmon", "netavark", "berth", "sleep"];
 /// A podman command that takes longer than this is killed, too.
@@ -78,6 +78,10 @@ impl Storm {
     #[track_caller]
     pub fn rage(self, kind: Kind) -> Outcome {
         let mut lan = Lan::start(kind);
+        for lab in lan.hosts() {
+            // By default, a host spends most of a storm waiting until it asks etcd again.
+            lan.configure(lab, "client", "breaker = \"1s\"\n");
+        }
         let networks = lan.share(&["--ip-range", RANGE]);
         let mut outcome = self.rage_on(&mut lan);
         wait_until("a leader of all nodes", AGAIN, || lan.cluster.leader());
@@ -216,7 +220,7 @@ impl Worker {
 /// Kills one process after the other.
 fn kill(labs: &[Lab], counts: &Counts, mut random: fastrand::Rng) {
     while counts.goes_on() {
-        thread::sleep(Duration::from_millis(random.u64(20..150)));
+        thread::sleep(Duration::from_millis(random.u64(50..350)));
         let lab = &labs[random.usize(..labs.len())];
         let pids = lab.pids(PREY[random.usize(..PREY.len())]);
         if pids.is_empty() {
