@@ -104,6 +104,28 @@ fn a_static_address_is_refused_across_hosts_and_moves_with_its_container() {
     assert_nothing_is_left(&lan);
 }
 
+#[test]
+fn addresses_of_both_families_are_claimed() {
+    let lan = Lan::start(Kind::Bridge);
+    lan.share(&["--ipv6", "--subnet", "fd77::/64"]);
+    start_everywhere(&lan, 2);
+    let [a, b, c] = lan.hosts();
+    let has = |lab: &Lab| ["c0", "c1"].map(|name| lab.addresses(name, "eth0"));
+    let all = [a, b, c].into_iter().flat_map(has).flatten();
+    let (v4, v6): (BTreeSet<_>, BTreeSet<_>) = all.partition(|address| address.is_ipv4());
+    assert_eq!((v4.len(), v6.len()), (6, 6), "{v4:?} {v6:?}");
+    let (keys, of_v6) = (lan.keys(), "/berth/v1/lan/a/6/");
+    let of_v6 = keys.iter().filter(|key| key.starts_with(of_v6));
+    assert_eq!((keys.len(), of_v6.count()), (12, 6), "{keys:?}");
+    let wanted = "fd77::99";
+    a.container("web", &["lan"]).ip6(wanted).start();
+    c.container("web", &["lan"]).ip6(wanted).fails(&format!(
+        "requested ip address {wanted} is already allocated"
+    ));
+    assert_eq!(lan.keys().len(), 14, "who is refused has claimed neither");
+    assert_nothing_is_left(&lan);
+}
+
 /// What a network must have like the other hosts': else their pools would not be one.
 #[test]
 fn a_network_unlike_the_shares_is_not_created() {
