@@ -11,18 +11,17 @@
 //! A host is cut off where its cable meets the switch, so that it finds out as a real one does:
 //! nobody answers any more. What it has goes on running.
 
+mod look;
 mod storm;
 
 pub use storm::Storm;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
-use std::net::IpAddr;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread;
 
+use self::look::Look;
 use crate::etcd::{Cluster, Home};
-use crate::processes::Sighting;
 use crate::{Cmd, Driver, Lab, Network};
 
 /// The LAN's subnet.
@@ -222,7 +221,7 @@ impl Lan {
     /// each. Only what two looks show counts, as in [`Lab::duplicates`].
     #[track_caller]
     pub fn duplicates(&self) -> Vec<String> {
-        duplicates(&self.hosts)
+        Look::take(&self.hosts).duplicates(&self.hosts)
     }
 
     /// Returns the keys of the addresses that somebody has in the share, as a node that is not
@@ -317,43 +316,6 @@ impl Drop for Switch {
         drop(self.lifeline.take());
         let _ = self.process.wait();
     }
-}
-
-/// See [`Lan::duplicates`].
-#[track_caller]
-pub(crate) fn duplicates(labs: &[Lab]) -> Vec<String> {
-    let first = holders(labs);
-    if first.is_empty() {
-        return Vec::new();
-    }
-    let second = holders(labs);
-    first
-        .into_iter()
-        .filter(|(address, holders)| second.get(address) == Some(holders))
-        .map(|(address, holders)| format!("{address} in the namespaces {holders:?}"))
-        .collect()
-}
-
-/// Returns the addresses of the LAN that several namespaces with processes have, each with the
-/// hosts and the namespaces.
-#[track_caller]
-fn holders(labs: &[Lab]) -> BTreeMap<IpAddr, BTreeSet<(&'static str, u64)>> {
-    let mut holders = BTreeMap::<_, BTreeSet<_>>::new();
-    for (lab, name) in labs.iter().zip(NAMES) {
-        let sightings = lab.sightings().into_iter();
-        let is_there = |seen: &Sighting| seen.inhabitant != 0 && is_on_lan(seen.address);
-        for seen in sightings.filter(is_there) {
-            let of_address = holders.entry(seen.address).or_default();
-            of_address.insert((name, seen.namespace));
-        }
-    }
-    holders.retain(|_, namespaces| namespaces.len() > 1);
-    holders
-}
-
-/// Returns whether an address is of [`SUBNET`].
-fn is_on_lan(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V4(address) if address.octets().starts_with(&[10, 77, 0]))
 }
 
 /// Makes a lab a machine that is unlike the others, with both wires.

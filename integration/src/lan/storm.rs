@@ -7,18 +7,21 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Kind, Lan, NAMES, Wire, duplicates};
+use super::look::Look;
+use super::{Kind, Lan, NAMES, Wire};
 use crate::podman::IMAGE;
 use crate::{Lab, wait_until};
 
 /// On each host.
-const WORKERS: usize = 3;
+const WORKERS: usize = 4;
 /// Fewer than there are workers: on all hosts, they are in want of each other's addresses.
-const RANGE: &str = "10.77.0.16-10.77.0.19";
+const RANGE: &str = "10.77.0.16-10.77.0.20";
 /// The programs whose processes are killed. `sleep` is what the containers run.
 const PREY: [&str; 5] = ["podman", "conmon", "netavark", "berth", "sleep"];
 /// A podman command that takes longer than this is killed, too.
 const PATIENCE: &str = "60";
+/// How long a container is left alone, in milliseconds.
+const LONGEST_LIFE: u64 = 4000;
 /// How long all nodes may take to agree again.
 const AGAIN: Duration = Duration::from_secs(30);
 
@@ -212,6 +215,11 @@ impl Worker {
                     _ => counts.podman(lab, &["network", "reload", &name]),
                 }
             }
+            // A look at the kernels takes a while: it must meet containers that run.
+            let until = Instant::now() + Duration::from_millis(self.random.u64(..LONGEST_LIFE));
+            while counts.goes_on() && Instant::now() < until {
+                thread::sleep(Duration::from_millis(50));
+            }
             counts.podman(lab, &["rm", "--force", "--time=0", &name]);
         }
     }
@@ -247,12 +255,12 @@ fn collect(lab: &Lab, counts: &Counts) {
 /// Asks the kernels again and again who has which address.
 fn sample(labs: &[Lab], counts: &Counts, sampled: &Mutex<Outcome>) {
     while counts.goes_on() {
-        let twice = duplicates(labs);
-        let sightings = labs.iter().flat_map(Lab::sightings);
-        let living = sightings.filter(|seen| seen.inhabitant != 0).count();
+        let look = Look::take(labs);
+        let most = look.len();
+        let twice = look.duplicates(labs);
         let mut sampled = sampled.lock().unwrap_or_else(PoisonError::into_inner);
         sampled.samples += 1;
-        sampled.most = sampled.most.max(living);
+        sampled.most = sampled.most.max(most);
         sampled.duplicates.extend(twice);
         labs.iter().for_each(Lab::forget);
     }
