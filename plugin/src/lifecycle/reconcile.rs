@@ -12,6 +12,7 @@ use crate::podman::Podman;
 use crate::rules::lease::{Tenant, short_id};
 use crate::rules::share;
 use crate::sharing::Seat;
+use crate::text::foreign;
 
 /// What a store has leased in one share.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,11 +92,10 @@ pub fn describe(name: &ShareName, conflict: &Conflict) -> String {
     let other = conflict.taker.as_ref().map_or_else(
         || "an entry that berth cannot read".to_owned(),
         |taker| {
-            let container = short_id(&taker.container);
-            format!(
-                "container {container} ({}) on host {}",
-                taker.name, taker.host
-            )
+            // Another host has written these.
+            let [container, name, host] =
+                [short_id(&taker.container), &taker.name, &taker.host].map(foreign);
+            format!("container {container} ({name}) on host {host}")
         },
     );
     let container = short_id(&lease.container);

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::rules::share::ConfigurationError;
 use crate::sight::ClockError;
+use crate::text::foreign;
 
 /// Failure to use a share. Its text has the cause in it. Running containers keep what they have.
 #[derive(Debug, Error)]
@@ -63,9 +64,10 @@ impl SharingError {
             } => Self::Taken {
                 share,
                 address,
-                container: taker.container,
-                name: taker.name,
-                host: taker.host,
+                // Other hosts have written these.
+                container: foreign(&taker.container),
+                name: foreign(&taker.name),
+                host: foreign(&taker.host),
             },
             ShareError::Full { first, last } => Self::Full { share, first, last },
             cause => Self::Share { share, cause },

@@ -12,6 +12,7 @@ use crate::podman::Podman;
 use crate::protocol::Network;
 use crate::rules::share::{self, Configuration};
 use crate::sharing;
+use crate::text::foreign;
 
 /// How long etcd may take: a person waits for what this host knows.
 const TOTAL: Duration = Duration::from_secs(1);
@@ -103,9 +104,10 @@ fn elsewhere(
             found.push(Elsewhere {
                 network_id: network.id.clone(),
                 address: claim.address,
-                container_id: holder.container,
-                container_name: holder.name,
-                host: host.unwrap_or_else(|| holder.host.short()).to_owned(),
+                // Other hosts have written these.
+                container_id: foreign(&holder.container),
+                container_name: foreign(&holder.name),
+                host: foreign(host.unwrap_or_else(|| holder.host.short())),
             });
         }
     }
