@@ -145,6 +145,7 @@ impl Collector<'_> {
         loop {
             match self.turn()? {
                 Next::Done => {
+                    // G4
                     self.reconcile_shares();
                     return Ok(());
                 }
