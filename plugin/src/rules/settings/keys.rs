@@ -241,7 +241,7 @@ pub const SHARE: &[Key] = &[
     },
     Key {
         name: LEASE,
-        kind: Kind::Time(60_000, 31_536_000_000),
+        kind: Kind::Time(1_000, 31_536_000_000),
         default: "1h",
         about: "How long after its last command this host still counts as there. Only then can \
                 it be evicted.",
