@@ -296,8 +296,6 @@ fn a_host_is_evicted_only_when_nothing_speaks_for_it() {
                     answered: answers,
                 });
                 Ok(Evidence {
-                    beats: false,
-                    is_incomplete: false,
                     link_answers: true,
                     from_parent: true,
                     from_sibling: true,

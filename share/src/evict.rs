@@ -11,16 +11,21 @@ use thiserror::Error;
 /// How often each address is asked before its silence counts.
 pub const PROBES: u32 = 3;
 
-/// What probes of the link have shown.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Evidence {
+/// What the share says of the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
     /// Whether `live` of the host is there.
     pub beats: bool,
     /// Whether the share may lack addresses that the host has: etcd was restored, and it has
     /// not put its leases back. Nobody would ask for those.
     pub is_incomplete: bool,
-    /// Whether some address that is known to be in use, or the gateway, has answered from the
-    /// same places as the host's addresses were asked from.
+}
+
+/// What probes of the link have shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// Whether some address that is known to be in use, or the gateway, has answered from each
+    /// of the places that the host's addresses were asked from.
     pub link_answers: bool,
     /// From which places of the link was asked: each must be able to hear what the others
     /// cannot. On macvlan the parent does not hear its own children, nor a sibling the parent.
@@ -61,17 +66,28 @@ pub enum Doubt {
     NotAsked(IpAddr),
 }
 
-/// Decides about an eviction.
+impl Standing {
+    /// Decides whether the host's addresses are worth asking for.
+    ///
+    /// # Errors
+    /// If the share itself speaks for the host.
+    pub fn decide(self) -> Result<(), Doubt> {
+        match self {
+            Self { beats: true, .. } => Err(Doubt::Beats),
+            Self {
+                is_incomplete: true,
+                ..
+            } => Err(Doubt::Incomplete),
+            Self { .. } => Ok(()),
+        }
+    }
+}
+
+/// Decides about an eviction by what the link has shown.
 ///
 /// # Errors
 /// If anything speaks for the host, or not enough speaks against it.
 pub fn decide(evidence: &Evidence) -> Result<(), Doubt> {
-    if evidence.beats {
-        return Err(Doubt::Beats);
-    }
-    if evidence.is_incomplete {
-        return Err(Doubt::Incomplete);
-    }
     for probed in &evidence.addresses {
         if probed.answered {
             return Err(Doubt::Answers(probed.address));
@@ -103,8 +119,6 @@ mod tests {
 
     fn silent() -> Evidence {
         Evidence {
-            beats: false,
-            is_incomplete: false,
             link_answers: true,
             from_parent: true,
             from_sibling: true,
@@ -120,10 +134,8 @@ mod tests {
     fn only_proven_silence_evicts() {
         type Change = fn(&mut Evidence);
         let address = silent().addresses[0].address;
-        let table: [(Change, Result<(), Doubt>); 8] = [
+        let table: [(Change, Result<(), Doubt>); 6] = [
             (|_| {}, Ok(())),
-            (|e| e.beats = true, Err(Doubt::Beats)),
-            (|e| e.is_incomplete = true, Err(Doubt::Incomplete)),
             (
                 |e| e.addresses[0].answered = true,
                 Err(Doubt::Answers(address)),
@@ -140,6 +152,22 @@ mod tests {
             let mut evidence = silent();
             change(&mut evidence);
             assert_eq!(decide(&evidence), expected, "{evidence:?}");
+        }
+    }
+    #[test]
+    fn the_share_may_speak_for_a_host_that_nobody_hears() {
+        let table = [
+            (false, false, Ok(())),
+            (true, false, Err(Doubt::Beats)),
+            (false, true, Err(Doubt::Incomplete)),
+            (true, true, Err(Doubt::Beats)),
+        ];
+        for (beats, is_incomplete, expected) in table {
+            let standing = Standing {
+                beats,
+                is_incomplete,
+            };
+            assert_eq!(standing.decide(), expected, "{standing:?}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::ShareError;
-use crate::evict::{self, Evidence};
+use crate::evict::{self, Doubt, Evidence, Standing};
 use crate::holding::{Claim, Holder};
 use crate::host::HostRecord;
 use crate::identity::{Identity, IdentityFile};
@@ -299,14 +299,22 @@ fn look(member: &mut Member<'_>, called: &str) -> Result<Host, ShareError> {
     find(&picture, called).cloned()
 }
 
+/// Asks for the addresses of a host of which the share does not say that it lives.
 fn judge(
     target: &Host,
     probe: &mut dyn FnMut(&[IpAddr]) -> Result<Evidence, ShareError>,
 ) -> Result<(), ShareError> {
+    let refused = |doubt: Doubt| {
+        let name = &target.record.name;
+        ShareError::Operator(format!("host {name} is not evicted: {doubt}"))
+    };
+    let standing = Standing {
+        beats: target.live,
+        is_incomplete: target.is_incomplete,
+    };
+    standing.decide().map_err(refused)?;
     let addresses: Vec<_> = target.addresses.iter().map(|claim| claim.address).collect();
     let mut evidence = probe(&addresses)?;
-    evidence.beats |= target.live;
-    evidence.is_incomplete |= target.is_incomplete;
     for address in addresses {
         if !evidence.addresses.iter().any(|one| one.address == address) {
             let unasked = evict::Probed {
@@ -317,10 +325,5 @@ fn judge(
             evidence.addresses.push(unasked);
         }
     }
-    evict::decide(&evidence).map_err(|doubt| {
-        ShareError::Operator(format!(
-            "host {} is not evicted: {doubt}",
-            target.record.name
-        ))
-    })
+    evict::decide(&evidence).map_err(refused)
 }

@@ -281,8 +281,6 @@ impl Actor<'_> {
                 answered: answers(one),
             });
             Ok(Evidence {
-                beats: false,
-                is_incomplete: false,
                 link_answers: true,
                 from_parent: true,
                 from_sibling: true,
