@@ -1,5 +1,6 @@
 //! Interfaces made and removed in the calling thread's network namespace. Everything
-//! else about interfaces is only looked at, in [`crate::sight`].
+//! else about interfaces is only looked at, in [`crate::sight`]; what asks a link
+//! ([`crate::sharing::probe`]) makes its own in a namespace of its own.
 
 use std::io;
 

@@ -3,6 +3,7 @@
 //! client.
 
 mod error;
+pub mod probe;
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,0 +1,364 @@
+//! What the probes of an eviction hear, on bridges and parents of macvlan in a network
+//! namespace of the test's own, with neighbours in theirs.
+#![allow(clippy::unwrap_used)]
+
+use std::net::IpAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use berth::protocol::Network;
+use berth::sharing::probe::{Question, probe};
+use berth_integration::wait_until;
+use berth_share::evict::{Doubt, Evidence, PROBES, decide};
+use nix::sched::{CloneFlags, unshare};
+use serde_json::json;
+
+const BOUND: Duration = Duration::from_secs(10);
+
+/// Runs a command line in the test's namespace, and returns what it printed.
+#[track_caller]
+fn run(line: &str) -> String {
+    let output = Command::new("sh").args(["-ec", line]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{line}: {text}{error}");
+    text
+}
+
+/// A process that ends with this value, or with the thread that started it.
+struct Process(Child);
+
+impl Process {
+    fn start(line: &str) -> Self {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--", "sh", "-ec", line]);
+        Self(command.stdout(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Somebody on the link, in a network namespace of their own, with an interface `eth0`.
+struct Neighbour(Process);
+
+impl Neighbour {
+    /// `link` makes the interface `new`.
+    fn new(link: &str, addresses: &[&str]) -> Self {
+        let process = Process::start("exec unshare --net sleep 300");
+        let pid = process.0.id();
+        let own = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
+        wait_until("a namespace", BOUND, || {
+            let theirs = std::fs::read_link(format!("/proc/{pid}/ns/net")).ok()?;
+            (theirs != own).then_some(())
+        });
+        run(&format!("{link}; ip link set new netns {pid}"));
+        let neighbour = Self(process);
+        neighbour.run("ip link set new name eth0; ip link set lo up; ip link set eth0 up");
+        for address in addresses {
+            let nodad = if address.contains(':') { "nodad" } else { "" };
+            neighbour.run(&format!("ip address add {address} dev eth0 {nodad}"));
+        }
+        neighbour
+    }
+
+    /// On a bridge.
+    fn on(bridge: &str, addresses: &[&str]) -> Self {
+        let port = format!("p{}", fastrand::u32(..));
+        let link = format!(
+            "ip link add {port} type veth peer name new; ip link set {port} master {bridge} up"
+        );
+        Self::new(&link, addresses)
+    }
+
+    #[track_caller]
+    fn run(&self, line: &str) -> String {
+        run(&self.inside(line))
+    }
+
+    fn inside(&self, line: &str) -> String {
+        format!(
+            "nsenter --net=/proc/{}/ns/net sh -ec '{line}'",
+            self.0.0.id()
+        )
+    }
+}
+
+/// A namespace of the test's own, with a bridge `lan`.
+fn bridge() {
+    unshare(CloneFlags::CLONE_NEWNET).unwrap();
+    run("ip link set lo up; ip link add lan type bridge; ip link set lan up");
+}
+
+/// And with `up0`, an interface of the host that is on it, for macvlan.
+fn parent() {
+    bridge();
+    run(
+        "ip link add up0 type veth peer name up1; ip link set up1 master lan up;
+         ip link set up0 up",
+    );
+}
+
+fn network(driver: &str, mode: &str) -> Network {
+    let network = json!({"name": "n", "id": "1", "driver": driver, "options": {"mode": mode}});
+    serde_json::from_value(network).unwrap()
+}
+
+fn ask(network: &Network, interface: &str, addresses: &[&str], known: &[&str]) -> Evidence {
+    let all = |some: &[&str]| -> Vec<IpAddr> {
+        some.iter()
+            .map(|address| address.parse().unwrap())
+            .collect()
+    };
+    probe(&Question {
+        network,
+        interface,
+        addresses: &all(addresses),
+        known: &all(known),
+    })
+}
+
+/// The addresses that somebody was heard with.
+fn heard(evidence: &Evidence) -> Vec<String> {
+    let answered = evidence.addresses.iter().filter(|one| one.answered);
+    answered.map(|one| one.address.to_string()).collect()
+}
+
+#[track_caller]
+fn assert_asked(evidence: &Evidence) {
+    assert!(
+        evidence.from_parent && evidence.from_sibling,
+        "{evidence:?}"
+    );
+    let asked = |one: &berth_share::evict::Probed| one.asked == PROBES;
+    assert!(evidence.addresses.iter().all(asked), "{evidence:?}");
+}
+
+#[test]
+fn whoever_is_on_the_bridge_is_heard_and_silence_is_proven() {
+    bridge();
+    let _gateway = Neighbour::on("lan", &["10.28.0.1/24", "fd28::1/64"]);
+    let _holder = Neighbour::on("lan", &["10.28.0.9/24", "fd28::9/64"]);
+    let known = ["10.28.0.1", "fd28::1"];
+    let all = ["10.28.0.8", "10.28.0.9", "fd28::8", "fd28::9"];
+    let network = network("bridge", "unmanaged");
+    let evidence = ask(&network, "lan", &all, &known);
+    assert_asked(&evidence);
+    assert!(evidence.link_answers);
+    assert_eq!(heard(&evidence), ["10.28.0.9", "fd28::9"]);
+    // And an eviction goes by that.
+    let silent = ask(&network, "lan", &["10.28.0.8", "fd28::8"], &known);
+    assert_eq!(decide(&silent), Ok(()), "{silent:?}");
+    // Nothing known of IPv6 answers: what of IPv6 is silent there proves nothing.
+    let half = ask(&network, "lan", &["10.28.0.8", "fd28::8"], &["10.28.0.1"]);
+    assert_asked(&half);
+    assert_eq!(decide(&half), Err(Doubt::DeafLink));
+}
+
+#[test]
+fn a_deaf_link_is_known_for_one() {
+    bridge();
+    let network = network("bridge", "unmanaged");
+    let _holder = Neighbour::on("lan", &["10.28.0.2/24"]);
+    // The host itself answers its siblings, with the bridge's address; that is no witness.
+    run("ip address add 10.28.0.1/24 dev lan");
+    let evidence = ask(&network, "lan", &["10.28.0.9"], &["10.28.0.1", "10.28.0.3"]);
+    assert_asked(&evidence);
+    assert_eq!(decide(&evidence), Err(Doubt::DeafLink));
+    // But its address is found, if it is asked for.
+    let evidence = ask(&network, "lan", &["10.28.0.1"], &["10.28.0.2"]);
+    assert_eq!(heard(&evidence), ["10.28.0.1"]);
+}
+
+/// It answers nobody (arp_ignore), but asks for somebody else.
+#[test]
+fn whoever_speaks_with_an_address_without_answering_has_it() {
+    bridge();
+    let _gateway = Neighbour::on("lan", &["10.28.0.1/24"]);
+    let mute = Neighbour::on("lan", &["10.28.0.9/24"]);
+    mute.run("echo 8 > /proc/sys/net/ipv4/conf/all/arp_ignore");
+    let network = network("bridge", "unmanaged");
+    let evidence = ask(&network, "lan", &["10.28.0.9"], &["10.28.0.1"]);
+    assert_eq!(decide(&evidence), Ok(()), "it says nothing at all");
+    let speak = "while :; do ip neigh flush dev eth0; echo x > /dev/udp/10.28.0.77/9; done";
+    let speak = format!("bash -c \"{speak}\" 2> /dev/null");
+    let _speaks = Process::start(&format!("exec {}", mute.inside(&speak)));
+    let evidence = ask(&network, "lan", &["10.28.0.9"], &["10.28.0.1"]);
+    assert_eq!(heard(&evidence), ["10.28.0.9"]);
+}
+
+/// A parent of macvlan does not hear its own children.
+#[test]
+fn a_child_of_the_same_parent_is_heard_by_the_sibling_alone() {
+    parent();
+    let _gateway = Neighbour::on("lan", &["10.28.0.1/24", "fd28::1/64"]);
+    let child = "ip link add link up0 name new type macvlan mode bridge";
+    let _child = Neighbour::new(child, &["10.28.0.9/24", "fd28::9/64"]);
+    let asked = ["10.28.0.8", "10.28.0.9", "fd28::8", "fd28::9"];
+    let known = ["10.28.0.1", "fd28::1"];
+    let evidence = ask(&network("macvlan", "bridge"), "up0", &asked, &known);
+    assert_asked(&evidence);
+    assert!(evidence.link_answers);
+    assert_eq!(heard(&evidence), ["10.28.0.9", "fd28::9"]);
+    // Where there can be no sibling, that is said, and the parent is asked all the same.
+    let evidence = ask(&network("macvlan", "private"), "up0", &asked, &known);
+    assert!(evidence.from_parent && !evidence.from_sibling);
+    assert!(evidence.link_answers);
+    assert_eq!(heard(&evidence), [""; 0]);
+    let only = Doubt::HalfAsked("the parent interface");
+    assert_eq!(decide(&evidence), Err(only));
+}
+
+#[test]
+fn a_remote_child_is_heard() {
+    parent();
+    let _gateway = Neighbour::on("lan", &["10.28.0.1/24"]);
+    run(
+        "ip link add there type veth peer name far; ip link set far master lan up;
+         ip link set there up",
+    );
+    let child = "ip link add link there name new type macvlan mode private";
+    let _child = Neighbour::new(child, &["10.28.0.9/24"]);
+    let network = network("macvlan", "bridge");
+    let evidence = ask(&network, "up0", &["10.28.0.8", "10.28.0.9"], &["10.28.0.1"]);
+    assert_asked(&evidence);
+    assert_eq!(heard(&evidence), ["10.28.0.9"]);
+}
+
+#[test]
+fn a_parent_that_one_child_has_to_itself_cannot_be_asked_from_a_sibling() {
+    parent();
+    let child = "ip link add link up0 name new type macvlan mode passthru";
+    let _child = Neighbour::new(child, &["10.28.0.9/24"]);
+    let evidence = ask(&network("macvlan", "bridge"), "up0", &["10.28.0.8"], &[]);
+    assert!(!evidence.from_sibling, "{evidence:?}");
+    let evidence = ask(&network("macvlan", "passthru"), "up0", &["10.28.0.8"], &[]);
+    assert!(!evidence.from_parent && !evidence.from_sibling);
+    assert_eq!(evidence.addresses[0].asked, 0);
+    let evidence = ask(&network("macvlan", "bridge"), "gone0", &["10.28.0.8"], &[]);
+    assert!(!evidence.from_parent && !evidence.from_sibling);
+}
+
+/// A bridge that loses its last way out while it is asked: nobody can be heard any more.
+#[test]
+fn an_interface_that_goes_down_meanwhile_was_not_asked() {
+    bridge();
+    let _gateway = Neighbour::on("lan", &["10.28.0.1/24"]);
+    let _cut = Process::start(
+        "until ip -o link | grep -q berth-probe; do sleep 0.02; done; ip link set lan down",
+    );
+    let network = network("bridge", "unmanaged");
+    let evidence = ask(&network, "lan", &["10.28.0.9"], &["10.28.0.1"]);
+    assert!(decide(&evidence).is_err(), "{evidence:?}");
+    assert!(!evidence.from_parent);
+}
+
+#[test]
+fn hundreds_of_addresses_are_asked_in_bounded_time() {
+    bridge();
+    let _gateway = Neighbour::on("lan", &["10.28.0.1/16"]);
+    let _last = Neighbour::on("lan", &["10.28.9.255/16"]);
+    let all: Vec<_> = (0..300)
+        .map(|n| format!("10.28.{}.{}", 8 + n / 256, n % 256))
+        .collect();
+    let mut all: Vec<_> = all.iter().map(String::as_str).collect();
+    all.push("10.28.9.255");
+    let start = Instant::now();
+    let evidence = ask(&network("bridge", ""), "lan", &all, &["10.28.0.1"]);
+    assert!(start.elapsed() < 2 * Duration::from_secs(6));
+    assert_asked(&evidence);
+    assert!(evidence.link_answers);
+    assert_eq!(heard(&evidence), ["10.28.9.255"]);
+}
+
+/// What another test's process does, in the namespace that it was started in.
+#[test]
+#[ignore = "started by others"]
+fn ask_on_behalf_of_another_test() {
+    let many: Vec<_> = (0..2000)
+        .map(|n| format!("10.28.{}.{}", 8 + n / 256, n % 256))
+        .collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    let count = std::env::var("BERTH_PROBES").unwrap().parse().unwrap();
+    let driver = std::env::var("BERTH_DRIVER").unwrap();
+    let interface = if driver == "bridge" { "lan" } else { "up0" };
+    let evidence = ask(&network(&driver, "bridge"), interface, &many[..count], &[]);
+    assert!(
+        !evidence.from_parent && !evidence.from_sibling,
+        "{evidence:?}"
+    );
+}
+
+fn in_a_process(driver: &str, count: u32, through: &str) -> Process {
+    let own = std::env::current_exe().unwrap();
+    let test = "ask_on_behalf_of_another_test";
+    Process::start(&format!(
+        "BERTH_DRIVER={driver} BERTH_PROBES={count} exec {through} {} --exact {test} --ignored",
+        own.display()
+    ))
+}
+
+#[test]
+fn without_permission_it_says_so() {
+    bridge();
+    let _gateway = Neighbour::on("lan", &["10.28.0.1/24"]);
+    let without = "setpriv --bounding-set=-net_raw,-net_admin,-sys_admin --";
+    let mut process = in_a_process("bridge", 1, without);
+    assert!(process.0.wait().unwrap().success());
+}
+
+/// Also the bridge's MAC address and MTU stay as they were, which follow those of its ports.
+#[test]
+fn a_berth_killed_while_it_asks_a_bridge_leaves_nothing_behind() {
+    bridge();
+    let port = "ip link add port0 mtu 9000 type veth peer name new
+         ip link set port0 master lan up";
+    let _one = Neighbour::new(port, &["10.28.0.1/24"]);
+    let bridge = || run("ip -o link show lan");
+    let (before, everything) = (bridge(), run("ip -o link"));
+    assert!(before.contains("mtu 9000"), "{before}");
+    // Longer than this test: 2,000 addresses in eight batches.
+    let process = in_a_process("bridge", 2000, "");
+    let is_port = || run("ip -o link show master lan").contains("berth-probe");
+    wait_until("a probe", BOUND, || is_port().then_some(()));
+    assert_eq!(bridge(), before, "while it asks");
+    drop(process);
+    let is_gone = || (run("ip -o link") == everything).then_some(());
+    wait_until("the kernel to remove it", BOUND, is_gone);
+}
+
+#[test]
+fn a_berth_killed_while_it_asks_a_parent_leaves_nothing_behind() {
+    parent();
+    let process = in_a_process("macvlan", 2000, "");
+    let descriptors = format!("/proc/{}/fd", process.0.id());
+    // One is the sibling's. Those to the kernel's routing socket come and go.
+    let sockets = || {
+        let all = std::fs::read_dir(&descriptors)
+            .into_iter()
+            .flatten()
+            .flatten();
+        let all = all.filter_map(|one| std::fs::read_link(one.path()).ok());
+        all.filter(|to| to.to_string_lossy().starts_with("socket:"))
+            .count()
+    };
+    let mut seen = 0;
+    wait_until("a probe", BOUND, || {
+        seen = if sockets() >= 2 { seen + 1 } else { 0 };
+        (seen == 5).then_some(())
+    });
+    // Only where there is no other child.
+    let is_alone = || {
+        let child = "ip link add link up0 name alone type macvlan mode passthru 2> /dev/null";
+        run(&format!("{child} && ip link delete alone && echo yes || :")) == "yes\n"
+    };
+    assert!(!is_alone(), "it has no sibling while it asks");
+    drop(process);
+    wait_until("the kernel to remove it", BOUND, || {
+        is_alone().then_some(())
+    });
+}
