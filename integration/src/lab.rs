@@ -309,7 +309,7 @@ pub(crate) fn profile() -> PathBuf {
 /// If it is missing, or older than a source it was built from: a test must not
 /// pass because of yesterday's executable.
 #[track_caller]
-fn executable(name: &str) -> PathBuf {
+pub fn executable(name: &str) -> PathBuf {
     let path = profile().join(name);
     let built = modified(&path).unwrap_or_else(|| {
         panic!(

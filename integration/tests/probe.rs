@@ -3,90 +3,17 @@
 #![allow(clippy::unwrap_used)]
 
 use std::net::IpAddr;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use berth::protocol::Network;
 use berth::sharing::probe::{Question, probe};
+use berth_integration::neighbour::{Neighbour, Process, run};
 use berth_integration::wait_until;
 use berth_share::evict::{Doubt, Evidence, PROBES, decide};
 use nix::sched::{CloneFlags, unshare};
 use serde_json::json;
 
 const BOUND: Duration = Duration::from_secs(10);
-
-/// Runs a command line in the test's namespace, and returns what it printed.
-#[track_caller]
-fn run(line: &str) -> String {
-    let output = Command::new("sh").args(["-ec", line]).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{line}: {text}{error}");
-    text
-}
-
-/// A process that ends with this value, or with the thread that started it.
-struct Process(Child);
-
-impl Process {
-    fn start(line: &str) -> Self {
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--", "sh", "-ec", line]);
-        Self(command.stdout(Stdio::null()).spawn().unwrap())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Somebody on the link, in a network namespace of their own, with an interface `eth0`.
-struct Neighbour(Process);
-
-impl Neighbour {
-    /// `link` makes the interface `new`.
-    fn new(link: &str, addresses: &[&str]) -> Self {
-        let process = Process::start("exec unshare --net sleep 300");
-        let pid = process.0.id();
-        let own = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
-        wait_until("a namespace", BOUND, || {
-            let theirs = std::fs::read_link(format!("/proc/{pid}/ns/net")).ok()?;
-            (theirs != own).then_some(())
-        });
-        run(&format!("{link}; ip link set new netns {pid}"));
-        let neighbour = Self(process);
-        neighbour.run("ip link set new name eth0; ip link set lo up; ip link set eth0 up");
-        for address in addresses {
-            let nodad = if address.contains(':') { "nodad" } else { "" };
-            neighbour.run(&format!("ip address add {address} dev eth0 {nodad}"));
-        }
-        neighbour
-    }
-
-    /// On a bridge.
-    fn on(bridge: &str, addresses: &[&str]) -> Self {
-        let port = format!("p{}", fastrand::u32(..));
-        let link = format!(
-            "ip link add {port} type veth peer name new; ip link set {port} master {bridge} up"
-        );
-        Self::new(&link, addresses)
-    }
-
-    #[track_caller]
-    fn run(&self, line: &str) -> String {
-        run(&self.inside(line))
-    }
-
-    fn inside(&self, line: &str) -> String {
-        format!(
-            "nsenter --net=/proc/{}/ns/net sh -ec '{line}'",
-            self.0.0.id()
-        )
-    }
-}
 
 /// A namespace of the test's own, with a bridge `lan`.
 fn bridge() {
@@ -307,8 +234,8 @@ fn without_permission_it_says_so() {
     bridge();
     let _gateway = Neighbour::on("lan", &["10.28.0.1/24"]);
     let without = "setpriv --bounding-set=-net_raw,-net_admin,-sys_admin --";
-    let mut process = in_a_process("bridge", 1, without);
-    assert!(process.0.wait().unwrap().success());
+    let process = in_a_process("bridge", 1, without);
+    assert!(process.succeeds());
 }
 
 /// Also the bridge's MAC address and MTU stay as they were, which follow those of its ports.
@@ -335,7 +262,7 @@ fn a_berth_killed_while_it_asks_a_bridge_leaves_nothing_behind() {
 fn a_berth_killed_while_it_asks_a_parent_leaves_nothing_behind() {
     parent();
     let process = in_a_process("macvlan", 2000, "");
-    let descriptors = format!("/proc/{}/fd", process.0.id());
+    let descriptors = format!("/proc/{}/fd", process.id());
     // One is the sibling's. Those to the kernel's routing socket come and go.
     let sockets = || {
         let all = std::fs::read_dir(&descriptors)

@@ -35,6 +35,19 @@ pub struct Evidence {
     pub addresses: Vec<Probed>,
 }
 
+impl Evidence {
+    /// Joins the evidence of two links that the host's addresses may be on: silence on both
+    /// counts, or an answer on either.
+    #[must_use]
+    pub fn and(mut self, mut other: Self) -> Self {
+        self.link_answers &= other.link_answers;
+        self.from_parent &= other.from_parent;
+        self.from_sibling &= other.from_sibling;
+        self.addresses.append(&mut other.addresses);
+        self
+    }
+}
+
 /// What probes of one address have shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probed {
@@ -60,6 +73,8 @@ pub enum Doubt {
          silence proves nothing there"
     )]
     DeafLink,
+    #[error("the link cannot be asked from this host, so silence proves nothing")]
+    Unasked,
     #[error("the link could only be asked from {0}, where not everybody can be heard")]
     HalfAsked(&'static str),
     #[error("{0} was not asked {PROBES} times")]
@@ -88,22 +103,21 @@ impl Standing {
 /// # Errors
 /// If anything speaks for the host, or not enough speaks against it.
 pub fn decide(evidence: &Evidence) -> Result<(), Doubt> {
-    for probed in &evidence.addresses {
-        if probed.answered {
-            return Err(Doubt::Answers(probed.address));
-        }
-        if probed.asked < PROBES {
-            return Err(Doubt::NotAsked(probed.address));
-        }
+    let addresses = &evidence.addresses;
+    if let Some(answered) = addresses.iter().find(|probed| probed.answered) {
+        return Err(Doubt::Answers(answered.address));
     }
-    if evidence.addresses.is_empty() {
+    if addresses.is_empty() {
         return Ok(());
     }
     match (evidence.from_parent, evidence.from_sibling) {
         (true, true) => {}
         (true, false) => return Err(Doubt::HalfAsked("the parent interface")),
         (false, true) => return Err(Doubt::HalfAsked("a temporary interface")),
-        (false, false) => return Err(Doubt::HalfAsked("nowhere")),
+        (false, false) => return Err(Doubt::Unasked),
+    }
+    if let Some(unasked) = addresses.iter().find(|probed| probed.asked < PROBES) {
+        return Err(Doubt::NotAsked(unasked.address));
     }
     if evidence.link_answers {
         Ok(())
@@ -134,7 +148,7 @@ mod tests {
     fn only_proven_silence_evicts() {
         type Change = fn(&mut Evidence);
         let address = silent().addresses[0].address;
-        let table: [(Change, Result<(), Doubt>); 6] = [
+        let table: [(Change, Result<(), Doubt>); 7] = [
             (|_| {}, Ok(())),
             (
                 |e| e.addresses[0].answered = true,
@@ -146,6 +160,14 @@ mod tests {
                 |e| e.from_sibling = false,
                 Err(Doubt::HalfAsked("the parent interface")),
             ),
+            (
+                |e| {
+                    e.from_sibling = false;
+                    e.from_parent = false;
+                    e.addresses[0].asked = 0;
+                },
+                Err(Doubt::Unasked),
+            ),
             (|e| e.addresses.clear(), Ok(())),
         ];
         for (change, expected) in table {
@@ -154,6 +176,24 @@ mod tests {
             assert_eq!(decide(&evidence), expected, "{evidence:?}");
         }
     }
+    #[test]
+    fn of_two_links_both_must_be_silent() {
+        let change: [fn(&mut Evidence); 5] = [
+            |e| e.link_answers = false,
+            |e| e.from_parent = false,
+            |e| e.from_sibling = false,
+            |e| e.addresses[0].answered = true,
+            |e| e.addresses[0].asked = 2,
+        ];
+        assert_eq!(decide(&silent().and(silent())), Ok(()));
+        for change in change {
+            let mut other = silent();
+            change(&mut other);
+            assert!(decide(&silent().and(other.clone())).is_err());
+            assert!(decide(&other.and(silent())).is_err());
+        }
+    }
+
     #[test]
     fn the_share_may_speak_for_a_host_that_nobody_hears() {
         let table = [

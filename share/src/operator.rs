@@ -1,11 +1,13 @@
 //! What only a person may do in a share: look at its hosts, let a host join again, end a
 //! suspension, evict a host that is gone.
 
+mod eviction;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::ShareError;
-use crate::evict::{self, Doubt, Evidence, Standing};
+use crate::evict::Evidence;
 use crate::holding::{Claim, Holder};
 use crate::host::HostRecord;
 use crate::identity::{Identity, IdentityFile};
@@ -13,6 +15,8 @@ use crate::key::{HostId, Keys};
 use crate::member::{Facts, Member, entries};
 use crate::meta::Meta;
 use crate::registry::{Check, Outcome, Read, Registry, Transaction, Write};
+
+pub use eviction::{Eviction, Fenced};
 
 /// A share as it is recorded.
 #[derive(Clone, Debug)]
@@ -232,8 +236,8 @@ fn known_seq(identity: &Identity) -> Result<u64, ShareError> {
     }
 }
 
-/// Gives a host's addresses to whoever asks next. `probe` looks on the link whether anybody
-/// still has these addresses; it is asked again after the host has been fenced off.
+/// Gives a host's addresses to whoever asks next, in the steps of [`Eviction`]. `probe` looks
+/// on the link whether anybody still has these addresses.
 ///
 /// # Errors
 /// If anything speaks for the host; then nothing was taken from it. If nobody answers: what
@@ -243,87 +247,12 @@ pub fn evict(
     called: &str,
     probe: &mut dyn FnMut(&[IpAddr]) -> Result<Evidence, ShareError>,
 ) -> Result<Vec<Claim>, ShareError> {
-    let target = look(member, called)?;
-    if target.record.host == member.identity.host {
-        return Err(ShareError::Operator("a host cannot evict itself".into()));
-    }
-    judge(&target, probe)?;
-    let keys = member.keys;
-    let key = keys.host(&target.record.host);
-    let mut fenced = target.record.clone();
-    if !fenced.evicted {
-        fenced.evicted = true;
-        fenced.seq += 1;
-        fenced.nonce = format!("{:032x}", member.draw());
-        let outcome = member.registry.commit(&Transaction {
-            checks: vec![
-                Check::Is(key.clone(), target.record.encode()),
-                Check::Absent(keys.live(&target.record.host)),
-            ],
-            writes: vec![Write::Put(key.clone(), fenced.encode())],
-            otherwise: vec![Read::Key(key.clone())],
-        })?;
-        if let Outcome::Refused(found) = outcome
-            && found.first().and_then(|found| found.value()) != Some(&fenced.encode())
-        {
-            return Err(ShareError::Operator(format!(
-                "host {called} has beaten meanwhile: it is not gone"
-            )));
-        }
-    }
-    // From here on it claims nothing; what it had claimed in the last moment is asked for, too.
-    let target = look(member, target.record.host.as_str())?;
-    judge(&target, probe)?;
-    let mut freed = Vec::new();
-    for claim in target.addresses {
-        let address = keys.address(claim.address);
-        let outcome = member.registry.commit(&Transaction {
-            checks: vec![
-                Check::Is(key.clone(), fenced.encode()),
-                Check::Is(address.clone(), claim.value.clone().into()),
-            ],
-            writes: vec![Write::Delete(address)],
-            otherwise: Vec::new(),
-        })?;
-        if outcome == Outcome::Done {
-            freed.push(claim);
-        }
-    }
-    Ok(freed)
-}
-
-fn look(member: &mut Member<'_>, called: &str) -> Result<Host, ShareError> {
-    let picture = picture(member.registry, member.keys)?;
-    let picture =
-        picture.ok_or_else(|| ShareError::Operator("nobody has joined the share yet".into()))?;
-    find(&picture, called).cloned()
-}
-
-/// Asks for the addresses of a host of which the share does not say that it lives.
-fn judge(
-    target: &Host,
-    probe: &mut dyn FnMut(&[IpAddr]) -> Result<Evidence, ShareError>,
-) -> Result<(), ShareError> {
-    let refused = |doubt: Doubt| {
-        let name = &target.record.name;
-        ShareError::Operator(format!("host {name} is not evicted: {doubt}"))
-    };
-    let standing = Standing {
-        beats: target.live,
-        is_incomplete: target.is_incomplete,
-    };
-    standing.decide().map_err(refused)?;
-    let addresses: Vec<_> = target.addresses.iter().map(|claim| claim.address).collect();
-    let mut evidence = probe(&addresses)?;
-    for address in addresses {
-        if !evidence.addresses.iter().any(|one| one.address == address) {
-            let unasked = evict::Probed {
-                address,
-                asked: 0,
-                answered: false,
-            };
-            evidence.addresses.push(unasked);
-        }
-    }
-    evict::decide(&evidence).map_err(refused)
+    let own = member.identity.host.clone();
+    let nonce = member.draw();
+    let (registry, keys) = (&mut *member.registry, member.keys);
+    let eviction = Eviction::begin(registry, keys, Some(&own), called)?;
+    let evidence = probe(&eviction.addresses())?;
+    let fenced = eviction.fence(registry, keys, evidence, nonce)?;
+    let evidence = probe(&fenced.addresses())?;
+    fenced.free(registry, keys, evidence)
 }

@@ -12,6 +12,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use berth_share::ShareName;
 use clap::Command;
 use clap_complete::CompleteEnv;
 use clap_complete::engine::CompletionCandidate;
@@ -20,7 +21,9 @@ use crate::podman::Podman;
 use crate::protocol::Network;
 use crate::rules::lease::Tenant;
 use crate::rules::network_config::is_valid_name;
+use crate::sharing;
 use crate::upkeep::overview::{Names, State};
+use crate::upkeep::share;
 
 /// The environment variable in which a shell says that it completes a word, and which
 /// shell it is. The files that `berth-manual` writes set it; Podman never does.
@@ -73,6 +76,37 @@ pub(super) fn reserved() -> Vec<CompletionCandidate> {
         candidate(format!("{address}"), format!("on {}", network.name))
     };
     pledged.map(candidate).collect()
+}
+
+/// Shares that berth.conf describes.
+pub(super) fn shares() -> Vec<CompletionCandidate> {
+    let podman = Podman::find(None, None).ok();
+    let names = podman.map(|podman| sharing::configured(&podman));
+    let names = names.unwrap_or_default().into_iter();
+    names
+        .map(|name| CompletionCandidate::new(name.as_str()))
+        .collect()
+}
+
+/// Hosts of the shares that berth.conf describes, except this one.
+pub(super) fn hosts() -> Vec<CompletionCandidate> {
+    bounded(|| {
+        let Ok(podman) = Podman::find(None, None) else {
+            return Vec::new();
+        };
+        let shares = sharing::configured(&podman).into_iter();
+        let of_share = |share: ShareName| {
+            let others = share::hosts(&podman, &share).unwrap_or_default();
+            let others = others.into_iter().filter(|host| !host.own);
+            let others = others.map(|host| (host.name, format!("{} in {share}", host.state)));
+            others.collect::<Vec<_>>()
+        };
+        shares.flat_map(of_share).collect::<Vec<_>>()
+    })
+    .into_iter()
+    .filter(|(name, _)| is_valid_name(name))
+    .map(|(name, help)| candidate(name, help))
+    .collect()
 }
 
 /// Containers with leases, by name.
@@ -152,11 +186,18 @@ fn candidate(word: String, help: String) -> CompletionCandidate {
 /// Returns what exists, for the Podman of the user who completes; nothing if that takes
 /// too long.
 fn known() -> Names {
-    let (done, result) = mpsc::channel();
-    thread::spawn(move || {
+    bounded(|| {
         let podman = Podman::find(None, None);
         let names = podman.map(|podman| Names::known(&podman));
-        let _ = done.send(names.unwrap_or_default());
+        names.unwrap_or_default()
+    })
+}
+
+/// Returns what a look-up finds; nothing if it takes too long.
+fn bounded<T: Default + Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, result) = mpsc::channel();
+    thread::spawn(move || {
+        let _ = done.send(look());
     });
     result.recv_timeout(BOUND).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! What keeps the store and the host in order beside the containers' own starts and
 //! stops: collection, the doctor, adoption of a whole host's networks, rebuilding a damaged
 //! store; and what a person asks of it or does by hand: who has which address and who had
-//! it, taking one back, and reserving one.
+//! it, taking one back, and reserving one; and what is done by hand in a share.
 
 pub mod collect;
 pub mod doctor;
@@ -12,6 +12,7 @@ pub mod overview;
 pub mod rebuild;
 pub mod release;
 pub mod reserve;
+pub mod share;
 
 use std::time::{Duration, UNIX_EPOCH};
 

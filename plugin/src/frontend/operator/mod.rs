@@ -16,6 +16,7 @@ mod metrics;
 mod rebuild;
 mod release;
 mod reserve;
+mod share;
 mod table;
 mod template;
 mod words;
@@ -29,6 +30,7 @@ use thiserror::Error;
 
 use crate::frontend::{complain, finish};
 use crate::podman::{Podman, PodmanError, StageError, enter_if_needed};
+use crate::sharing::SharingError;
 use crate::sight::ClockError;
 use crate::upkeep::collect::CollectError;
 use crate::upkeep::host_wide::SwitchError;
@@ -36,6 +38,7 @@ use crate::upkeep::overview::OverviewError;
 use crate::upkeep::rebuild::RebuildError;
 use crate::upkeep::release::ReleaseError;
 use crate::upkeep::reserve::ReserveError;
+use crate::upkeep::share::EvictError;
 
 /// The exit code for a command line that is wrong, clap's too.
 const WRONG_COMMAND_LINE: u8 = 2;
@@ -94,6 +97,10 @@ pub enum Command {
     ///
     /// No other container gets it, whether it asks for the address or not.
     Reserve(reserve::Reserve),
+    /// Look after a pool that several hosts lease from
+    ///
+    /// Its hosts agree through etcd; `[share.NAME]` in berth.conf says where that is.
+    Share(share::Share),
     /// End a reservation that `berth reserve` has made
     Unreserve(reserve::Unreserve),
 }
@@ -126,6 +133,14 @@ enum Failure {
     Release(#[from] ReleaseError),
     #[error(transparent)]
     Reserve(#[from] ReserveError),
+    #[error(
+        "no share is configured on this host; add [share.NAME] with its endpoints to berth.conf"
+    )]
+    NoShare,
+    #[error(transparent)]
+    Sharing(#[from] SharingError),
+    #[error(transparent)]
+    Evict(#[from] EvictError),
     #[error(transparent)]
     Clock(#[from] ClockError),
     #[error(transparent)]
@@ -209,6 +224,7 @@ pub fn run(command: &Command) -> ExitCode {
             Command::Rebuild(arguments) => rebuild::run(arguments),
             Command::Release(arguments) => release::run(arguments),
             Command::Reserve(arguments) => reserve::reserve(arguments),
+            Command::Share(arguments) => share::run(arguments),
             Command::Unreserve(arguments) => reserve::unreserve(arguments),
         };
         match done {

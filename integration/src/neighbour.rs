@@ -1,0 +1,112 @@
+//! Neighbours on a link: network namespaces with an address each, in the namespace of the calling
+//! thread. For tests that need a link and no Podman.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::wait_until;
+
+const BOUND: Duration = Duration::from_secs(10);
+
+/// Runs a line of the shell in the thread's namespaces, and returns what it printed.
+///
+/// # Panics
+/// If it fails, with what it printed.
+#[track_caller]
+pub fn run(line: &str) -> String {
+    let output = Command::new("sh").args(["-ec", line]).output();
+    let output = output.unwrap_or_else(|error| panic!("no shell: {error}"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{line}: {text}{error}");
+    text
+}
+
+/// A process that ends with this value, or with the thread that started it.
+pub struct Process(Child);
+
+impl Process {
+    /// Starts a line of the shell.
+    ///
+    /// # Panics
+    /// If there is no setpriv.
+    pub fn start(line: &str) -> Self {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--", "sh", "-ec", line]);
+        let child = command.stdout(Stdio::null()).spawn();
+        Self(child.unwrap_or_else(|error| panic!("no setpriv: {error}")))
+    }
+
+    /// Returns its pid.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Waits until it has ended, and returns whether it succeeded.
+    pub fn succeeds(mut self) -> bool {
+        self.0.wait().is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Somebody on the link, in a network namespace of their own, with an interface `eth0`.
+pub struct Neighbour(Process);
+
+impl Neighbour {
+    /// Makes one. `link` is a line of the shell that makes its interface, called `new`.
+    ///
+    /// # Panics
+    /// If that fails.
+    #[track_caller]
+    pub fn new(link: &str, addresses: &[&str]) -> Self {
+        let process = Process::start("exec unshare --net sleep 300");
+        let pid = process.id();
+        let own = fs::read_link("/proc/thread-self/ns/net").ok();
+        wait_until("a namespace", BOUND, || {
+            let theirs = fs::read_link(format!("/proc/{pid}/ns/net")).ok();
+            (theirs.is_some() && theirs != own).then_some(())
+        });
+        run(&format!("{link}; ip link set new netns {pid}"));
+        let neighbour = Self(process);
+        neighbour.run("ip link set new name eth0; ip link set lo up; ip link set eth0 up");
+        for address in addresses {
+            let nodad = if address.contains(':') { "nodad" } else { "" };
+            neighbour.run(&format!("ip address add {address} dev eth0 {nodad}"));
+        }
+        neighbour
+    }
+
+    /// Makes one on a bridge.
+    ///
+    /// # Panics
+    /// If that fails.
+    #[track_caller]
+    pub fn on(bridge: &str, addresses: &[&str]) -> Self {
+        let port = format!("p{}", fastrand::u32(..));
+        let link = format!(
+            "ip link add {port} type veth peer name new; ip link set {port} master {bridge} up"
+        );
+        Self::new(&link, addresses)
+    }
+
+    /// Runs a line of the shell there.
+    ///
+    /// # Panics
+    /// If it fails.
+    #[track_caller]
+    pub fn run(&self, line: &str) -> String {
+        run(&self.inside(line))
+    }
+
+    /// Returns a line of the shell that runs another one there.
+    pub fn inside(&self, line: &str) -> String {
+        format!("nsenter --net=/proc/{}/ns/net sh -ec '{line}'", self.0.id())
+    }
+}

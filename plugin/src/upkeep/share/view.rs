@@ -1,0 +1,377 @@
+//! How a share is, and who takes part in it, for people.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use berth_share::operator::{Host, Picture};
+use berth_share::{Claim, Holder, HostId, ShareName};
+use serde::Serialize;
+
+use crate::podman::Podman;
+use crate::rules::share::Configuration;
+use crate::sharing::{self, SharingError};
+
+/// How a share is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ShareState {
+    /// Hosts may claim.
+    Open,
+    /// Nobody has joined yet.
+    Unused,
+    /// etcd was restored from a backup; nobody may claim.
+    Suspended,
+    /// This host was evicted; others may claim.
+    Evicted,
+    /// etcd does not answer, or this host does not understand it.
+    Unreachable,
+}
+
+impl fmt::Display for ShareState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Unused => "unused",
+            Self::Suspended => "suspended",
+            Self::Evicted => "evicted",
+            Self::Unreachable => "unreachable",
+        })
+    }
+}
+
+/// A share, as this host sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ShareView {
+    pub share: String,
+    pub state: ShareState,
+    /// What is wrong, and what to do about it.
+    pub trouble: Option<String>,
+    pub subnets: Vec<String>,
+    /// How many hosts take part, and how many of them have been heard of lately.
+    pub hosts: usize,
+    pub live: usize,
+    /// How many addresses are claimed, by all hosts and by this one.
+    pub addresses: usize,
+    pub own_addresses: usize,
+    /// Who this host is there, if it has ever taken part.
+    pub host: Option<String>,
+}
+
+impl ShareView {
+    fn new(share: &ShareName, state: ShareState) -> Self {
+        Self {
+            share: share.to_string(),
+            state,
+            trouble: None,
+            subnets: Vec::new(),
+            hosts: 0,
+            live: 0,
+            addresses: 0,
+            own_addresses: 0,
+            host: None,
+        }
+    }
+
+    fn of(share: &ShareName, picture: Option<&Picture>, own: Option<&HostId>) -> Self {
+        let Some(picture) = picture else {
+            return Self::new(share, ShareState::Unused);
+        };
+        let hosts = &picture.hosts;
+        let own = hosts.iter().find(|host| Some(&host.record.host) == own);
+        let missing: Vec<_> = hosts
+            .iter()
+            .filter(|host| host.is_incomplete)
+            .map(|host| host.record.name.as_str())
+            .collect();
+        let (state, trouble) = if picture.meta.epoch.suspended {
+            let what = match missing[..] {
+                [] => "every host has put its leases back; run `berth share accept`".to_owned(),
+                _ => format!(
+                    "these hosts have not put their leases back: {}; run `berth gc` there, then \
+                     `berth share accept`",
+                    missing.join(", ")
+                ),
+            };
+            let why = format!("etcd was restored from a backup, and {what}");
+            (ShareState::Suspended, Some(why))
+        } else if own.is_some_and(|own| own.record.evicted) {
+            let why = "this host was evicted; run `berth share rejoin`".to_owned();
+            (ShareState::Evicted, Some(why))
+        } else {
+            (ShareState::Open, None)
+        };
+        let subnets = picture.meta.terms.subnets.iter();
+        let claimed: usize = hosts.iter().map(|host| host.addresses.len()).sum();
+        Self {
+            trouble,
+            subnets: subnets.map(|subnet| subnet.subnet.clone()).collect(),
+            hosts: hosts.len(),
+            live: hosts.iter().filter(|host| host.live).count(),
+            addresses: claimed + picture.unrecorded.len(),
+            own_addresses: own.map_or(0, |own| own.addresses.len()),
+            host: own.map(|own| own.record.host.to_string()),
+            ..Self::new(share, state)
+        }
+    }
+}
+
+/// Looks at a share. What fails is in the answer.
+pub fn view(podman: &Podman, share: &ShareName) -> ShareView {
+    match look(podman, share) {
+        Ok((picture, own)) => ShareView::of(share, picture.as_ref(), own.as_ref()),
+        Err(error) => ShareView {
+            trouble: Some(crate::chain(&error)),
+            ..ShareView::new(share, ShareState::Unreachable)
+        },
+    }
+}
+
+fn look(
+    podman: &Podman,
+    share: &ShareName,
+) -> Result<(Option<Picture>, Option<HostId>), SharingError> {
+    let own = sharing::host(podman, share)?;
+    let total = Configuration::of(&podman.settings, share)?.times.total;
+    Ok((sharing::look(podman, share, total)?, own))
+}
+
+/// How a host of a share is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HostState {
+    /// It has been heard of lately.
+    Live,
+    /// It has not; it keeps what it has.
+    Silent,
+    /// etcd was restored, and the host has not put its leases back.
+    Behind,
+    /// Its addresses were given to others; it claims nothing until it joins again.
+    Evicted,
+    /// There are addresses of it and nothing else, as after a restore.
+    Unrecorded,
+}
+
+impl fmt::Display for HostState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Live => "live",
+            Self::Silent => "silent",
+            Self::Behind => "behind",
+            Self::Evicted => "evicted",
+            Self::Unrecorded => "unrecorded",
+        })
+    }
+}
+
+/// A host of a share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HostView {
+    pub id: String,
+    pub name: String,
+    pub state: HostState,
+    /// Whether it is this one.
+    pub own: bool,
+    /// What it has claimed, sorted.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl HostView {
+    fn new(host: &HostId, (name, state): (&str, HostState), claims: &[Claim]) -> Self {
+        let mut addresses: Vec<_> = claims.iter().map(|claim| claim.address).collect();
+        addresses.sort_unstable();
+        Self {
+            id: host.to_string(),
+            name: name.to_owned(),
+            state,
+            own: false,
+            addresses,
+        }
+    }
+
+    fn of(host: &Host) -> Self {
+        let state = match host {
+            host if host.record.evicted => HostState::Evicted,
+            Host {
+                is_incomplete: true,
+                ..
+            } => HostState::Behind,
+            Host { live: true, .. } => HostState::Live,
+            Host { .. } => HostState::Silent,
+        };
+        let record = &host.record;
+        Self::new(&record.host, (&record.name, state), &host.addresses)
+    }
+
+    /// Returns the hosts of a share by their names.
+    fn all(picture: &Picture, own: Option<&HostId>) -> Vec<Self> {
+        let mut unrecorded: BTreeMap<HostId, Vec<Claim>> = BTreeMap::new();
+        for claim in &picture.unrecorded {
+            if let Ok(holder) = Holder::decode(claim.value.as_bytes()) {
+                unrecorded
+                    .entry(holder.host)
+                    .or_default()
+                    .push(claim.clone());
+            }
+        }
+        let unrecorded = unrecorded.iter();
+        let unrecorded =
+            unrecorded.map(|(host, claims)| Self::new(host, ("", HostState::Unrecorded), claims));
+        let mut all: Vec<_> = picture
+            .hosts
+            .iter()
+            .map(Self::of)
+            .chain(unrecorded)
+            .collect();
+        for host in &mut all {
+            host.own = own.is_some_and(|own| own.as_str() == host.id);
+        }
+        all.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
+        all
+    }
+}
+
+/// Returns the hosts of a share by their names.
+///
+/// # Errors
+/// If the share is not configured, or etcd does not answer.
+pub fn hosts(podman: &Podman, share: &ShareName) -> Result<Vec<HostView>, SharingError> {
+    let (picture, own) = look(podman, share)?;
+    let hosts = picture.map(|picture| HostView::all(&picture, own.as_ref()));
+    Ok(hosts.unwrap_or_default())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use berth_share::meta::{Epoch, Meta, Subnet};
+    use berth_share::{Terms, host::HostRecord};
+
+    use super::*;
+
+    fn id(number: u128) -> HostId {
+        HostId::new(number)
+    }
+
+    fn host(number: u128, name: &str, change: fn(&mut Host)) -> Host {
+        let holder = Holder {
+            host: id(number),
+            store: "/s".into(),
+            container: "c".into(),
+            name: "web".into(),
+            nonce: "0".into(),
+        };
+        let mut host = Host {
+            record: HostRecord {
+                host: id(number),
+                name: name.into(),
+                machine: String::new(),
+                boot: String::new(),
+                seq: 1,
+                nonce: String::new(),
+                stores: BTreeMap::new(),
+                evicted: false,
+            },
+            live: true,
+            addresses: [12, 9]
+                .map(|last| holder.claim(IpAddr::from([10, 0, 0, last])))
+                .into(),
+            is_incomplete: false,
+        };
+        change(&mut host);
+        host
+    }
+
+    fn picture(hosts: Vec<Host>, suspended: bool) -> Picture {
+        let subnet = Subnet {
+            subnet: "10.0.0.0/24".into(),
+            gateway: None,
+            first: IpAddr::from([10, 0, 0, 1]),
+            last: IpAddr::from([10, 0, 0, 254]),
+        };
+        let meta = Meta {
+            epoch: Epoch {
+                number: 1,
+                token: String::new(),
+                suspended,
+            },
+            ..Meta::first(
+                Terms {
+                    subnets: vec![subnet],
+                },
+                0,
+            )
+        };
+        Picture {
+            meta,
+            hosts,
+            unrecorded: host(9, "", |_| {}).addresses,
+        }
+    }
+
+    #[test]
+    fn hosts_are_sorted_and_each_is_in_one_state() {
+        let hosts = vec![
+            host(1, "echo", |host| host.live = false),
+            host(2, "delta", |host| host.record.evicted = true),
+            host(3, "charlie", |host| host.is_incomplete = true),
+            host(4, "alpha", |_| {}),
+        ];
+        let all = HostView::all(&picture(hosts, true), Some(&id(4)));
+        let shown = all.iter().map(|host| {
+            let HostView {
+                name, state, own, ..
+            } = host;
+            format!("{name} {state} {own}")
+        });
+        let expected = [
+            " unrecorded false",
+            "alpha live true",
+            "charlie behind false",
+            "delta evicted false",
+            "echo silent false",
+        ];
+        assert_eq!(shown.collect::<Vec<_>>(), expected);
+        let addresses = [[10, 0, 0, 9], [10, 0, 0, 12]].map(IpAddr::from);
+        assert!(all.iter().all(|host| host.addresses == addresses));
+    }
+
+    #[test]
+    fn a_share_says_what_is_wrong_and_what_to_do() {
+        let share: ShareName = "lan".parse().unwrap();
+        let view = |hosts: Vec<Host>, suspended| {
+            ShareView::of(&share, Some(&picture(hosts, suspended)), Some(&id(1)))
+        };
+        let open = view(
+            vec![host(1, "a", |_| {}), host(2, "b", |b| b.live = false)],
+            false,
+        );
+        assert_eq!((open.state, open.trouble), (ShareState::Open, None));
+        assert_eq!((open.hosts, open.live), (2, 1));
+        assert_eq!((open.addresses, open.own_addresses), (6, 2));
+        assert_eq!(
+            (open.subnets, open.host),
+            (vec!["10.0.0.0/24".into()], Some(id(1).to_string()))
+        );
+        let trouble = |hosts, suspended, state, expected: &str| {
+            let view = view(hosts, suspended);
+            assert_eq!(view.state, state);
+            assert!(view.trouble.unwrap().ends_with(expected));
+        };
+        let behind = || host(2, "b", |b| b.is_incomplete = true);
+        let accept = "back; run `berth share accept`";
+        trouble(
+            vec![host(1, "a", |_| {})],
+            true,
+            ShareState::Suspended,
+            accept,
+        );
+        let others = "back: b; run `berth gc` there, then `berth share accept`";
+        trouble(vec![behind()], true, ShareState::Suspended, others);
+        let evicted = vec![host(1, "a", |a| a.record.evicted = true)];
+        let rejoin = "evicted; run `berth share rejoin`";
+        trouble(evicted, false, ShareState::Evicted, rejoin);
+        let unused = ShareView::of(&share, None, None);
+        assert_eq!((unused.state, unused.trouble), (ShareState::Unused, None));
+    }
+}
