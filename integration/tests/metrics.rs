@@ -7,6 +7,9 @@ use berth_integration::{Driver, Lab};
 const RULES: &str = include_str!("../../docs/monitoring/berth.rules.yml");
 const DASHBOARD: &str = include_str!("../../docs/monitoring/dashboard.json");
 const FILE: &str = "/var/lib/prometheus/node-exporter/berth.prom";
+const NETWORK: &str = "/etc/containers/networks/n.json";
+/// A share whose etcd is not there.
+const SHARE: &str = "[share.lan]\nendpoints = [\"http://127.0.0.1:1\"]\n";
 
 /// Returns a lab with the network `n`, on which `web` is alive, `ghost` was killed with its
 /// conmon, and `stopped` has given its address back.
@@ -79,6 +82,12 @@ fn leases_rooms_ends_and_errors_are_counted() {
 fn prometheus_reads_the_metrics_and_the_rules() {
     let lab = scene();
     lab.cmd("berth").args(["gc"]).ok();
+    // Its numbers are there only if a network is in one.
+    let mut network: serde_json::Value =
+        serde_json::from_str(&lab.sh(&format!("cat {NETWORK}"))).expect("a network");
+    network["options"]["ipam_share"] = "lan".into();
+    lab.write(NETWORK, &network.to_string());
+    lab.write("/etc/containers/berth.conf", SHARE);
     lab.cmd("berth").args(["metrics", "--output", FILE]).ok();
     assert_eq!(
         lab.names("/var/lib/prometheus/node-exporter"),
@@ -91,6 +100,7 @@ fn prometheus_reads_the_metrics_and_the_rules() {
     lab.sh("promtool check rules /tmp/berth.rules.yml");
 
     let text = lab.sh(&format!("cat {FILE}"));
+    assert_counted(&text, &["berth_share_up{share=\"lan\"} 0"]);
     let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let names = families.filter_map(|line| line.split(' ').next());
     let known: BTreeSet<_> = names.map(str::to_owned).collect();

@@ -22,6 +22,7 @@ States:
   offered   it is just being started
   unknown   berth cannot tell whether it is alive, and keeps the lease
   dead      it is gone; the next collection takes the address back
+  elsewhere another host of the share has it
   cooldown  released a moment ago (--all)
   held      kept for the container that had it (--all)
   reserved  only for the container that `berth reserve` names (--all)
@@ -360,6 +361,20 @@ ADDRESS    NETWORK  CONTAINER ID  NAME  KIND     STATE  AGE    EXPIRES
 10.0.0.10  net      abcdabcdabcd  web   dynamic  live   1m 5s  58m 55s"
         );
         assert_eq!(listing(View::Quiet).to_string(), "10.0.0.9\n10.0.0.10");
+    }
+
+    #[test]
+    fn the_host_is_told_where_an_address_may_be_on_another() {
+        let mut listing = listing(View::Table);
+        listing.rows[0].entry.host = "alpha".to_owned();
+        listing.rows[0].entry.state = State::Elsewhere;
+        assert_eq!(
+            listing.to_string(),
+            "\
+ADDRESS    NETWORK  CONTAINER ID  NAME  HOST   KIND     STATE      AGE    EXPIRES
+10.0.0.9   net      ef01ef01ef01  web   alpha  dynamic  elsewhere  1m 5s  58m 55s
+10.0.0.10  net      abcdabcdabcd  web          dynamic  live       1m 5s  58m 55s"
+        );
     }
 
     #[test]

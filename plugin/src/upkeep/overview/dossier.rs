@@ -271,13 +271,14 @@ impl Overview {
     }
 
     fn container(&self, word: &str) -> Result<Option<ContainerDossier>, UnknownError> {
-        let entries = self.entries(true);
+        let mut entries = self.entries(true);
+        // Several hosts may have a container of that name: this one's is meant, if it has leases.
+        entries.sort_by_key(|one| (!one.state.is_leased(), one.state == State::Elsewhere));
         let mut named = entries.iter().filter(|entry| entry.container_name == word);
         let first = named.next();
         // What is reserved for a container does not know its id.
-        let named = named
-            .chain(first)
-            .find(|entry| !entry.container_id.is_empty());
+        let mut named = first.into_iter().chain(named);
+        let named = named.find(|entry| !entry.container_id.is_empty());
         let named = named.or(first);
         let of_id = || {
             let mut ids: Vec<_> = entries.iter().filter(|entry| entry.is_of(word)).collect();

@@ -44,7 +44,7 @@ pub(super) const fn sign(state: State) -> char {
         State::Offered => '▒',
         State::Unknown => '?',
         State::Dead => '×',
-        State::Elsewhere => '▓',
+        State::Elsewhere => '▚',
         State::Cooldown => '~',
         State::Held => 'h',
         State::Reserved => 'R',
