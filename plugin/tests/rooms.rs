@@ -187,6 +187,27 @@ fn sight_changes_nothing() {
 }
 
 /// rustc's `missing_docs` would demand docs for fields as well, whose names say enough.
+/// The release executable has the C library in it (`build.rs`), which would load the host's
+/// own modules for these, of whatever version.
+#[test]
+fn nobody_asks_the_c_library_for_users_and_hosts() {
+    const CALLS: [&str; 6] = [
+        "User::from_",
+        "Group::from_",
+        "home_dir(",
+        "ToSocketAddrs",
+        "to_socket_addrs",
+        "lookup_host",
+    ];
+    for room in [".", "../../share/src"] {
+        for (path, text) in files(room) {
+            for call in CALLS {
+                assert!(!text.contains(call), "{} calls {call}", path.display());
+            }
+        }
+    }
+}
+
 #[test]
 fn public_functions_and_types_say_what_they_are_for() {
     const ITEMS: [&str; 5] = ["fn ", "struct ", "enum ", "trait ", "const fn "];

@@ -5,8 +5,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
-use nix::unistd::{Uid, User};
+use nix::unistd::Uid;
 
+use super::user_database;
 use crate::sight::hands;
 
 /// Set by Podman in the processes it starts in a user namespace of its own
@@ -125,10 +126,8 @@ impl Environment {
 
     /// Returns the user's home directory, from `$HOME` or the user database.
     pub fn home(&self) -> Option<PathBuf> {
-        self.path("HOME").or_else(|| {
-            let user = User::from_uid(Uid::from_raw(self.uid())).ok()??;
-            Some(user.dir)
-        })
+        let known = || user_database::home(&self.root, self.uid());
+        self.path("HOME").or_else(known)
     }
 
     /// Returns `$XDG_CONFIG_HOME`, or `.config` in the home directory.

@@ -18,6 +18,7 @@ mod rootless;
 mod settings;
 mod staged;
 mod state_directory;
+mod user_database;
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;

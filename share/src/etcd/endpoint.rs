@@ -1,16 +1,21 @@
 //! Where an etcd listens.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::io::Read;
+use std::net::{IpAddr, SocketAddr};
+use std::process::{Command, Stdio};
 use std::str::FromStr;
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
+
+use wait_timeout::ChildExt;
 
 use super::EtcdError;
 
 /// The port for etcd's clients, if none is given.
 const PORT: u16 = 2379;
+
+/// Looks names up. By its path: the variable `PATH` may be another user's.
+const GETENT: &str = "/usr/bin/getent";
 
 /// An address as in `https://etcd1.example:2379`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,26 +74,38 @@ impl fmt::Display for Endpoint {
 }
 
 impl Endpoint {
-    /// Returns where to connect to. A name is looked up for at most `wait`: in a thread of its
-    /// own, for the C library has no limit.
+    /// Returns where to connect to. A name is looked up for at most `wait`.
     pub(super) fn resolve(&self, wait: Duration) -> Result<SocketAddr, String> {
-        if let Ok(address) = self.host.parse::<IpAddr>() {
-            return Ok(SocketAddr::new(address, self.port));
-        }
-        let (sender, receiver) = mpsc::channel();
-        let asked = (self.host.clone(), self.port);
-        thread::spawn(move || {
-            let found = asked.to_socket_addrs().map(|mut found| found.next());
-            // Nobody listens once the wait is over.
-            let _ = sender.send(found);
-        });
-        match receiver.recv_timeout(wait) {
-            Ok(Ok(Some(address))) => Ok(address),
-            Ok(Ok(None)) => Err("its name has no address".to_owned()),
-            Ok(Err(error)) => Err(format!("its name cannot be looked up: {error}")),
-            Err(_) => Err(format!("its name was not looked up within {wait:?}")),
-        }
+        let address = match self.host.parse::<IpAddr>() {
+            Ok(address) => address,
+            Err(_) => look_up(&self.host, wait)?,
+        };
+        Ok(SocketAddr::new(address, self.port))
     }
+}
+
+/// Looks a name up. getent(1) does it: the C library's own functions have no limit, and are
+/// not for an executable without shared libraries (`plugin/build.rs`).
+fn look_up(name: &str, wait: Duration) -> Result<IpAddr, String> {
+    let failed = |error| format!("its name cannot be looked up with {GETENT}: {error}");
+    let mut getent = Command::new(GETENT)
+        .args(["ahosts", "--", name])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(failed)?;
+    if getent.wait_timeout(wait).map_err(failed)?.is_none() {
+        getent.kill().and_then(|()| getent.wait()).map_err(failed)?;
+        return Err(format!("its name was not looked up within {wait:?}"));
+    }
+    let mut said = String::new();
+    if let Some(mut output) = getent.stdout.take() {
+        output.read_to_string(&mut said).map_err(failed)?;
+    }
+    let first = said.split_whitespace().next();
+    let address = first.and_then(|address| address.parse().ok());
+    address.ok_or_else(|| "its name has no address".to_owned())
 }
 
 #[cfg(test)]
@@ -119,5 +136,17 @@ mod tests {
         ] {
             assert!(wrong.parse::<Endpoint>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_name_is_looked_up() {
+        let of = |text: &str| text.parse::<Endpoint>().unwrap();
+        let wait = Duration::from_secs(20);
+        let local = of("http://localhost:7").resolve(wait).unwrap();
+        assert!(local.ip().is_loopback() && local.port() == 7, "{local}");
+        let literal = of("http://[::1]").resolve(Duration::ZERO).unwrap();
+        assert_eq!(literal.to_string(), "[::1]:2379");
+        let option = of("http://--help").resolve(wait).unwrap_err();
+        assert_eq!(option, "its name has no address");
     }
 }
