@@ -28,8 +28,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How often berth asks for a listing that changes while it is made.
 const ATTEMPTS: u32 = 10;
 
-/// Room for one datagram; the kernel's own are at most 32 KiB.
-const DATAGRAM: usize = 1 << 17;
+/// Room for one datagram. The kernel's own are at most 32 KiB, unless one interface has a
+/// thousand names.
+const DATAGRAM: usize = 1 << 15;
+
+/// Room for one at the second attempt: there is nothing longer that we would believe.
+const LONGEST: usize = 1 << 17;
 
 /// Sends one request and returns what is answered. `flags` must ask for an end:
 /// `NLM_F_ACK` for a change, `NLM_F_DUMP` for a listing.
@@ -55,13 +59,66 @@ pub(crate) fn request_by(
     flags: u16,
     deadline: Instant,
 ) -> io::Result<Vec<Message>> {
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | flags;
-    let mut message = NetlinkMessage::new(header, NetlinkPayload::from(message));
-    message.finalize();
-    let mut request = vec![0; message.buffer_len()];
-    message.serialize(&mut request);
-    whole(|| exchange(&request, deadline))
+    Socket::open()?.request_by(message, flags, deadline)
+}
+
+/// A connection with the kernel, in the network namespace in which it was opened.
+pub(crate) struct Socket {
+    descriptor: OwnedFd,
+    datagram: Vec<u8>,
+}
+
+impl Socket {
+    /// Opens one in the calling thread's namespace.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub(crate) fn open() -> io::Result<Self> {
+        Ok(Self {
+            descriptor: connected()?,
+            datagram: vec![0; DATAGRAM],
+        })
+    }
+
+    /// As [`request_by`]. After an error, it is to be dropped: an answer may still come.
+    ///
+    /// # Errors
+    /// As [`request`].
+    pub(crate) fn request_by(
+        &mut self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+        deadline: Instant,
+    ) -> io::Result<Vec<Message>> {
+        let mut header = NetlinkHeader::default();
+        header.flags = NLM_F_REQUEST | flags;
+        let mut message = NetlinkMessage::new(header, NetlinkPayload::from(message));
+        message.finalize();
+        let mut request = vec![0; message.buffer_len()];
+        message.serialize(&mut request);
+        whole(|| {
+            loop {
+                send(self.descriptor.as_raw_fd(), &request, MsgFlags::empty())?;
+                match receive(&self.descriptor, &mut self.datagram, deadline)? {
+                    Some(reply) => return Ok(reply),
+                    // The rest of the answer is still to come: nothing to wait for.
+                    None => self.descriptor = connected()?,
+                }
+            }
+        })
+    }
+}
+
+fn connected() -> io::Result<OwnedFd> {
+    let descriptor = socket(
+        AddressFamily::Netlink,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::NetlinkRoute,
+    )?;
+    // Connected to the kernel, the socket takes nothing from anybody else.
+    connect(descriptor.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
+    Ok(descriptor)
 }
 
 /// Makes attempts until one is not interrupted.
@@ -77,25 +134,16 @@ fn whole(mut attempt: impl FnMut() -> io::Result<Reply>) -> io::Result<Vec<Messa
     )))
 }
 
-fn exchange(request: &[u8], deadline: Instant) -> io::Result<Reply> {
-    let socket = socket(
-        AddressFamily::Netlink,
-        SockType::Raw,
-        SockFlag::SOCK_CLOEXEC,
-        SockProtocol::NetlinkRoute,
-    )?;
-    // Connected to the kernel, the socket takes nothing from anybody else.
-    connect(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
-    send(socket.as_raw_fd(), request, MsgFlags::empty())?;
-    receive(&socket, deadline)
-}
-
-/// Receives until the last message.
+/// Receives until the last message. `None` if there was no room for one; then there is room
+/// for the next time.
 ///
 /// # Errors
-/// If that does not come before the deadline, no matter what comes before it.
-fn receive(socket: &OwnedFd, deadline: Instant) -> io::Result<Reply> {
-    let mut datagram = vec![0; DATAGRAM];
+/// If the last does not come before the deadline, no matter what comes before it.
+fn receive(
+    socket: &OwnedFd,
+    datagram: &mut Vec<u8>,
+    deadline: Instant,
+) -> io::Result<Option<Reply>> {
     let mut reply = Reply::default();
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -106,15 +154,19 @@ fn receive(socket: &OwnedFd, deadline: Instant) -> io::Result<Reply> {
         let seconds = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
         let left = TimeVal::new(seconds, i64::from(left.subsec_micros()).max(1));
         setsockopt(socket, ReceiveTimeout, &left)?;
-        let length = match recv(socket.as_raw_fd(), &mut datagram, MsgFlags::MSG_TRUNC) {
+        let length = match recv(socket.as_raw_fd(), datagram, MsgFlags::MSG_TRUNC) {
             Err(Errno::EINTR) => continue,
             Err(Errno::EAGAIN) => return Err(io::ErrorKind::TimedOut.into()),
             other => other?,
         };
-        let whole = datagram.get(..length);
-        let whole = whole.ok_or_else(|| io::Error::other("the kernel's answer is too long"))?;
-        if reply.add(whole)? {
-            return Ok(reply);
+        match datagram.get(..length) {
+            Some(whole) if reply.add(whole)? => return Ok(Some(reply)),
+            Some(_) => {}
+            None if datagram.len() < LONGEST => {
+                datagram.resize(LONGEST, 0);
+                return Ok(None);
+            }
+            None => return Err(io::Error::other("the kernel's answer is too long")),
         }
     }
 }
@@ -126,7 +178,7 @@ mod tests {
 
     use netlink_packet_core::NLM_F_DUMP;
     use netlink_packet_route::link::LinkMessage;
-    use nix::sys::socket::socketpair;
+    use nix::sys::socket::{socketpair, sockopt::SndBuf};
 
     use super::*;
 
@@ -151,7 +203,8 @@ mod tests {
                     thread::sleep(Duration::from_millis(5));
                 }
             });
-            let error = receive(&one, start + patience).unwrap_err();
+            let mut room = vec![0; DATAGRAM];
+            let error = receive(&one, &mut room, start + patience).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
             assert!((patience..10 * patience).contains(&start.elapsed()));
             drop(one);
@@ -160,6 +213,36 @@ mod tests {
         let listing = RouteNetlinkMessage::GetLink(LinkMessage::default());
         let error = request_by(listing, NLM_F_DUMP, start).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_datagram_without_room_is_asked_for_again_up_to_the_longest() {
+        let (one, other) = socketpair(
+            AddressFamily::Unix,
+            SockType::Datagram,
+            None,
+            SockFlag::SOCK_CLOEXEC,
+        )
+        .unwrap();
+        setsockopt(&other, SndBuf, &(4 * LONGEST)).unwrap();
+        let mut room = vec![0; DATAGRAM];
+        let mut receive = |length: usize| {
+            let link = message::tests::message(20, 0, &vec![7; length - 16]);
+            send(other.as_raw_fd(), &link, MsgFlags::empty()).unwrap();
+            let done = message::tests::message(3, 0, &[0; 4]);
+            send(other.as_raw_fd(), &done, MsgFlags::empty()).unwrap();
+            let received = receive(&one, &mut room, deadline());
+            if !matches!(received, Ok(Some(_))) {
+                // The end is still there.
+                recv(one.as_raw_fd(), &mut [0; 64], MsgFlags::empty()).unwrap();
+            }
+            received
+        };
+        assert!(receive(DATAGRAM).unwrap().is_some());
+        assert!(receive(DATAGRAM + 4).unwrap().is_none());
+        assert!(receive(LONGEST).unwrap().is_some());
+        let error = receive(LONGEST + 4).unwrap_err();
+        assert_eq!(error.to_string(), "the kernel's answer is too long");
     }
 
     #[test]

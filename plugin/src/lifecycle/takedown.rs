@@ -4,6 +4,8 @@
 //! netavark does it, in the container's namespace if the interface is there, else against
 //! a stand-in ([`delegate::StandIn`]). No lease is changed here.
 
+use std::cell::RefCell;
+use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -14,7 +16,7 @@ use crate::rules::attachment::Attachment;
 use crate::rules::lease::{Delegation, Namespace, Tenant};
 use crate::rules::verdict::is_among;
 use crate::sight::survey::Record;
-use crate::sight::{self, Link, PathFact};
+use crate::sight::{self, Link, PathFact, Window};
 
 /// What is left after taking plumbing down, and why.
 #[derive(Debug)]
@@ -105,7 +107,8 @@ pub fn take_down(podman: &Podman, tenant: &Tenant, reach: Reach) -> Result<(), L
         reach,
     };
     let path = &tenant.namespace.path;
-    remains.take_down(&podman.netavark, path, || interface_remains(tenant))
+    let interface = Interface::of(tenant);
+    remains.take_down(&podman.netavark, path, || interface.remains())
 }
 
 /// Takes down what tenants of one container have in one namespace. `unplumb` has netavark
@@ -119,9 +122,11 @@ pub fn take_down_together(
     tenants: &[Tenant],
     unplumb: impl FnOnce(&[Tenant]) -> Result<(), String>,
 ) -> Vec<Result<(), Left>> {
-    let there: Vec<_> = tenants.iter().map(interface_remains).collect();
+    let interfaces: Vec<_> = tenants.iter().map(Interface::of).collect();
+    let there: Vec<_> = interfaces.iter().map(Interface::remains).collect();
     let done = there.contains(&true).then(|| unplumb(tenants));
-    let each = tenants.iter().zip(there).map(|(tenant, was_there)| {
+    let each = interfaces.iter().zip(there).map(|(interface, was_there)| {
+        let tenant = interface.tenant;
         let remains = Remains {
             attachment: &tenant.request,
             addresses: &tenant.addresses(),
@@ -129,7 +134,7 @@ pub fn take_down_together(
             reach: Reach::Network,
         };
         let done = done.clone().filter(|_| was_there);
-        remains.finish(&podman.netavark, done, || interface_remains(tenant))
+        remains.finish(&podman.netavark, done, || interface.remains())
     });
     each.collect()
 }
@@ -196,16 +201,43 @@ pub fn take_down_unleased(
     done.map_err(Left::into_reason)
 }
 
-/// Returns whether a tenant's interface is still in its namespace, or may be.
-fn interface_remains(tenant: &Tenant) -> bool {
-    let namespace = &tenant.namespace;
-    match sight::examine(&namespace.path) {
-        fact if fact == there(namespace) => {
-            sight::links_in(&namespace.path, (namespace.device, namespace.inode))
-                .map_or(true, |links| is_among(tenant, &links))
+/// A tenant's interface, and the window through which it is looked for.
+struct Interface<'t> {
+    tenant: &'t Tenant,
+    window: RefCell<Option<Window>>,
+}
+
+impl<'t> Interface<'t> {
+    fn of(tenant: &'t Tenant) -> Self {
+        Self {
+            tenant,
+            window: RefCell::default(),
         }
-        PathFact::Missing | PathFact::There(_) => false,
-        PathFact::Unreadable(_) => true,
+    }
+
+    /// Returns whether it is still in its namespace, or may be. The namespace counts only
+    /// where it was.
+    fn remains(&self) -> bool {
+        let namespace = &self.tenant.namespace;
+        match sight::examine(&namespace.path) {
+            fact if fact == there(namespace) => self
+                .links()
+                .map_or(true, |links| is_among(self.tenant, &links)),
+            PathFact::Missing | PathFact::There(_) => false,
+            PathFact::Unreadable(_) => true,
+        }
+    }
+
+    fn links(&self) -> io::Result<Vec<Link>> {
+        let namespace = &self.tenant.namespace;
+        let open = || Window::open(&namespace.path, (namespace.device, namespace.inode));
+        let mut window = match self.window.take() {
+            Some(window) => window,
+            None => open()?,
+        };
+        let links = window.links()?;
+        self.window.replace(Some(window));
+        Ok(links)
     }
 }
 

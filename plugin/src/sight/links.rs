@@ -16,12 +16,12 @@ use std::time::Instant;
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
 use netlink_packet_route::RouteNetlinkMessage as Request;
 use netlink_packet_route::address::AddressMessage;
-use netlink_packet_route::link::LinkMessage;
+use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use nix::sched::{CloneFlags, setns};
 
 use super::{Link, NamespaceKey, Peer};
-use crate::netlink::{deadline, request_by};
+use crate::netlink::{Socket, deadline};
 
 /// How often interfaces are listed again that have changed between two listings.
 const ATTEMPTS: u32 = 10;
@@ -31,19 +31,22 @@ const ATTEMPTS: u32 = 10;
 /// # Errors
 /// The kernel's refusal; a listing that is too long, or changes all the time.
 pub fn links() -> io::Result<Vec<Link>> {
-    links_by(deadline())
+    listed(&mut Socket::open()?, deadline())
 }
 
-fn links_by(deadline: Instant) -> io::Result<Vec<Link>> {
+fn listed(socket: &mut Socket, deadline: Instant) -> io::Result<Vec<Link>> {
     for _ in 0..ATTEMPTS {
         let mut links = Vec::new();
-        let listing = Request::GetLink(LinkMessage::default());
-        for message in request_by(listing, NLM_F_DUMP, deadline)? {
+        let mut asked = LinkMessage::default();
+        // Counting what went through each interface is half of the kernel's work.
+        let plain = LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]);
+        asked.attributes.push(plain);
+        for message in socket.request_by(Request::GetLink(asked), NLM_F_DUMP, deadline)? {
             links.extend(decode::link(&message)?);
         }
         let mut addresses = Vec::new();
         let listing = Request::GetAddress(AddressMessage::default());
-        for message in request_by(listing, NLM_F_DUMP, deadline)? {
+        for message in socket.request_by(listing, NLM_F_DUMP, deadline)? {
             addresses.extend(decode::address(&message)?);
         }
         if assign(&mut links, addresses) {
@@ -81,32 +84,67 @@ pub fn links_of(namespace: &Path) -> io::Result<Vec<Link>> {
 /// # Errors
 /// As [`links_of`]; also if the file shows another namespace by now.
 pub fn links_in(namespace: &Path, key: NamespaceKey) -> io::Result<Vec<Link>> {
+    links_behind(&shown(namespace, key)?)
+}
+
+/// A view of a namespace's interfaces that can be looked through again, without joining the
+/// namespace anew: it shows that one for as long as it is kept, and keeps it alive.
+pub struct Window(Socket);
+
+impl Window {
+    /// Opens a window into this namespace, by a file that shows it.
+    ///
+    /// # Errors
+    /// As [`links_in`].
+    pub fn open(namespace: &Path, key: NamespaceKey) -> io::Result<Self> {
+        let namespace = shown(namespace, key)?;
+        inside(&namespace, || Socket::open().map(Self))
+    }
+
+    /// Returns the interfaces, without [`Peer::Host`].
+    ///
+    /// # Errors
+    /// As [`links_in`]. The window is of no use then.
+    pub fn links(&mut self) -> io::Result<Vec<Link>> {
+        listed(&mut self.0, deadline())
+    }
+}
+
+fn shown(namespace: &Path, key: NamespaceKey) -> io::Result<File> {
     let file = File::open(namespace)?;
     let metadata = file.metadata()?;
     if (metadata.dev(), metadata.ino()) != key {
         return Err(io::Error::other("it is another namespace by now"));
     }
-    links_behind(&file)
+    Ok(file)
 }
 
 fn links_behind(namespace: &File) -> io::Result<Vec<Link>> {
     let host = File::open("/proc/thread-self/ns/net")?;
+    inside(namespace, || {
+        let mut socket = Socket::open()?;
+        // Listing gives the host its id in there, if anything hangs on it.
+        let deadline = deadline();
+        let mut links = listed(&mut socket, deadline)?;
+        let host = id_of(&host, &mut socket, deadline)?;
+        for link in &mut links {
+            if let Some(Peer::Elsewhere(id, index)) = link.peer
+                && Some(id) == host
+            {
+                link.peer = Some(Peer::Host(index));
+            }
+        }
+        Ok(links)
+    })
+}
+
+/// Does something in a namespace.
+fn inside<T: Send>(namespace: &File, act: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     // Joining a namespace is for the whole life of a thread: use a short one.
     thread::scope(|scope| {
         let look = || {
             setns(namespace, CloneFlags::CLONE_NEWNET)?;
-            // Listing gives the host its id in there, if anything hangs on it.
-            let deadline = deadline();
-            let mut links = links_by(deadline)?;
-            let host = id_of(&host, deadline)?;
-            for link in &mut links {
-                if let Some(Peer::Elsewhere(id, index)) = link.peer
-                    && Some(id) == host
-                {
-                    link.peer = Some(Peer::Host(index));
-                }
-            }
-            Ok(links)
+            act()
         };
         let handle = thread::Builder::new().spawn_scoped(scope, look)?;
         let panicked = || io::Error::other("the thread that looked into it panicked");
@@ -114,12 +152,12 @@ fn links_behind(namespace: &File) -> io::Result<Vec<Link>> {
     })
 }
 
-/// Returns the id by which the calling thread's namespace knows another, if it does.
-fn id_of(namespace: &File, deadline: Instant) -> io::Result<Option<i32>> {
+/// Returns the id by which a socket's namespace knows another, if it does.
+fn id_of(namespace: &File, socket: &mut Socket, deadline: Instant) -> io::Result<Option<i32>> {
     let descriptor = u32::try_from(namespace.as_raw_fd()).map_err(io::Error::other)?;
     let mut message = NsidMessage::default();
     message.attributes.push(NsidAttribute::Fd(descriptor));
-    for message in request_by(Request::GetNsId(message), NLM_F_ACK, deadline)? {
+    for message in socket.request_by(Request::GetNsId(message), NLM_F_ACK, deadline)? {
         if let Some(id) = decode::namespace_id(&message)? {
             return Ok(Some(id));
         }
@@ -130,6 +168,10 @@ fn id_of(namespace: &File, deadline: Instant) -> io::Result<Option<i32>> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use netlink_packet_core::NLM_F_CREATE;
+    use netlink_packet_route::link::{InfoKind, LinkInfo};
+    use nix::sched::unshare;
+
     use super::*;
 
     #[test]
@@ -138,6 +180,34 @@ mod tests {
         let lo = links.iter().find(|link| link.name == "lo").unwrap();
         assert_eq!((lo.index, lo.kind.as_str(), lo.peer), (1, "", None));
         assert!(!lo.up || lo.addresses.contains(&IpAddr::from([127, 0, 0, 1])));
+    }
+
+    #[test]
+    fn a_window_shows_what_changes_in_the_namespace_it_was_opened_into() {
+        let added = thread::spawn(|| {
+            if unshare(CloneFlags::CLONE_NEWNET).is_err() {
+                return None; // Without root.
+            }
+            let path = Path::new("/proc/thread-self/ns/net");
+            let mut window = Window::open(path, crate::sight::own_namespace().unwrap()).unwrap();
+            let names = |window: &mut Window| {
+                let links = window.links().unwrap().into_iter();
+                links.map(|link| link.name).collect::<Vec<_>>()
+            };
+            let before = names(&mut window);
+            let mut dummy = LinkMessage::default();
+            dummy.attributes = vec![
+                LinkAttribute::IfName("new".to_owned()),
+                LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth)]),
+            ];
+            let flags = NLM_F_ACK | NLM_F_CREATE;
+            crate::netlink::request(Request::NewLink(dummy), flags).unwrap();
+            Some((before, names(&mut window)))
+        });
+        if let Some((before, after)) = added.join().unwrap() {
+            assert!(!before.contains(&"new".to_owned()), "{before:?}");
+            assert!(after.contains(&"new".to_owned()), "{after:?}");
+        }
     }
 
     #[test]

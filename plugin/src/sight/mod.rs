@@ -33,7 +33,7 @@ pub use clock::{ClockError, boot_id, now, pid_namespace};
 pub use files::list;
 use files::read_text;
 pub use judge::judge_all;
-pub use links::{links, links_in, links_of};
+pub use links::{Window, links, links_in, links_of};
 use namespaces::namespaces;
 pub use namespaces::own_namespace;
 use process::read as read_proc;
