@@ -18,8 +18,10 @@ fn main() -> ExitCode {
     {
         return netavark::run(arguments.collect());
     }
-    let verb = match CommandLine::try_parse() {
-        Ok(line) => line.verb,
+    let quick = CommandLine::of_netavark(env::args_os());
+    let whole = || CommandLine::try_parse().map(|line| line.verb);
+    let verb = match quick.map_or_else(whole, |verb| Ok(Some(verb))) {
+        Ok(verb) => verb,
         Err(error) if error.use_stderr() && !is_for_people() => {
             report(&one_line(&error));
             return ExitCode::FAILURE;

@@ -1,6 +1,7 @@
 //! What `berth` understands on its command line. Its help, man page and completions are
 //! made from this.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -29,6 +30,27 @@ Environment:
   BERTH_CONF       The only berth.conf to read; see berth.conf(5)
   BERTH_NETAVARK   The netavark to run; by default the one that called";
 
+impl CommandLine {
+    /// Understands what netavark writes, word for word, and nothing else. This saves half of
+    /// what everything else takes before anything is leased: to know all options of all
+    /// commands.
+    pub fn of_netavark(arguments: impl IntoIterator<Item = OsString>) -> Option<Verb> {
+        let words: Vec<_> = arguments.into_iter().collect();
+        let [_, verb, netns] = &words[..] else {
+            return None;
+        };
+        if netns.is_empty() || netns.as_encoded_bytes().starts_with(b"-") {
+            return None;
+        }
+        let netns = netns.into();
+        match verb.to_str()? {
+            "setup" => Some(Verb::Setup { netns }),
+            "teardown" => Some(Verb::Teardown { netns }),
+            _ => None,
+        }
+    }
+}
+
 /// What berth is asked to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
@@ -48,4 +70,40 @@ pub enum Verb {
     Info,
     #[command(flatten)]
     Operator(operator::Command),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(line: &str) {
+        let words = || line.split(' ').map(OsString::from);
+        let short = CommandLine::of_netavark(words()).map(|verb| format!("{verb:?}"));
+        let whole = CommandLine::try_parse_from(words()).ok();
+        let whole = whole.and_then(|line| line.verb);
+        let whole = whole.filter(|verb| matches!(verb, Verb::Setup { .. } | Verb::Teardown { .. }));
+        let whole = whole.map(|verb| format!("{verb:?}"));
+        assert_eq!(short, whole, "{line}");
+    }
+
+    #[test]
+    fn netavarks_words_mean_what_they_mean_to_everybody() {
+        for line in [
+            "berth setup /run/netns/n",
+            "berth teardown /proc/7/fd/3",
+            "berth teardown n",
+            "berth setup ",
+            "berth setup -h",
+            "berth setup --help",
+            "berth setup --version",
+            "berth teardown --",
+            "berth setup",
+            "berth setup a b",
+            "berth info /run/netns/n",
+            "berth gc",
+        ] {
+            check(line);
+        }
+    }
 }
