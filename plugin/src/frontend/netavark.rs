@@ -105,7 +105,8 @@ fn act(arguments: &[OsString]) -> Result<ExitCode, FrontError> {
     let Ok(request) = serde_json::from_slice::<Request>(&bytes) else {
         return pass_on(netavark);
     };
-    let podman = Podman::in_front(netavark.clone(), line, &environment, &conf)?;
+    let conf = (verb == "setup").then_some(&conf);
+    let podman = Podman::in_front(netavark.clone(), line, &environment, conf)?;
     // A teardown is never refused: where the caller has a copy from before a move, the
     // file says whose the leases are.
     let is_moved = |own: &Network| verb == "teardown" && podman.denies(own, false);

@@ -4,6 +4,7 @@
 //! key, lists included unless they say `{append=true}`. Modules (`podman --module`) are
 //! not read.
 
+use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -129,6 +130,22 @@ impl ContainersConf {
     }
 }
 
+/// Returns a file without the text of its comments, line by line the same. The one that
+/// distributions ship explains every setting, and setting none is worth a third of a
+/// millisecond to a parser. What looks like a comment may be a part of a string only where
+/// that has several lines.
+fn uncommented(text: &str) -> Cow<'_, str> {
+    if ["\"\"\"", "'''"].iter().any(|long| text.contains(long)) {
+        return text.into();
+    }
+    let is_comment = |line: &str| line.trim_ascii_start().starts_with('#');
+    let lines = text.split('\n');
+    let lines: Vec<_> = lines
+        .map(|line| if is_comment(line) { "" } else { line })
+        .collect();
+    lines.join("\n").into()
+}
+
 /// One file, as far as it concerns us.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -230,6 +247,7 @@ impl Default for Layers {
 
 impl Layers {
     fn add(&mut self, path: &Path, text: &str) -> Result<(), ConfError> {
+        let text = &*uncommented(text);
         let file: File = toml::from_str(text).map_err(|error| ConfError::Parse {
             path: path.to_owned(),
             line: error

@@ -203,7 +203,8 @@ impl Podman {
     }
 
     /// Returns the Podman that has called this process under the name `netavark`, with
-    /// this command line. `netavark` is the real one.
+    /// this command line. `netavark` is the real one. A call that needs the network files
+    /// has `conf`, from which their directory is found.
     ///
     /// # Errors
     /// If the state directory that the environment names is not an absolute path.
@@ -211,13 +212,14 @@ impl Podman {
         netavark: PathBuf,
         line: &NetavarkLine,
         environment: &Environment,
-        conf: &ContainersConf,
+        conf: Option<&ContainersConf>,
     ) -> Result<Self, PodmanError> {
         let parent = sight::process(nix::unistd::getppid().as_raw());
-        let directory = network_dir::network_config_dir(environment, conf, &callers());
+        let found = |conf| network_dir::network_config_dir(environment, conf, &callers()).ok();
+        let directory = conf.and_then(found);
         Ok(Self {
             starter: parent.map(|fact| fact.process),
-            network_config_dir: directory.map_or_else(|_| OnceCell::new(), OnceCell::from),
+            network_config_dir: directory.map_or_else(OnceCell::new, OnceCell::from),
             ..Self::with(netavark, line.delegation(), environment)?
         })
     }

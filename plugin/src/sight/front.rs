@@ -50,9 +50,14 @@ pub fn real_netavark(directories: &[PathBuf]) -> Option<PathBuf> {
     let candidates = candidates.filter(|path| is_executable(path));
     let candidates: Vec<_> = candidates.filter(|path| is_ours(path)).collect();
     let is_front = |path: &PathBuf| is_berth(path) || is_passed(path);
-    let after = candidates.iter().rposition(is_front).map_or(0, |at| at + 1);
-    let mut real = candidates[after..].iter().chain(&candidates[..after]);
-    real.find(|path| !is_front(path)).cloned()
+    let fronts: Vec<_> = candidates.iter().map(is_front).collect();
+    let after = fronts
+        .iter()
+        .rposition(|front| *front)
+        .map_or(0, |at| at + 1);
+    let mut real = (after..candidates.len()).chain(0..after);
+    let real = real.find(|at| !fronts[*at])?;
+    candidates.into_iter().nth(real)
 }
 
 fn is_ours(path: &Path) -> bool {

@@ -25,12 +25,17 @@ pub fn on_program(path: &Path) -> Option<(PathBuf, String)> {
     fault(way(path, 0), Path::new("/"), is_open)
 }
 
-/// Returns the directories above a path, from the `nth`, and those above what it leads to.
+/// Returns the directories above a path, from the `nth`, and those above what it leads to,
+/// each once.
 fn way(path: &Path, nth: usize) -> Vec<PathBuf> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let above =
-        |path: &Path| -> Vec<_> { path.ancestors().skip(nth).map(Path::to_owned).collect() };
-    [above(path), above(&target)].concat()
+    let above = |path: &'_ Path| path.ancestors().skip(nth).map(Path::to_owned).collect();
+    let mut way: Vec<_> = above(path);
+    let beyond: Vec<_> = above(&target);
+    let other = beyond.into_iter().filter(|place| !way.contains(place));
+    let other: Vec<_> = other.collect();
+    way.extend(other);
+    way
 }
 
 fn fault(
