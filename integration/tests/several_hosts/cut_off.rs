@@ -87,6 +87,22 @@ fn the_leader_is_killed_and_every_host_goes_on() {
     assert_nothing_is_left(&lan);
 }
 
+/// A removal waits for half a second only, and asked but the node that is silent: that is no
+/// reason to refuse the next container for ten.
+#[test]
+fn a_silent_node_that_a_removal_has_met_keeps_no_container_from_starting() {
+    let lan = Lan::start(Kind::Bridge);
+    let a = lan.host(0);
+    settle(&lan, a);
+    lan.cluster.freeze(0);
+    a.remove("gone");
+    a.container("new", &["lan"]).start();
+    lan.cluster.resume(0);
+    a.cmd("berth").args(["gc", "--now"]).ok();
+    assert_eq!(lan.keys().len(), 2, "kept and new: {:?}", lan.keys());
+    assert_nothing_is_left(&lan);
+}
+
 #[test]
 fn a_host_that_is_cut_off_keeps_what_it_has_until_it_is_back() {
     let lan = Lan::start(Kind::Bridge);

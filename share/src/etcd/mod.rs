@@ -75,6 +75,8 @@ pub struct Etcd {
     endpoints: Vec<Endpoint>,
     tls: Option<Arc<ClientConfig>>,
     times: Times,
+    /// The time after which etcd counts as unreachable, even if not every endpoint was asked.
+    patience: Duration,
     breaker: Option<Breaker>,
     /// The endpoint to ask first, and the connection to it.
     at: usize,
@@ -109,6 +111,7 @@ impl Etcd {
             at: first % endpoints.len(),
             endpoints,
             tls: certificates.map(Certificates::load).transpose()?,
+            patience: times.total,
             times,
             breaker,
             connection: None,
@@ -165,7 +168,9 @@ impl Etcd {
                 }
             }
         }
-        if let Some(breaker) = &mut self.breaker {
+        // A removal has little time, and one silent node says nothing of the others.
+        let is_gone = failures.len() == self.endpoints.len() || total >= self.patience;
+        if let Some(breaker) = self.breaker.as_mut().filter(|_| is_gone) {
             breaker.open(self.times.breaker);
         }
         let told = failures
