@@ -6,14 +6,24 @@ mod cut_off;
 mod gone;
 mod storm;
 
-use berth_integration::lan::Lan;
+use std::time::Duration;
 
-/// Asserts what each test ends with: without containers, nobody has an address, on the hosts
-/// or in the share.
+use berth_integration::lan::Lan;
+use berth_integration::wait_until;
+
+/// How long a host that etcd did not answer asks it no more, and then some.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// Asserts what each test ends with: without containers, and after a collection, which gives
+/// back what a hurried removal did not, nobody has an address, on the hosts or in the share.
 #[track_caller]
 fn assert_nothing_is_left(lan: &Lan) {
     for lab in lan.hosts() {
         lab.remove_all();
+        wait_until("a collection that reaches etcd", AGAIN, || {
+            let collection = lab.cmd("berth").args(["gc", "--now"]).run();
+            collection.status.success().then_some(())
+        });
         assert_eq!(lab.leases(&lab.inspect_network("lan")).tenants, []);
         lab.cmd("berth").arg("doctor").ok();
     }
