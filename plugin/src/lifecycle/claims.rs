@@ -53,6 +53,54 @@ struct Share {
     claims: Vec<Claim>,
 }
 
+/// One address that an applicant asks the share for.
+struct Asked<'a> {
+    /// The applicant, and its place among all.
+    applicant: &'a Applicant,
+    at: usize,
+    proposed: Proposed,
+    /// What others here have of its network: looked up only if the proposed one is taken.
+    taken: OnceCell<HashSet<IpAddr>>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(at: usize, applicant: &'a Applicant, proposed: Proposed) -> Self {
+        Self {
+            applicant,
+            at,
+            proposed,
+            taken: OnceCell::new(),
+        }
+    }
+
+    /// Returns whether this host allows an address.
+    fn is_usable(&self, podman: &Podman, spared: Spared, address: IpAddr) -> bool {
+        let is_offered = || {
+            let pool = self.applicant.pool_of(address);
+            pool.is_some_and(|pool| pool.offers(address))
+        };
+        let taken = || {
+            self.taken
+                .get_or_init(|| taken_here(podman, self.applicant, spared))
+        };
+        address == self.proposed.address || (is_offered() && !taken().contains(&address))
+    }
+
+    fn want<'u>(&self, usable: &'u dyn Fn(IpAddr) -> bool) -> Want<'u> {
+        let Proposed {
+            address, is_fixed, ..
+        } = self.proposed;
+        match self.applicant.pool_of(address).and_then(range) {
+            Some(range) if !is_fixed => Want::Dynamic {
+                range,
+                start: address,
+                usable,
+            },
+            _ => Want::Static(address),
+        }
+    }
+}
+
 impl<'p> Claims<'p> {
     /// Takes the seats in all shares that the applicants' networks are in, mostly none.
     ///
@@ -128,20 +176,9 @@ impl<'p> Claims<'p> {
                 return Err(failed);
             };
             if last == Spared::Leased {
-                let at = applicants.iter().find_map(|applicant| {
-                    let pool = applicant.pool_of(*first)?;
-                    (applicant.share() == Some(share)).then(|| (applicant, pool.subnet()))
-                });
-                let Some((applicant, subnet)) = at else {
-                    return Err(failed);
-                };
-                let who = "look for dead containers, because a share is full";
-                let made = with_session(self.podman, who, |session| {
-                    make_room(session, applicant, subnet)
-                });
-                match made {
+                match self.reclaim_one(applicants, share, *first) {
                     Err(LifecycleError::Contested(_)) => return Err(failed),
-                    made => made?,
+                    reclaimed => reclaimed?,
                 }
             }
             last = Spared::Leased;
@@ -154,6 +191,22 @@ impl<'p> Claims<'p> {
         }
     }
 
+    /// Takes back what one dead container has of the pool that begins there.
+    fn reclaim_one(
+        &self,
+        applicants: &[Applicant],
+        share: &ShareName,
+        first: IpAddr,
+    ) -> Result<(), LifecycleError> {
+        let mut on_it = applicants.iter().filter(|one| one.share() == Some(share));
+        let found = on_it.find_map(|one| Some((one, one.pool_of(first)?.subnet())));
+        let (applicant, subnet) = found.expect("one of the applicants has asked for this pool");
+        let who = "look for dead containers, because a share is full";
+        with_session(self.podman, who, |session| {
+            make_room(session, applicant, subnet)
+        })
+    }
+
     fn claim_all(
         &mut self,
         applicants: &[Applicant],
@@ -164,57 +217,29 @@ impl<'p> Claims<'p> {
         let podman = self.podman;
         for share in &mut self.shares {
             let total = share.seat.configuration.times.total;
-            let pairs: Vec<_> = share
+            let asked: Vec<_> = share
                 .applicants
                 .iter()
                 .flat_map(|at| proposals[*at].iter().map(|proposed| (*at, *proposed)))
+                .map(|(at, proposed)| Asked::new(at, &applicants[at], proposed))
                 .collect();
-            let taken: Vec<_> = pairs.iter().map(|_| OnceCell::new()).collect();
-            let usable: Vec<_> = pairs
+            let usable: Vec<_> = asked
                 .iter()
-                .zip(&taken)
-                .map(|((at, proposed), taken)| {
-                    let applicant = &applicants[*at];
-                    move |address: IpAddr| {
-                        address == proposed.address
-                            || (applicant
-                                .pool_of(address)
-                                .is_some_and(|pool| pool.offers(address))
-                                && !taken
-                                    .get_or_init(|| taken_here(podman, applicant, spared))
-                                    .contains(&address))
-                    }
-                })
+                .map(|one| move |address| one.is_usable(podman, spared, address))
                 .collect();
-            let wants: Vec<_> = pairs
-                .iter()
-                .zip(&usable)
-                .map(|((at, proposed), usable)| {
-                    let pool = applicants[*at].pool_of(proposed.address);
-                    match pool.and_then(range).filter(|_| !proposed.is_fixed) {
-                        Some(range) => Want::Dynamic {
-                            range,
-                            start: proposed.address,
-                            usable,
-                        },
-                        None => Want::Static(proposed.address),
-                    }
-                })
-                .collect();
+            let pairs = asked.iter().zip(&usable);
+            let wants: Vec<_> = pairs.map(|(one, usable)| one.want(usable)).collect();
             let container = &applicants[share.applicants[0]].attachment;
             let terms = &share.terms;
             let claimed = share.seat.speak(None, total, |member| {
                 terms.iter().try_for_each(|terms| member.join(terms))?;
-                member.claim(
-                    container.container_id.as_str(),
-                    container.container_name.as_str(),
-                    &wants,
-                )
+                let (id, name) = (&container.container_id, &container.container_name);
+                member.claim(id.as_str(), name.as_str(), &wants)
             });
             share.claims = claimed?;
-            for ((at, proposed), claim) in pairs.iter().zip(&share.claims) {
-                let choice = self.choices[*at].get_or_insert_default();
-                choice.push((claim.address, proposed.kind));
+            for (one, claim) in asked.iter().zip(&share.claims) {
+                let choice = self.choices[one.at].get_or_insert_default();
+                choice.push((claim.address, one.proposed.kind));
             }
         }
         Ok(())
