@@ -160,7 +160,7 @@ fn a_share_shows_its_hosts_and_this_one_joins() {
     assert_eq!(unused[0]["state"], "unused");
     assert_eq!(
         site.ok("hosts").trim_end(),
-        "HOST ID  NAME  STATE  ADDRESSES"
+        "HOST ID  NAME  STATE  ADDRESSES  OWN"
     );
     let bravo = site.host("bravo");
     let claim = bravo.claim(&mut site.client(), "web").unwrap();

@@ -91,7 +91,7 @@ States:
   evicted     its addresses were given to others; it claims nothing until it joins again
   unrecorded  it has addresses and no record, as after a restore
 
-An asterisk is after the name of this host.";
+OWN has an asterisk for this host.";
 
 /// Arguments of `berth share hosts`.
 #[derive(Debug, Args)]
@@ -321,7 +321,7 @@ impl Serialize for Listing {
 
 impl fmt::Display for Listing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const HEADINGS: &[&str] = &["HOST ID", "NAME", "STATE", "ADDRESSES"];
+        const HEADINGS: &[&str] = &["HOST ID", "NAME", "STATE", "ADDRESSES", "OWN"];
         let mut table = Table::new(self.headings.then_some(HEADINGS), self.coloured);
         for host in &self.hosts {
             let colour = match host.state {
@@ -333,9 +333,10 @@ impl fmt::Display for Listing {
             let mark = if host.own { "*" } else { "" };
             table.row([
                 plain(shown_id(&host.id, self.whole_ids)),
-                plain(format!("{}{mark}", host.name)),
+                plain(&host.name),
                 (host.state.to_string(), Some(colour)),
                 plain(host.addresses.len().to_string()),
+                plain(mark),
             ]);
         }
         f.write_str(&table.lines().join("\n"))
@@ -368,8 +369,8 @@ mod tests {
         assert_eq!(
             listing.to_string(),
             "\
-HOST ID       NAME             STATE    ADDRESSES
-1f2e1f2e1f2e  alpha*           live     12
+HOST ID       NAME            STATE    ADDRESSES  OWN
+1f2e1f2e1f2e  alpha           live     12         *
 3d4c3d4c3d4c  \\u{1b}[2Jbravo  evicted  0"
         );
         listing.whole_ids = true;
