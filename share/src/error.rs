@@ -36,6 +36,11 @@ pub enum ShareError {
     #[error("this host was evicted from the share: run `berth share rejoin` to take part again")]
     Evicted,
     #[error(
+        "this host has not joined the share: the first container that starts on one of its \
+         networks does that"
+    )]
+    NotJoined,
+    #[error(
         "etcd was restored from a backup, and not every host has put its leases back: see \
          `berth share hosts`, then run `berth share accept`"
     )]

@@ -56,9 +56,7 @@ impl Identity {
     pub fn known_meta(&self) -> Result<Meta, ShareError> {
         match &self.meta {
             Some(meta) => Meta::decode(meta.as_bytes()),
-            None => Err(ShareError::Operator(
-                "this host has not joined the share".into(),
-            )),
+            None => Err(ShareError::NotJoined),
         }
     }
 

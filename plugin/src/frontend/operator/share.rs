@@ -33,7 +33,8 @@ enum Verb {
     /// Take part in a share again, after this host was refused or evicted
     ///
     /// As a new host, unless --original is given. Its containers keep running, and the next
-    /// collection claims the addresses that they have and nobody else has claimed.
+    /// collection claims the addresses that they have and nobody else has claimed. Changes
+    /// nothing if this host takes part already.
     Rejoin(Again),
     /// Let hosts claim again after etcd was restored from a backup
     ///

@@ -6,8 +6,8 @@ mod view;
 
 use std::fmt;
 
-use berth_share::ShareName;
 use berth_share::operator::{self, Rejoin};
+use berth_share::{ShareError, ShareName};
 use serde::Serialize;
 
 pub use evict::{EvictError, Evicted, evict};
@@ -24,6 +24,8 @@ pub struct Rejoined {
     pub host: String,
     /// Whether it is who it was.
     pub original: bool,
+    /// Whether it did not take part before; else nothing has changed.
+    pub has_changed: bool,
 }
 
 impl fmt::Display for Rejoined {
@@ -32,7 +34,15 @@ impl fmt::Display for Rejoined {
             share,
             host,
             original,
+            has_changed,
         } = self;
+        if !has_changed {
+            return write!(
+                f,
+                "this host, {host}, takes part in share {share}; nothing has changed. If it is a \
+                 copy of another, run `berth share rejoin --original` on that one first"
+            );
+        }
         let kind = if *original {
             "as before"
         } else {
@@ -46,16 +56,31 @@ impl fmt::Display for Rejoined {
     }
 }
 
-/// Lets this host take part again.
+/// Lets this host take part, if it does not: as a new host it would be in the way of what it
+/// has already.
 ///
 /// # Errors
 /// If the share is not configured or its seat not free, or etcd does not answer.
 pub fn rejoin(podman: &Podman, share: &ShareName, how: Rejoin) -> Result<Rejoined, SharingError> {
     let mut seat = Seat::take(podman, share, podman.settings.lock_wait())?;
+    let total = seat.configuration.times.total;
+    let stands = seat.speak(None, total, |member| {
+        member.beat()?;
+        Ok(member.host().clone())
+    });
+    let is_apart = |cause: &ShareError| {
+        use ShareError::{Copied, Evicted, NotJoined, OtherMachine};
+        matches!(cause, Evicted | Copied(_) | OtherMachine(_) | NotJoined)
+    };
+    let (host, has_changed) = match stands {
+        Err(SharingError::Share { cause, .. }) if is_apart(&cause) => (seat.rejoin(how)?, true),
+        stands => (stands?, false),
+    };
     Ok(Rejoined {
-        host: seat.rejoin(how)?.to_string(),
+        host: host.to_string(),
         share: share.to_string(),
-        original: how == Rejoin::Original,
+        original: how == Rejoin::Original || !has_changed,
+        has_changed,
     })
 }
 
