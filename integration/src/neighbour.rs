@@ -2,8 +2,12 @@
 //! thread. For tests that need a link and no Podman.
 
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 use crate::wait_until;
 
@@ -23,7 +27,8 @@ pub fn run(line: &str) -> String {
     text
 }
 
-/// A process that ends with this value, or with the thread that started it.
+/// A process that ends with this value, and what it started with it; or alone with the thread
+/// that started it.
 pub struct Process(Child);
 
 impl Process {
@@ -34,7 +39,7 @@ impl Process {
     pub fn start(line: &str) -> Self {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--", "sh", "-ec", line]);
-        let child = command.stdout(Stdio::null()).spawn();
+        let child = command.stdout(Stdio::null()).process_group(0).spawn();
         Self(child.unwrap_or_else(|error| panic!("no setpriv: {error}")))
     }
 
@@ -51,8 +56,12 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        // Once it is waited for, its pid, and so its group's number, may be somebody else's.
+        if matches!(self.0.try_wait(), Ok(None)) {
+            let group = Pid::from_raw(self.0.id().cast_signed());
+            let _ = killpg(group, Signal::SIGKILL);
+            let _ = self.0.wait();
+        }
     }
 }
 

@@ -112,8 +112,7 @@ fn whoever_speaks_with_an_address_without_answering_has_it() {
     let evidence = ask(&network, "lan", &["10.28.0.9"], &["10.28.0.1"]);
     assert_eq!(decide(&evidence), Ok(()), "it says nothing at all");
     let speak = "while :; do ip neigh flush dev eth0; echo x > /dev/udp/10.28.0.77/9; done";
-    // Both shells are replaced: what is killed in the end is the loop itself.
-    let speak = format!("exec bash -c \"{speak}\" 2> /dev/null");
+    let speak = format!("bash -c \"{speak}\" 2> /dev/null");
     let _speaks = Process::start(&format!("exec {}", mute.inside(&speak)));
     let evidence = ask(&network, "lan", &["10.28.0.9"], &["10.28.0.1"]);
     assert_eq!(heard(&evidence), ["10.28.0.9"]);
