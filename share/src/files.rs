@@ -34,8 +34,16 @@ pub struct Folder {
     /// Of the identity that was saved last, and its beat if that is not confirmed.
     number: u64,
     pending: Option<String>,
-    #[expect(dead_code, reason = "held for the lock")]
     lock: File,
+}
+
+impl Drop for Folder {
+    /// Closing the file is not enough: a child that another thread has just forked has it open
+    /// until it executes its program.
+    fn drop(&mut self) {
+        // It fails for nothing but a bad descriptor.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Folder {
@@ -305,6 +313,7 @@ mod tests {
         let first = folder(&directory);
         let refused = Folder::lock(directory.path(), Duration::from_millis(20)).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::TimedOut);
+        let _inherited = first.lock.try_clone().unwrap();
         drop(first);
         folder(&directory);
     }
