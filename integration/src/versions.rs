@@ -16,12 +16,16 @@ pub enum Behaviour {
     /// Nobody listens on a published port of a bridge network: without the firewall's
     /// rules, a connection is refused. Otherwise conmon listens, and never answers.
     PublishedPortsAreHeldByNobody,
+    /// With Podman's own driver, the firewall's rules of a container stay if somebody
+    /// unmounted its namespace before it was removed.
+    RulesStayWithoutANamespace,
 }
 
 /// The program whose version decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Program {
     Podman,
+    Netavark,
 }
 
 /// One entry: the behaviour, and the versions from the first to before the second.
@@ -48,6 +52,13 @@ const TABLE: &[Entry] = &[
         program: Program::Podman,
         since: Version(6, 0),
         before: Version::NEWEST,
+    },
+    // Since 2.1, a missing namespace is a warning to netavark's teardown, no longer an error.
+    Entry {
+        behaviour: Behaviour::RulesStayWithoutANamespace,
+        program: Program::Netavark,
+        since: Version(0, 0),
+        before: Version(2, 1),
     },
 ];
 
@@ -85,6 +96,7 @@ impl Lab {
         entries.any(|entry| {
             let version = match entry.program {
                 Program::Podman => self.podman_version(),
+                Program::Netavark => version(&self.cmd(&self.netavark()).arg("--version").ok()),
             };
             (entry.since..entry.before).contains(&version)
         })
@@ -96,9 +108,13 @@ impl Lab {
     /// If it does not print one.
     #[track_caller]
     pub fn podman_version(&self) -> Version {
-        let text = self.podman(["--version"]).ok();
-        Version::find(&text).unwrap_or_else(|| panic!("there is no version in `{text}`"))
+        version(&self.podman(["--version"]).ok())
     }
+}
+
+#[track_caller]
+fn version(text: &str) -> Version {
+    Version::find(text).unwrap_or_else(|| panic!("there is no version in `{text}`"))
 }
 
 #[cfg(test)]
