@@ -66,18 +66,30 @@ pub enum Doubt {
          has is not known; see `berth share accept --without`"
     )]
     Incomplete,
-    #[error("{0} answers on the link: something there still has it")]
+    #[error(
+        "{0} answers on the link: something there still has it; switch that off, or take it \
+         off this network, and evict again"
+    )]
     Answers(IpAddr),
     #[error(
         "nothing answers on the link, not even the gateway or an address that is in use: \
-         silence proves nothing there"
+         silence proves nothing there; evict from a host that reaches the gateway"
     )]
     DeafLink,
-    #[error("the link cannot be asked from this host, so silence proves nothing")]
+    #[error(
+        "the link cannot be asked from this host, so silence proves nothing; a warning says \
+         why: cure that, or evict from another host"
+    )]
     Unasked,
-    #[error("the link could only be asked from {0}, where not everybody can be heard")]
+    #[error(
+        "the link could only be asked from {0}, which does not hear everybody; a warning says \
+         why: cure that, or evict from another host"
+    )]
     HalfAsked(&'static str),
-    #[error("{0} was not asked {PROBES} times")]
+    #[error(
+        "{0} could not be asked {PROBES} times: evict again, or from another host; \
+         BERTH_LOG=debug says why"
+    )]
     NotAsked(IpAddr),
 }
 
