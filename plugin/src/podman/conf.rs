@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use memchr::memmem;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -130,20 +131,18 @@ impl ContainersConf {
     }
 }
 
-/// Returns a file without the text of its comments, line by line the same. The one that
-/// distributions ship explains every setting, and setting none is worth a third of a
-/// millisecond to a parser. What looks like a comment may be a part of a string only where
-/// that has several lines.
+/// Returns a file without its comments. The one that distributions ship explains every
+/// setting, and setting none is worth a third of a millisecond to a parser. What looks like a
+/// comment may be a part of a string only where that has several lines.
 fn uncommented(text: &str) -> Cow<'_, str> {
-    if ["\"\"\"", "'''"].iter().any(|long| text.contains(long)) {
+    let is_there = |quotes| memmem::find(text.as_bytes(), quotes).is_some();
+    if is_there(b"\"\"\"") || is_there(b"'''") {
         return text.into();
     }
-    let is_comment = |line: &str| line.trim_ascii_start().starts_with('#');
-    let lines = text.split('\n');
-    let lines: Vec<_> = lines
-        .map(|line| if is_comment(line) { "" } else { line })
-        .collect();
-    lines.join("\n").into()
+    let lines = text.split_inclusive('\n');
+    let is_comment = |line: &&str| line.trim_ascii_start().starts_with('#');
+    let lines = lines.filter(|line| !is_comment(line) && !line.trim_ascii().is_empty());
+    lines.collect::<String>().into()
 }
 
 /// One file, as far as it concerns us.
@@ -247,8 +246,9 @@ impl Default for Layers {
 
 impl Layers {
     fn add(&mut self, path: &Path, text: &str) -> Result<(), ConfError> {
-        let text = &*uncommented(text);
-        let file: File = toml::from_str(text).map_err(|error| ConfError::Parse {
+        // The whole text knows the line of a fault.
+        let file = toml::from_str(&uncommented(text)).or_else(|_| toml::from_str(text));
+        let file: File = file.map_err(|error| ConfError::Parse {
             path: path.to_owned(),
             line: error
                 .span()

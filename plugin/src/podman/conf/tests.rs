@@ -280,11 +280,11 @@ fn rootless_is_what_podman_takes_for_it() {
 }
 
 #[test]
-fn comments_are_left_out_and_lines_stay_where_they_are() {
+fn comments_are_left_out_and_a_fault_keeps_its_line() {
     let text = "# a\r\nb = \"# c\" # d\n  # e = 'f\n\t#\n\ng = '''\n# h\n'''";
     assert_eq!(uncommented(text), text, "a string may have several lines");
     let short = text.split("\ng").next().unwrap();
-    assert_eq!(uncommented(short), "\nb = \"# c\" # d\n\n\n");
+    assert_eq!(uncommented(short), "b = \"# c\" # d\n");
     Host::new(&[("etc/containers/containers.conf", "# one\n# two\n[network\n")]).check_error(
         "failed to parse etc/containers/containers.conf line 3: unclosed table, expected `]`",
     );
