@@ -135,7 +135,7 @@ fn a_file_that_another_user_can_write_is_not_believed() {
     lab.write(CONF, "[defaults]\nipam_hold = '1h'\n");
     lab.sh("chmod 666 /etc/containers/berth.conf");
     let refused = lab.container("a", &["n"]);
-    refused.fails("berth.conf: it has mode 666; root's configuration must belong to root");
+    refused.fails("berth.conf: it has mode 0666; root's configuration must belong to root");
 }
 
 #[test]

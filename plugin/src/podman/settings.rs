@@ -1,12 +1,12 @@
 //! Reading berth.conf.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{Environment, layers};
 use crate::rules::settings::{Concern, Mistake, Origin, Settings, keys};
+use crate::sight::hands;
 
 /// Reads and layers the files of this environment. Absent files are not a mistake.
 ///
@@ -62,7 +62,7 @@ fn read(path: &Path, environment: &Environment) -> io::Result<String> {
     if !environment.rootless() {
         let directory = path.parent().unwrap_or(path).metadata()?;
         for (what, metadata) in [("it", file.metadata()?), ("its directory", directory)] {
-            if let Some(why) = untrusted(&metadata) {
+            if let Some(why) = hands::on_file(&metadata, |mode| mode & 0o022 != 0) {
                 let advice =
                     "root's configuration must belong to root and be writable by root alone";
                 return Err(io::Error::other(format!("{what} {why}; {advice}")));
@@ -72,16 +72,6 @@ fn read(path: &Path, environment: &Environment) -> io::Result<String> {
     let mut text = String::new();
     file.read_to_string(&mut text)?;
     Ok(text)
-}
-
-/// Returns who else can write a file, if anybody can.
-fn untrusted(metadata: &Metadata) -> Option<String> {
-    let (owner, mode) = (metadata.uid(), metadata.mode());
-    let own = nix::unistd::geteuid().as_raw();
-    if owner != 0 && owner != own {
-        return Some(format!("belongs to user {owner}"));
-    }
-    (mode & 0o022 != 0).then(|| format!("has mode {:o}", mode & 0o7777))
 }
 
 #[cfg(test)]
@@ -152,13 +142,13 @@ mod tests {
         check(
             0o664,
             Some(
-                "it has mode 664; root's configuration must belong to root and be writable by root alone",
+                "it has mode 0664; root's configuration must belong to root and be writable by root alone",
             ),
         );
         check(
             0o646,
             Some(
-                "it has mode 646; root's configuration must belong to root and be writable by root alone",
+                "it has mode 0646; root's configuration must belong to root and be writable by root alone",
             ),
         );
         check(0o600, None);
@@ -171,7 +161,7 @@ mod tests {
         }
         let directory = path.parent().unwrap();
         fs::set_permissions(directory, Permissions::from_mode(0o777)).unwrap();
-        let what = "its directory has mode 777; root's configuration must belong to root and be \
+        let what = "its directory has mode 0777; root's configuration must belong to root and be \
                     writable by root alone";
         check(0o644, Some(what));
         assert!(

@@ -1,7 +1,7 @@
 //! Whether another user has a hand on a path: owns a part of it, or can change what is in
 //! a directory on the way.
 
-use std::fs;
+use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -43,19 +43,24 @@ fn fault(
     top: &Path,
     is_open: impl Fn(u32) -> bool,
 ) -> Option<(PathBuf, String)> {
-    let user = nix::unistd::geteuid().as_raw();
     let below = places.into_iter().filter(|place| place.starts_with(top));
     below.into_iter().find_map(|place| {
-        let metadata = fs::metadata(&place).ok()?;
-        let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
-        let is_ours = [0, user].contains(&owner) || owner == NOBODY && !has_all_ids();
-        let reason = match (is_ours, is_open(mode)) {
-            (true, false) => return None,
-            (true, true) => format!("has mode {mode:04o}"),
-            (false, _) => format!("belongs to user {owner}"),
-        };
+        let reason = on_file(&fs::metadata(&place).ok()?, &is_open)?;
         Some((place, reason))
     })
+}
+
+/// Returns why another user has a hand on a file, as in "belongs to user 7"; `is_open` says
+/// of a mode whether others can change what has it.
+pub fn on_file(metadata: &Metadata, is_open: impl Fn(u32) -> bool) -> Option<String> {
+    let user = nix::unistd::geteuid().as_raw();
+    let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
+    let is_ours = [0, user].contains(&owner) || owner == NOBODY && !has_all_ids();
+    match (is_ours, is_open(mode)) {
+        (true, false) => None,
+        (true, true) => Some(format!("has mode {mode:04o}")),
+        (false, _) => Some(format!("belongs to user {owner}")),
+    }
 }
 
 /// Returns whether every user of the host has an id in our user namespace.
