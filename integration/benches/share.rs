@@ -283,7 +283,7 @@ fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// Puts so many addresses of another host there, spread over the range.
 fn fill(etcd: &mut Etcd, host: &SharedHost, taken: usize) {
     expect(host.with(etcd, |member| member.beat()));
-    let IpAddr::V4(last) = host.range.last else {
+    let IpAddr::V4(last) = host.range.last() else {
         return;
     };
     let size = (u32::from(last) & 0x00ff_ffff) as usize;

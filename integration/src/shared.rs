@@ -8,7 +8,7 @@ use std::time::Duration;
 use berth_share::files::{Breaker, Folder};
 use berth_share::key::PREFIX;
 use berth_share::meta::Subnet;
-use berth_share::window::Range;
+use berth_share::span::Span;
 use berth_share::{Claim, Facts, Keys, Member, Registry, ShareError, ShareName, Terms, Want};
 
 /// A host with a directory of its own.
@@ -16,7 +16,7 @@ pub struct SharedHost {
     pub keys: Keys,
     pub facts: Facts,
     pub terms: Terms,
-    pub range: Range,
+    pub range: Span,
     directory: PathBuf,
 }
 
@@ -25,20 +25,17 @@ impl SharedHost {
     /// of a subnet of `10.0.0.0/8`.
     ///
     /// # Panics
-    /// Never: the share has a name.
+    /// If the subnet has no dynamic addresses.
     pub fn new(directory: &Path, name: &str, prefix_length: u32) -> Self {
         let share: ShareName = "lan".parse().unwrap_or_else(|error| panic!("{error}"));
         let last = (1u32 << (32 - prefix_length)) - 2;
         let address = |offset: u32| IpAddr::from(Ipv4Addr::from(0x0a00_0000 + offset));
-        let range = Range {
-            first: address(1),
-            last: address(last),
-        };
+        let range = Span::new(address(1), address(last)).expect("a subnet has addresses");
         let subnet = Subnet {
             subnet: format!("10.0.0.0/{prefix_length}"),
             gateway: None,
-            first: range.first,
-            last: range.last,
+            first: range.first(),
+            last: range.last(),
         };
         Self {
             keys: Keys::new(PREFIX, &share),
@@ -83,7 +80,7 @@ impl SharedHost {
     /// # Errors
     /// As [`Member::claim`].
     pub fn claim(&self, registry: &mut dyn Registry, name: &str) -> Result<Claim, ShareError> {
-        let start = self.range.place(fastrand::u128(..));
+        let start = self.range.at(fastrand::u128(..));
         let want = Want::Dynamic {
             range: self.range,
             start,

@@ -39,6 +39,7 @@ pub mod operator;
 pub mod reconcile;
 pub mod registry;
 mod search;
+pub mod span;
 pub mod window;
 
 pub use error::{ShareError, Taker};

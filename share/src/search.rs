@@ -7,7 +7,8 @@ use crate::ShareError;
 use crate::claim::{self, Obstacles};
 use crate::key::Keys;
 use crate::registry::{Read, Registry};
-use crate::window::{Range, Search};
+use crate::span::Span;
+use crate::window::Search;
 
 /// An address that a container wants.
 pub enum Want<'w> {
@@ -16,7 +17,7 @@ pub enum Want<'w> {
     /// Any of a range, beginning here, that `usable` allows: none that the store has leased,
     /// excluded or reserved.
     Dynamic {
-        range: Range,
+        range: Span,
         start: IpAddr,
         usable: &'w dyn Fn(IpAddr) -> bool,
     },
@@ -127,9 +128,11 @@ fn is_asked_for(wants: &[Want<'_>], chosen: &[IpAddr], address: IpAddr) -> bool 
     chosen.contains(&address) || wants.iter().any(is_static)
 }
 
-fn full(range: Range) -> ShareError {
-    let Range { first, last } = range;
-    ShareError::Full { first, last }
+fn full(range: Span) -> ShareError {
+    ShareError::Full {
+        first: range.first(),
+        last: range.last(),
+    }
 }
 
 #[cfg(test)]
@@ -141,10 +144,7 @@ mod tests {
     fn a_container_with_two_networks_in_a_share_gets_two_addresses() {
         let address = |text: &str| text.parse::<IpAddr>().unwrap();
         let dynamic = || Want::Dynamic {
-            range: Range {
-                first: address("10.0.0.1"),
-                last: address("10.0.0.9"),
-            },
+            range: Span::new(address("10.0.0.1"), address("10.0.0.9")).unwrap(),
             start: address("10.0.0.1"),
             usable: &|_| true,
         };

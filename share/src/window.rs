@@ -7,7 +7,9 @@
 //! all begin at the bottom.)
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
+
+use crate::span::Span;
 
 /// The first window, in addresses.
 const FIRST: u128 = 256;
@@ -15,56 +17,10 @@ const FIRST: u128 = 256;
 /// The largest one.
 const LARGEST: u128 = 4096;
 
-/// A lease range, both ends included, of one family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range {
-    pub first: IpAddr,
-    pub last: IpAddr,
-}
-
-impl Range {
-    fn size(self) -> u128 {
-        // All of IPv6 is one too many to be counted; nobody looks at the last address.
-        number(self.last)
-            .saturating_sub(number(self.first))
-            .saturating_add(1)
-    }
-
-    fn at(self, offset: u128) -> IpAddr {
-        let number = number(self.first).saturating_add(offset);
-        match self.first {
-            IpAddr::V4(_) => {
-                let number = u32::try_from(number).expect("an offset within the range");
-                Ipv4Addr::from(number).into()
-            }
-            IpAddr::V6(_) => Ipv6Addr::from(number).into(),
-        }
-    }
-
-    fn offset(self, address: IpAddr) -> Option<u128> {
-        let inside = address.is_ipv4() == self.first.is_ipv4()
-            && self.first <= address
-            && address <= self.last;
-        inside.then(|| number(address) - number(self.first))
-    }
-
-    /// Returns the place at which a host begins to look, from a number that stands for it.
-    pub fn place(self, host: u128) -> IpAddr {
-        self.at(host % self.size())
-    }
-}
-
-fn number(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => u32::from(address).into(),
-        IpAddr::V6(address) => address.into(),
-    }
-}
-
 /// A search through a range that ends: each window is looked at once.
 #[derive(Clone, Debug)]
 pub struct Search {
-    range: Range,
+    range: Span,
     /// Offset of the window now looked at, and its length; it does not pass the range's end.
     at: u128,
     length: u128,
@@ -78,9 +34,9 @@ pub struct Search {
 
 impl Search {
     /// Begins at an address, or at the range's first if it lies outside.
-    pub fn new(range: Range, start: IpAddr) -> Self {
+    pub fn new(range: Span, start: IpAddr) -> Self {
         let at = range.offset(start).unwrap_or(0);
-        let length = FIRST.min(range.size() - at);
+        let length = FIRST.min(range.len() - at);
         Self {
             range,
             at,
@@ -126,7 +82,7 @@ impl Search {
     /// Goes on to the next window, twice as wide; from the range's end to its beginning.
     /// `false` if all has been seen.
     pub fn advance(&mut self) -> bool {
-        let size = self.range.size();
+        let size = self.range.len();
         if self.seen >= size {
             return false;
         }
@@ -146,21 +102,21 @@ impl Search {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
     use proptest::prelude::*;
 
-    fn range(first: u32, size: u32) -> Range {
-        Range {
-            first: Ipv4Addr::from(first).into(),
-            last: Ipv4Addr::from(first + size - 1).into(),
-        }
+    fn range(first: u32, size: u32) -> Span {
+        let last = Ipv4Addr::from(first + size - 1);
+        Span::new(Ipv4Addr::from(first).into(), last.into()).unwrap()
     }
 
     proptest! {
         #[test]
         fn every_address_is_seen_once(size in 1u32..20_000, start in any::<u32>()) {
             let range = range(0x0a00_0000, size);
-            let start = range.place(start.into());
+            let start = range.at(start.into());
             let mut search = Search::new(range, start);
             let mut seen: Vec<_> = search.addresses().collect();
             prop_assert_eq!(seen[0], start);
@@ -194,23 +150,21 @@ mod tests {
 
     #[test]
     fn all_of_ipv6_is_a_range_too() {
-        let range = Range {
-            first: "::".parse().unwrap(),
-            last: "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff".parse().unwrap(),
-        };
-        let mut search = Search::new(range, range.place(u128::MAX - 1));
+        let last = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff".parse().unwrap();
+        let range = Span::new("::".parse().unwrap(), last).unwrap();
+        let mut search = Search::new(range, range.at(u128::MAX - 1));
         assert!(search.advance());
-        assert_eq!(search.window().0, range.first);
+        assert_eq!(search.window().0, range.first());
     }
 
     #[test]
     fn an_address_lost_to_another_host_is_not_tried_again() {
         let range = range(0x0a00_0000, 2);
-        let mut search = Search::new(range, range.first);
-        search.lose(range.first);
+        let mut search = Search::new(range, range.first());
+        search.lose(range.first());
         for random in 0..8 {
             let chosen = search.choose(&BTreeSet::new(), &|_| true, random);
-            assert_eq!(chosen, Some(range.last));
+            assert_eq!(chosen, Some(range.last()));
         }
     }
 }

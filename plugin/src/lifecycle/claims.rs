@@ -10,7 +10,6 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use berth_share::window::Range;
 use berth_share::{Claim, Proof, ShareName, Terms, Want};
 
 use super::LifecycleError;
@@ -20,7 +19,7 @@ use super::session::{SessionError, read_store, with_session};
 use crate::podman::Podman;
 use crate::rules::allocator::Choice;
 use crate::rules::lease::{NetworkId, Tenant};
-use crate::rules::pool::Pool;
+use crate::rules::pool::{Pool, Span};
 use crate::rules::share;
 use crate::sharing::{Seat, SharingError};
 use crate::store::StoreError;
@@ -382,12 +381,9 @@ fn taken_here(podman: &Podman, applicant: &Applicant, spared: Spared) -> HashSet
 }
 
 /// Returns the part of a pool in which a free address is searched for.
-fn range(pool: &Pool) -> Option<Range> {
+fn range(pool: &Pool) -> Option<Span> {
     let (first, last) = (pool.spans().first()?, pool.spans().last()?);
-    Some(Range {
-        first: first.first(),
-        last: last.last(),
-    })
+    Span::new(first.first(), last.last())
 }
 
 impl From<SharingError> for LifecycleError {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use berth_share::evict::{Evidence, PROBES, Probed};
 use berth_share::operator::{self, Rejoin};
-use berth_share::window::Range;
+use berth_share::span::Span;
 use berth_share::{Facts, Keys, Lease, Member, Proof, ShareError, Want};
 
 use super::etcd::Line;
@@ -155,14 +155,11 @@ impl Actor<'_> {
         if wanted.is_some_and(|wanted| running.contains(&wanted)) {
             return;
         }
-        let range = Range {
-            first: address(1),
-            last: address(ADDRESSES),
-        };
+        let range = Span::new(address(1), address(ADDRESSES)).expect("a range");
         let want = wanted.map_or(
             Want::Dynamic {
                 range,
-                start: range.place(self.host as u128 * 2),
+                start: range.at(self.host as u128 * 2),
                 usable: &usable,
             },
             Want::Static,

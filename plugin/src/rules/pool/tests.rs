@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::net::Ipv4Addr;
+
 use proptest::prelude::*;
 
 use super::*;
