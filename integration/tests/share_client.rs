@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -341,7 +342,11 @@ fn of_two_copies_the_second_is_refused_and_the_original_can_take_over() {
     let cluster = Cluster::start(1);
     let (a, _) = hosts(&cluster);
     let mut etcd = cluster.client(0, times(), None);
-    a.claim(&mut etcd, "web").unwrap();
+    // A free address at random might be another container's: these hosts keep no leases.
+    let claim = |etcd: &mut Etcd, host: &SharedHost, name: &str, last: u8| {
+        host.claim_static(etcd, name, IpAddr::from([10, 0, 0, last]))
+    };
+    claim(&mut etcd, &a, "web", 11).unwrap();
     let copies = cluster.directory().join("copies");
     std::fs::create_dir_all(copies.join("a")).unwrap();
     for file in std::fs::read_dir(cluster.directory().join("a")).unwrap() {
@@ -349,15 +354,15 @@ fn of_two_copies_the_second_is_refused_and_the_original_can_take_over() {
         std::fs::copy(file.path(), copies.join("a").join(file.file_name())).unwrap();
     }
     let copy = SharedHost::new(&copies, "a", 24);
-    copy.claim(&mut etcd, "copied").unwrap();
-    let refused = a.claim(&mut etcd, "web2").unwrap_err();
+    claim(&mut etcd, &copy, "copied", 12).unwrap();
+    let refused = claim(&mut etcd, &a, "web2", 13).unwrap_err();
     assert!(matches!(refused, ShareError::Copied(_)), "{refused}");
     rejoin(&a, &mut etcd, Rejoin::Original);
-    a.claim(&mut etcd, "web2").unwrap();
-    let refused = copy.claim(&mut etcd, "copied").unwrap_err();
+    claim(&mut etcd, &a, "web2", 13).unwrap();
+    let refused = claim(&mut etcd, &copy, "copied", 12).unwrap_err();
     assert!(matches!(refused, ShareError::Copied(_)), "{refused}");
     rejoin(&copy, &mut etcd, Rejoin::Anew);
-    copy.claim(&mut etcd, "copied").unwrap();
+    claim(&mut etcd, &copy, "copied", 14).unwrap();
     let picture = operator::picture(&mut etcd, &a.keys).unwrap().unwrap();
     let counts: BTreeSet<_> = picture
         .hosts
