@@ -30,8 +30,9 @@ Environment:
   BERTH_NETAVARK   The netavark to run; by default the one that called";
 
 impl CommandLine {
-    /// Parses exactly the words that netavark writes, and nothing else. To build the options
-    /// of all commands would take half of the time that passes before anything is leased.
+    /// Parses exactly the words that netavark writes, and nothing else. Building the options of
+    /// all commands would add half of the time that everything else takes before anything is
+    /// leased.
     pub fn of_netavark(arguments: impl IntoIterator<Item = OsString>) -> Option<Verb> {
         let words: Vec<_> = arguments.into_iter().collect();
         let [_, verb, netns] = &words[..] else {

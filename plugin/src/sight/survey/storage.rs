@@ -7,7 +7,7 @@
 //!
 //! A process may mount anything, and give it any name. But it can mount only what it can
 //! see, and of the files there, Podman shows each container only its own. So berth compares
-//! device and path on it with those of Podman's directory, as berth sees it.
+//! the device, and the path on it, with those of Podman's directory as berth sees it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -145,7 +145,7 @@ pub struct LeaseDossier {
     /// Until when it is kept if berth cannot tell whether it is alive.
     pub expires: String,
     pub evidence: EvidenceDossier,
-    /// What the container asked for. Its plumbing will be taken down by this.
+    /// What the container asked for. berth needs this to take the plumbing down.
     pub request: Attachment,
     pub delegation: Shared<Delegation>,
 }
