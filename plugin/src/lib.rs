@@ -1,7 +1,7 @@
 //! IP address management for Podman that cannot leak.
 //!
-//! The library behind all of berth's front ends. `ARCHITECTURE.md` says how data flows
-//! and which crash leaves what; the names used there are used here.
+//! The library behind all of berth's front ends. `ARCHITECTURE.md` describes how data
+//! flows and what each crash leaves behind. The code uses the names from there.
 
 pub mod delegate;
 pub mod frontend;

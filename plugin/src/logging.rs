@@ -11,11 +11,11 @@ use crate::text;
 /// Our own filter: a level, or anything env_logger understands.
 pub const LOG_VARIABLE: &str = "BERTH_LOG";
 
-/// Starts logging at the level of [`LOG_VARIABLE`], else at Podman's, else at
+/// Starts logging at the level of [`LOG_VARIABLE`], otherwise at Podman's, otherwise at
 /// `warn`.
 ///
-/// Podman passes its level as `RUST_LOG=netavark=<level>` (`getRustLogEnv`), with which
-/// env_logger would drop all our messages.
+/// Podman passes its level as `RUST_LOG=netavark=<level>` (`getRustLogEnv`); with that
+/// alone, env_logger would drop all our messages.
 pub fn start() {
     let own = env::var(LOG_VARIABLE)
         .ok()

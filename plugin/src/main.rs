@@ -1,4 +1,4 @@
-//! The `berth` executable: from the command line to a front end.
+//! The `berth` executable: hands the command line to a front end.
 
 use std::env;
 use std::process::ExitCode;
@@ -43,14 +43,16 @@ fn main() -> ExitCode {
     finish("berth", act, report)
 }
 
-/// Returns whether a command line that cannot be understood is a person's: an
-/// operator's command with a bad argument. Anything else may be netavark's.
+/// Returns whether a command line that berth does not understand was written by a
+/// person, that is, whether it is an operator's command with a bad argument. Anything
+/// else may come from netavark.
 fn is_for_people() -> bool {
     let named = env::args().nth(1);
     named.is_some_and(|name| operator::Command::has_subcommand(&name))
 }
 
-/// Returns what is wrong with the command line, for the reader of the envelope.
+/// Returns what is wrong with the command line, in one line for netavark's error
+/// message.
 fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let said = text.lines().take_while(|line| !line.is_empty());

@@ -1,16 +1,17 @@
 //! Texts that others have chosen, made safe to show to people. Names of processes,
-//! interfaces and containers may hold anything, and a terminal takes some of it for a
+//! interfaces and containers may contain anything, and a terminal takes some of it for a
 //! command.
 //!
 //! [`foreign`] is for such a text within one of our messages. [`lines`] and [`json`] are
-//! for whatever we print: the front ends write nothing that has not passed one of them.
+//! for everything we print: the front ends write nothing that has not passed through one
+//! of them.
 
 use std::fmt::Write;
 
-/// How many characters of a text we repeat: a command line with its options.
+/// How many characters of a text we repeat: enough for a command line with its options.
 const LIMIT: usize = 200;
 
-/// Returns somebody else's text in one readable line, cut off if it is long.
+/// Returns a text of others in one readable line, cut off if it is long.
 pub fn foreign(text: &str) -> String {
     let mut characters = text.chars();
     let shown = characters.by_ref().take(LIMIT);
@@ -34,8 +35,8 @@ pub fn lines(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), escape)
 }
 
-/// Returns JSON that says the same, ready to be printed: JSON itself escapes only the
-/// first 32 characters, and has others only within strings.
+/// Returns JSON with the same content, ready to be printed. JSON itself escapes only the
+/// first 32 characters; other hidden ones occur only within strings.
 pub fn json(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -59,8 +60,9 @@ fn escape(mut shown: String, c: char) -> String {
     shown
 }
 
-/// Returns whether a character commands a terminal or is invisible: it has no width, or
-/// changes the direction in which the rest is read (Unicode's Cc, Cf, Zl and Zp).
+/// Returns whether a character is a command to a terminal or is invisible: it has no
+/// width, or changes the direction in which the rest is read (Unicode's Cc, Cf, Zl and
+/// Zp).
 fn is_hidden(c: char) -> bool {
     let is_format = matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -73,7 +75,8 @@ fn is_hidden(c: char) -> bool {
 mod tests {
     use super::*;
 
-    /// The cursor to the corner, in two ways; a window's title; the rest backwards.
+    /// Moves the cursor to the corner, in two ways; sets a window's title; reverses the
+    /// rest.
     const HOSTILE: &str = "a\u{1b}[2J\u{9b}H\u{1b}]0;x\u{7}\u{202e}b\u{7f}";
 
     #[test]

@@ -1,18 +1,18 @@
-//! The name server that netavark starts, when it serves at the wrong addresses, or has
+//! Cures a name server, started by netavark, that serves at the wrong addresses, or has
 //! outlived its network namespace or its files.
 //!
-//! netavark writes the addresses at which a network's names are served into the first
-//! line of their file when it makes it. The file has the network's name. A network made
-//! again under that name, on another subnet, finds the old addresses there as long as the
-//! dead have a name in it (seen with netavark 1.14), and nobody answers at its own
-//! addresses.
+//! When netavark makes a network's file of DNS names, it writes into the first line the
+//! addresses at which they are served. The file has the network's name. If a network is
+//! made again under that name, on another subnet, it finds the old addresses there for as
+//! long as a dead container has a name in the file (seen with netavark 1.14), and nothing
+//! answers at the new network's own addresses.
 //!
-//! Without root, Podman removes the namespace of its bridges, and the directories of the
-//! mount namespace in which netavark ran, with the last container it knows of. Podman
-//! does not know of a ghost, and the ghost's name keeps aardvark-dns alive in both. It no
-//! longer finds its files, so it does not even notice that nobody is left to be served.
+//! Rootless Podman removes the namespace of its bridges, and the directories of the mount
+//! namespace in which netavark ran, with the last container it knows of. It does not know
+//! of a ghost, whose name keeps aardvark-dns alive in both. That aardvark-dns can no
+//! longer find its files, so it does not even notice that it has nobody left to serve.
 //! netavark tells a running server to read its files again, wherever it runs, and starts
-//! another one only when there is none, so no name would resolve.
+//! another one only if there is none, so no name would resolve.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -29,7 +29,7 @@ use crate::rules::lease::Process;
 use crate::sight::survey::NameFile;
 use crate::sight::{self, ProcessFact};
 
-/// How long aardvark-dns may take to end; it takes milliseconds.
+/// How long aardvark-dns may take to end; it normally takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The name server's name, as the kernel has it.
@@ -38,8 +38,8 @@ const SERVER: &str = "aardvark-dns";
 /// The name of the file with the name server's pid.
 const PID: &str = "aardvark.pid";
 
-/// Returns a network's file of DNS names, if it has them served at an address that is none
-/// of its gateways.
+/// Returns a network's file of DNS names, if it says that they are served at an address
+/// that is none of the network's gateways.
 ///
 /// # Errors
 /// If the file is there and cannot be read.
@@ -50,10 +50,10 @@ pub fn wrong_servers(run_directory: &Path, network: &Network) -> io::Result<Opti
     Ok(NameFile::of(run_directory, network)?.filter(is_wrong))
 }
 
-/// Has a network's names served at its own gateways, if they are served elsewhere. The
-/// caller has Podman's network lock, so that no netavark writes the file. A server that
-/// runs reads it at netavark's next setup; `tell` it to do so now, if the gateways are
-/// there.
+/// Has a network's names served at its own gateways, if they are served elsewhere. Returns
+/// whether they were. The caller has Podman's network lock, so no netavark writes the
+/// file. A running server reads the file at netavark's next setup; with `tell`, it is told
+/// to do so now, if the gateways are there.
 ///
 /// # Errors
 /// If the file cannot be read or replaced.
@@ -73,19 +73,20 @@ pub fn put_servers_right(run_directory: &Path, network: &Network, tell: bool) ->
     Ok(true)
 }
 
-/// Returns the name server that runs, if one does.
+/// Returns the running name server, if there is one.
 fn server(directory: &Path) -> Option<ProcessFact> {
     let pid = fs::read_to_string(directory.join(PID)).ok()?;
     let server = sight::process(pid.trim().parse().ok()?)?;
     server.name.starts_with("aardvark").then_some(server)
 }
 
-/// Returns our name servers whose directory is gone, with the file that says they run:
-/// netavark starts another one, which finds the port taken. One that the file names is
-/// not among them.
+/// Returns our name servers whose directory is gone, and with it the file that says they
+/// run: netavark would start another one, which would find the port taken. A server that
+/// the file names is not among them.
 pub fn orphaned_servers(run_directory: &Path) -> Vec<Process> {
     let directory = NameFile::directory(run_directory);
-    // It is there as long as anybody is served: no more than this is asked then.
+    // The file is there as long as anything is served; then there is nothing more to look
+    // at.
     if directory.join(PID).exists() {
         return Vec::new();
     }
@@ -117,7 +118,7 @@ fn end(server: Process) -> bool {
     wait_until(PATIENCE, || !sight::process(server.pid).is_some_and(is_it))
 }
 
-/// Ends a name server in another network namespace than ours that has nobody to
+/// Ends a name server that is in another network namespace than ours and has no names to
 /// serve. One with names is left alone: they may be those of living containers.
 pub fn end_stray(run_directory: &Path) {
     let server = stray(&NameFile::directory(run_directory));
@@ -130,7 +131,7 @@ pub fn end_stray(run_directory: &Path) {
     }
 }
 
-/// Returns a name server that serves nobody, where nobody can ask it.
+/// Returns a name server that serves no names, in a namespace where nobody can ask it.
 fn stray(directory: &Path) -> Option<Process> {
     let server = server(directory)?;
     let own = sight::process(i32::try_from(std::process::id()).ok()?)?;

@@ -1,6 +1,6 @@
-//! Interfaces made and removed in the calling thread's network namespace. Everything
-//! else about interfaces is only looked at, in [`crate::sight`]; what asks a link
-//! ([`crate::sharing::probe`]) makes its own in a namespace of its own.
+//! Interfaces made and removed in the calling thread's network namespace. Everywhere
+//! else, interfaces are only looked at ([`crate::sight`]), except that the probes of a
+//! link ([`crate::sharing::probe`]) make one in a namespace of their own.
 
 use std::io;
 

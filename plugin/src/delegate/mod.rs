@@ -40,10 +40,10 @@ use crate::sight::{self, Link, front};
 /// Podman holds its network lock meanwhile, so there must be a limit.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Failure of the plumbing.
+/// Why the plumbing failed.
 #[derive(Debug, Error)]
 pub enum DelegateError {
-    /// It could not be started, spoken to or waited for.
+    /// netavark could not be started, spoken to or waited for.
     #[error("failed to run {}", netavark.display())]
     Run {
         netavark: PathBuf,
@@ -57,7 +57,7 @@ pub enum DelegateError {
     },
     #[error("{0}")]
     Refused(String),
-    /// netavark would refuse, too; but its teardown would remove the interface.
+    /// netavark would refuse this as well, but its teardown would remove the interface.
     #[error("{} {verb} ended with {status} and answered {answer:?}", netavark.display())]
     Answer {
         netavark: PathBuf,
@@ -98,8 +98,8 @@ impl DelegateError {
 /// Sets the plumbing up and returns netavark's status block for the network.
 ///
 /// # Errors
-/// If netavark cannot be run, refuses, or does not end in time. The plumbing
-/// may then be half there: tear it down.
+/// If netavark cannot be run, refuses, or does not end in time. The plumbing may then be
+/// half done: tear it down.
 pub fn setup(
     netavark: &Path,
     delegation: &Delegation,
@@ -111,9 +111,9 @@ pub fn setup(
     Ok(connection.status_block(&mut answer))
 }
 
-/// Sets up a container with several networks by one netavark and returns all that it
-/// answers, with the status blocks of `connections` put right. `request` is Podman's own,
-/// in which these connections are replaced.
+/// Sets up a container on several networks with one netavark and returns its whole answer,
+/// with the status blocks of `connections` corrected. `request` is Podman's own, with
+/// these connections replaced in it.
 ///
 /// # Errors
 /// As [`setup`].
@@ -135,7 +135,7 @@ pub fn setup_together(
     Ok(answer)
 }
 
-/// Takes the plumbing down. What is gone already is not a failure.
+/// Takes the plumbing down. It is not a failure if something is already gone.
 ///
 /// # Errors
 /// If netavark cannot be run, does not end in time, or reports a failure that
@@ -158,7 +158,7 @@ pub fn teardown(
     ))
 }
 
-/// Takes down a container with several networks by one netavark, as
+/// Takes down a container on several networks with one netavark, just as
 /// [`setup_together`] sets it up.
 ///
 /// # Errors
@@ -177,9 +177,9 @@ pub fn teardown_together(
 }
 
 /// Returns what is to be torn down. With the last container, netavark removes whatever
-/// interface has the bridge's name (netavark 1.14 `bridge.rs`, `remove_link`). If
-/// netavark has not made that interface, or nobody knows, the request has a name that no
-/// interface has.
+/// interface has the bridge's name (netavark 1.14 `bridge.rs`, `remove_link`). If netavark
+/// has not made that interface, or it is not known whether it has, the request has a name
+/// that no interface has.
 fn for_teardown(
     connection: &Connection<'_>,
     links: &io::Result<Vec<Link>>,
@@ -215,8 +215,8 @@ fn serious(done: Result<Value, DelegateError>) -> Result<(), String> {
     }
 }
 
-/// Returns how this netavark wants several addresses of one subnet. It is asked only where
-/// there are any.
+/// Returns how this netavark wants several addresses of one subnet. netavark's version is
+/// asked for only if there are any.
 fn several(
     netavark: &Path,
     connections: &[Connection<'_>],
@@ -229,12 +229,12 @@ fn several(
     }
 }
 
-/// The netavark to run in the place of the one that Podman has called.
+/// The netavark to run in place of the one that Podman has called.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
     pub netavark: &'a Path,
     pub delegation: &'a Delegation,
-    /// Where it finds the plugins of networks that are not ours.
+    /// Where it finds the plugins for networks that are not ours.
     pub plugin_directories: &'a [PathBuf],
 }
 
@@ -260,25 +260,26 @@ impl Call<'_> {
 
 /// How often a teardown in a stand-in is tried.
 ///
-/// netavark may be killed half-way. And with the last port of a bridge it removes the
-/// bridge, then the network's chains together with the container's rules, which nft
-/// refuses while rules of a dead container without an interface lead there. Without a
-/// bridge it removes the container's rules alone, so that the second teardown succeeds
-/// where the first did not (seen with netavark 1.14).
+/// netavark may be killed half-way. Also, when it removes the last port of a bridge, it
+/// removes the bridge, then the network's chains together with the container's rules. nft
+/// refuses that as long as rules of a dead container without an interface lead to those
+/// chains. Without a bridge, netavark removes the container's rules alone, so the second
+/// teardown succeeds where the first did not (seen with netavark 1.14).
 const ATTEMPTS: u32 = 3;
 
-/// How much is taken down in a stand-in.
+/// How much a teardown in a stand-in takes down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// What the container has. Others are to follow on its network.
+    /// What the container has. Teardowns of other containers on its network follow.
     Container,
-    /// Where its bridge is gone, the network's own rules as well.
+    /// Also the network's own rules, if its bridge is gone.
     Network,
 }
 
 impl Reach {
-    /// Returns the reach on a network, by its id, before what is taken down `later`: of
-    /// several on a network it is the last that reaches to the network.
+    /// Returns the reach on a network, by its id. `later` are the networks of what is
+    /// taken down afterwards: of several on a network, only the last reaches to the
+    /// network.
     pub fn of<'n>(network: &str, mut later: impl Iterator<Item = &'n str>) -> Self {
         match later.any(|other| other == network) {
             true => Self::Container,
@@ -291,8 +292,8 @@ impl Reach {
 ///
 /// # Errors
 /// As [`teardown`]; also if the kernel refuses a stand-in. It is not a failure if the
-/// network's own rules stay: they do while another ghost's are among them, and go with
-/// that ghost.
+/// network's own rules stay: they do as long as another ghost's rules are among them, and
+/// go with that ghost.
 pub fn teardown_in_stand_in(
     netavark: &Path,
     delegation: &Delegation,
@@ -362,7 +363,7 @@ fn run(
     if let Some(port) = &delegation.dns_port {
         command.env("NETAVARK_DNS_PORT", port);
     }
-    // In one word each: in two it would look like a call of Podman's own
+    // Each in one word: in two, the call would look like Podman's own
     // (`ProcessFact::is_called_by_podman`).
     for directory in plugin_directories {
         let mut word = OsString::from("--plugin-directory=");
@@ -428,7 +429,7 @@ pub fn ask(
     Ok(Some((status, String::from_utf8_lossy(&bytes).into_owned())))
 }
 
-/// Returns what an answer says, or `None` if it is not one.
+/// Returns what an answer says, or `None` if the text is not an answer.
 fn understand(status: ExitStatus, text: &str) -> Option<Result<Value, DelegateError>> {
     #[derive(Deserialize)]
     struct Envelope {
@@ -455,8 +456,8 @@ pub fn memory(bytes: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// Returns how this netavark takes several addresses of one subnet: on their own from 2.0
-/// on, before that each with a subnet entry.
+/// Returns how this netavark takes several addresses of one subnet: as they are from 2.0
+/// on; before that, each with a subnet entry.
 fn version(netavark: &Path) -> Result<SeveralPerSubnet, DelegateError> {
     let mut command = Command::new(netavark);
     command.env(front::VARIABLE, front::passed());

@@ -1,10 +1,10 @@
 //! A netavark that outlives the berth that ran it, and what outlives netavark.
 //!
 //! When a berth is killed, the kernel gives the store's lock to the next one at once,
-//! while the netavark below the killed one is still at work. Two side by side spoil each
-//! other's work: what one takes down, the other may just be setting up, and nobody
-//! remembers it afterwards. The same goes for the `nft` that a killed netavark leaves. So
-//! berth waits for them.
+//! while the netavark that the killed one ran is still at work. Two side by side spoil
+//! each other's work: one may be taking down what the other is just setting up, and
+//! afterwards nothing has a record of it. The same goes for the `nft` that a killed
+//! netavark leaves. So berth waits for both.
 
 use std::path::Path;
 use std::thread;
@@ -17,15 +17,16 @@ use nix::unistd::Pid;
 use crate::rules::lease::Delegation;
 use crate::sight::{self, NamespaceKey, ProcessFact};
 
-/// How long they may take. They take milliseconds, unless the machine hardly runs.
+/// How long they may take. They take milliseconds, unless the machine is close to a
+/// standstill.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Waits until nothing is at work that a killed berth has left, and returns whether that
-/// was so within ten seconds. The caller has the store's lock, so that no living berth
-/// runs a netavark with these directories.
+/// Waits until nothing that a killed berth has left is at work, and returns whether that
+/// happened within ten seconds. The caller has the store's lock, so no living berth runs
+/// a netavark with these directories.
 pub fn await_orphans(delegation: &Delegation) -> bool {
     let own = sight::own_namespace().ok();
     await_end("a netavark whose berth was killed", || {
@@ -36,7 +37,7 @@ pub fn await_orphans(delegation: &Delegation) -> bool {
     })
 }
 
-/// Waits until nothing is left of the process group of a netavark that was killed.
+/// Waits until the process group of a netavark that was killed is empty.
 pub(super) fn await_group(leader: u32) {
     let group = Pid::from_raw(leader.cast_signed());
     await_end("what a killed netavark has started", || {
@@ -52,7 +53,7 @@ fn await_end(what: &str, is_over: impl FnMut() -> bool) -> bool {
     has_ended
 }
 
-/// Waits until something is over, and returns whether it was within this time.
+/// Waits until something is over, and returns whether it was over within `patience`.
 pub fn wait_until(patience: Duration, mut is_over: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     while !is_over() {
@@ -64,8 +65,8 @@ pub fn wait_until(patience: Duration, mut is_over: impl FnMut() -> bool) -> bool
     true
 }
 
-/// Returns whether a process is a netavark that some berth has run with this
-/// configuration directory, or an `nft` that a netavark has run in this namespace.
+/// Returns whether a process is a netavark that any berth has run with this configuration
+/// directory, or an `nft` that a netavark has run in this namespace.
 fn is_orphan(fact: &ProcessFact, config: &Path, own: Option<NamespaceKey>) -> bool {
     match fact.name.as_str() {
         "netavark" => fact.is_netavark_of(config) && !fact.is_called_by_podman(),

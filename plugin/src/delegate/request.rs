@@ -1,4 +1,4 @@
-//! What netavark is asked to do: our request turned into its own. No I/O.
+//! What netavark is asked to do: our request turned into netavark's. No I/O.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,13 +15,13 @@ use crate::rules::pool::normalise;
 pub enum SeveralPerSubnet {
     /// As they are, without anything else (netavark 2).
     AsTheyAre,
-    /// netavark 1 pairs addresses with subnets one by one, so the subnet is
-    /// repeated for each further address, without its gateway: it would be
-    /// added to the bridge twice.
+    /// netavark 1 pairs addresses with subnets one by one, so the subnet is repeated for
+    /// each further address, without its gateway, which would otherwise be added to the
+    /// bridge twice.
     RepeatedSubnets,
 }
 
-/// A container on one network, as netavark is to make it or take it down.
+/// A container on one network, as netavark should make it or take it down.
 #[derive(Clone, Copy, Debug)]
 pub struct Connection<'a> {
     pub attachment: &'a Attachment,
@@ -57,8 +57,8 @@ impl Connection<'_> {
         self.request(self.for_setup(several))
     }
 
-    /// Returns the network and the container's wishes there, as netavark's own driver is
-    /// to set them up.
+    /// Returns the network and what the container asks for on it, as netavark's own
+    /// driver should set them up.
     pub fn for_setup(&self, several: SeveralPerSubnet) -> (Network, AttachmentOptions) {
         let mut subnets = Vec::new();
         let mut addresses = Vec::new();
@@ -93,8 +93,8 @@ impl Connection<'_> {
         self.native(subnets, addresses)
     }
 
-    /// Returns the network as one of netavark's own driver, which takes the addresses it
-    /// is given.
+    /// Returns the network with netavark's own driver, which takes the addresses it is
+    /// given.
     fn native(&self, subnets: Vec<Subnet>, addresses: Vec<IpAddr>) -> (Network, AttachmentOptions) {
         let mut network = Network::clone(&self.attachment.network);
         network.driver = self.plumbing().as_str().to_owned();
@@ -131,8 +131,8 @@ impl Connection<'_> {
         Value::Object(request)
     }
 
-    /// Returns the network's status block out of netavark's answer. An address
-    /// that went with a repeated subnet gets its subnet's gateway back.
+    /// Takes the network's status block out of netavark's answer and returns it. An
+    /// address that went with a repeated subnet gets its subnet's gateway back.
     pub fn status_block(&self, answer: &mut Value) -> Value {
         let mut status = answer[&self.attachment.network.name].take();
         let interfaces = status.get_mut("interfaces").and_then(Value::as_object_mut);

@@ -2,10 +2,10 @@
 //!
 //! netavark opens the container's namespace before it removes firewall rules, and removes
 //! an unused bridge only after it has removed the container's interface (netavark 1.14
-//! `teardown.rs`, `bridge.rs` `remove_link`). So when the namespace, or the interface in
-//! it, is gone, berth runs a teardown against an empty namespace of its own that has an
+//! `teardown.rs`, `bridge.rs` `remove_link`). So if the namespace, or the interface in
+//! it, is gone, berth runs the teardown against an empty namespace of its own, with an
 //! interface of that name. netavark also removes a network's firewall rules only together
-//! with an unused bridge: when that is gone already, berth makes one for it.
+//! with an unused bridge: if that is already gone, berth makes one for it.
 
 use std::fs::File;
 use std::io;
@@ -53,7 +53,8 @@ impl StandIn {
                 .map(Self)
                 .map_err(StandInError::Namespace)
         };
-        // Leaving a namespace is for the whole life of a thread: use a short one.
+        // A thread leaves its namespace for the rest of its life, so use a short-lived
+        // one.
         thread::scope(|scope| {
             let handle = thread::Builder::new().spawn_scoped(scope, make);
             let handle = handle.map_err(StandInError::Namespace)?;

@@ -1,5 +1,4 @@
-//! What `berth` understands on its command line. Its help, man page and completions are
-//! made from this.
+//! berth's command line. The help, the man page and the completions are made from it.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -31,9 +30,9 @@ Environment:
   BERTH_NETAVARK   The netavark to run; by default the one that called";
 
 impl CommandLine {
-    /// Understands what netavark writes, word for word, and nothing else. This saves half of
-    /// what everything else takes before anything is leased: to know all options of all
-    /// commands.
+    /// Parses exactly the words that netavark writes, and nothing else. Building the options of
+    /// all commands would add half of the time that everything else takes before anything is
+    /// leased.
     pub fn of_netavark(arguments: impl IntoIterator<Item = OsString>) -> Option<Verb> {
         let words: Vec<_> = arguments.into_iter().collect();
         let [_, verb, netns] = &words[..] else {

@@ -1,8 +1,8 @@
 //! What may come next on a command line: the answer to a shell that completes a word.
 //!
-//! The shell calls the program itself, with [`VARIABLE`] set and its words after `--`.
-//! Only the answer is printed: no warning, no error. It comes within [`BOUND`], or is
-//! empty.
+//! The shell calls the program itself, with [`VARIABLE`] set and the words of the command
+//! line after `--`. Only the answer is printed: no warning, no error. It comes within
+//! [`BOUND`], or is empty.
 
 use std::env;
 use std::ffi::OsStr;
@@ -25,18 +25,18 @@ use crate::sharing;
 use crate::upkeep::overview::{Names, State};
 use crate::upkeep::share;
 
-/// The environment variable in which a shell says that it completes a word, and which
+/// The environment variable by which a shell says that it is completing a word, and which
 /// shell it is. The files that `berth-manual` writes set it; Podman never does.
 pub const VARIABLE: &str = "_BERTH_COMPLETE";
 
-/// How long a person waits at most for a look-up of what exists. It takes 20 ms, unless a
-/// damaged store cannot be opened.
+/// The longest that a person waits for a look-up of what exists. It normally takes 20 ms;
+/// it takes longer if a damaged store cannot be opened.
 const BOUND: Duration = Duration::from_secs(1);
 
 /// Answers a shell, if one has called, and returns the program's exit code.
 ///
-/// Call it first of all: logging has not started then, so that nothing is printed into
-/// the middle of somebody's command line.
+/// Call it before everything else: logging has not started yet, so nothing is printed
+/// into the middle of a command line.
 pub fn answer(command: impl Fn() -> Command) -> Option<ExitCode> {
     if env::var_os(VARIABLE).is_none() || env::args_os().nth(1).is_none_or(|word| word != "--") {
         return None;
@@ -58,7 +58,7 @@ pub fn networks() -> Vec<CompletionCandidate> {
     ours.map(network).collect()
 }
 
-/// Every network, also Podman's own.
+/// Every network, including Podman's own.
 pub fn all_networks() -> Vec<CompletionCandidate> {
     known().networks.iter().map(network).collect()
 }
@@ -124,7 +124,8 @@ pub(super) fn subjects() -> Vec<CompletionCandidate> {
     all
 }
 
-/// Filters of `berth list`: first the keys, then the values of the one that is begun.
+/// Filters of `berth list`: first the keys, then the values of the key that has been
+/// typed.
 pub(super) fn filters(begun: &OsStr) -> Vec<CompletionCandidate> {
     let begun = begun.to_string_lossy();
     let values: Vec<_> = match begun.split_once('=') {
@@ -183,8 +184,8 @@ fn candidate(word: String, help: String) -> CompletionCandidate {
     CompletionCandidate::new(word).help(Some(help.into()))
 }
 
-/// Returns what exists, for the Podman of the user who completes; nothing if that takes
-/// too long.
+/// Returns what exists, for the Podman of the user who types; nothing if that takes too
+/// long.
 fn known() -> Names {
     bounded(|| {
         let podman = Podman::find(None, None);

@@ -39,11 +39,11 @@ pub fn finish<E: Error + 'static>(
 
 /// Prints an error for people, on standard error.
 pub fn complain(message: &str) {
-    // If even that cannot be written, nothing can be done.
+    // If even that cannot be written, there is nothing left to do.
     let _ = say(&mut io::stderr(), &format!("Error: {message}"));
 }
 
-/// Prints a text for people, and the end of its line.
+/// Prints a text for people, with a newline.
 ///
 /// # Errors
 /// If the output cannot be written.
@@ -71,8 +71,8 @@ pub fn print_json(document: &impl Serialize) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{}", text::json(&text))
 }
 
-/// Prints on standard output what may have colours, or JSON. The caller has passed other
-/// people's texts in it through [`text::foreign`], one by one.
+/// Prints on standard output a result that may have colours, or JSON. The caller has
+/// passed each text of others in it through [`text::foreign`].
 ///
 /// # Errors
 /// If the output cannot be written.

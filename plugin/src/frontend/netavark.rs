@@ -1,8 +1,9 @@
-//! berth under the name `netavark`: every network of the host, without a plugin.
+//! berth under the name `netavark`: it serves every network of the host, without a
+//! plugin.
 //!
-//! Podman calls this in the place of netavark. Networks whose ipam driver is berth are
-//! leased here and handed on as netavark's own; everything else reaches the real netavark
-//! byte for byte. One netavark serves all networks of a call.
+//! Podman calls it in place of netavark. Addresses on networks whose ipam driver is berth
+//! are leased here, and these networks are handed on as netavark's own; every other call
+//! reaches the real netavark byte for byte. One netavark serves all networks of a call.
 
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
@@ -28,7 +29,7 @@ use crate::rules::lease::Tenant;
 use crate::sight::{self, front};
 use crate::upkeep::host_wide;
 
-/// Failure of a call.
+/// Why a call failed.
 #[derive(Debug, Error)]
 pub enum FrontError {
     #[error(transparent)]
@@ -47,7 +48,7 @@ pub enum FrontError {
     Network { network: String, reason: String },
     #[error("the request for network {0} has no usable container id, name or interface name")]
     Names(String),
-    /// The caller has a copy of the configuration from before a move.
+    /// The caller has a copy of the network's configuration from before a move.
     #[error(
         "network {network} has just been moved to berth or back, and this podman still uses the \
          configuration from before: start the container again{}",
@@ -75,9 +76,9 @@ pub fn is_meant(program: &OsStr) -> bool {
     name.is_some_and(|name| name == "netavark")
 }
 
-/// Runs a call of netavark's to its end. `arguments` are those after the program's name.
+/// Runs a call of netavark to its end. `arguments` are those after the program's name.
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
-    // This is how others tell us from the real one (`ProcessFact::plumbs`).
+    // By this name, others tell us from the real one (`ProcessFact::plumbs`).
     if let Err(error) = nix::sys::prctl::set_name(c"berth") {
         log::debug!("failed to set this process' name: {error}");
     }
@@ -107,8 +108,8 @@ fn act(arguments: &[OsString]) -> Result<ExitCode, FrontError> {
     };
     let conf = (verb == "setup").then_some(&conf);
     let podman = Podman::in_front(netavark.clone(), line, &environment, conf)?;
-    // A teardown is never refused: where the caller has a copy from before a move, the
-    // file says whose the leases are.
+    // A teardown is never refused: if the caller has a copy from before a move, the file
+    // says who leases the addresses.
     let is_moved = |own: &Network| verb == "teardown" && podman.denies(own, false);
     let sorted = Sorted::of(&request, is_moved)?;
     if verb == "setup" {
@@ -153,7 +154,7 @@ fn read(line: &NetavarkLine) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Returns arguments without the file to read from: it has been read.
+/// Returns the arguments without the file to read from, which has already been read.
 fn without_file(arguments: &[OsString]) -> Vec<OsString> {
     let mut kept = Vec::new();
     let mut words = arguments.iter();
@@ -168,7 +169,7 @@ fn without_file(arguments: &[OsString]) -> Vec<OsString> {
     kept
 }
 
-/// Becomes the real netavark; returns why it could not.
+/// Becomes the real netavark; returns only if that fails, with the reason.
 fn exec(netavark: PathBuf, arguments: &[OsString], input: Stdio) -> FrontError {
     let mut command = Command::new(&netavark);
     command.args(arguments).stdin(input);
@@ -176,7 +177,7 @@ fn exec(netavark: PathBuf, arguments: &[OsString], input: Stdio) -> FrontError {
     FrontError::Exec(netavark, command.exec())
 }
 
-/// A request's networks: ours as attachments, and all others that could be understood.
+/// A request's networks: ours as attachments, and all others that berth understands.
 struct Sorted {
     ours: Vec<Attachment>,
     others: Vec<Network>,
@@ -185,8 +186,8 @@ struct Sorted {
 }
 
 impl Sorted {
-    /// Sorts a request's networks. `is_moved` says whether a network that is not ours by
-    /// the request is ours after all.
+    /// Sorts a request's networks. `is_moved` returns whether a network that is not ours
+    /// according to the request is ours after all.
     fn of(request: &Request, is_moved: impl Fn(&Network) -> bool) -> Result<Self, FrontError> {
         let mut sorted = Self {
             ours: Vec::new(),
@@ -223,9 +224,9 @@ impl Sorted {
         self.other_names.iter().map(String::as_str).collect()
     }
 
-    /// Refuses a request that contradicts a network's file: Podman has a copy from before
-    /// the network was moved. Podman reads the files again once their directory has
-    /// changed.
+    /// Refuses a request that contradicts a network's file: then Podman has a copy from
+    /// before the network was moved. Podman reads the files again once their directory
+    /// has changed.
     fn check_files(&self, podman: &Podman) -> Result<(), FrontError> {
         let ours = self.ours.iter().map(|own| (&*own.network, true));
         let others = self.others.iter().map(|own| (own, false));
@@ -241,8 +242,8 @@ impl Sorted {
     }
 }
 
-/// Returns a container on one network. The container's fields and the network's come from
-/// different places of the request.
+/// Returns the attachment of a container to one network. The container's fields and the
+/// network's come from different places in the request.
 fn attachment(
     mut container: Map<String, Value>,
     network: &Value,
@@ -267,8 +268,8 @@ struct Front<'a> {
 }
 
 impl Front<'_> {
-    /// Sets all networks up, by one netavark, and prints its answer. After a failure,
-    /// none is left.
+    /// Sets all networks up, with one netavark, and prints its answer. After a failure,
+    /// no network is left set up.
     fn setup(&self) -> Result<(), FrontError> {
         let answered = Cell::new(None);
         let plumb = |tenants: &[Tenant]| {
@@ -295,7 +296,8 @@ impl Front<'_> {
             (Ok(done), status) => (done, status.unwrap_or_else(|| json!({}))),
             (Err(error), None) => return Err(error.into()),
             (Err(error), Some(_)) => {
-                // netavark was done with everybody's networks; ours are down again.
+                // netavark had set all networks up; ours have been taken down again
+                // already.
                 self.take_down_others()
                     .unwrap_or_else(|why| log::warn!("{why}"));
                 return Err(error.into());
@@ -312,7 +314,7 @@ impl Front<'_> {
         Ok(())
     }
 
-    /// Takes all networks down, by one netavark if our interfaces are where the request
+    /// Takes all networks down, with one netavark if our interfaces are where the request
     /// says.
     fn teardown(&self) -> Result<(), FrontError> {
         let others = Cell::new(None);

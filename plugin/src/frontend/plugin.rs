@@ -13,7 +13,7 @@ use crate::protocol::{Info, PluginExec};
 use crate::rules::attachment::Attachment;
 use crate::rules::lease::Tenant;
 
-/// Failure of a verb.
+/// Why a verb failed.
 #[derive(Debug, Error)]
 pub enum PluginError {
     #[error("failed to read the request from standard input")]
@@ -26,7 +26,7 @@ pub enum PluginError {
         verb: &'static str,
         cause: serde_json::Error,
     },
-    /// A name in it is empty or cannot be a name.
+    /// A name in the request is empty or cannot be a name.
     #[error("the {verb} request has no usable {field}")]
     Field {
         verb: &'static str,
@@ -42,7 +42,7 @@ pub enum PluginError {
     Lifecycle(#[from] LifecycleError),
     #[error(transparent)]
     Delegate(#[from] DelegateError),
-    /// On a network without addresses.
+    /// This concerns a network without addresses.
     #[error("failed to take the interface down: {0}")]
     TakeDown(String),
     #[error("failed to write the answer to standard output")]
@@ -67,11 +67,11 @@ pub fn create() -> Result<(), PluginError> {
 
 /// Sets a container's network up and prints the status block.
 ///
-/// A caller that does not take the answer is gone, perhaps killed by the same Ctrl-C that
-/// we held back: then everything is undone.
+/// If the caller does not take the answer, it is gone, perhaps killed by the same Ctrl-C
+/// that we held back. Then everything is undone.
 ///
 /// # Errors
-/// See [`lifecycle::setup`]; nothing is left behind then.
+/// See [`lifecycle::setup`]. Nothing is left behind then.
 pub fn setup(netns: &Path) -> Result<(), PluginError> {
     let attachment = request("setup")?;
     hold_back_signals().map_err(PluginError::Signals)?;
@@ -117,7 +117,8 @@ pub fn teardown(netns: &Path) -> Result<(), PluginError> {
     Ok(take_down(&podman, attachment, netns)?)
 }
 
-/// Has netavark set up what needs no lease: a container on a network without addresses.
+/// Has netavark set up a container that needs no lease, because its network has no
+/// addresses.
 fn set_up_unleased(
     podman: &Podman,
     attachment: &Attachment,
@@ -160,7 +161,7 @@ fn take_down(podman: &Podman, attachment: Attachment, netns: &Path) -> Result<()
     })
 }
 
-/// Reads standard input to its end: netavark would report a broken pipe instead
+/// Reads standard input to its end. Otherwise netavark would report a broken pipe instead
 /// of our error.
 fn read() -> Result<String, PluginError> {
     io::read_to_string(io::stdin()).map_err(PluginError::Read)

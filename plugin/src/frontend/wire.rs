@@ -1,6 +1,6 @@
 //! What the front ends that netavark or Podman calls have in common: one JSON document on
-//! standard output, errors included; all else goes to standard error, which is the user's
-//! terminal.
+//! standard output, even for an error. Everything else goes to standard error, which is
+//! the user's terminal.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -18,17 +18,17 @@ use crate::upkeep::collect;
 
 /// Prints an error the way netavark and Podman expect it.
 pub fn report(message: &str) {
-    // netavark and Podman print what it says as it is.
+    // netavark and Podman print the message as it is.
     let message = text::lines(message);
     if let Err(error) = answer(&error_envelope(&message)) {
         log::error!("{message} (and failed to write that to standard output: {error})");
     }
 }
 
-/// Writes one JSON document to standard output. Nothing else does.
+/// Writes one JSON document to standard output. Nothing else writes there.
 ///
 /// It bypasses the standard library's buffer: a document that could not be written would
-/// stay there, and be written before the error that says so.
+/// stay in there, and be written before the error that reports this.
 pub(super) fn answer<T: Serialize>(document: &T) -> io::Result<()> {
     let mut text = serde_json::to_vec(document)?;
     text.push(b'\n');
@@ -36,8 +36,8 @@ pub(super) fn answer<T: Serialize>(document: &T) -> io::Result<()> {
     stdout.write_all(&text)
 }
 
-/// Holds back SIGTERM, SIGINT and SIGHUP until we are done: half a setup or
-/// teardown helps nobody, and every wait in it has an end.
+/// Holds back SIGTERM, SIGINT and SIGHUP until we are done: half a setup or teardown is
+/// of no use, and every wait in it has an end.
 pub(super) fn hold_back_signals() -> io::Result<()> {
     let noted = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT, SIGHUP] {
@@ -46,8 +46,8 @@ pub(super) fn hold_back_signals() -> io::Result<()> {
     Ok(())
 }
 
-/// Starts a collection beside us. Whether it starts or not, the container has its
-/// network.
+/// Starts a collection beside us. The container has its network whether or not that
+/// succeeds.
 pub(super) fn start_collection(podman: &Podman) {
     let directory = podman.make_network_config_dir();
     let started = directory

@@ -1,7 +1,7 @@
-//! Leases for what namespaces hold and the store does not know of. Either it was lost, or
-//! the machine has booted, or a network is in use of which it has never leased an
-//! address, because the network was removed and made again with another id, or comes from
-//! Podman's own allocation.
+//! Adoption: leases for what containers' namespaces hold and the store does not know of.
+//! Either the store was lost, or the machine has booted, or a network is in use on which the
+//! store has never leased an address: the network was removed and made again with another
+//! id, or it comes from Podman's own allocation.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -18,13 +18,13 @@ use crate::sight::{self, Link, PathFact};
 use crate::store::{StoreError, Transaction};
 
 impl Session<'_> {
-    /// Adopts what namespaces hold on our networks and the store does not know of,
-    /// durably; releases leases of an earlier boot, each with a reservation. Returns what
-    /// was adopted. Repeating it changes nothing.
+    /// Adopts what namespaces hold on our networks and the store does not know of, durably;
+    /// releases leases of an earlier boot, each with a reservation. Returns what was
+    /// adopted, and the tenants afterwards. Repeating it changes nothing.
     ///
-    /// `survey` must have been taken in this session, with these tenants, which are all that
-    /// the store knows of; what they are then is returned, too. While somebody may be hidden
-    /// on one of the networks, the store does not count as surveyed.
+    /// `survey` must have been taken in this session, with these tenants, and they must be
+    /// all that the store knows of. As long as a container may be hidden on one of the
+    /// networks, the store does not count as surveyed.
     ///
     /// # Errors
     /// If the store fails. Nothing is changed then.
@@ -44,8 +44,8 @@ impl Session<'_> {
         Ok((adoptions, self.store.begin().all_tenants()?))
     }
 
-    /// As [`Session::adopt`], but only staged; `kind` says how somebody came by an
-    /// address, which no namespace shows.
+    /// As [`Session::adopt`], but only staged. `kind` says whether an address is static or
+    /// dynamic, which no namespace shows.
     ///
     /// # Errors
     /// As [`Session::adopt`].
@@ -60,7 +60,7 @@ impl Session<'_> {
     }
 
     /// Stages an adoption in a store that knows of these tenants. Returns what is adopted,
-    /// and who of the tenants is of this boot.
+    /// and which of the tenants are of this boot.
     fn stage(
         &self,
         transaction: &mut Transaction<'_>,
@@ -78,7 +78,7 @@ impl Session<'_> {
         Ok((adoptions, tenants))
     }
 
-    /// Stages leases for what the survey shows and these tenants have not.
+    /// Stages leases for what the survey shows and these tenants do not have.
     fn stage_leases(
         &self,
         transaction: &mut Transaction<'_>,
@@ -97,8 +97,8 @@ impl Session<'_> {
                 }
             }
             let tenant = transaction.lease_to(adoption.tenant.clone(), &adoption.addresses)?;
-            // Before the commit, because it was seen in any case; a repeated line does no
-            // harm.
+            // Noted before the commit, because it was seen in any case; a repeated line does
+            // no harm.
             note(self.podman, &[Line::began(&tenant, true, None)]);
             log::info!(
                 "adopted container {} on network {}: it holds {:?}",
@@ -110,9 +110,9 @@ impl Session<'_> {
         Ok(adoptions)
     }
 
-    /// Adopts what live namespaces hold, unless that was done in the life of this store
-    /// and boot, and on the networks that are asked for. On return it is durable.
-    /// Returns the networks that are asked for on which somebody may be hidden, each with
+    /// Adopts what live namespaces hold, on the networks that are asked for, and on all
+    /// networks if this store has not been surveyed since the boot. On return it is durable.
+    /// Returns the networks that are asked for on which a container may be hidden, each with
     /// the reason.
     ///
     /// # Errors
@@ -129,7 +129,7 @@ impl Session<'_> {
             if is_surveyed && !self.is_unknown_in_use(network)? {
                 continue;
             }
-            // Where somebody is out of sight, the tenants' namespaces may be in other
+            // If something is out of sight, the tenants' namespaces may be in other
             // directories than Podman's.
             let narrow = is_surveyed.then(|| self.survey_of(network)).transpose()?;
             let narrow = narrow.filter(|survey| !survey.is_anybody_hidden_on(network));
@@ -141,7 +141,7 @@ impl Session<'_> {
                     (self.survey_including(network, &tenants)?, Some(tenants))
                 }
             };
-            // Podman has told us whose namespace this is.
+            // Podman has told us which container this namespace belongs to.
             if let PathFact::There(key) = sight::examine(netns) {
                 let container = attachment.container_id.clone();
                 survey.containers.insert(key, container);
@@ -157,8 +157,8 @@ impl Session<'_> {
         Ok(doubts)
     }
 
-    /// As [`Session::adopt`], on one network of a store that is surveyed. The survey need
-    /// not show any other.
+    /// As [`Session::adopt`], on one network of a store that is surveyed. The survey may
+    /// leave out all other networks.
     fn adopt_on(&self, network: &Network, survey: &Survey) -> Result<(), SessionError> {
         let mut transaction = self.store.begin();
         let tenants = transaction.tenants(&network.id.as_str().into())?;
@@ -179,8 +179,8 @@ impl Session<'_> {
         Ok(may_be_in_use(network, &links))
     }
 
-    /// Lets go of all leases of earlier boots, whose interfaces ended with the boot. Returns
-    /// the tenants of this one.
+    /// Releases all leases of earlier boots, whose interfaces ended with the boot. Returns
+    /// the tenants of this boot.
     fn drop_earlier_boots(
         &self,
         transaction: &mut Transaction<'_>,
@@ -194,8 +194,8 @@ impl Session<'_> {
     }
 }
 
-/// Returns whether a container may be on a network, by the host's interfaces: those that
-/// make a sighting.
+/// Returns whether a container may be on a network, judging by the host's interfaces:
+/// whether there are any that could make a sighting.
 fn may_be_in_use(network: &Network, links: &[Link]) -> bool {
     let is_its_own = |link: &Link| network.network_interface.as_ref() == Some(&link.name);
     match Plumbing::of(network).unwrap_or_default() {

@@ -1,4 +1,5 @@
-//! Before anything is leased: can the container be put on its networks' bridges?
+//! Checks, before anything is leased, whether the container can be put on its networks'
+//! bridges.
 
 use std::cell::LazyCell;
 use std::io;
@@ -11,7 +12,7 @@ use crate::rules::attachment::Attachment;
 use crate::rules::bridge::{managed, other_than_bridge, usurper};
 use crate::sight;
 
-/// A network's bridge is something else.
+/// The interface that should be a network's bridge is something else.
 #[derive(Debug, Error)]
 pub enum BridgeError {
     #[error(
@@ -38,10 +39,11 @@ pub enum BridgeError {
     Links(#[source] io::Error),
 }
 
-/// Refuses a network whose bridge is an interface of another kind, or another network's.
+/// Refuses a network whose bridge is an interface of another kind, or belongs to another
+/// network.
 ///
 /// # Errors
-/// [`BridgeError`]. Networks whose file cannot be read count as on no bridge.
+/// [`BridgeError`]. A network whose file cannot be read counts as having no bridge.
 pub(super) fn check(podman: &Podman, attachments: &[Attachment]) -> Result<(), BridgeError> {
     let networks = || attachments.iter().map(|one| &one.network);
     if networks().all(|network| managed(network).is_none()) {
@@ -69,7 +71,7 @@ pub(super) fn check(podman: &Podman, attachments: &[Attachment]) -> Result<(), B
     Ok(())
 }
 
-/// Returns the networks that can be read.
+/// Returns the networks whose files can be read.
 fn others(podman: &Podman) -> Vec<Network> {
     let directory = podman.network_config_dir();
     let files = directory.ok().and_then(|path| read_networks(path).ok());

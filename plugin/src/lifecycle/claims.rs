@@ -1,9 +1,9 @@
-//! Claims in shares: for a network that other hosts lease from too, an address is claimed in
-//! etcd before it is leased here.
+//! Claims in shares: if other hosts lease from the same network, an address is claimed in etcd
+//! before it is leased here.
 //!
-//! A setup holds each share's seat from before it chooses until its leases are bound: a
-//! collection that compares keys with leases does not meet one without the other. The store's
-//! lock is never held while etcd is asked.
+//! A setup holds the seat in each share from before it chooses an address until its leases are
+//! bound. So a collection, which compares keys with leases, never finds one without the other.
+//! The store's lock is never held while berth waits for etcd.
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
@@ -24,13 +24,13 @@ use crate::rules::share;
 use crate::sharing::{Seat, SharingError};
 use crate::store::StoreError;
 
-/// How long a removal waits for etcd. What it does not reach, the next collection gives back.
+/// How long a removal waits for etcd. What it does not give back, the next collection does.
 const RELEASE: Duration = Duration::from_millis(500);
 
-/// What of this host's is not claimed for others.
+/// Which of this host's addresses a new claim does not take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Spared {
-    /// What is leased or reserved.
+    /// Those that are leased or reserved.
     Reserved,
     Leased,
 }
@@ -45,7 +45,7 @@ pub(super) struct Claims<'p> {
 
 struct Share {
     seat: Seat,
-    /// What each network of it here is like.
+    /// The terms of each of this host's networks that is in it.
     terms: Vec<Terms>,
     /// The applicants on networks of this share.
     applicants: Vec<usize>,
@@ -54,11 +54,12 @@ struct Share {
 
 /// One address that an applicant asks the share for.
 struct Asked<'a> {
-    /// The applicant, and its place among all.
+    /// The applicant, and its index among all applicants.
     applicant: &'a Applicant,
     at: usize,
     proposed: Proposed,
-    /// What others here have of its network: looked up only if the proposed one is taken.
+    /// What others on this host have of its network: read only if the proposed address is
+    /// taken.
     taken: OnceCell<HashSet<IpAddr>>,
 }
 
@@ -101,7 +102,8 @@ impl<'a> Asked<'a> {
 }
 
 impl<'p> Claims<'p> {
-    /// Takes the seats in all shares that the applicants' networks are in, mostly none.
+    /// Takes the seat in each share that the applicants' networks are in; mostly, there is
+    /// none.
     ///
     /// # Errors
     /// If a share is not configured, or another command has the seat.
@@ -110,7 +112,7 @@ impl<'p> Claims<'p> {
         applicants: &[Applicant],
     ) -> Result<Self, LifecycleError> {
         let mut names: Vec<_> = applicants.iter().filter_map(Applicant::share).collect();
-        // In the order of their names, so that two commands never wait for each other.
+        // In the order of their names, so that two commands never deadlock.
         names.sort_unstable();
         names.dedup();
         let wait = podman.settings.lock_wait();
@@ -148,13 +150,13 @@ impl<'p> Claims<'p> {
         self.choices[applicant].as_ref()
     }
 
-    /// Claims what the applicants would be given by this host alone, as `propose` says, or as
-    /// much like it as the other hosts have left. Where a share is full, what is reserved here
-    /// yields, and the dead.
+    /// Claims what this host alone would lease to the applicants, as `propose` says, or
+    /// whatever the other hosts have left that is most like it. If a share is full, berth
+    /// claims addresses that are reserved here, and then reclaims from the dead.
     ///
     /// # Errors
-    /// If an address is taken, a share full, or etcd does not answer; what was claimed for the
-    /// container is given back then.
+    /// If an address is taken, a share is full, or etcd does not answer. What was claimed for
+    /// the container is then given back.
     pub(super) fn claim(
         &mut self,
         applicants: &[Applicant],
@@ -181,7 +183,7 @@ impl<'p> Claims<'p> {
                 }
             }
             last = Spared::Leased;
-            // What a dead container had is claimed yet.
+            // What a dead container had is still claimed.
             let mut shares = self.shares.iter_mut();
             if let Some(share) = shares.find(|one| one.seat.share() == share) {
                 let total = share.seat.configuration.times.total;
@@ -190,7 +192,7 @@ impl<'p> Claims<'p> {
         }
     }
 
-    /// Takes back what one dead container has of the pool that begins there.
+    /// Takes back what one dead container has of the pool that `first` lies in.
     fn reclaim_one(
         &self,
         applicants: &[Applicant],
@@ -244,8 +246,8 @@ impl<'p> Claims<'p> {
         Ok(())
     }
 
-    /// Looks whether everything is still claimed, now that it is in use. `Err` only if it
-    /// surely is not: the container must not have that address then.
+    /// Checks that everything is still claimed, now that it is in use. Returns `Err` only if
+    /// an address certainly is not: then the container must not have it.
     pub(super) fn verify(&mut self) -> Result<(), LifecycleError> {
         for share in &mut self.shares {
             let total = share.seat.configuration.times.attempt;
@@ -261,15 +263,15 @@ impl<'p> Claims<'p> {
                         share: share.seat.share().clone(),
                     });
                 }
-                // It was claimed a moment ago.
+                // No answer is no loss: it was claimed a moment ago.
                 Err(error) => log::warn!("{}", crate::chain(&error)),
             }
         }
         Ok(())
     }
 
-    /// Gives back what is claimed and not leased. It never fails: the next collection gives
-    /// back what this does not.
+    /// Gives back what is claimed and not leased. It never fails: what this does not give
+    /// back, the next collection does.
     pub(super) fn give_back(&mut self) {
         for share in &mut self.shares {
             let mut claims = std::mem::take(&mut share.claims);
@@ -299,8 +301,8 @@ impl<'p> Claims<'p> {
     }
 }
 
-/// Gives back in their shares what these tenants had: the store has just released it. It never
-/// fails: the next collection gives back what this does not.
+/// Gives back, in their shares, the addresses of tenants that the store has just released. It
+/// never fails: what this does not give back, the next collection does.
 pub fn release(podman: &Podman, tenants: &[Tenant]) {
     let mut shared: Vec<(ShareName, IpAddr, &str)> = Vec::new();
     for tenant in tenants {
@@ -324,7 +326,7 @@ pub fn release(podman: &Podman, tenants: &[Tenant]) {
 
 fn release_in(podman: &Podman, gone: &[(ShareName, IpAddr, &str)]) -> Result<(), LifecycleError> {
     let mut seat = Seat::take(podman, &gone[0].0, RELEASE)?;
-    // Somebody may have leased it again before we had the seat.
+    // Another container may have leased an address again before we had the seat.
     let leased = leased(podman, gone.iter().map(|(_, address, _)| *address))?;
     let free = gone
         .iter()
@@ -338,7 +340,7 @@ fn release_in(podman: &Podman, gone: &[(ShareName, IpAddr, &str)]) -> Result<(),
     Ok(())
 }
 
-/// Returns which of these addresses the store leases, on whatever network.
+/// Returns which of these addresses the store leases, on any network.
 fn leased(
     podman: &Podman,
     addresses: impl Iterator<Item = IpAddr>,
@@ -358,8 +360,8 @@ fn leased(
     Ok(found.unwrap_or_default())
 }
 
-/// Returns what this host spares on an applicant's network. Where that cannot
-/// be read, nothing: then leasing the address fails.
+/// Returns the addresses that this host spares on an applicant's network. If the store cannot
+/// be read, it returns none: leasing the address then fails.
 fn taken_here(podman: &Podman, applicant: &Applicant, spared: Spared) -> HashSet<IpAddr> {
     let network = NetworkId::from(applicant.attachment.network.id.as_str());
     let read = read_store(podman, "look for free addresses", |transaction| {

@@ -1,8 +1,8 @@
-//! Somebody already holds what a container asks for: are they alive?
+//! What a container asks for is already held: is the holder alive?
 //!
-//! The dead give way at once, one at a time and only as far as needed; the rest is
-//! background collection's work. The refusal names the live, and those of whom berth is
-//! not certain.
+//! The dead give way at once, one at a time and only as far as needed; the rest is left
+//! to the background collection. The refusal names the holders that are alive, and those
+//! about which berth is not certain.
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -20,11 +20,11 @@ use crate::rules::lease::{ContainerId, ContainerName, NetworkName, Tenant};
 use crate::rules::pool::{Pool, number};
 use crate::rules::verdict::{STARTER_GRACE, Sign, Verdict};
 
-/// What a container asks for is held by others who do not give way.
+/// What a container asks for is held by others that do not give way.
 #[derive(Debug, Error)]
 pub enum Contest {
-    /// A static address is taken. Begins with Podman's words, which its users
-    /// and tests know.
+    /// A static address is taken. The message begins with Podman's own words, which its
+    /// users and tests know.
     #[error("requested ip address {address} is already allocated to container ID {holder}")]
     Address { address: IpAddr, holder: Holder },
     #[error("failed to lease an address from {subnet}: {census}")]
@@ -92,7 +92,7 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Who has the addresses of a full pool.
+/// Who holds the addresses of a full pool.
 #[derive(Debug)]
 pub struct Census {
     leased: usize,
@@ -219,10 +219,10 @@ pub(super) fn for_pool(
     }
 }
 
-/// How many of the dead have to go.
+/// How many dead holders have to be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Need {
-    /// One, whichever is found dead first.
+    /// One: whichever is found dead first.
     One,
     All,
 }
@@ -236,9 +236,9 @@ fn remove_one_dead(
     Ok((removed == 0).then_some(verdicts))
 }
 
-/// Reclaims from candidates found dead, first those that have not been seen alive for
-/// longest. Returns the verdicts, in that order, and how many were removed; if none was,
-/// renews the leases of those seen live.
+/// Reclaims from the candidates found dead, beginning with those that have not been seen
+/// alive for longest. Returns the verdicts, in that order, and how many were removed. If
+/// none was, it renews the leases of those seen live.
 pub(super) fn remove_dead(
     session: &Session<'_>,
     mut candidates: Vec<Tenant>,
@@ -251,7 +251,7 @@ pub(super) fn remove_dead(
     let mut verdicts = session.judge(&candidates);
     let mut dead = dead(&verdicts, None);
     if is_worth_waiting(&verdicts, need) {
-        // A podman killed a moment ago may have a conmon on its way.
+        // A podman that was killed a moment ago may already have started a conmon.
         thread::sleep(STARTER_GRACE);
         let earlier = std::mem::replace(&mut verdicts, session.judge(&candidates));
         dead = self::dead(&verdicts, Some(&earlier));
@@ -278,7 +278,7 @@ pub(super) fn remove_dead(
     Ok((verdicts, dead.len()))
 }
 
-/// Returns whether a second look may find more dead, and one of them is needed.
+/// Returns whether a second look may find more dead, and whether they are needed.
 fn is_worth_waiting(verdicts: &[Verdict], need: Need) -> bool {
     let certain = dead(verdicts, None).len();
     let found = verdicts.iter().filter(|verdict| is_dead(verdict)).count();
@@ -290,8 +290,8 @@ fn is_dead(verdict: &Verdict) -> bool {
 }
 
 /// Returns which are dead: first those whose death needs no second look, then those that
-/// were dead at the earlier look, too. One that was not dead then still needs a second
-/// look.
+/// were dead at the earlier look, too. One that was not dead at the earlier look still
+/// needs a second one.
 fn dead(verdicts: &[Verdict], earlier: Option<&[Verdict]>) -> Vec<usize> {
     let certain = |verdict: &Verdict| matches!(verdict, Verdict::Dead(cause) if !cause.is_hasty());
     let indexes = || 0..verdicts.len();

@@ -40,9 +40,9 @@ pub enum Error {
     Sharing(#[from] SharingError),
 }
 
-/// Completes the network configuration that Podman, or netavark from 2.0 on, hands to
-/// a plugin. Reads containers.conf, the network configurations and the host's links,
-/// addresses and routes; changes nothing. A network in a share must be like the share's.
+/// Completes the network configuration that Podman (or netavark, from 2.0 on) hands to a
+/// plugin. Reads containers.conf, the network configurations and the host's links,
+/// addresses and routes; changes nothing. A network in a share must match the share.
 ///
 /// # Errors
 /// [`enum@Error`] if the network cannot work or the host's facts cannot be read.
@@ -63,7 +63,8 @@ pub fn run(input: &str) -> Result<Network, Error> {
     Ok(network)
 }
 
-/// Has this host agree with the others on a network that is to be in a share.
+/// Checks, for a network that is to be in a share, that this host agrees with the others
+/// about it.
 fn agree(network: &Network) -> Result<(), Error> {
     let settings = podman::settings(&Environment::of_this_process());
     let mut as_set = network.clone();

@@ -21,10 +21,10 @@ use crate::sharing::SharingError;
 use crate::sight::ClockError;
 use crate::store::StoreError;
 
-/// Failure of a setup or teardown.
+/// Why a setup or teardown failed.
 #[derive(Debug, Error)]
 pub enum LifecycleError {
-    /// It may hide that an address is not berth's to give.
+    /// The mistake may hide that an address is not berth's to give.
     #[error(
         "{0}; `berth config` shows every mistake, and berth leases no address until that is fixed"
     )]
@@ -52,7 +52,7 @@ pub enum LifecycleError {
     Bridge(#[from] BridgeError),
     #[error(transparent)]
     Session(#[from] SessionError),
-    /// Somebody may be on a network whose addresses are not leased yet.
+    /// A container may be on a network whose addresses are not leased yet.
     #[error(
         "network {network}: berth has leased nothing on it yet, and a process that it cannot see may \
          have an address there ({doubt}); end that process, or give Podman CAP_SYS_PTRACE and \
@@ -91,7 +91,8 @@ pub enum LifecycleError {
     Contested(#[from] Contest),
     #[error(transparent)]
     Sharing(Box<SharingError>),
-    /// What a share says after an interface was made.
+    /// The share says, after the interface was made, that the address is not ours any
+    /// more.
     #[error(
         "{address} was claimed in share {share} and is not this container's any more: this host          was evicted, or etcd was restored from a backup; see `berth share status`"
     )]
@@ -100,12 +101,12 @@ pub enum LifecycleError {
     Delegate(#[from] DelegateError),
     #[error("{failure}; cleaning up after it failed too: {cleanup}")]
     Undo { failure: String, cleanup: String },
-    /// The plumbing of the same container's last start is still there.
+    /// The plumbing of the same container's last start could not be removed.
     #[error(transparent)]
     Reclaim(#[from] ReclaimError),
     #[error("{who}: {}", failures.join("; "))]
     Teardown {
-        /// As [`super::introduction`] says.
+        /// What the command was for, from [`super::introduction`].
         who: String,
         failures: Vec<String>,
     },

@@ -1,5 +1,5 @@
-//! The first step of a setup: addresses for a container on each of its networks, durable
-//! before anything is plumbed.
+//! The first step of a setup: leases a container's addresses on each of its networks,
+//! durably, before anything is plumbed.
 
 use std::net::IpAddr;
 
@@ -21,7 +21,7 @@ use crate::rules::settings::Settings;
 use crate::sight;
 use crate::store::Transaction;
 
-/// A container on one network that wants addresses there.
+/// A container that wants addresses on one network.
 pub(super) struct Applicant {
     pub(super) attachment: Attachment,
     options: Options,
@@ -29,8 +29,8 @@ pub(super) struct Applicant {
 }
 
 impl Applicant {
-    /// Checks what a container asks for against the network's options and subnets, with
-    /// what the settings make of them.
+    /// Checks what a container asks for against the network's options, with the settings
+    /// applied to them, and against its subnets.
     pub(super) fn new(
         mut attachment: Attachment,
         settings: &Settings,
@@ -69,7 +69,7 @@ impl Applicant {
         self.pools.iter().find(|pool| pool.covers(address))
     }
 
-    /// Returns the pool of a subnet that a refusal names.
+    /// Returns the pool of the subnet that a refusal names.
     fn pool(&self, subnet: IpNetwork) -> &Pool {
         let pool = self.pools.iter().find(|pool| pool.subnet() == subnet);
         pool.expect("the refusal names one of these pools")
@@ -111,12 +111,12 @@ impl Applicant {
 pub(super) struct Proposed {
     pub(super) address: IpAddr,
     pub(super) kind: Kind,
-    /// It must be this one.
+    /// The container must get this one and no other.
     pub(super) is_fixed: bool,
 }
 
-/// Returns for each applicant what it would be leased if no other host leased from the same
-/// networks; reclaims from the dead where they are in the way. Nothing is leased.
+/// Returns what each applicant would be leased if no other host leased from the same
+/// networks. Reclaims from the dead that are in the way. Leases nothing.
 pub(super) fn propose(
     session: &Session<'_>,
     applicants: &[Applicant],
@@ -144,7 +144,7 @@ pub(super) fn propose(
 }
 
 /// Leases addresses to all applicants in one transaction, durably: those that are claimed for
-/// them, else those that are free here. Reclaims from the dead where they are in the way.
+/// them, or else those that are free here. Reclaims from the dead that are in the way.
 /// Returns the tenants in the applicants' order.
 pub(super) fn lease(
     session: &Session<'_>,
@@ -159,7 +159,7 @@ pub(super) fn lease(
     Ok(tenants)
 }
 
-/// Frees one address that somebody dead has here of a network whose share is full.
+/// Frees one address that a dead container of this host has on a network whose share is full.
 pub(super) fn make_room(
     session: &Session<'_>,
     applicant: &Applicant,
@@ -169,8 +169,8 @@ pub(super) fn make_room(
     settle(session, &session.store.begin(), applicant, full)
 }
 
-/// Stages the leases of all applicants; reclaims from the dead where they are in the way.
-/// `choice` is what has been chosen for an applicant already.
+/// Stages the leases of all applicants; reclaims from the dead that are in the way. `choice`
+/// returns what has already been chosen for an applicant.
 fn stage<'s, 'c>(
     session: &'s Session<'_>,
     applicants: &[Applicant],

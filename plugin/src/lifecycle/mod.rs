@@ -1,8 +1,9 @@
-//! The life of a lease, step by step: `offered` durably before anything is plumbed,
-//! `bound` once netavark has succeeded, released with a reservation.
+//! The life of a lease, step by step: it is made durable as `offered` before anything
+//! is plumbed, becomes `bound` once netavark has succeeded, and leaves a reservation
+//! when it is released.
 //!
-//! Front ends parse and print; this is what they all do in between. The steps (C1, T1,
-//! R1, …) and what a kill at each of them leaves are in `ARCHITECTURE.md`.
+//! Front ends parse and print; this room does everything in between. `ARCHITECTURE.md`
+//! lists the steps (C1, T1, R1, …) and what a kill at each of them leaves behind.
 
 pub mod adopt;
 mod bridge;
@@ -30,7 +31,7 @@ use crate::rules::history::{Line, Work};
 use crate::sight;
 use session::{Session, note};
 
-/// Returns whether nobody has collected for a long time, in the life of this store.
+/// Returns whether this store has not had a collection for a long time.
 fn is_collection_due(session: &Session<'_>) -> bool {
     let store = &session.store;
     let last = store.last_collection().map(|last| last.at);
@@ -44,7 +45,7 @@ fn noted(podman: &Podman, work: Work, error: LifecycleError) -> LifecycleError {
     error
 }
 
-/// Returns how a command introduces itself to others that wait for the store.
+/// Returns how a command introduces itself to others that wait for the store's lock.
 fn introduction(verb: &str, attachments: &[Attachment]) -> String {
     let container = attachments
         .first()

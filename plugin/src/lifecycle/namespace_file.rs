@@ -1,4 +1,5 @@
-//! The file that shows a namespace, which Podman lost track of when it was killed.
+//! The file on which a namespace is mounted, and which Podman lost track of when it was
+//! killed.
 
 use std::fs;
 use std::io;
@@ -14,12 +15,12 @@ use nix::unistd::{chdir, pivot_root};
 use crate::rules::lease::Namespace;
 use crate::sight::{self, PathFact, is_namespace_file};
 
-/// Removes a namespace file that nobody uses any more. Failing to remove it leaks nothing
-/// but the file.
+/// Removes a namespace file that is no longer used. If that fails, nothing leaks but the
+/// file.
 pub(super) fn remove(namespace: &Namespace) {
     let path = &namespace.path;
     let is_its = match sight::examine(path) {
-        // Another device: the file that its namespace was once mounted on.
+        // On another device, it is the bare file that its namespace was once mounted on.
         PathFact::There((device, inode)) => device != namespace.device || inode == namespace.inode,
         PathFact::Missing | PathFact::Unreadable(_) => false,
     };
@@ -34,8 +35,8 @@ pub(super) fn remove(namespace: &Namespace) {
     }
 }
 
-/// Removes a namespace file, with the namespace that may be mounted on it, here or
-/// elsewhere: with the file, the kernel removes the mounts on it from all other mount
+/// Removes a namespace file and unmounts the namespace that may be mounted on it, here or
+/// elsewhere: when the file goes, the kernel removes the mounts on it in all other mount
 /// namespaces.
 ///
 /// # Errors
@@ -47,20 +48,20 @@ pub fn remove_file(path: &Path) -> io::Result<()> {
         Err(errno) => return Err(errno.into()),
     }
     match fs::remove_file(path) {
-        // Podman without root runs us in a mount namespace where a new /run covers the
-        // old one, so that something is mounted on the file where no path leads.
+        // Rootless Podman runs us in a mount namespace where a new /run covers the old
+        // one, so something is mounted on the file in a place to which no path leads.
         Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => unlink_from_afar(path),
         done => done,
     }
 }
 
-/// Removes a file that something may be mounted on.
+/// Removes a file on which something may be mounted.
 fn unlink_from_afar(path: &Path) -> io::Result<()> {
     from_afar(path, |file| fs::remove_file(file))
 }
 
-/// Returns when a namespace file was made, by the wall clock. The namespace that is
-/// mounted on it does not show that.
+/// Returns when a namespace file was made, by the wall clock. A namespace mounted on the
+/// file hides that.
 ///
 /// # Errors
 /// The kernel's refusal.
@@ -68,8 +69,8 @@ pub fn file_made(path: &Path) -> io::Result<SystemTime> {
     from_afar(path, |file| fs::metadata(file)?.modified())
 }
 
-/// Does something with a file in a mount namespace of its own, which has only the
-/// directory that the file is in, and nothing mounted in there.
+/// Calls `act` on a file, in a new mount namespace that contains only the file's
+/// directory, with nothing mounted in it.
 fn from_afar<T: Send>(path: &Path, act: impl Fn(&Path) -> io::Result<T> + Sync) -> io::Result<T> {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(Errno::EINVAL.into());
@@ -80,10 +81,10 @@ fn from_afar<T: Send>(path: &Path, act: impl Fn(&Path) -> io::Result<T> + Sync) 
     let enter = || -> io::Result<T> {
         unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS)?;
         mount(none, "/", none, private, none)?;
-        // Without the mounts below it.
+        // Without the mounts below the directory.
         mount(Some(directory), directory, none, bare, none)?;
         chdir(directory)?;
-        // Puts old and new root on one directory, and unmounts the old one: see
+        // Puts the old and the new root on one directory, and unmounts the old one: see
         // pivot_root(2), `pivot_root(".", ".")`.
         pivot_root(".", ".")?;
         umount2(".", MntFlags::MNT_DETACH)?;

@@ -1,5 +1,6 @@
-//! The dead that had a container's name or one of its published ports before it: what
-//! they left in the DNS and in the firewall would come before the container's own.
+//! Dead containers that had this container's name, or one of its published ports,
+//! before it. What they left in the DNS and in the firewall would take precedence over
+//! the container's own.
 
 use std::collections::BTreeSet;
 
@@ -12,14 +13,14 @@ use crate::rules::ports::PublishedPorts;
 use crate::sight::survey::{Record, SurveyError, name_records, port_records};
 use crate::store::StoreError;
 
-/// Takes back what dead tenants left under the name of a container on one of its
-/// networks, or with one of its published ports on any. This gives the name its address
-/// back, and the name resolves to no other. Tenants that are alive, or may be, are left
+/// Takes back what dead tenants left under a container's name on one of its networks,
+/// or with one of its published ports on any network. So the container gets its address
+/// back, and its name resolves to no other. Tenants that are alive, or may be, are left
 /// alone.
 ///
 /// # Errors
-/// If the store fails. berth only warns of what it cannot read or take down: that keeps
-/// nobody from starting.
+/// If the store fails. If berth cannot read or take something down, it only warns: that
+/// prevents no container from starting.
 pub(super) fn clear_predecessors(
     session: &Session<'_>,
     attachments: &[Attachment],
@@ -69,7 +70,8 @@ fn remembered(
     Ok(found)
 }
 
-/// Returns whether another container has the name of this one as its first name.
+/// Returns whether a record's container is another one with this one's name as its
+/// first name.
 fn has_name(record: &Record, attachment: &Attachment) -> bool {
     let name = attachment.container_name.as_str();
     record.container_id != attachment.container_id

@@ -1,8 +1,8 @@
 //! Taking back what a dead tenant left, and releasing leases.
 //!
-//! The order survives a kill at any step: the leases go last, so that whatever is left
-//! is still on record and the next reclaim finishes the work. A release names each
-//! address' generation and leaves alone what has a new holder.
+//! The order survives a kill at any step: the leases go last, so that everything still
+//! left is on record, and the next reclaim finishes the work. A release names each
+//! address's generation, so it leaves alone an address that has a new holder.
 
 use thiserror::Error;
 
@@ -30,11 +30,11 @@ pub enum ReclaimError {
 impl Session<'_> {
     /// Takes back everything a dead tenant left and releases its leases, durably. The
     /// verdict must have been made in this session; `evidence` is what it rests on. Of
-    /// several on one network, the last reaches to the [`Reach::Network`].
+    /// several tenants on one network, the last is reclaimed with [`Reach::Network`].
     ///
     /// # Errors
-    /// If its interface is still there afterwards, or the store fails; its leases are
-    /// kept then.
+    /// If its interface is still there afterwards, or the store fails. Its leases are
+    /// then kept.
     pub fn reclaim(
         &self,
         tenant: &Tenant,
@@ -51,8 +51,8 @@ impl Session<'_> {
     }
 
     /// Takes down the interface of a tenant that may be alive, because a person says so,
-    /// and releases its leases, durably. Its namespace is left alone: the container has
-    /// other networks, and its processes live there.
+    /// and releases its leases, durably. Its namespace is left alone: the container may
+    /// have other networks, and its processes live in it.
     ///
     /// # Errors
     /// As [`Session::reclaim`].
@@ -67,7 +67,7 @@ impl Session<'_> {
     /// reserved for its former holder. The history records `end` and `why`.
     ///
     /// # Errors
-    /// If the store fails; nothing is released then.
+    /// If the store fails. Nothing is released then.
     pub fn release(&self, tenants: &[&Tenant], end: End, why: &str) -> Result<(), StoreError> {
         let mut transaction = self.store.begin();
         for tenant in tenants {
@@ -86,11 +86,11 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Renews the leases of tenants seen live, durably: their TTL starts again. One that
-    /// was renewed within the last quarter of its TTL is left as it is.
+    /// Renews the leases of tenants seen live, durably: their TTL starts again. A lease
+    /// that was renewed within the last quarter of its TTL is left as it is.
     ///
     /// # Errors
-    /// If the store fails; nothing is renewed then.
+    /// If the store fails. Nothing is renewed then.
     pub fn renew(&self, tenants: &[Tenant], verdicts: &[Verdict]) -> Result<(), StoreError> {
         let mut transaction = self.store.begin();
         for (tenant, verdict) in tenants.iter().zip(verdicts) {
@@ -110,10 +110,11 @@ impl Session<'_> {
     }
 }
 
-/// Takes a tenant's plumbing down, so that nothing answers at its addresses.
+/// Takes a tenant's plumbing down, so that nothing answers at its addresses any more.
 ///
 /// # Errors
-/// If its interface is still there afterwards. Lesser failures are warned of.
+/// If its interface is still there afterwards. Lesser failures are only logged as
+/// warnings.
 pub(super) fn clear_away(
     podman: &Podman,
     tenant: &Tenant,
@@ -161,7 +162,8 @@ fn reservation(tenant: &Tenant, leased: &LeasedAddress, now: Moment) -> Reservat
     }
 }
 
-/// Removes the namespace file of a tenant's earlier start, if nobody lives in it.
+/// Removes the namespace file of a tenant's earlier start, if no process is in the
+/// namespace.
 pub(super) fn remove_abandoned(tenant: &Tenant, boot_id: &str) {
     let Ok(now) = sight::now() else {
         return;

@@ -1,5 +1,5 @@
-//! A share's keys and this store's leases are made to agree: what a crash, or an etcd that did
-//! not answer, has left apart.
+//! Makes a share's keys and this store's leases agree again, where a crash, or an etcd that
+//! did not answer, has left them different.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,16 +18,16 @@ use crate::text::foreign;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leases {
     pub leases: Vec<Lease>,
-    /// Whether that is surely all that containers have: the host has been looked at since it
+    /// Whether that is certainly all that containers have: the host has been surveyed since it
     /// booted.
     pub are_complete: bool,
-    /// What the hosts of the share must have alike, if a network here is in it.
+    /// The terms that all hosts of the share must have in common, if a network here is in it.
     pub terms: Option<Terms>,
 }
 
-/// Returns what a Podman's store has leased in a share. A lease is in it if its network is, by
-/// its file or as the container was started: a network that has left a share takes its
-/// containers along when they are started again.
+/// Returns what a Podman's store has leased in a share. A lease is in it if its network is in
+/// it, by the network's file or as the container was started: when a network leaves a share,
+/// its containers follow only when they are started again.
 ///
 /// # Errors
 /// If the store or a network file cannot be read.
@@ -69,10 +69,10 @@ pub fn leases(podman: &Podman, name: &ShareName) -> Result<Leases, SessionError>
 }
 
 /// Makes a share's keys agree with what the store has leased in it: see
-/// [`berth_share::Member::reconcile`]. etcd has `total` for all answers.
+/// [`berth_share::Member::reconcile`]. etcd has `total` for all its answers together.
 ///
 /// # Errors
-/// If the store cannot be read, the host may not speak for itself, or etcd does not answer.
+/// If the store cannot be read, this host may not speak for itself, or etcd does not answer.
 pub fn reconcile(
     podman: &Podman,
     seat: &mut Seat,
@@ -86,13 +86,13 @@ pub fn reconcile(
     })?)
 }
 
-/// Says who else has an address.
+/// Describes which other host has an address.
 pub fn describe(name: &ShareName, conflict: &Conflict) -> String {
     let lease = &conflict.lease;
     let other = conflict.taker.as_ref().map_or_else(
         || "an entry that berth cannot read".to_owned(),
         |taker| {
-            // Another host has written these.
+            // These were written by another host.
             let [container, name, host] =
                 [short_id(&taker.container), &taker.name, &taker.host].map(foreign);
             format!("container {container} ({name}) on host {host}")

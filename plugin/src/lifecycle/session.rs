@@ -1,8 +1,8 @@
-//! The one way to the lease store: the lock, the wait for what a killed berth left at
-//! work, the open store, and the look at the host that belongs to it.
+//! The only way to the lease store: the lock, the wait for whatever a killed berth left
+//! running, the open store, and the look at the host that belongs to it.
 //!
 //! [`Locked`] is the right to the state directory, [`Session`] the right to change the
-//! store. Nothing else hands out either, so no command can forget a step.
+//! store. Nothing else gives out either, so no command can forget a step.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,10 +26,10 @@ use crate::store::{
 /// own calls, so only an operator's command can be in the way.
 pub const LOCK_PATIENCE: Duration = settings::LOCK_WAIT;
 
-/// Failure to get at the store, or to see what it must know.
+/// Why the store cannot be used, or the host not be surveyed for it.
 #[derive(Debug, Error)]
 pub enum SessionError {
-    /// Nobody knows where the store is.
+    /// A mistake in berth.conf hides where the store is.
     #[error("{0}; `berth config` shows every mistake, and where the leases are depends on it")]
     Settings(Mistake),
     #[error(transparent)]
@@ -42,8 +42,8 @@ pub enum SessionError {
     Survey(#[from] SurveyError),
 }
 
-/// The locked state directory of a Podman. No other command of berth's, and no netavark
-/// that a killed one has left, is at work there.
+/// The locked state directory of a Podman. No other berth command is at work there, and no
+/// netavark that a killed one has left.
 pub struct Locked<'l> {
     podman: &'l Podman,
     guard: &'l LockGuard<'l>,
@@ -53,12 +53,13 @@ pub struct Locked<'l> {
 }
 
 /// Takes the lock of a Podman's lease store, calls `act`, and releases the lock. `who`
-/// tells others what it is for, as in `setup of container 1f2e3d4c5b6a on network web`.
+/// tells other commands what the lock is for, as in `setup of container 1f2e3d4c5b6a on
+/// network web`.
 ///
-/// A caller that needs Podman's network lock as well takes that first.
+/// A caller that also needs Podman's network lock takes that one first.
 ///
 /// # Errors
-/// If the lock is not free within `wait`, with the holder's name; what `act` returns.
+/// If the lock is not free within `wait`, naming its holder; whatever `act` returns.
 pub fn with_lock<T, E: From<SessionError>>(
     podman: &Podman,
     who: &str,
@@ -69,8 +70,8 @@ pub fn with_lock<T, E: From<SessionError>>(
     locked(podman, (who, wait), settle, act)
 }
 
-/// As [`with_lock`], for a reader that would rather know nothing than wait: what a killed
-/// berth left at work may still be there. The next command that takes the lock waits for
+/// As [`with_lock`], for a reader that would rather go without than wait: whatever a killed
+/// berth left running may still be at work. The next command that takes the lock waits for
 /// that.
 ///
 /// # Errors
@@ -118,7 +119,7 @@ pub fn with_session<T, E: From<SessionError>>(
     with_lock(podman, who, wait, |locked| act(&locked.open()?))
 }
 
-/// As [`with_session`], for those who only read: see [`Store::read`].
+/// As [`with_session`], for callers that only read: see [`Store::read`].
 ///
 /// # Errors
 /// As [`with_lock`] and [`Store::read`].
@@ -128,7 +129,7 @@ pub fn read_store<T>(
     act: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
 ) -> Result<Option<T>, SessionError> {
     let directory = &podman.state_directory;
-    // Taking the lock would make the directory.
+    // Taking the lock would create the directory.
     if !Store::exists(directory) {
         return Ok(None);
     }
@@ -137,7 +138,7 @@ pub fn read_store<T>(
     })
 }
 
-/// Returns the engine for a Podman's new lease store.
+/// Returns the engine for a new lease store of this Podman.
 pub fn engine(podman: &Podman) -> EngineKind {
     let named = podman.settings.engine().and_then(EngineKind::named);
     named.unwrap_or_default()
@@ -170,7 +171,7 @@ impl<'l> Locked<'l> {
         self.open_or_make(engine(self.podman))
     }
 
-    /// As [`open`](Self::open), with this engine for a new store.
+    /// As [`open`](Self::open), with this engine if the store is new.
     ///
     /// # Errors
     /// As [`Store::open`].
@@ -186,7 +187,7 @@ impl<'l> Locked<'l> {
         })
     }
 
-    /// Reads what only the store knows, as far as it can be read: see [`Salvage`].
+    /// Reads what only the store knows, as far as it is readable: see [`Salvage`].
     pub fn salvage(&self) -> Salvage {
         let directory = &self.podman.state_directory;
         Salvage::read(directory, self.guard, &self.boot_id, self.now)
@@ -195,7 +196,7 @@ impl<'l> Locked<'l> {
     /// Moves the store aside: see [`Store::set_aside`].
     ///
     /// # Errors
-    /// If the file system refuses; the store is where it was then.
+    /// If the file system refuses. The store is then still where it was.
     pub fn set_aside(&self) -> Result<Vec<PathBuf>, StoreError> {
         Store::set_aside(&self.podman.state_directory, self.guard, self.now)
     }
@@ -220,8 +221,8 @@ pub struct Session<'l> {
 }
 
 impl Session<'_> {
-    /// Looks at the host: see [`Locked::survey`]. The tenants are all that the store knows
-    /// of, read before.
+    /// Looks at the host: see [`Locked::survey`]. The tenants must be all that the store
+    /// knows of, and have been read before.
     ///
     /// # Errors
     /// As [`Locked::survey`].
@@ -257,8 +258,8 @@ impl Session<'_> {
         Ok(survey.including(network, run_directory)?)
     }
 
-    /// Notes in the history that these tenants' leases have ended. Call it when the store
-    /// says so, too. It never fails, because nothing depends on it.
+    /// Notes in the history that these tenants' leases have ended. Call it once the store
+    /// says so. It never fails, because nothing depends on it.
     pub fn note_end(&self, tenants: &[&Tenant], end: End, reason: &str) {
         let at = sight::now().unwrap_or(self.now).wall_ms;
         let lines = tenants.iter();
@@ -268,7 +269,7 @@ impl Session<'_> {
         note(self.podman, &lines);
     }
 
-    /// Writes the history again without its oldest lines, if it is time for that.
+    /// Rewrites the history without its oldest lines, if it is time for that.
     pub fn trim_history(&self) {
         let history = History::at(self.podman.history_file.clone());
         let trimmed = history.trim(self.guard, self.now.wall_ms, &self.boot_id);
@@ -285,8 +286,8 @@ impl Session<'_> {
     }
 }
 
-/// Adds lines to the history of a Podman's lease store. If that fails, berth only warns:
-/// no container waits for its history.
+/// Adds lines to the history of a Podman's lease store. If that fails, berth only warns: no
+/// container should wait for its history.
 pub fn note(podman: &Podman, lines: &[Line]) {
     if lines.is_empty() {
         return;

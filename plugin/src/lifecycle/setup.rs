@@ -28,7 +28,7 @@ pub struct Done {
     pub collection_due: bool,
 }
 
-/// Leases addresses for a container on each of its networks, has `plumb` make the
+/// Leases addresses for a container on each of its networks, calls `plumb` to make the
 /// interfaces, and returns netavark's status block for each.
 ///
 /// Asking again for the same container, network and interface gives the same addresses;
@@ -36,7 +36,7 @@ pub struct Done {
 ///
 /// # Errors
 /// If the request is bad, an address is held by a container that is not known to be gone,
-/// or netavark or the store fails. What was done on all networks is undone then; what
+/// or netavark or the store fails. What was done is then undone on all networks; what
 /// cannot be undone stays on record for reclaim.
 pub fn setup(
     podman: &Podman,
@@ -114,8 +114,8 @@ fn lease_and_plumb(
     verified
 }
 
-/// Adopts what the store does not know of, and takes down what the same container's earlier
-/// starts have left.
+/// Adopts what the store does not know of, and takes down what earlier starts of the same
+/// container have left.
 fn clear_the_way(
     session: &Session<'_>,
     asked: &[Attachment],
@@ -125,7 +125,7 @@ fn clear_the_way(
     let doubts = session.recover(asked, netns);
     let doubts = doubts.map_err(LifecycleError::Recover)?;
     if let Some((network, doubt)) = doubts.into_iter().next() {
-        // Others would get an address that somebody hidden has.
+        // A hidden container may have an address that we would lease to another.
         let network = network.name.as_str().into();
         return Err(LifecycleError::Hidden { network, doubt });
     }
@@ -135,7 +135,7 @@ fn clear_the_way(
     clear_predecessors(session, asked)
 }
 
-/// Puts right what would keep names from resolving after netavark's setup.
+/// Corrects what would keep names from resolving after netavark's setup.
 fn prepare_names(run_directory: &Path, asked: &[Attachment]) {
     delegate::end_orphaned(run_directory);
     for network in asked.iter().map(|one| &one.network) {
@@ -145,8 +145,8 @@ fn prepare_names(run_directory: &Path, asked: &[Attachment]) {
     }
 }
 
-/// Takes down the plumbing of the same container's earlier start, whose teardown never
-/// came.
+/// Takes down the plumbing of an earlier start of the same container that was never torn
+/// down.
 fn clear_earlier_start(
     session: &Session<'_>,
     attachment: &Attachment,
@@ -177,9 +177,9 @@ fn bind(session: &Session<'_>, tenants: &[Tenant], status: &[Value]) -> Result<(
     Ok(transaction.commit(session.now)?)
 }
 
-/// Undoes a setup that failed: netavark calls no teardown for it. The addresses stay
-/// reserved for the container, which will try again. Returns the failure, with what the
-/// clean-up could not do.
+/// Undoes a setup that failed, because netavark calls no teardown for it. The addresses
+/// stay reserved for the container, which will try again. Returns the failure, and with it
+/// what could not be undone.
 fn undo(session: &Session<'_>, tenants: &[Tenant], failure: LifecycleError) -> LifecycleError {
     let mut failures = Vec::new();
     let mut clean = Vec::new();

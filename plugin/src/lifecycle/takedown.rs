@@ -1,8 +1,8 @@
-//! The one way to take down what is left of a container on a network: interface,
-//! firewall rules, published ports, DNS names, and the bridge if nobody is on it.
+//! The only way to take down what is left of a container on a network: interface,
+//! firewall rules, published ports, DNS names, and the bridge if nothing else is on it.
 //!
-//! netavark does it, in the container's namespace if the interface is there, else against
-//! a stand-in ([`delegate::StandIn`]). No lease is changed here.
+//! netavark does it: in the container's namespace if the interface is there, otherwise
+//! against a stand-in ([`delegate::StandIn`]). No lease is changed here.
 
 use std::cell::RefCell;
 use std::io;
@@ -40,19 +40,19 @@ impl Left {
 #[derive(Clone, Debug)]
 pub struct Remains<'a> {
     pub attachment: &'a Attachment,
-    /// Its addresses, as far as nobody else has them by now.
+    /// Its addresses, except those that another container has by now.
     pub addresses: &'a [IpAddr],
     pub delegation: &'a Delegation,
     pub reach: Reach,
 }
 
 impl Remains<'_> {
-    /// Takes everything down. `namespace` is where the interface is, as long as
-    /// `remains` says so. Where netavark removes the interface and then fails, a
+    /// Takes everything down. `namespace` is where the interface is, for as long as
+    /// `remains` returns true. If netavark removes the interface and then fails, a
     /// stand-in takes down the rest.
     ///
     /// # Errors
-    /// What is left, apart from what was gone before.
+    /// What is left. What was already gone is no error.
     pub fn take_down(
         &self,
         netavark: &Path,
@@ -64,7 +64,7 @@ impl Remains<'_> {
         self.finish(netavark, done, remains)
     }
 
-    /// Takes down what netavark has left. `done` is how netavark ended; `None` if it was
+    /// Takes down what netavark has left. `done` is netavark's result; `None` if it was
     /// not run, because the interface was gone.
     fn finish(
         &self,
@@ -98,7 +98,7 @@ impl Remains<'_> {
 /// Takes a tenant's plumbing down, with its stored request.
 ///
 /// # Errors
-/// What is left, apart from what was gone before.
+/// What is left. What was already gone is no error.
 pub fn take_down(podman: &Podman, tenant: &Tenant, reach: Reach) -> Result<(), Left> {
     let remains = Remains {
         attachment: &tenant.request,
@@ -111,12 +111,12 @@ pub fn take_down(podman: &Podman, tenant: &Tenant, reach: Reach) -> Result<(), L
     remains.take_down(&podman.netavark, path, || interface.remains())
 }
 
-/// Takes down what tenants of one container have in one namespace. `unplumb` has netavark
+/// Takes down what one container's tenants have in one namespace. `unplumb` has netavark
 /// do it for all of them at once; it is not called if none of their interfaces is there.
-/// What it leaves of a tenant, a stand-in takes down.
+/// Whatever netavark leaves of a tenant, a stand-in takes down.
 ///
 /// # Errors
-/// What is left of each, apart from what was gone before.
+/// What is left of each. What was already gone is no error.
 pub fn take_down_together(
     podman: &Podman,
     tenants: &[Tenant],
@@ -162,13 +162,13 @@ pub fn take_down_record(
     done.map_err(Left::into_reason)
 }
 
-/// Takes down plumbing that has no lease, as far as berth can know it: by the interface's
-/// own addresses, else by those the container asked for. A container may give itself
-/// another one's address, so only those that are `free` count: firewall rules for the
-/// others belong to the containers that have them.
+/// Takes down plumbing that has no lease, as far as berth can tell what belongs to it: by
+/// the interface's own addresses, or else by those the container asked for. A container
+/// may give itself another one's address, so only those that are `free` count: firewall
+/// rules for the others belong to the containers that have them.
 ///
 /// # Errors
-/// What is left, apart from what was gone before.
+/// What is left. What was already gone is no error.
 pub fn take_down_unleased(
     podman: &Podman,
     attachment: &Attachment,
@@ -201,7 +201,7 @@ pub fn take_down_unleased(
     done.map_err(Left::into_reason)
 }
 
-/// A tenant's interface, and the window through which it is looked for.
+/// A tenant's interface, and the window through which berth looks for it.
 struct Interface<'t> {
     tenant: &'t Tenant,
     window: RefCell<Option<Window>>,
@@ -215,8 +215,8 @@ impl<'t> Interface<'t> {
         }
     }
 
-    /// Returns whether it is still in its namespace, or may be. The namespace counts only
-    /// where it was.
+    /// Returns whether it is still in its namespace, or may be. Only a namespace that is
+    /// still at its path counts.
     fn remains(&self) -> bool {
         let namespace = &self.tenant.namespace;
         match sight::examine(&namespace.path) {

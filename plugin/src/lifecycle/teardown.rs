@@ -14,16 +14,16 @@ use crate::rules::history::{End, Work};
 use crate::rules::lease::Tenant;
 use crate::sight::{self, Everywhere, Evidence, PathFact};
 
-/// Has netavark take a container's interfaces down, by `unplumb` for all its networks at
-/// once, then releases its leases there, each with a reservation, in one transaction.
+/// Takes a container's interfaces down, with `unplumb` for all its networks at once, then
+/// releases its leases there, each with a reservation, in one transaction.
 ///
-/// Repeating it is not a failure, and neither is a namespace or lease that is gone:
-/// `unplumb` is called only if there is something to take down. It carries on past
-/// failures. On return the release is durable.
+/// Repeating it is not a failure, and neither is a namespace or lease that is gone: `unplumb`
+/// is called only if there is something to take down. One failure does not stop the rest. On
+/// return the release is durable.
 ///
 /// # Errors
-/// All that failed. A lease whose interface is still there is kept: it is taken back once
-/// its namespace is gone.
+/// All failures. A lease whose interface is still there is kept, and is taken back once its
+/// namespace is gone.
 pub fn teardown(
     podman: &Podman,
     attachments: &[Attachment],
@@ -41,7 +41,7 @@ pub fn teardown(
         Ok(gone) => claims::release(podman, &gone),
         Err(error) => {
             // Whatever is wrong with the store, the interfaces can go, and so can the
-            // addresses that no other container is seen to have.
+            // addresses that no other container has been seen to have.
             failures.push(crate::chain(&error));
             let elsewhere = held_elsewhere(attachments, netns);
             let free = |address| matches!(&elsewhere, Some(held) if !held.contains(&address));
@@ -60,8 +60,8 @@ pub fn teardown(
     ))
 }
 
-/// Tears down what the store knows of, and returns whose leases it has released. Errors are those of the store; failures of the
-/// plumbing are collected.
+/// Tears down what the store knows of, and returns the tenants whose leases it has released.
+/// Errors are those of the store; failures of the plumbing are collected in `failures`.
 fn by_record(
     session: &Session<'_>,
     attachments: &[Attachment],
@@ -112,14 +112,14 @@ fn by_record(
     Ok(gone)
 }
 
-/// Returns whether a teardown of this namespace is meant for the tenant. A late one, for
+/// Returns whether a teardown of this namespace is meant for the tenant. A late teardown, for
 /// the namespace of an earlier start, must not touch the present one.
 fn is_of(tenant: &Tenant, netns: &Path) -> bool {
     netns == tenant.namespace.path || !namespace_remains(&tenant.namespace)
 }
 
-/// Returns the addresses that are in use in other namespaces than this one, or `None` if
-/// berth cannot tell.
+/// Returns the addresses that are in use in namespaces other than this one, or `None` if berth
+/// cannot tell.
 fn held_elsewhere(attachments: &[Attachment], netns: &Path) -> Option<HashSet<IpAddr>> {
     let PathFact::There(own) = sight::examine(netns) else {
         return None;

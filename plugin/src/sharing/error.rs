@@ -1,4 +1,4 @@
-//! Why a share cannot be used, in words for whoever starts a container.
+//! Why a share cannot be used, in words for the person who starts a container.
 
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
@@ -12,7 +12,8 @@ use crate::rules::share::ConfigurationError;
 use crate::sight::ClockError;
 use crate::text::foreign;
 
-/// Failure to use a share. Its text has the cause in it. Running containers keep what they have.
+/// Failure to use a share. Its text includes the cause. Running containers keep what they
+/// have.
 #[derive(Debug, Error)]
 pub enum SharingError {
     #[error(transparent)]
@@ -27,7 +28,7 @@ pub enum SharingError {
     Client { share: ShareName, cause: EtcdError },
     #[error(transparent)]
     Clock(#[from] ClockError),
-    /// Another container has a static address. Begins with Podman's words.
+    /// Another container has a static address. The message begins with Podman's own words.
     #[error(
         "requested ip address {address} is already allocated to container ID {container} (name \
          {name}) on host {host}, says share {share}; stop that container or ask for another \
@@ -64,7 +65,7 @@ impl SharingError {
             } => Self::Taken {
                 share,
                 address,
-                // Other hosts have written these.
+                // These were written by another host.
                 container: foreign(&taker.container),
                 name: foreign(&taker.name),
                 host: foreign(&taker.host),

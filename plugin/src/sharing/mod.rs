@@ -1,6 +1,6 @@
 //! The shares in which this host takes part: leases that several hosts share through etcd. The
-//! protocol is the crate `berth_share`; here are the host's place in it, its lock and its
-//! client.
+//! crate `berth_share` is the protocol; this room is the host's seat in it, with its lock and
+//! its client of etcd.
 
 mod error;
 pub mod probe;
@@ -21,16 +21,16 @@ use crate::podman::Podman;
 use crate::rules::share::Configuration;
 use crate::sight;
 
-/// Identifies the operating system's installation (machine-id(5)), which others must not be
-/// told.
+/// Identifies the operating system's installation (machine-id(5)). It must not be told to
+/// others.
 const MACHINE_ID: &str = "/etc/machine-id";
 const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 
-/// This host's seat in a share. While there is one, no other command of this host's speaks for
-/// it there.
+/// This host's seat in a share. As long as it is taken, no other command of this host speaks
+/// for the host there.
 ///
-/// Take it before the store's lock, which must not be held while etcd is asked, and after
-/// Podman's.
+/// Take it before the store's lock, which must not be held while berth waits for etcd, and
+/// after Podman's lock.
 pub struct Seat {
     pub configuration: Configuration,
     facts: Facts,
@@ -39,11 +39,11 @@ pub struct Seat {
 }
 
 impl Seat {
-    /// Takes the seat, waiting no longer than `wait` for the command that has it. Nothing is
-    /// asked of etcd yet.
+    /// Takes the seat, waiting no longer than `wait` for the command that has it. This asks
+    /// etcd nothing yet.
     ///
     /// # Errors
-    /// If the share is not configured, or the seat not free.
+    /// If the share is not configured, or the seat is not free in time.
     pub fn take(podman: &Podman, name: &ShareName, wait: Duration) -> Result<Self, SharingError> {
         let configuration = Configuration::of(&podman.settings, name)?;
         let failed = |cause| SharingError::Folder {
@@ -65,11 +65,11 @@ impl Seat {
         &self.configuration.name
     }
 
-    /// Speaks for this host in the share, which it joins with these terms if it has not yet.
-    /// etcd has `total` for all answers.
+    /// Speaks for this host in the share, and first joins it with these terms if the host has
+    /// not joined yet. etcd has `total` for all its answers together.
     ///
     /// # Errors
-    /// What `act` returns, and what keeps the host from taking part.
+    /// What `act` returns, and whatever keeps the host from taking part.
     pub fn speak<T>(
         &mut self,
         terms: Option<&Terms>,
@@ -87,8 +87,8 @@ impl Seat {
         done.map_err(|source| SharingError::of(self.share(), source))
     }
 
-    /// As [`speak`](Self::speak), for what a host may do that is refused otherwise:
-    /// [`operator::rejoin`].
+    /// As [`speak`](Self::speak), for the one thing a host may still do when everything else
+    /// is refused: [`operator::rejoin`].
     ///
     /// # Errors
     /// What `rejoin` returns.
@@ -102,11 +102,11 @@ impl Seat {
     }
 }
 
-/// Looks at a share without taking part: `None` if nobody has joined it yet. etcd has `total`
-/// for all answers.
+/// Looks at a share without taking part: `None` if no host has joined it yet. etcd has `total`
+/// for all its answers together.
 ///
 /// # Errors
-/// If the share is not configured, or nobody answers.
+/// If the share is not configured, or etcd does not answer.
 pub fn look(
     podman: &Podman,
     name: &ShareName,
@@ -115,10 +115,10 @@ pub fn look(
     ask(podman, name, total, operator::picture)
 }
 
-/// Asks a share's etcd without taking part. It has `total` for all answers.
+/// Asks a share's etcd without taking part. etcd has `total` for all its answers together.
 ///
 /// # Errors
-/// If the share is not configured, or nobody answers.
+/// If the share is not configured, or etcd does not answer.
 pub fn ask<T>(
     podman: &Podman,
     name: &ShareName,
@@ -131,10 +131,10 @@ pub fn ask<T>(
     act(&mut etcd, &configuration.keys).map_err(|source| SharingError::of(name, source))
 }
 
-/// Returns who this host is in a share; `None` if it has never taken part.
+/// Returns this host's identity in a share; `None` if it has never taken part.
 ///
 /// # Errors
-/// If that is there and cannot be read.
+/// If the identity is there and cannot be read.
 pub fn host(podman: &Podman, name: &ShareName) -> Result<Option<HostId>, SharingError> {
     Folder::peek(&folder(podman, name)).map_err(|cause| SharingError::Folder {
         share: name.clone(),
@@ -143,14 +143,14 @@ pub fn host(podman: &Podman, name: &ShareName) -> Result<Option<HostId>, Sharing
     })
 }
 
-/// Returns what other hosts call this one.
+/// Returns the name by which other hosts know this one.
 pub fn host_name(configuration: &Configuration) -> String {
     let name = || fs::read_to_string(HOST_NAME).unwrap_or_default();
     let set = configuration.host.clone();
     set.unwrap_or_else(|| name().trim().to_owned())
 }
 
-/// Returns what tells this store from the host's others, in the keys that are its own.
+/// Returns what tells this store's own keys from those of the host's other stores.
 pub fn store(podman: &Podman) -> String {
     podman.state_directory.display().to_string()
 }
@@ -187,7 +187,7 @@ fn client(configuration: &Configuration, breaker: Breaker) -> Result<Etcd, Shari
 }
 
 fn facts(podman: &Podman, configuration: &Configuration) -> Result<Facts, SharingError> {
-    // Without one, a copy of the host is still found out by its second beat.
+    // Without a machine id, a copy of the host is still found out at its second beat.
     let machine = fs::read_to_string(MACHINE_ID).unwrap_or_default();
     let machine = digest(
         &SHA256,

@@ -1,13 +1,14 @@
-//! Asks a network's link whether anybody has an address, for an eviction: see
+//! Asks a network's link whether anything has an address, for an eviction: see
 //! [`berth_share::evict`].
 //!
-//! - [`frame`] is what is said on a link.
+//! - [`frame`] is what is sent and read on a link.
 //! - [`manner`] says from where a network can be asked: the bridge or parent, and a [`sibling`]
 //!   there.
 //! - [`place`] is such an interface with a socket on it.
 //! - [`tally`] counts.
 //!
-//! Nothing of the host's is changed. What a question needs is berth's own, and vanishes with it.
+//! Nothing of the host is changed. Whatever a question needs belongs to berth, and vanishes
+//! with it.
 
 mod frame;
 mod manner;
@@ -34,35 +35,35 @@ use place::Place;
 use sibling::Sibling;
 use tally::{Spot, Tally};
 
-/// Between two questions: a burst of hundreds would overflow queues on the way.
+/// Pause between two questions: a burst of hundreds would overflow queues on the way.
 const PACE: Duration = Duration::from_millis(1);
-/// Between two rounds, so that what makes one fail is over by the next.
+/// Pause between two rounds, so that whatever makes one fail is over by the next.
 const PAUSE: Duration = Duration::from_millis(400);
-/// After the last round: whoever has not answered by then does not.
+/// Wait after the last round: a host that has not answered by then counts as silent.
 const PATIENCE: Duration = Duration::from_millis(900);
 
-/// How often frames are read without a break when a place is left, before what is still there
-/// counts as lost.
+/// How many reads in a row a place gets when berth is done with it, before whatever is still
+/// there counts as lost.
 const LAST_READS: u32 = 64;
 
-/// Whom to ask on which link.
+/// What to ask, and on which link.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
     pub network: &'a Network,
     /// The network's bridge, or the parent of its interfaces.
     pub interface: &'a str,
-    /// The addresses that somebody may have.
+    /// The addresses that another host may have.
     pub addresses: &'a [IpAddr],
-    /// Addresses that are in use on this link, the gateway among them; the surest first. They
-    /// show that somebody who is there is heard.
+    /// Addresses that are in use on this link, the gateway among them; the surest first. Their
+    /// answers show that a host on the link would be heard.
     pub known: &'a [IpAddr],
 }
 
 /// Asks for each address [`PROBES`] times from each place of the link.
 ///
-/// 256 addresses take less than 6 seconds, and so do each further 256. Where a place cannot be
-/// asked, the evidence says so, and the log says why. Whoever is heard with an address has it,
-/// wherever and however he is heard.
+/// 256 addresses take less than 6 seconds, and so do each further 256. If a place cannot be
+/// asked, the evidence says so, and the log says why. Any host that claims an address counts
+/// as having it, however the claim arrives.
 pub fn probe(question: &Question<'_>) -> Evidence {
     let host = links().unwrap_or_else(|error| {
         log::warn!("the host's interfaces cannot be listed: {error}");
@@ -98,7 +99,7 @@ pub fn probe(question: &Question<'_>) -> Evidence {
         let place = sibling.open()?;
         Ok::<_, io::Error>((sibling, place))
     });
-    // Its interface lives until everything has been heard.
+    // The sibling's interface must live until everything has been heard.
     let _sibling = match sibling {
         Ok(Ok((sibling, place))) => {
             ears.places.push((Spot::Sibling, place));
@@ -121,8 +122,8 @@ pub fn probe(question: &Question<'_>) -> Evidence {
     ears.evidence()
 }
 
-/// All places at once: an answer to one may be heard in another. On ipvlan the parent hears
-/// what its children were answered.
+/// All places at once, because an answer to one may be heard in another: on ipvlan, the parent
+/// hears the answers to its children.
 struct Ears {
     tally: Tally,
     places: Vec<(Spot, Place)>,
@@ -152,7 +153,7 @@ impl Ears {
         self.finish(turn);
     }
 
-    /// Hears what comes, for so long.
+    /// Reads whatever arrives during `span`.
     fn listen(&mut self, span: Duration, turn: (Spot, usize)) {
         let end = Instant::now() + span;
         loop {
@@ -166,7 +167,7 @@ impl Ears {
             let mut waiting: Vec<_> = places
                 .map(|(_, place)| PollFd::new(place.as_fd(), flags))
                 .collect();
-            // Less than a millisecond would be none.
+            // A timeout of less than a millisecond would be none.
             let timeout = PollTimeout::try_from(left.max(PACE)).unwrap_or(PollTimeout::MAX);
             match poll(&mut waiting, timeout) {
                 Ok(_) | Err(Errno::EINTR) => {}
@@ -180,7 +181,7 @@ impl Ears {
         }
     }
 
-    /// Hears what has come, also where more comes all the time.
+    /// Reads what has arrived, and does not go on for ever if more keeps arriving.
     fn finish(&mut self, turn: (Spot, usize)) {
         let mut reads = 0;
         while self.hear(turn) {
@@ -192,8 +193,8 @@ impl Ears {
         }
     }
 
-    /// Reads what has been heard, in each place. Returns whether there may be more. A place
-    /// that has lost something is given up: it counts as one that was never asked.
+    /// Reads what has arrived in each place. Returns whether there may be more. A place that
+    /// has lost something is given up: it counts as one that was never asked.
     fn hear(&mut self, turn: (Spot, usize)) -> bool {
         let Self { tally, places } = self;
         let mut is_more = false;

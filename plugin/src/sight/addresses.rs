@@ -1,4 +1,4 @@
-//! Everything that has an address, in whatever namespace.
+//! Which interfaces and addresses there are, in all namespaces.
 
 use std::io;
 use std::net::IpAddr;
@@ -21,8 +21,8 @@ pub struct Everywhere {
 }
 
 impl Everywhere {
-    /// Looks into all of them. Without root it is those of this user's containers: see
-    /// [`namespaces`].
+    /// Looks into all of them. Without root, these are the namespaces of this user's
+    /// containers: see [`namespaces`].
     ///
     /// # Errors
     /// If our own namespace or its interfaces cannot be read.
@@ -51,7 +51,7 @@ impl Everywhere {
         self
     }
 
-    /// Returns why an address of a network may be in use that was not found.
+    /// Returns why an address of a network may be in use although it was not found.
     pub fn doubt_about(&self, network: &Network) -> Option<String> {
         let is_its = |outer: &&Link| may_be_port_of(outer, network, &self.host);
         doubt_about(network, &self.doubts, &self.host, &self.hidden)

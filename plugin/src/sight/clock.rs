@@ -13,7 +13,7 @@ use crate::rules::lease::Moment;
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 const PID_NAMESPACE: &str = "/proc/self/ns/pid";
 
-/// Failure to tell the time, the boot or the pid namespace.
+/// Why the time, the boot or the pid namespace is not known.
 #[derive(Debug, Error)]
 pub enum ClockError {
     /// The boot id is unreadable.
@@ -46,8 +46,7 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Returns the inode of our pid namespace: what `/proc` shows is its processes,
-/// and no others.
+/// Returns the inode of our pid namespace: `/proc` shows its processes, and no others.
 ///
 /// # Errors
 /// If `/proc` is not mounted or not readable.

@@ -4,7 +4,8 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// Returns the paths in a directory, in no order; none if there is no directory.
+/// Returns the paths in a directory, in no particular order; none if there is no
+/// directory.
 ///
 /// # Errors
 /// If it is there and cannot be listed.

@@ -1,5 +1,5 @@
-//! berth under the name `netavark`, in front of the real one: who it is, and which of
-//! these fronts a call has passed already.
+//! berth under the name `netavark`, in front of the real one: which netavark is the real
+//! one, and which of these fronts a call has already passed.
 
 use std::env;
 use std::ffi::OsString;
@@ -18,7 +18,7 @@ pub const VARIABLE: &str = "BERTH_FRONT";
 /// The executable's name, under which it is installed.
 const NAME: &str = "berth";
 
-/// How much of a file is searched for what only berth has in it, in bytes.
+/// How much of a file is searched for what only berth contains, in bytes.
 const PROGRAM: u64 = 1 << 28;
 
 /// Returns whether a berth has called this process.
@@ -26,7 +26,7 @@ pub fn is_behind_another() -> bool {
     env::var_os(VARIABLE).is_some()
 }
 
-/// Returns the value of [`VARIABLE`] for whatever this process starts.
+/// Returns the value of [`VARIABLE`] for everything that this process starts.
 pub fn passed() -> OsString {
     let mut passed = env::var_os(VARIABLE).unwrap_or_default();
     if let Some(own) = identity(Path::new("/proc/self/exe")) {
@@ -35,10 +35,10 @@ pub fn passed() -> OsString {
     passed
 }
 
-/// Returns the netavark in these directories that follows the last berth: what comes
-/// before a berth may be somebody's script that calls it. If there is none after, it is the
-/// first before. What cannot be executed is passed over, as Podman does; so is what another
-/// user has a hand on.
+/// Returns the first netavark in these directories after the last berth: one before a berth
+/// may be a script that calls it. If there is none after the last berth, it is the first
+/// one before. Files that cannot be executed are passed over, as Podman does; so are those
+/// that another user has a hand on.
 pub fn real_netavark(directories: &[PathBuf]) -> Option<PathBuf> {
     let passed = passed();
     let passed = passed.to_string_lossy();
@@ -70,14 +70,14 @@ fn is_ours(path: &Path) -> bool {
 }
 
 /// Returns the first netavark in these directories, which is the one Podman runs, if it
-/// leads to berth or is a copy of it. Reads the whole file where the name does not tell.
+/// leads to berth or is a copy of it. Reads the whole file if the name does not tell.
 pub fn link(directories: &[PathBuf]) -> Option<PathBuf> {
     let mut candidates = directories.iter().map(|dir| dir.join("netavark"));
     let first = candidates.find(|path| is_executable(path));
     first.filter(|path| is_berth(path) || is_copy(path))
 }
 
-/// Returns whether a file is a program that knows [`VARIABLE`], as every berth does that
+/// Returns whether a file is a program that knows [`VARIABLE`], as does every berth that
 /// can be in front of netavark.
 fn is_copy(path: &Path) -> bool {
     let mut bytes = Vec::new();

@@ -1,31 +1,32 @@
-//! Whether another user has a hand on a path: owns a part of it, or can change what is in
-//! a directory on the way.
+//! Whether another user has a hand on a path: owns a part of it, or can change what is in a
+//! directory on the way to it.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Whom the kernel names where a user namespace has no id for the owner, as of `/` for an
-/// ordinary user's Podman.
+/// The owner that the kernel shows if a user namespace has no id for the real one. For an
+/// ordinary user's Podman, `/` is such a case.
 const NOBODY: u32 = 65_534;
 
-/// Returns a place on a path's way that another user has a hand on, if there is one, and
-/// why, as in "belongs to user 7". A directory counts if others can change what is in it.
-/// Only what is at or below `top` is looked at, and the path itself is not.
+/// Returns a place on the way to a path that another user has a hand on, if there is one,
+/// and the reason, as in "belongs to user 7". A directory counts if others can change what
+/// is in it. Only places at or below `top` are examined; of the path itself, only the
+/// owner.
 pub fn on_the_way_to(path: &Path, top: &Path) -> Option<(PathBuf, String)> {
     let is_open = |mode: u32| mode & 0o022 != 0;
     fault(way(path, 1), top, is_open).or_else(|| fault(vec![path.to_owned()], top, |_| false))
 }
 
-/// Returns the same of a program that is to be run, itself included. The group of a
-/// directory is its administrators', and where the sticky bit is set, nobody replaces a
-/// file of others.
+/// As [`on_the_way_to`], for a program that is to be run, and all the way from `/`. The
+/// group of a directory counts as its administrators, and where the sticky bit is set,
+/// nobody can replace files of others.
 pub fn on_program(path: &Path) -> Option<(PathBuf, String)> {
     let is_open = |mode: u32| mode & 0o002 != 0 && mode & 0o1000 == 0;
     fault(way(path, 0), Path::new("/"), is_open)
 }
 
-/// Returns the directories above a path, from the `nth`, and those above what it leads to,
+/// Returns the ancestors of a path, from the `nth` on, and those of the place it leads to,
 /// each once.
 fn way(path: &Path, nth: usize) -> Vec<PathBuf> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -50,8 +51,8 @@ fn fault(
     })
 }
 
-/// Returns why another user has a hand on a file, as in "belongs to user 7"; `is_open` says
-/// of a mode whether others can change what has it.
+/// Returns why another user has a hand on a file, as in "belongs to user 7"; `is_open`
+/// tells whether a mode lets others change the file.
 pub fn on_file(metadata: &Metadata, is_open: impl Fn(u32) -> bool) -> Option<String> {
     let user = nix::unistd::geteuid().as_raw();
     let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
@@ -93,12 +94,12 @@ mod tests {
         for path in ["berth", "deep/berth"] {
             assert_eq!(told(&open.join(path)), has_mode);
         }
-        // It leads to a place of ours, but not for ever.
+        // It leads to a place of ours, but others could change that.
         symlink(home, open.join("link")).unwrap();
         assert_eq!(told(&open.join("link/berth")), has_mode);
         symlink(&open, home.join("way")).unwrap();
         assert_eq!(told(&home.join("way/berth")), has_mode);
-        // Its own mode is another matter; its owner is not.
+        // Its own mode does not count; its owner does.
         assert_eq!(told(&open), None);
         let other = with_mode(home.join("other"), 0o755);
         if chown(&other, Some(7), None).is_ok() {

@@ -1,4 +1,4 @@
-//! Verdicts on many tenants at once, and what only a look at every namespace shows.
+//! Verdicts on many tenants at once, with what only a look into every namespace shows.
 
 use std::cell::LazyCell;
 use std::collections::{HashMap, HashSet};
@@ -13,9 +13,9 @@ use crate::rules::verdict::{Cause, Judge, Sign, Verdict, has_expired};
 
 /// Judges tenants, in order, by evidence taken after they were read.
 ///
-/// One that stays unknown beyond its TTL is dead if nobody on its network is hidden from
-/// us and no namespace holds any of its addresses. None is dead in this boot
-/// while somebody has its address on its network: a container may have moved its
+/// A tenant that stays unknown beyond its TTL is dead if nothing on its network can be
+/// hidden from us and no namespace holds any of its addresses. No tenant is dead in this
+/// boot as long as its address is in use on its network: a container may have moved its
 /// interface into a namespace of its own.
 pub fn judge_all(tenants: &[Tenant], evidence: &Evidence) -> Vec<Verdict> {
     let judge = Judge::by(evidence);
@@ -61,7 +61,7 @@ pub fn judge_all(tenants: &[Tenant], evidence: &Evidence) -> Vec<Verdict> {
 /// The interfaces in other namespaces, by their addresses.
 struct Holders<'s> {
     host: &'s [Link],
-    /// Each with its namespace and the place of that in the look.
+    /// Each with its namespace and that namespace's index in the look.
     by_address: HashMap<IpAddr, Vec<(usize, NamespaceKey, &'s Link)>>,
 }
 
@@ -82,7 +82,7 @@ impl<'s> Holders<'s> {
         }
     }
 
-    /// Returns who has an address of the tenant's on its network, if somebody has.
+    /// Returns what has an address of the tenant's on its network, if anything has.
     fn moved(&self, tenant: &Tenant, roster: &Roster<'_>) -> Option<Sign> {
         let network = &tenant.request.network;
         let leased = tenant.leased.iter();

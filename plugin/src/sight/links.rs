@@ -1,4 +1,4 @@
-//! Interfaces as the kernel lists them: what each is, what it hangs on, which
+//! Interfaces as the kernel lists them: what each of them is, what it hangs on, and which
 //! addresses it has.
 
 mod decode;
@@ -23,13 +23,13 @@ use nix::sched::{CloneFlags, setns};
 use super::{Link, NamespaceKey, Peer};
 use crate::netlink::{Socket, deadline};
 
-/// How often interfaces are listed again that have changed between two listings.
+/// How often interfaces that change between two listings are listed again.
 const ATTEMPTS: u32 = 10;
 
 /// Returns the interfaces of the calling thread's namespace.
 ///
 /// # Errors
-/// The kernel's refusal; a listing that is too long, or changes all the time.
+/// The kernel's refusal; a listing that is too long, or keeps changing.
 pub fn links() -> io::Result<Vec<Link>> {
     listed(&mut Socket::open()?, deadline())
 }
@@ -38,7 +38,7 @@ fn listed(socket: &mut Socket, deadline: Instant) -> io::Result<Vec<Link>> {
     for _ in 0..ATTEMPTS {
         let mut links = Vec::new();
         let mut asked = LinkMessage::default();
-        // Counting what went through each interface is half of the kernel's work.
+        // Counting the traffic of each interface would be half of the kernel's work.
         let plain = LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]);
         asked.attributes.push(plain);
         for message in socket.request_by(Request::GetLink(asked), NLM_F_DUMP, deadline)? {
@@ -56,8 +56,8 @@ fn listed(socket: &mut Socket, deadline: Instant) -> io::Result<Vec<Link>> {
     Err(io::Error::other("the interfaces change all the time"))
 }
 
-/// Gives each interface its addresses. Returns whether they all have one: else it is
-/// newer than the listing of the interfaces.
+/// Gives each address to its interface. Returns whether every address has one: otherwise it
+/// is newer than the listing of the interfaces.
 fn assign(links: &mut [Link], addresses: Vec<(u32, IpAddr)>) -> bool {
     let places = links.iter().enumerate();
     let places: HashMap<u32, usize> = places.map(|(place, link)| (link.index, place)).collect();
@@ -73,13 +73,13 @@ fn assign(links: &mut [Link], addresses: Vec<(u32, IpAddr)>) -> bool {
 /// Returns the interfaces of a namespace, by a file that shows it.
 ///
 /// # Errors
-/// If it cannot be opened, joined or listed: that is not an answer.
+/// If it cannot be opened, joined or listed. Such a failure is not an answer.
 pub fn links_of(namespace: &Path) -> io::Result<Vec<Link>> {
     links_behind(&File::open(namespace)?)
 }
 
-/// As [`links_of`], of this namespace only: a process may have gone into another one, or
-/// its pid to another process, since it was seen.
+/// As [`links_of`], of this namespace only: since a process was seen, it may have gone into
+/// another one, or its pid to another process.
 ///
 /// # Errors
 /// As [`links_of`]; also if the file shows another namespace by now.
@@ -87,8 +87,9 @@ pub fn links_in(namespace: &Path, key: NamespaceKey) -> io::Result<Vec<Link>> {
     links_behind(&shown(namespace, key)?)
 }
 
-/// A view of a namespace's interfaces that can be looked through again, without joining the
-/// namespace anew: it shows that one for as long as it is kept, and keeps it alive.
+/// A view of a namespace's interfaces that can be listed repeatedly without joining the
+/// namespace again. It shows the same namespace for as long as it is kept, and keeps it
+/// alive.
 pub struct Window(Socket);
 
 impl Window {
@@ -104,7 +105,7 @@ impl Window {
     /// Returns the interfaces, without [`Peer::Host`].
     ///
     /// # Errors
-    /// As [`links_in`]. The window is of no use then.
+    /// As [`links_in`]. The window is then of no more use.
     pub fn links(&mut self) -> io::Result<Vec<Link>> {
         listed(&mut self.0, deadline())
     }
@@ -123,7 +124,8 @@ fn links_behind(namespace: &File) -> io::Result<Vec<Link>> {
     let host = File::open("/proc/thread-self/ns/net")?;
     inside(namespace, || {
         let mut socket = Socket::open()?;
-        // Listing gives the host its id in there, if anything hangs on it.
+        // Listing gives the host its id in this namespace, if an interface here hangs on
+        // the host.
         let deadline = deadline();
         let mut links = listed(&mut socket, deadline)?;
         let host = id_of(&host, &mut socket, deadline)?;
@@ -138,9 +140,9 @@ fn links_behind(namespace: &File) -> io::Result<Vec<Link>> {
     })
 }
 
-/// Does something in a namespace.
+/// Calls `act` in a namespace.
 fn inside<T: Send>(namespace: &File, act: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
-    // Joining a namespace is for the whole life of a thread: use a short one.
+    // A thread joins a namespace for the rest of its life, so use a short-lived one.
     thread::scope(|scope| {
         let look = || {
             setns(namespace, CloneFlags::CLONE_NEWNET)?;

@@ -1,8 +1,8 @@
 //! What the kernel says about who is alive: facts, without a verdict.
 //!
-//! Evidence is taken in one pass over `/proc` and always *after* the leases it
-//! is about were read: a lease made in between is then newer than the evidence
-//! and cannot look orphaned. Nothing here writes, and nothing here decides.
+//! Evidence is taken in one pass over `/proc`, and always *after* the leases it is
+//! about were read. So a lease made in between never looks orphaned: it is not among
+//! those that are judged. Nothing here writes, and nothing here decides.
 
 mod addresses;
 mod clock;
@@ -73,7 +73,7 @@ impl Evidence {
             let fact = examine_in_sight(path);
             evidence.paths.insert(path.clone(), fact);
             if holder(path).is_some() {
-                // Beside it are files of another kind.
+                // The files beside it are of another kind.
                 evidence.note_file(path);
             } else if let Some(directory) = path.parent().filter(|path| directories.insert(*path)) {
                 evidence.note_files(directory);
@@ -82,8 +82,8 @@ impl Evidence {
         evidence
     }
 
-    /// Notes the namespaces with a file in a directory. One that cannot be read
-    /// names none, which keeps leases rather than freeing them.
+    /// Notes the namespaces that have a file in a directory. A directory that cannot be
+    /// read names none, which keeps leases rather than freeing them.
     pub fn note_files(&mut self, directory: &Path) {
         for file in fs::read_dir(directory).into_iter().flatten().flatten() {
             self.note_file(&file.path());
@@ -97,8 +97,8 @@ impl Evidence {
         }
     }
 
-    /// Notes what is inside a namespace that somebody lives in, by the door of
-    /// whoever does: its own file may be gone.
+    /// Notes what is inside a namespace with a process in it, through that process: the
+    /// namespace's own file may be gone.
     fn look_inside(&mut self, key: NamespaceKey, inhabitant: usize) {
         if !self.inside.contains_key(&key)
             && let Ok(links) = links_in(&self.processes[inhabitant].namespace_path(), key)
@@ -108,7 +108,7 @@ impl Evidence {
     }
 }
 
-/// Returns the place of the first process of each namespace.
+/// Returns the index of the first process of each namespace.
 fn first_inhabitants(processes: &[ProcessFact]) -> HashMap<NamespaceKey, usize> {
     let mut first = HashMap::new();
     for (place, fact) in processes.iter().enumerate() {
@@ -119,17 +119,18 @@ fn first_inhabitants(processes: &[ProcessFact]) -> HashMap<NamespaceKey, usize> 
     first
 }
 
-/// Returns the process that holds a namespace open, by the path of its descriptor:
-/// `podman build` makes no file for a namespace, but names `/proc/PID/fd/N`.
+/// Returns the process that holds a namespace open, if the path is that of its
+/// descriptor: `podman build` makes no file for a namespace, but names
+/// `/proc/PID/fd/N`.
 fn holder(path: &Path) -> Option<i32> {
     let mut names = path.strip_prefix("/proc").ok()?.iter();
     let pid = names.next()?.to_str()?.parse().ok()?;
     (names.next()? == "fd").then_some(pid)
 }
 
-/// Returns what a namespace path shows. A file is missing only from a directory
-/// that is there: we may be in a mount namespace that does not show it. A descriptor
-/// ends with its process.
+/// Returns what a namespace path shows. A file counts as missing only if its directory
+/// is there, because our mount namespace may not show the directory. A descriptor
+/// counts as missing if its process has ended.
 fn examine_in_sight(path: &Path) -> PathFact {
     let has_ended = |pid: i32| {
         let proc = Path::new("/proc");
@@ -187,7 +188,7 @@ mod tests {
         for path in [open, none] {
             assert_eq!(examine_in_sight(path.as_ref()), PathFact::Missing);
         }
-        // Of this we know nothing.
+        // About this we know nothing.
         assert!(matches!(
             examine_in_sight(other.as_ref()),
             PathFact::Unreadable(_)

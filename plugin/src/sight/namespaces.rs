@@ -1,4 +1,4 @@
-//! Every network namespace of this host that can be seen, and what is in it.
+//! Every network namespace of this host that berth can see, and what is in it.
 
 use std::collections::HashSet;
 use std::fs;
@@ -18,13 +18,13 @@ pub fn own_namespace() -> io::Result<NamespaceKey> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// Returns the namespaces with a process or a file, our `own` excepted, and those that
+/// Returns the namespaces with a process or a file, except our `own`, and those that
 /// could not be looked into.
 ///
-/// Files are those beside the tenants' ([`Evidence::named`]); one on which nothing
-/// is mounted shows no namespace and is left out. So is, without root, what we may
-/// not join: the host's own namespace, and whatever was made in an earlier user
-/// namespace of ours, whose containers are on bridges out of reach.
+/// The files are those beside the tenants' ([`Evidence::named`]). A file on which
+/// nothing is mounted shows no namespace and is left out. Without root, so are the
+/// namespaces that we may not join: the host's own, and those made in an earlier user
+/// namespace of ours, whose containers are on bridges that we cannot reach.
 pub(super) fn namespaces(
     evidence: &Evidence,
     own: NamespaceKey,
@@ -37,7 +37,8 @@ pub(super) fn namespaces(
             .map(|why| Doubt { why, view: None }),
     );
     let sight = Sight::of_this_process();
-    // All namespaces are on one device; other files are where one was mounted.
+    // All namespaces are on one device; files on another are where one was once
+    // mounted.
     let files = evidence
         .named
         .iter()
@@ -60,7 +61,7 @@ pub(super) fn namespaces(
                 named,
                 links,
             }),
-            // Gone since, with its last process or file.
+            // It has gone since, with its last process or file.
             Err(_) if examine(&path) != PathFact::There(key) => {}
             Err(error) if is_refusal(&error) && sight.excludes_unjoinable() => {}
             Err(error) => doubts.push(Doubt {
@@ -72,7 +73,7 @@ pub(super) fn namespaces(
     (found, doubts)
 }
 
-/// Returns whether the kernel lets us not join a namespace (setns(2)).
+/// Returns whether the kernel does not let us join a namespace (setns(2)).
 fn is_refusal(error: &io::Error) -> bool {
     error.raw_os_error() == Some(nix::Error::EPERM as i32)
 }

@@ -1,6 +1,6 @@
-//! What `/proc/PID/net` shows of the network namespace that a process is in. Everybody
-//! may read it, where `/proc/PID/ns/net` is refused: to whoever may not trace, or by a
-//! security module.
+//! What `/proc/PID/net` shows of a process's network namespace. Any process may read
+//! it, even one to which `/proc/PID/ns/net` is refused because it may not trace, or by
+//! a security module.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -8,10 +8,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{View, read_proc};
 
-/// Room for a file. That of routes is long on a router; then nothing is concluded.
+/// Room for a file. On a router, the one with the routes is longer; then nothing is
+/// concluded.
 const LIMIT: u64 = 1 << 20;
 
-/// Reads what shows of the namespace of a process: `thread-self` or a pid.
+/// Reads what is visible of the namespace of a process: `thread-self` or a pid.
 ///
 /// # Errors
 /// If it is not there, is unreadable, or longer than we have room for.
@@ -21,7 +22,7 @@ pub(super) fn view_of(process: &str) -> io::Result<View> {
     let mut addresses = v4(&text(read("fib_trie")?));
     match read("if_inet6") {
         Ok(bytes) => addresses.extend(text(bytes).lines().filter_map(v6)),
-        // Of a kernel without IPv6.
+        // The kernel has no IPv6.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }

@@ -1,7 +1,8 @@
-//! What `/proc` says of one process, out of the bytes of its files.
+//! Reads what `/proc` says about one process from the bytes of its files.
 
 /// Returns the arguments in `cmdline`, empty ones included: conmon calls podman with
-/// `--network-config-dir ''`. None, if the last one has no end: the process wrote over them.
+/// `--network-config-dir ''`. Returns none if the last one has no end: then the process has
+/// overwritten them.
 pub(super) fn arguments(cmdline: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(cmdline);
     let Some(text) = text.strip_suffix('\0') else {

@@ -1,8 +1,8 @@
 //! Processes, as `/proc` shows them.
 //!
-//! A process chooses its own name and arguments, and may have as many as it likes. So
-//! arguments are read only of processes that could be at work for a container, and only
-//! as far as those have any.
+//! A process chooses its own name and arguments, and may have as many arguments as it
+//! likes. So berth reads arguments only of processes that could be at work for a
+//! container, and only as far as such processes have any.
 
 use std::cell::LazyCell;
 use std::collections::HashSet;
@@ -19,7 +19,7 @@ use super::{Doubt, NamespaceKey, ProcessFact, View, proc_text};
 use crate::rules::lease::Process;
 use crate::text;
 
-/// The names of those whose arguments say for which container they are at work.
+/// Names of the processes whose arguments say for which container they are at work.
 const WORKERS: [&str; 6] = ["podman", "conmon", "netavark", "berth", "buildah", "nft"];
 
 /// Room for the arguments of a worker: the kernel takes 128 KiB for one.
@@ -32,16 +32,18 @@ const THREADS: usize = 1 << 16;
 #[derive(Debug, Default)]
 pub(super) struct Processes {
     pub(super) facts: Vec<ProcessFact>,
-    /// Of one that may be in any container.
+    /// What could not be read about a process that may be in any container.
     pub(super) unreadable: Option<String>,
-    /// The namespaces of those who may be in any container.
+    /// What is known of the namespaces of processes that may be in any container.
     pub(super) doubts: Vec<Doubt>,
-    /// Of one that may be in a container of an earlier user namespace of ours.
+    /// What could not be read about a process that may be in a container of an earlier
+    /// user namespace of ours.
     pub(super) elsewhere: Option<String>,
 }
 
 impl Processes {
-    /// Takes them from `/proc`. A process that ends meanwhile is left out: it is gone.
+    /// Reads them from `/proc`. A process that ends meanwhile is left out, because it is
+    /// gone.
     pub(super) fn all() -> Self {
         let own = i32::try_from(std::process::id()).unwrap_or_default();
         let sight = Sight::of_this_process();
@@ -77,7 +79,7 @@ impl Processes {
                     all.facts.push(fact);
                 }
                 Err(ProcError::NotFound(_)) => {}
-                // Only `hidepid` refuses this.
+                // Only `hidepid` causes this refusal.
                 Err(error @ ProcError::PermissionDenied(_)) => {
                     all.doubt(sight.hidden(), error.to_string());
                 }
@@ -87,7 +89,7 @@ impl Processes {
         all
     }
 
-    /// Notes that a process does not show which namespace it lives in.
+    /// Notes that a process does not show which namespace it is in.
     fn unplaced(&mut self, stranger: Stranger, pid: i32, why: String, host: Option<&View>) {
         if stranger == Stranger::Outsider {
             return;
@@ -110,8 +112,8 @@ impl Processes {
     }
 }
 
-/// Returns the processes with one of these names that can be seen, ourselves excepted. Of
-/// all others, no more than the name is read.
+/// Returns the visible processes with one of these names, except ourselves. Of all others,
+/// only the name is read.
 pub fn processes_named(names: &[&str]) -> Vec<ProcessFact> {
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     let pid = |entry: fs::DirEntry| entry.file_name().to_str()?.parse::<i32>().ok();
@@ -133,7 +135,7 @@ pub fn processes_named(names: &[&str]) -> Vec<ProcessFact> {
 }
 
 /// Returns one process, whatever its name, or `None` if it has ended or cannot be read.
-/// More arguments than we have room for count as none.
+/// Arguments that are too long for us count as none.
 pub fn process(pid: i32) -> Option<ProcessFact> {
     let process = procfs::process::Process::new(pid).ok()?;
     let (mut fact, _) = observe(&process).ok()?;
@@ -156,8 +158,8 @@ pub fn service_of(process: Process) -> Option<String> {
     service(&cgroups)
 }
 
-/// Returns the innermost unit that `/proc/PID/cgroup` names, unless it is a scope, as that
-/// of a shell.
+/// Returns the innermost unit that `/proc/PID/cgroup` names, unless that is a scope, as a
+/// shell's is.
 fn service(cgroups: &str) -> Option<String> {
     let is_unit = |part: &&str| part.ends_with(".service") || part.ends_with(".scope");
     let mut parts = cgroups.lines().flat_map(|line| line.rsplit('/'));
@@ -170,7 +172,7 @@ fn observe(process: &procfs::process::Process) -> Result<(ProcessFact, Option<St
     let stat = process.stat()?;
     let (namespace, doubt) = match fs::metadata(format!("/proc/{}/ns/net", process.pid)) {
         Ok(metadata) => (Some((metadata.dev(), metadata.ino())), None),
-        // A zombie, or gone since: it lives nowhere.
+        // It is a zombie, or has gone since: then it is in no namespace.
         Err(error) if error.kind() == ErrorKind::NotFound || is_ending(process) => (None, None),
         Err(error) => {
             let doubt = format!("namespace of process {}: {error}", process.pid);
@@ -190,8 +192,8 @@ fn observe(process: &procfs::process::Process) -> Result<(ProcessFact, Option<St
     Ok((fact, doubt))
 }
 
-/// Returns the arguments of a process that may be at work for a container of ours; none
-/// of any other, so that they say nothing.
+/// Returns the arguments of a process that may be at work for a container of ours. Any
+/// other process gets none, so that its arguments prove nothing.
 fn arguments_of_worker(fact: &ProcessFact) -> Result<Vec<String>, String> {
     let pid = fact.process.pid;
     if !WORKERS.contains(&fact.name.as_str()) || is_foreign(pid) {
@@ -199,7 +201,7 @@ fn arguments_of_worker(fact: &ProcessFact) -> Result<Vec<String>, String> {
     }
     match arguments(pid) {
         Ok(arguments) => Ok(arguments),
-        // Gone since.
+        // It has gone since.
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) if error.raw_os_error() == Some(nix::libc::ESRCH) => Ok(Vec::new()),
         Err(error) => Err(format!(
@@ -210,11 +212,11 @@ fn arguments_of_worker(fact: &ProcessFact) -> Result<Vec<String>, String> {
 }
 
 /// Returns whether a process is certainly no podman, conmon or netavark of ours: it runs
-/// as another user, or in a user or pid namespace or a root directory of its own.
-/// Mount namespaces differ among ours, too: systemd gives a service one, and a rootless
-/// netavark has its own.
+/// as another user, or in a user namespace, pid namespace or root directory of its own.
+/// Mount namespaces do not tell: systemd gives a service its own, and a rootless netavark
+/// has its own.
 fn is_foreign(pid: i32) -> bool {
-    // They stay as they are while this process runs.
+    // These do not change while this process runs.
     static OWN: LazyLock<[Option<NamespaceKey>; 3]> = LazyLock::new(|| scope("self"));
     let user = effective_user(pid);
     user.is_some_and(|user| user != nix::unistd::geteuid().as_raw())
@@ -224,7 +226,8 @@ fn is_foreign(pid: i32) -> bool {
             .any(|(its, own)| its.is_some() && own.is_some() && its != own)
 }
 
-/// Returns a process' user and pid namespace and its root directory, as far as they show.
+/// Returns a process's user and pid namespace and its root directory, as far as they are
+/// visible.
 fn scope(process: &str) -> [Option<NamespaceKey>; 3] {
     ["ns/user", "ns/pid", "root"].map(|name| {
         let file = fs::metadata(format!("/proc/{process}/{name}")).ok()?;
@@ -242,8 +245,8 @@ fn effective_user(pid: i32) -> Option<u32> {
     proc_text::effective_user(&read(&format!("/proc/{pid}/status"), 1 << 16).ok()?)
 }
 
-/// Returns the namespaces that the threads of a process live in whose first thread has
-/// ended: that is a zombie, and shows none. And what could not be read of them.
+/// Returns the namespaces of a process's threads if its first thread has ended: that one
+/// is a zombie, and shows no namespace. Also returns what could not be read about them.
 fn threads(fact: &ProcessFact) -> (Vec<ProcessFact>, Option<String>) {
     let pid = fact.process.pid;
     let (mut found, mut doubt) = (Vec::new(), None);
@@ -295,7 +298,7 @@ fn arguments(pid: i32) -> io::Result<Vec<String>> {
     Ok(proc_text::arguments(&bytes))
 }
 
-/// Returns what is in a file of `/proc` that somebody else fills.
+/// Returns the content of a file in `/proc` that others can fill.
 ///
 /// # Errors
 /// If it is longer than `limit`, or unreadable.
@@ -308,7 +311,7 @@ pub(super) fn read(path: &str, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Returns whether a process is a zombie or gone: while it ends, its namespace
+/// Returns whether a process is a zombie or gone: while it ends, reading its namespace
 /// fails with one error or another.
 fn is_ending(process: &procfs::process::Process) -> bool {
     process
@@ -524,7 +527,7 @@ int main(void) {
             .spawn()
             .expect("sh runs");
         let pid = i32::try_from(child.id()).expect("a pid");
-        // In the midst of its exec, a process has none.
+        // In the middle of its exec, a process has none.
         let deadline = Instant::now() + Duration::from_secs(20);
         let mut seen = arguments(pid).unwrap();
         while seen.is_empty() && Instant::now() < deadline {

@@ -1,32 +1,32 @@
-//! How far we see: which processes could be in a container of ours, though `/proc`
-//! does not say where they live.
+//! How far we see: which processes could be in a container of ours although `/proc`
+//! does not show their namespace.
 //!
-//! Podman without root runs us in its user namespace. There we have every
-//! capability over the processes of that namespace and of those below it, which
-//! all containers are in: they are readable, whoever they run as (seen on 6.18:
-//! `--user nobody`, `--userns=auto` and `keep-id`, programs that are not
-//! dumpable). Of all others, the user's own shell included, `/proc/PID/ns/net` fails
-//! with `EACCES`.
+//! Rootless Podman runs us in its user namespace. There we have every capability over
+//! the processes of that namespace and of those below it, and all containers are in
+//! these. So we can read them, whichever user they run as (seen on 6.18: `--user
+//! nobody`, `--userns=auto` and `keep-id`, programs that are not dumpable). For all
+//! other processes, the user's own shell included, `/proc/PID/ns/net` fails with
+//! `EACCES`.
 //!
-//! To enter a container's network namespace takes `CAP_SYS_ADMIN` over the user
-//! namespace it was made in (setns(2)). Of all who are not in one, only root has it,
-//! and what root does in there does not make the container live. Whether a process
-//! is in a user namespace of this user shows in its `/proc/PID/uid_map`, which
-//! everybody may read: an id that we do not have shows as 4294967295.
+//! Entering a container's network namespace takes `CAP_SYS_ADMIN` over the user
+//! namespace it was made in (setns(2)). Of all processes outside, only root's have it,
+//! and what root does in there does not make the container live. Whether a process is
+//! in a user namespace of this user shows in its `/proc/PID/uid_map`, which any process
+//! may read: an id that we do not have shows as 4294967295.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// What a process may be to us whose namespace is unreadable.
+/// What a process whose namespace is unreadable may be to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stranger {
     /// It may be in any container of ours.
     Suspect,
-    /// It is in another user namespace with ids of ours: a sandbox, or what runs
-    /// on from before Podman's user namespace was made anew. It cannot be in a
-    /// network namespace whose file our mount namespace shows, for the two
-    /// namespaces are made, and joined, together.
+    /// It is in another user namespace with ids of ours: it is in a sandbox, or has
+    /// been running since before Podman's user namespace was made anew. It cannot be in
+    /// a network namespace whose file our mount namespace shows, because mount and user
+    /// namespace are made, and joined, together.
     Sibling,
     /// It cannot be in a container of ours.
     Outsider,
@@ -59,14 +59,14 @@ impl Sight {
         }
     }
 
-    /// Returns whether a network namespace that we may not join is none of a
-    /// container's: those are made in our user namespace, or below it.
+    /// Returns whether a network namespace that we may not join cannot be a
+    /// container's: containers' namespaces are made in our user namespace, or below it.
     pub(super) fn excludes_unjoinable(&self) -> bool {
         const CAP_SYS_ADMIN: u64 = 1 << 21;
         self.confined_to.is_some() && self.capabilities & CAP_SYS_ADMIN != 0
     }
 
-    /// Returns what a process is to us whose namespace is unreadable.
+    /// Returns what a process whose namespace is unreadable is to us.
     pub(super) fn stranger(&self, pid: i32) -> Stranger {
         // At most 340 lines (user_namespaces(7)).
         let map = super::read_proc(&format!("/proc/{pid}/uid_map"), 1 << 16);
@@ -77,7 +77,7 @@ impl Sight {
     }
 
     /// Returns what a process is to us that `/proc` does not show at all (proc(5),
-    /// `hidepid`): one that we may not trace.
+    /// `hidepid`), because we may not trace it.
     pub(super) fn hidden(&self) -> Stranger {
         match self.ours() {
             Some(_) => Stranger::Sibling,
@@ -85,7 +85,7 @@ impl Sight {
         }
     }
 
-    /// Returns why there may be processes that `/proc` does not show, if so.
+    /// Returns why `/proc` may not show some processes, if that is so.
     pub(super) fn blind_spot(&self) -> Option<String> {
         let sees_all = self.confined_to.is_none() && self.may_trace();
         if sees_all {
@@ -118,7 +118,7 @@ impl Sight {
         }
     }
 
-    /// Returns our map, if whatever is in our user namespace is readable.
+    /// Returns our map, if everything in our user namespace is readable.
     fn ours(&self) -> Option<&str> {
         self.confined_to.as_deref().filter(|_| self.may_trace())
     }
@@ -129,14 +129,14 @@ impl Sight {
     }
 }
 
-/// Returns whether a process may be in a user namespace below ours and unreadable all
-/// the same: it runs a program that others may execute but not read, so that its
-/// files belong to the initial user namespace, and runs it as another user than
-/// ours. (Sandboxes run as ours.)
+/// Returns whether a process may be in a user namespace below ours and yet be
+/// unreadable: its program may be executed by others but not read, so its files belong
+/// to the initial user namespace, and it runs as another user than ours. (Sandboxes run
+/// as ours.)
 fn is_secretive(pid: i32) -> bool {
     const OVERFLOW: u32 = 65534;
     let owner = |path: String| fs::symlink_metadata(path).map(|file| file.uid());
-    // Of the directory it is the effective user, of the files who may read them.
+    // The directory belongs to the effective user, the files to whoever may read them.
     let user = owner(format!("/proc/{pid}"));
     let reader = owner(format!("/proc/{pid}/status"));
     !matches!(user, Ok(0)) && !reader.is_ok_and(|reader| reader != OVERFLOW)

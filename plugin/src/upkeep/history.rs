@@ -1,7 +1,7 @@
-//! Who has held which address: what the history's file says, and the store of those who
+//! Who has held which address: from the history's file, and from the store for those that
 //! still have one.
 //!
-//! Never: let a file that cannot be read keep a person from the rest.
+//! Never: let a file that cannot be read keep a person from seeing the rest.
 
 use std::io;
 use std::net::IpAddr;
@@ -15,21 +15,21 @@ use crate::rules::history::{Holder, Line, Spell, Tally, spells};
 use crate::sight::{self, ClockError};
 use crate::store::{History, Mark, Recorded, Snapshot};
 
-/// How we introduce ourselves to others who wait for the store.
+/// How this command introduces itself to others that wait for the store.
 const WHO: &str = "reading who had which address";
 
-/// How often a history that is followed is looked at.
+/// Pause between two looks at a history that is being followed.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// What a person wants to know about.
 #[derive(Clone, Debug, Default)]
 pub struct Subject {
-    /// Addresses, containers' names or the beginnings of their ids, networks' names or ids:
-    /// one is enough. None for everything.
+    /// Addresses, containers' names or the beginnings of their ids, networks' names or ids.
+    /// A match with any of them is enough. If there are none, everything matches.
     pub words: Vec<String>,
     /// Only on this network, by name or id.
     pub network: Option<String>,
-    /// Only what was so then or later, in milliseconds since the Unix epoch.
+    /// Only what was still so at this time or later, in milliseconds since the Unix epoch.
     pub since: u64,
 }
 
@@ -61,20 +61,20 @@ impl Subject {
                     let addresses = holder.addresses.iter();
                     self.is(holder, addresses.map(|(address, _)| *address))
                 }
-                // Whatever failed has no address.
+                // A failure has no address.
                 None => self.words.is_empty() && self.network.is_none(),
             }
     }
 }
 
-/// Returns who has held what a person means, in the order in which they got it. What
-/// cannot be read is warned of.
+/// Returns who has held what a person asks about, in the order in which they got it. Warns
+/// of whatever cannot be read.
 ///
 /// # Errors
 /// If the kernel does not tell which boot this is.
 pub fn tell(podman: &Podman, subject: &Subject) -> Result<Vec<Spell>, ClockError> {
     let boot_id = sight::boot_id()?;
-    // The file as it was when the store was read: what has begun or ended since is in
+    // The file as it was when the store was read: what has begun or ended since then is in
     // neither.
     let read = read_store(podman, WHO, |transaction| {
         Ok((transaction.all_tenants()?, snapshot(podman)))
@@ -93,14 +93,14 @@ pub fn tell(podman: &Podman, subject: &Subject) -> Result<Vec<Spell>, ClockError
     Ok(spells)
 }
 
-/// Returns the numbers of a whole history. What cannot be read is warned of.
+/// Returns the numbers of a whole history. Warns of whatever cannot be read.
 pub fn tally(podman: &Podman) -> Tally {
     let recorded = read_lines(podman, snapshot(podman), Mark::default());
     Tally::of(&recorded.lines)
 }
 
-/// Calls `say` for everything noted about what a person means, first for what is noted
-/// already, then as it comes, until `say` fails. Takes no lock.
+/// Calls `say` for everything noted about what a person asks about: first for what is
+/// already noted, then for each line as it arrives, until `say` fails. Takes no lock.
 ///
 /// # Errors
 /// What `say` returns.
@@ -114,7 +114,7 @@ pub fn follow(
     loop {
         let recorded = read_lines(podman, snapshot(podman), mark);
         let mut lines = &recorded.lines[..];
-        // The file was written anew: what was said before is in it again.
+        // The file was rewritten, and contains again what was said before.
         if recorded.is_all
             && let Some(at) = lines.iter().rposition(|line| Some(line) == last.as_ref())
         {

@@ -1,4 +1,4 @@
-//! What a monitoring system wants to know, in numbers.
+//! The numbers for a monitoring system.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,26 +13,26 @@ use crate::rules::lease::Tenant;
 use crate::rules::verdict::Verdict;
 use crate::store::Collection;
 
-/// The states of leases, which are all counted, even those that no lease has.
+/// The states of leases. Each of them is counted, even if no lease is in it.
 const STATES: [State; 4] = [State::Live, State::Offered, State::Unknown, State::Dead];
 
 /// The numbers of one Podman's networks, at one moment.
 #[derive(Debug)]
 pub struct Metrics {
-    /// What is so now, or why it cannot be read.
+    /// The present, or why it cannot be read.
     pub present: Result<Present, OverviewError>,
-    /// What has happened since the history was begun.
+    /// What has happened since the history began.
     pub tally: Tally,
 }
 
-/// What is so now.
+/// The present state.
 #[derive(Debug)]
 pub struct Present {
     /// How many addresses of each network are leased, by the network's name and the state.
     pub leases: BTreeMap<(String, State), u64>,
     pub pools: Vec<Pool>,
-    /// For how long nobody has seen the holder alive of whom that is longest, among the
-    /// dead. A holder is noted to be alive once in a quarter of the TTL.
+    /// Of all dead holders, the longest time for which one has not been seen alive. A holder
+    /// is noted as alive once in a quarter of the TTL.
     pub oldest_dead: Option<Duration>,
     /// The last collection of this boot, if there was one.
     pub collection: Option<Collection>,
@@ -47,13 +47,13 @@ pub struct Pool {
     pub subnet: IpNetwork,
     /// How many addresses a container may get without asking for one.
     pub leasable: u64,
-    /// How many of them the next container may get.
+    /// How many of them are free for the next container.
     pub free: u64,
 }
 
 impl Metrics {
-    /// Takes the numbers. If the store cannot be read, there are still those of the history;
-    /// if that cannot be read, it is warned of.
+    /// Gathers the numbers. If the store cannot be read, there are still those of the
+    /// history; if that cannot be read, berth warns.
     pub fn take(podman: &Podman) -> Self {
         Self {
             present: Overview::take(podman).map(|mut overview| {

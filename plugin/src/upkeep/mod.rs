@@ -1,7 +1,7 @@
-//! What keeps the store and the host in order beside the containers' own starts and
-//! stops: collection, the doctor, adoption of a whole host's networks, rebuilding a damaged
-//! store; and what a person asks of it or does by hand: who has which address and who had
-//! it, taking one back, and reserving one; and what is done by hand in a share.
+//! What keeps the store and the host in order beside the containers' own starts and stops:
+//! collection, the doctor, adoption of a whole host's networks, and rebuilding a damaged
+//! store. Also what a person asks or does by hand: who has or had which address, releasing
+//! one, reserving one, and work in a share.
 
 pub mod collect;
 pub mod doctor;
@@ -18,21 +18,21 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::rules::lease::Moment;
 
-/// Returns whether a person means a container by the beginning of its id. Four characters
-/// at least: `db` and `app` are names, and begin many an id.
+/// Returns whether a word means a container by the beginning of its id. It takes at least
+/// four characters, because `db` and `app` are names and many ids begin with them.
 fn is_beginning(word: &str, container_id: &str) -> bool {
     word.len() >= 4 && container_id.starts_with(word)
 }
 
-/// Returns a moment by the clock on the wall, in UTC, as RFC 3339 has it.
+/// Returns a moment by the wall clock, in UTC, in the form of RFC 3339.
 fn wall_time(moment: Moment) -> String {
     timestamp(moment.wall_ms)
 }
 
-/// Returns a time, in milliseconds since the Unix epoch, in UTC, as RFC 3339 has it, to the
-/// second.
+/// Returns a time, given in milliseconds since the Unix epoch, in UTC, in the form of RFC
+/// 3339, to the second.
 pub fn timestamp(wall_ms: u64) -> String {
-    // Later than anybody's clock: humantime cannot write years of five digits.
+    // Later than any real clock: humantime cannot write years of five digits.
     const LAST: u64 = 253_402_300_799_000;
     let since = Duration::from_millis(wall_ms.min(LAST));
     humantime::format_rfc3339_seconds(UNIX_EPOCH + since).to_string()

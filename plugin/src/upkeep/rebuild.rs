@@ -1,4 +1,4 @@
-//! A lease store made anew from what runs, in the place of one that is damaged.
+//! Makes the lease store anew from what is running, in place of one that is damaged.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::rules::lease::{Kind, Tenancy};
 use crate::sight::survey::SurveyError;
 use crate::store::{EngineKind, Store, StoreError};
 
-/// Failure to rebuild.
+/// Why a store was not rebuilt.
 #[derive(Debug, Error)]
 pub enum RebuildError {
     /// The store is not damaged.
@@ -27,7 +27,7 @@ pub enum RebuildError {
     NetworkLock(#[from] NetworkLockError),
     #[error(transparent)]
     Session(#[from] SessionError),
-    /// The new store is there, and the next command adopts.
+    /// The new store is there, but could not adopt; the next command does.
     #[error("the new lease store cannot adopt what runs yet; until then it leases nothing")]
     Adopt(#[source] SessionError),
 }
@@ -38,35 +38,36 @@ impl From<StoreError> for RebuildError {
     }
 }
 
-/// What a rebuilding has done.
+/// What a rebuild has done.
 #[derive(Clone, Debug, Serialize)]
 pub struct Rebuilt {
-    /// Why it was needed; nothing if it was forced, or there was no store.
+    /// Why it was needed; nothing if it was forced, or if there was no store.
     pub damage: Option<String>,
-    /// Where the old store is kept, or two of them.
+    /// Where the old store is kept; there may be two.
     pub kept: Vec<PathBuf>,
     /// How many reservations of the old store are in the new one.
     pub reservations: usize,
     /// Containers whose addresses the new store has adopted.
     pub adopted: Vec<Party>,
-    /// What the store is kept in now.
+    /// The engine that the store is kept in now.
     pub engine: &'static str,
-    /// What a sound store was kept in that is in this one with all it held; the same as
-    /// `engine` if nothing was to be done.
+    /// The engine of a sound store that was moved to the new one with everything in it; the
+    /// same as `engine` if there was nothing to do.
     pub was: Option<&'static str>,
 }
 
-/// Moves a damaged store aside and makes a new one, with leases for all that the
-/// namespaces of this host hold, and the reservations that can still be read. On
-/// return both are durable. Killed half-way, it leaves no store, and the next command
-/// makes one from what runs.
+/// Moves a damaged store aside and makes a new one, with leases for all that the namespaces
+/// of this host hold, and the reservations that can still be read. On return both are
+/// durable. If it is killed half-way, it leaves no store, and the next command makes one
+/// from what is running.
 ///
-/// With an `engine`, the store is kept in that afterwards: a sound one that is not is moved
-/// there with all it holds. Killed half-way, it leaves the old one or the new one.
+/// If an `engine` is given, the store is kept in that one afterwards: a sound store in
+/// another engine is moved with everything in it. If this is killed half-way, it leaves the
+/// old store or the new one.
 ///
 /// # Errors
-/// [`RebuildError::Sound`] if the store is not damaged, unless `force`d or an `engine` is
-/// given. Before anything is moved, if the host cannot be looked at.
+/// [`RebuildError::Sound`] if the store is not damaged, unless `force` is set or an
+/// `engine` is given. If the host cannot be looked at; nothing has been moved then.
 pub fn rebuild(
     podman: &Podman,
     force: bool,
@@ -101,7 +102,8 @@ pub fn rebuild(
             let dynamic = |_: &Tenancy, _: IpAddr| Kind::Dynamic;
             let adopted = session.stage_adoption(&mut transaction, &survey, &dynamic);
             adopted.map_err(RebuildError::Adopt)?;
-            // After the leases: what is leased again is not reserved any more.
+            // After the leases, because an address that is leased again is not reserved any
+            // more.
             let reservations = transaction.restore(&salvage, session.now)?;
             transaction.commit(session.now)?;
             let tenants = session.store.begin().all_tenants()?;
@@ -135,8 +137,8 @@ fn change_engine(locked: &Locked<'_>, engine: EngineKind) -> Result<Rebuilt, Reb
     })
 }
 
-/// Returns what is wrong with the store, if anything is. A panic of the engine may come
-/// from a lack of threads or memory: it counts only if `any_panic` does.
+/// Returns what is wrong with the store, if anything is. A panic of the engine may be due
+/// to a lack of threads or memory, so it counts as damage only if `any_panic` is set.
 fn damage(locked: &Locked<'_>, any_panic: bool) -> Result<Option<String>, RebuildError> {
     let checked = locked.open().and_then(|session| Ok(session.store.check()?));
     match checked {

@@ -1,5 +1,5 @@
-//! Releasing one address by hand: as a collection would, but at once, and by force from
-//! somebody who is alive.
+//! Releases one address by hand: just as a collection would, but at once, and with force
+//! also from a container that is alive.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -20,7 +20,7 @@ use crate::rules::ports::PublishedPorts;
 use crate::rules::verdict::{STARTER_GRACE, Verdict};
 use crate::store::{Store, StoreError};
 
-/// Failure to release an address. Its lease is as it was.
+/// Why an address was not released. Its lease is unchanged.
 #[derive(Debug, Error)]
 pub enum ReleaseError {
     #[error(transparent)]
@@ -72,14 +72,15 @@ pub struct Wish {
     pub address: IpAddr,
     /// The network's name or id.
     pub network: String,
-    /// Also from a holder who is alive or of whom that cannot be told.
+    /// Also from a holder that is alive, or may be.
     pub force: bool,
 }
 
 /// What was released.
 #[derive(Clone, Debug, Serialize)]
 pub struct Released {
-    /// Who had it, all addresses of that interface, and what showed whether it is alive.
+    /// Who had it, with all addresses of that interface, and what showed whether it was
+    /// alive.
     #[serde(flatten)]
     pub party: Party,
     /// Whether the holder was alive, or might have been.
@@ -104,18 +105,18 @@ impl fmt::Display for Released {
 enum Turn {
     Done(Released, Box<Tenant>),
     NotLeased,
-    /// The holder looks dead, and might be starting or stopping.
+    /// The holder looks dead, but may be starting or stopping.
     LookAgain(Box<Tenant>),
 }
 
-/// Takes back one address, with the other addresses of the same interface: everything that
-/// a dead holder left (as a collection does, after as many looks); by force, the interface
-/// of a live one, with its ports and names. On return it is durable. Each address is kept
-/// for its former holder, as after any release.
+/// Takes back one address, with the other addresses of the same interface. From a dead
+/// holder it takes everything that is left (as a collection does, after as many looks);
+/// with force, it takes the interface of a live one, with its ports and names. On return
+/// it is durable. Each address is kept for its former holder, as after any release.
 ///
 /// # Errors
-/// If nobody has leased it; [`ReleaseError::Held`] if the holder may be alive, without
-/// force. If the interface cannot be taken down; the lease is kept then.
+/// If the address is not leased; [`ReleaseError::Held`] if the holder may be alive,
+/// without force. If the interface cannot be taken down; the lease is then kept.
 pub fn release(podman: &Podman, wish: &Wish) -> Result<Released, ReleaseError> {
     let mut earlier = None;
     while Store::exists(&podman.state_directory) {
@@ -132,7 +133,7 @@ pub fn release(podman: &Podman, wish: &Wish) -> Result<Released, ReleaseError> {
     Err(not_leased(podman, wish)?)
 }
 
-/// Takes the locks, looks, and does it if that look is enough.
+/// Takes the locks, looks, and releases if that look is enough.
 fn turn(podman: &Podman, wish: &Wish, earlier: Option<&Tenant>) -> Result<Turn, ReleaseError> {
     let _networks = podman.lock_networks(podman.settings.lock_wait())?;
     with_session(podman, "releasing an address by hand", |session| {
@@ -182,8 +183,9 @@ fn turn(podman: &Podman, wish: &Wish, earlier: Option<&Tenant>) -> Result<Turn, 
     })
 }
 
-/// Returns who has leased the address on the network. A network that was made again under
-/// its name has another id; then whoever has it on the newer one.
+/// Returns the tenant that has leased the address on the network. A network that was made
+/// again under its name has another id; if both have leased it, the newer network's tenant
+/// is meant.
 fn holder(session: &Session<'_>, wish: &Wish) -> Result<Option<Tenant>, StoreError> {
     let mut tenants = session.store.begin().all_tenants()?;
     tenants.retain(|tenant| {

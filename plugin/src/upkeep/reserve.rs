@@ -1,5 +1,5 @@
-//! Reserving addresses by hand, for good: in the network's own file, where every setup, a
-//! reboot and a lost lease store find it.
+//! Reserves addresses by hand, for good: in the network's own file, so that every setup
+//! finds them, also after a reboot or the loss of the lease store.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -22,7 +22,7 @@ use crate::rules::settings::Origin;
 use crate::rules::verdict::Verdict;
 use crate::store::{Store, StoreError};
 
-/// Failure to reserve an address, or to end that. The network is as it was.
+/// Why an address was not reserved, or a reservation not ended. The network is unchanged.
 #[derive(Debug, Error)]
 pub enum ReserveError {
     #[error(transparent)]
@@ -57,7 +57,7 @@ pub enum ReserveError {
         #[source]
         source: PoolError,
     },
-    /// Somebody else has it.
+    /// Another container has it.
     #[error(
         "{address} on network {network} is leased to container {container} ({name}), and {}; \
          reserve it for that container, or stop it first",
@@ -104,7 +104,7 @@ pub struct Reserved {
     pub comment: String,
     /// Whether the address is reserved now.
     pub reserved: bool,
-    /// For whom it was reserved before, in words; empty if it was not.
+    /// For which container it was reserved before, in words; empty if it was not.
     pub before: String,
 }
 
@@ -152,12 +152,12 @@ impl fmt::Display for Reserved {
 }
 
 /// Reserves an address of a network, by its name or id, for good: no other container gets
-/// it, whether it asks or not. Reserved again, it is for the new one only. On return it is
-/// durable, and the next start of a container knows.
+/// it, whether it asks for it or not. If it was already reserved, it is now for the new
+/// container only. On return it is durable, and holds from the next start of a container.
 ///
 /// # Errors
-/// If the address is no container's to have, or another container that is not dead has
-/// leased it.
+/// If no container may have the address, or it is leased to another container that is not
+/// dead.
 pub fn reserve(podman: &Podman, network: &str, pledge: &Pledge) -> Result<Reserved, ReserveError> {
     edit(podman, network, pledge.address, |network, pledges| {
         check_holder(podman, network, pledge)?;
@@ -168,7 +168,7 @@ pub fn reserve(podman: &Podman, network: &str, pledge: &Pledge) -> Result<Reserv
     })
 }
 
-/// Ends the reservation of an address; as [`reserve`].
+/// Ends the reservation of an address. Otherwise as [`reserve`].
 ///
 /// # Errors
 /// If it is not reserved.
@@ -197,9 +197,9 @@ fn take(pledges: &mut Vec<Pledge>, address: IpAddr) -> Option<Pledge> {
     Some(pledges.remove(at))
 }
 
-/// Changes the pledges of a network in its file, with Podman's lock, under which no
-/// container is started. Nothing is written if `change` fails, or makes a network with which
-/// no container could start, or if berth.conf says who has the address.
+/// Changes the pledges of a network in its file, under Podman's lock, so that no container
+/// is started meanwhile. Nothing is written if `change` fails, if no container could start
+/// on the network afterwards, or if berth.conf reserves the address.
 fn edit(
     podman: &Podman,
     wanted: &str,
@@ -262,7 +262,7 @@ fn find(files: Vec<NetworkFile>, wanted: &str) -> Result<(NetworkFile, Network),
     }
 }
 
-/// Refuses an address that somebody else has leased who is not dead.
+/// Refuses an address that is leased to another container that is not dead.
 fn check_holder(podman: &Podman, network: &Network, pledge: &Pledge) -> Result<(), ReserveError> {
     if !Store::exists(&podman.state_directory) {
         return Ok(());

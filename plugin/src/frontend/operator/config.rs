@@ -1,4 +1,4 @@
-//! `berth config`: what berth.conf sets, and where.
+//! `berth config`: what berth.conf sets, and in which line.
 
 use std::env;
 use std::fmt;
@@ -44,7 +44,7 @@ pub struct Config {
 /// Prints the settings.
 ///
 /// # Errors
-/// If there is a mistake in the files; everything else is printed.
+/// If there is a mistake in the files. Everything else is still printed.
 pub(super) fn run(arguments: &Config) -> Result<(), Failure> {
     let podman = arguments.place.podman()?;
     print(&Listing::of(&podman), arguments.format == Format::Json)?;
@@ -61,7 +61,7 @@ pub(super) fn run(arguments: &Config) -> Result<(), Failure> {
 /// A key, and where its value comes from.
 #[derive(Debug, Serialize)]
 struct Line {
-    /// With its table, as in `network.web.ipam_hold`.
+    /// The key with its table, as in `network.web.ipam_hold`.
     key: String,
     value: String,
     /// A file and a line, a variable, or `default`.
@@ -121,7 +121,8 @@ impl Listing {
     }
 }
 
-/// Returns where the leases are. The environment comes before the files.
+/// Returns the setting of where the leases are. The environment takes precedence over
+/// the files.
 fn state_directory(podman: &Podman) -> Line {
     let value = podman.state_directory.display().to_string();
     let is_named = env::var_os(STATE_VARIABLE).is_some_and(|value| !value.is_empty());

@@ -1,4 +1,4 @@
-//! `berth doctor`: what is wrong, how it came about, what to do.
+//! `berth doctor`: what is wrong, why, and what to do about it.
 
 use std::io;
 
@@ -22,7 +22,7 @@ pub struct Doctor {
     repair: bool,
 }
 
-/// Examines, and says what was found.
+/// Examines everything, and prints what was found.
 ///
 /// # Errors
 /// If a problem is left, or a user's Podman cannot be entered.

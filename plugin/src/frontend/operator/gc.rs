@@ -29,10 +29,10 @@ pub struct Gc {
     place: Place,
 }
 
-/// Collects, and says what was done.
+/// Collects, and prints what was done.
 ///
 /// # Errors
-/// If nothing could be done, or something could not.
+/// If nothing could be done, or part of it could not.
 pub(super) fn run(gc: &Gc) -> Result<(), Failure> {
     let wish = Wish {
         dry_run: gc.dry_run,
@@ -52,8 +52,8 @@ pub(super) fn run(gc: &Gc) -> Result<(), Failure> {
     }
 }
 
-/// Adopts what a host-wide berth has not adopted yet. Even if that fails, the collection
-/// goes on.
+/// Adopts the networks that a host-wide berth has not adopted yet. Even if that fails,
+/// the collection goes on.
 fn adopt(podman: &Podman) {
     let Ok(conf) = ContainersConf::load(&Environment::of_this_process()) else {
         return;

@@ -72,7 +72,7 @@ pub struct History {
 /// Prints the history.
 ///
 /// # Errors
-/// If nobody has held what was asked for, or the output cannot be written.
+/// If no container has held what was asked for, or the output cannot be written.
 pub(super) fn run(history: &History) -> Result<(), Failure> {
     let json = history.json || history.format == Format::Json;
     let mut subject = Subject {
@@ -82,8 +82,8 @@ pub(super) fn run(history: &History) -> Result<(), Failure> {
     };
     if history.follow {
         subject.since = history.since.unwrap_or_else(now);
-        // From outside Podman's namespaces, because following would keep them from
-        // ending.
+        // From outside Podman's namespaces, because a process that stays in them would keep
+        // them alive.
         let podman = history.place.podman_from_outside()?;
         return Ok(follow(&podman, &subject, |line| event(line, json))?);
     }
@@ -103,7 +103,7 @@ pub(super) fn run(history: &History) -> Result<(), Failure> {
     Ok(print(&told, json)?)
 }
 
-/// Reads a time: how long ago, or when.
+/// Reads a time: either how long ago, or a point in time.
 fn since(text: &str) -> Result<u64, String> {
     if let Ok(ago) = humantime::parse_duration(text) {
         return Ok(now().saturating_sub(milliseconds(ago)));
@@ -138,7 +138,8 @@ struct Row<'s> {
     interface: &'s str,
     kind: &'static str,
     from: String,
-    /// Until when; `null` if it still holds it, or nobody knows.
+    /// When it ended; `null` if the container still holds the address, or if the end is not
+    /// known.
     until: Option<String>,
     outcome: Outcome,
     reason: &'s str,

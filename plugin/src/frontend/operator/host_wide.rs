@@ -39,7 +39,7 @@ enum Verb {
     },
 }
 
-/// Switches the mode, or says whether it is on.
+/// Switches the mode, or prints whether it is on.
 ///
 /// # Errors
 /// If it cannot be switched, or a network could not be moved.

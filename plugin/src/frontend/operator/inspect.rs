@@ -41,11 +41,11 @@ pub struct Inspect {
     place: Place,
 }
 
-/// Prints everything.
+/// Prints everything known about what is named.
 ///
 /// # Errors
-/// If the store cannot be read, or berth knows nothing about one of the words; it prints
-/// what it knows about the others.
+/// If the store cannot be read, or berth knows nothing about one of the words. What it
+/// knows about the others is still printed.
 pub(super) fn run(inspect: &Inspect) -> Result<(), Failure> {
     let podman = inspect.place.podman()?;
     let mut overview = Overview::take(&podman)?;
@@ -78,7 +78,7 @@ pub(super) fn run(inspect: &Inspect) -> Result<(), Failure> {
     }
 }
 
-/// Returns a template with the fields of a dossier in it.
+/// Returns a template filled in with the fields of a dossier.
 fn fill(text: &str, dossier: &Dossier) -> Result<String, TemplateError> {
     let value = serde_json::to_value(dossier).unwrap_or_default();
     let none = Map::new();

@@ -99,7 +99,7 @@ impl From<By> for Order {
     }
 }
 
-/// The fields of an entry, as a template calls them.
+/// The fields of an entry, by the names that templates use.
 const FIELDS: [&str; 19] = [
     "address",
     "network",
@@ -122,10 +122,10 @@ const FIELDS: [&str; 19] = [
     "generation",
 ];
 
-/// Lists.
+/// Lists the entries.
 ///
 /// # Errors
-/// If the store cannot be read, or something that was asked for makes no sense.
+/// If the store cannot be read, or the arguments make no sense.
 pub(super) fn run(list: &List) -> Result<(), Failure> {
     let usage = |error: &dyn std::error::Error| Failure::Usage(error.to_string());
     let mut filter = Filter::parse(&list.filter).map_err(|error| usage(&error))?;
@@ -170,7 +170,7 @@ enum View {
     Template(Template),
 }
 
-/// An entry with its times in words.
+/// An entry, and its times in words.
 #[derive(Debug, Serialize)]
 struct Row {
     #[serde(flatten)]
@@ -209,7 +209,7 @@ impl Serialize for Listing {
 }
 
 impl Listing {
-    /// Returns whether there is not even a line to print.
+    /// Returns whether there is not a single line to print.
     fn is_silent(&self) -> bool {
         !matches!(self.view, View::Json) && self.lines().is_empty()
     }
@@ -231,7 +231,7 @@ impl Listing {
     }
 
     fn table(&self) -> Vec<String> {
-        // Most hosts have no network that others lease from.
+        // Most hosts have no network in a share.
         let is_shared = self.rows.iter().any(|row| !row.entry.host.is_empty());
         let mut headings = vec!["ADDRESS", "NETWORK", "CONTAINER ID", "NAME"];
         headings.extend(is_shared.then_some("HOST"));
@@ -259,7 +259,7 @@ impl Listing {
         table.lines()
     }
 
-    /// Returns a table whose columns a template separates with tabs.
+    /// Returns a table made by a template that separates its columns with tabs.
     fn templates(&self, template: &Template) -> Vec<String> {
         let headings = template.headings();
         let headings: Vec<_> = headings.split('\t').collect();
@@ -278,7 +278,8 @@ impl fmt::Display for Listing {
     }
 }
 
-/// Returns whose the address is; for one that is reserved for nobody, what it is for.
+/// Returns the name of the address's container; for an address that is reserved for
+/// none, what it is for.
 fn name(entry: &Entry) -> String {
     match (entry.container_name.as_str(), entry.comment.as_str()) {
         ("", "") => String::new(),

@@ -39,8 +39,8 @@ pub struct Metrics {
 /// Prints the numbers, or writes them into a file.
 ///
 /// # Errors
-/// If the store cannot be read; the other numbers are there then, and `berth_up` is 0. If
-/// the file cannot be written; it is as it was.
+/// If the store cannot be read: the other numbers are still there, and `berth_up` is 0.
+/// If the file cannot be written: then it is unchanged.
 pub(super) fn run(arguments: &Metrics) -> Result<(), Failure> {
     let metrics = metrics::Metrics::take(&arguments.place.podman()?);
     let text = text(&metrics);
@@ -196,11 +196,11 @@ fn seconds(milliseconds: u64) -> f64 {
     milliseconds as f64 / 1000.0
 }
 
-/// A text that is being written.
+/// The text written so far.
 #[derive(Default)]
 struct Exposition {
     text: String,
-    /// The family that samples belong to.
+    /// The family that the next samples belong to.
     name: String,
 }
 
@@ -229,7 +229,7 @@ impl Exposition {
     }
 }
 
-/// Returns a label's value as it stands between quotation marks.
+/// Returns a label's value, escaped to stand between quotation marks.
 fn escaped(value: &str) -> String {
     value
         .replace('\\', "\\\\")

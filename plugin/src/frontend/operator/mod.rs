@@ -1,8 +1,8 @@
-//! The operator's commands, for people and timers: text or JSON on standard
-//! output, an error in one line on standard error.
+//! The operator's commands, for people and timers: text or JSON on standard output, an
+//! error in one line on standard error.
 //!
-//! Exit codes: 0 done and well, 1 something was found or could not be done, 2 the
-//! command line is wrong.
+//! Exit codes: 0 if it is done and all is well, 1 if something was found or could not be
+//! done, 2 if the command line is wrong.
 
 mod config;
 mod doctor;
@@ -40,7 +40,7 @@ use crate::upkeep::release::ReleaseError;
 use crate::upkeep::reserve::ReserveError;
 use crate::upkeep::share::EvictError;
 
-/// The exit code for a command line that is wrong, clap's too.
+/// The exit code for a command line that is wrong. clap uses the same.
 const WRONG_COMMAND_LINE: u8 = 2;
 
 /// The operator's commands.
@@ -115,10 +115,10 @@ enum Format {
 /// Why a command ends with exit code 1.
 #[derive(Debug, Error)]
 enum Failure {
-    /// It has said why itself.
+    /// The command has reported the reason itself.
     #[error("something could not be done")]
     Reported,
-    /// What was asked for makes no sense.
+    /// The request makes no sense.
     #[error("{0}")]
     Usage(String),
     #[error(transparent)]
@@ -167,8 +167,8 @@ pub struct Place {
 }
 
 impl Place {
-    /// Starts an ordinary user's command again in the namespaces of that user's Podman,
-    /// so this comes before anything is locked or printed.
+    /// Starts an ordinary user's command again in the namespaces of that user's Podman. So
+    /// call it before anything is locked or printed.
     ///
     /// # Errors
     /// As [`enter_if_needed`].
@@ -177,11 +177,11 @@ impl Place {
         Ok(entered?)
     }
 
-    /// Enters ([`Place::enter`]) and finds the Podman that is meant.
+    /// Enters ([`Place::enter`]) and finds the Podman that the command is about.
     ///
     /// # Errors
-    /// As [`enter_if_needed`] and [`Podman::find`]; also if a directory that is named
-    /// is not there.
+    /// As [`enter_if_needed`] and [`Podman::find`]; also if a directory given on the
+    /// command line does not exist.
     pub fn podman(&self) -> Result<Podman, PodmanError> {
         self.enter()?;
         self.podman_from_outside()
@@ -198,8 +198,9 @@ impl Place {
     }
 }
 
-/// Returns a directory that was named, as an absolute path. One that is not there is a
-/// slip: berth would make a store there that nobody ever looks into.
+/// Returns a directory given on the command line, as an absolute path. If it does not
+/// exist, that is a typing error: berth would make a store there that nobody ever looks
+/// into.
 fn existing(path: &Path) -> Result<PathBuf, PodmanError> {
     let no_directory = |reason: io::Error| PodmanError::NoDirectory(path.to_owned(), reason);
     if !path.metadata().map_err(no_directory)?.is_dir() {

@@ -1,4 +1,4 @@
-//! `berth rebuild`: a new lease store from what runs.
+//! `berth rebuild`: a new lease store from what is running.
 
 use std::io;
 
@@ -26,10 +26,11 @@ pub struct Rebuild {
     place: Place,
 }
 
-/// Rebuilds, and says what the new store knows.
+/// Rebuilds, and prints what the new store knows.
 ///
 /// # Errors
-/// If the old store is sound, or what runs cannot be seen; nothing is changed then.
+/// If the old store is sound, or berth cannot see what is running; nothing is changed
+/// then.
 pub(super) fn run(arguments: &Rebuild) -> Result<(), Failure> {
     let podman = arguments.place.podman()?;
     let engine = arguments.engine.as_deref().and_then(EngineKind::named);

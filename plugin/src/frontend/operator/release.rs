@@ -30,10 +30,10 @@ pub struct Release {
     place: Place,
 }
 
-/// Releases, and says what was taken from whom.
+/// Releases, and prints what was taken from which container.
 ///
 /// # Errors
-/// If nobody has leased the address, or the holder may be alive; nothing is changed then.
+/// If the address is not leased, or the holder may be alive; nothing is changed then.
 pub(super) fn run(arguments: &Release) -> Result<(), Failure> {
     let wish = Wish {
         address: arguments.address.to_canonical(),

@@ -1,4 +1,5 @@
-//! `berth reserve` and `berth unreserve`: addresses that nobody else gets, for good.
+//! `berth reserve` and `berth unreserve`: addresses that no other container gets, for
+//! good.
 
 use std::net::IpAddr;
 
@@ -59,10 +60,10 @@ pub struct Unreserve {
     place: Place,
 }
 
-/// Reserves, and says so.
+/// Reserves, and prints what was done.
 ///
 /// # Errors
-/// If no container can have the address, or another one has it.
+/// If no container may have the address, or another one has it.
 pub(super) fn reserve(arguments: &Reserve) -> Result<(), Failure> {
     let comment = arguments.comment.as_deref().unwrap_or_default();
     let pledge = Pledge::new(arguments.address, arguments.container.as_deref(), comment)
@@ -72,7 +73,7 @@ pub(super) fn reserve(arguments: &Reserve) -> Result<(), Failure> {
     Ok(print(&done, arguments.json)?)
 }
 
-/// Ends a reservation, and says so.
+/// Ends a reservation, and prints what was done.
 ///
 /// # Errors
 /// If the address is not reserved.

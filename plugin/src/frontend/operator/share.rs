@@ -146,10 +146,11 @@ struct Evict {
     which: Which,
 }
 
-/// Runs one of them.
+/// Runs one of these commands.
 ///
 /// # Errors
-/// If the share is not configured or etcd does not answer; what the command says itself.
+/// If the share is not configured or etcd does not answer; whatever error the command
+/// returns.
 pub(super) fn run(share: &Share) -> Result<(), Failure> {
     match &share.verb {
         Verb::Status(status) => self::status(status),
@@ -192,7 +193,7 @@ impl Which {
     }
 }
 
-/// Returns the share that is meant: the one that is named, else the only one.
+/// Returns the share that is meant: the one that is named, or else the only one.
 fn chosen(named: Option<&ShareName>, configured: Vec<ShareName>) -> Result<ShareName, Failure> {
     match (named, &configured[..]) {
         (Some(named), _) => Ok(named.clone()),
@@ -229,7 +230,7 @@ fn status(status: &Status) -> Result<(), Failure> {
     for share in &listing.shares {
         if let Some(trouble) = &share.trouble {
             is_well = false;
-            // An error of a share names it.
+            // The error of a share already names it.
             match share.state {
                 ShareState::Unreachable => complain(trouble),
                 _ => complain(&format!("share {}: {trouble}", share.share)),
@@ -273,7 +274,7 @@ impl fmt::Display for Statuses {
                 ShareState::Suspended | ShareState::Evicted => AnsiColor::Yellow,
                 ShareState::Unreachable => AnsiColor::Red,
             };
-            // Of a share that cannot be seen, nothing is known.
+            // If a share cannot be seen, nothing about it is known.
             let number = |count: usize| match share.state {
                 ShareState::Unreachable => plain(""),
                 _ => plain(count.to_string()),

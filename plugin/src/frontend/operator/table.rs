@@ -1,4 +1,4 @@
-//! Tables as podman prints them: columns without lines, the heading in capitals.
+//! Tables as podman prints them: columns without lines, headings in capitals.
 
 use std::env;
 use std::io::{self, IsTerminal};
@@ -8,8 +8,8 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::text;
 
-/// Returns whether to use colour on standard output: on a terminal that knows it, unless
-/// `NO_COLOR` says otherwise (no-color.org).
+/// Returns whether to use colour on standard output: on a terminal that supports it,
+/// unless `NO_COLOR` says otherwise (no-color.org).
 pub(super) fn wants_colour() -> bool {
     let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
@@ -31,7 +31,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Begins a table with these headings, if it is to have any.
+    /// Begins a table with these headings, if any.
     pub(super) fn new(headings: Option<&[&str]>, coloured: bool) -> Self {
         let headings = headings.map(|headings| headings.iter().copied().map(plain).collect());
         Self {
@@ -60,7 +60,7 @@ impl Table {
             let mut line = String::new();
             let mut gap = 0;
             for ((text, colour), width) in row.iter().zip(&widths) {
-                // No spaces at a line's end.
+                // No trailing spaces.
                 if !text.is_empty() {
                     line.extend(std::iter::repeat_n(' ', gap));
                     gap = 0;

@@ -1,8 +1,8 @@
 //! `--format` with a template: a small part of Go's templates, as in podman.
 //!
-//! `{{.Field}}`, `{{.Field.Field}}`, `{{json .}}` and `{{json .Field}}`; `\t` and `\n`;
-//! `table ` at the beginning for a table with headings. A field's name is written as
-//! podman does (`ContainerID`) or as in the JSON (`container_id`).
+//! It understands `{{.Field}}`, `{{.Field.Field}}`, `{{json .}}` and `{{json .Field}}`;
+//! `\t` and `\n`; and `table ` at the beginning for a table with headings. A field's name
+//! may be written as in podman (`ContainerID`) or as in the JSON (`container_id`).
 
 use serde_json::Value;
 use thiserror::Error;
@@ -23,7 +23,7 @@ pub(super) enum TemplateError {
     Field { field: String, known: String },
 }
 
-/// A template that was understood.
+/// A parsed template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Template {
     /// Whether it is a table with headings.
@@ -34,7 +34,7 @@ pub(super) struct Template {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
     Text(String),
-    /// The names that lead to a field; none for everything.
+    /// The names that lead to a field; none for the whole value.
     Field {
         path: Vec<String>,
         json: bool,
@@ -42,11 +42,11 @@ enum Piece {
 }
 
 impl Template {
-    /// Reads a template. `fields` are the fields there are, as they are called in the
-    /// JSON; fields of fields are not looked at.
+    /// Reads a template. `fields` are the fields that exist, by their names in the JSON;
+    /// fields within fields are not checked.
     ///
     /// # Errors
-    /// If it cannot be understood, or names another field.
+    /// If it cannot be understood, or names a field that does not exist.
     pub(super) fn parse<S: AsRef<str>>(text: &str, fields: &[S]) -> Result<Self, TemplateError> {
         let (is_table, mut rest) = match text.strip_prefix("table ") {
             Some(rest) => (true, rest),
@@ -65,8 +65,8 @@ impl Template {
         Ok(Self { is_table, pieces })
     }
 
-    /// Returns the template with the fields of a value in it, each in one line. What is not
-    /// there is empty.
+    /// Returns the template filled in with the fields of a value, each in one line. A field
+    /// that is not there is empty.
     pub(super) fn fill(&self, value: &Value) -> String {
         let pieces = self.pieces.iter().map(|piece| match piece {
             Piece::Text(text) => text.clone(),
@@ -82,7 +82,7 @@ impl Template {
         pieces.collect()
     }
 
-    /// Returns the headings of a table, one in the place of each field.
+    /// Returns the headings of a table, one in place of each field.
     pub(super) fn headings(&self) -> String {
         let pieces = self.pieces.iter().map(|piece| match piece {
             Piece::Text(text) => text.clone(),
@@ -92,7 +92,7 @@ impl Template {
     }
 }
 
-/// Reads what stands between `{{` and `}}`.
+/// Parses what is between `{{` and `}}`.
 fn field<S: AsRef<str>>(action: &str, fields: &[S]) -> Result<Piece, TemplateError> {
     let unknown = || TemplateError::Action(action.to_owned());
     let words: Vec<_> = action.split_whitespace().collect();
@@ -140,7 +140,7 @@ fn get<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
     fields.find_map(|(key, value)| same(key, name).then_some(value))
 }
 
-/// Returns a value as a text: a string as it is, a list with spaces between.
+/// Returns a value as a text: a string as it is, a list with spaces between its items.
 fn plain(value: &Value) -> String {
     match value {
         Value::Null => String::new(),

@@ -24,7 +24,7 @@ pub(super) fn short(time: Duration) -> String {
     words.join(" ")
 }
 
-/// Returns a container's id, or its beginning, as Podman lists containers.
+/// Returns a container's id, whole or only its beginning, as Podman lists containers.
 pub(super) fn shown_id(id: &str, whole: bool) -> &str {
     match whole {
         true => id,

@@ -1,16 +1,16 @@
-//! The frames by which a link is asked who has an address, and those that tell: ARP
-//! (RFC 826, RFC 5227) and neighbour discovery (RFC 4861).
+//! The frames that ask a link who has an address, and those that tell: ARP (RFC 826, RFC 5227)
+//! and neighbour discovery (RFC 4861).
 //!
-//! What comes back is written by whoever is on the link: it is read within its bounds, and
-//! what is not exactly such a frame says nothing. Checksums are not looked at, because a frame
-//! that never left the host has none yet.
+//! Anything on the link can write what arrives. So each frame is read within its bounds, and
+//! one that is not exactly of these kinds says nothing. Checksums are not checked, because a
+//! frame that never left the host has none yet.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// An Ethernet address.
 pub(super) type Mac = [u8; 6];
 
-/// Enough of a frame to be read here.
+/// As much of a frame as is read here.
 pub(super) const ENOUGH: usize = 128;
 
 pub(super) const ARP: u16 = 0x0806;
@@ -29,18 +29,18 @@ const BROADCAST: Mac = [0xff; 6];
 const ARP_HEAD: [u8; 6] = [0, 1, 8, 0, 6, 4];
 const ARP_REQUEST: u16 = 1;
 const ARP_REPLY: u16 = 2;
-/// A router would have made it smaller: the frame is from this link.
+/// A router would have lowered it, so the frame comes from this link.
 const HOPS: u8 = 255;
 const SOURCE_LINK_ADDRESS: u8 = 1;
 const IS_SOLICITED: u8 = 0x40;
 
-/// As whom the link is asked.
+/// The sender of our questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Asker {
     pub(super) mac: Mac,
-    /// Where neighbours answer to. IPv4 needs none: a probe has no sender's address, so that
-    /// nobody takes it for a claim. For IPv6 such a question would be a claim, and would stop
-    /// whoever is about to take the address.
+    /// Where neighbours send their answers. IPv4 needs no such address: an ARP probe has none
+    /// of its sender, so that nothing takes it for a claim. In IPv6, a question without a
+    /// source would be a claim, and would stop a host that is about to take the address.
     pub(super) address: Ipv6Addr,
 }
 
@@ -49,7 +49,7 @@ pub(super) struct Asker {
 pub(super) struct Told {
     /// The address that its sender has, or is about to take.
     pub(super) claimed: IpAddr,
-    /// Whom it answers, if anybody.
+    /// To whom it is an answer, if it is one.
     pub(super) answers: Option<To>,
 }
 
@@ -131,9 +131,9 @@ fn checksum(from: Ipv6Addr, to: Ipv6Addr, message: &[u8]) -> u16 {
     !u16::try_from(sum).unwrap_or(0)
 }
 
-/// Returns what a frame tells about an address; `None` of all others.
+/// Returns what a frame tells about an address; `None` if it tells nothing.
 ///
-/// A question of IPv4 without a sender's address is one like ours, and tells nothing.
+/// An IPv4 question without a sender's address is a probe like ours, and tells nothing.
 pub(super) fn read(frame: &[u8]) -> Option<Told> {
     let told = match u16::from_be_bytes(array(frame, KIND_AT)?) {
         ARP => read_arp(frame.get(ETHERNET..)?),
@@ -174,8 +174,8 @@ fn read_neighbour(packet: &[u8]) -> Option<Told> {
     let [kind, code, _, _, flags] = array(message, 0)?;
     match (kind, code) {
         (SOLICITATION, 0) => Some(Told {
-            // Without a source it is from somebody who is about to take the target
-            // (RFC 4862 section 5.4.2).
+            // Without a source, it is from a host that is about to take the target (RFC 4862
+            // section 5.4.2).
             claimed: IpAddr::V6(if from.is_unspecified() { target } else { from }),
             answers: None,
         }),
@@ -233,7 +233,7 @@ mod tests {
         let mut expected = bytes(expected);
         expected[ICMP_AT + 2..ICMP_AT + 4].copy_from_slice(&frame[ICMP_AT + 2..ICMP_AT + 4]);
         assert_eq!(frame, expected);
-        // A receiver sums the checksum with the rest, and gets none.
+        // A receiver adds the checksum to the sum of the rest, and gets zero.
         let to = Ipv6Addr::from(array::<16>(&frame, 38).unwrap());
         assert_eq!(checksum(US.address, to, &frame[ICMP_AT..]), 0);
         // It says only that we are here.

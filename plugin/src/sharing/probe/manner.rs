@@ -1,19 +1,20 @@
 //! From where a network's link can be asked. No I/O.
 //!
-//! On the bridge or parent itself one hears other hosts; a sibling, an interface of the kind
-//! that containers have, also hears those of this host, which a parent of macvlan does not.
+//! The bridge or parent itself hears other hosts. A sibling, which is an interface of the
+//! kind that containers have, also hears containers of this host, which a macvlan parent
+//! does not.
 
 use super::sibling::Kind;
 use crate::protocol::Network;
 use crate::rules::evidence::Link;
 use crate::rules::options::Plumbing;
 
-/// From where a link can be asked, or why not from there.
+/// From where a link can be asked; for each place, why not if it cannot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Manner {
     /// The bridge or parent, by its name.
     pub(super) parent: Result<String, &'static str>,
-    /// The kind of sibling, and the number of the bridge or parent that it is on.
+    /// The kind of sibling, and the index of the bridge or parent that it goes on.
     pub(super) sibling: Result<(Kind, u32), &'static str>,
 }
 
@@ -25,7 +26,8 @@ impl Manner {
         }
     }
 
-    /// Says how the network on this interface can be asked, by the host's interfaces.
+    /// Returns how the network on this interface can be asked, judging by the host's
+    /// interfaces.
     pub(super) fn of(network: &Network, interface: &str, host: &[Link]) -> Self {
         let Some(link) = host.iter().find(|link| link.answers_to(interface)) else {
             return Self::nowhere("the interface is missing");
@@ -51,7 +53,7 @@ impl Manner {
                 } else if host.iter().any(|port| is_port(&port)) {
                     from_both(Kind::Veth)
                 } else {
-                    // It would take the sibling's MAC address for its own.
+                    // The bridge would take over the sibling's MAC address.
                     Self::nowhere("the bridge has no ports, and leads nowhere")
                 }
             }

@@ -1,7 +1,8 @@
-//! A place of the link: an interface on which questions go out, and all answers are heard.
+//! A place of the link: an interface on which questions go out, and on which all answers are
+//! heard.
 //!
-//! The socket sees what the interface sees before anybody else gets it, so on a parent of
-//! macvlan also what is for its children.
+//! The socket sees what the interface sees before anything else gets it. So on a macvlan
+//! parent, it also sees what is for the children.
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
@@ -24,10 +25,10 @@ use super::frame::{
     SOLICITATION, Told,
 };
 
-/// Room for what comes while nobody reads: thousands of answers.
+/// Room for what arrives between two reads: thousands of answers.
 const BUFFER: usize = 4 << 20;
 
-/// How many frames are read at a time before others have their turn.
+/// How many frames are read at a time before it is another place's turn.
 const AT_A_TIME: usize = 1024;
 
 /// An interface with a socket on it.
@@ -36,16 +37,16 @@ pub(super) struct Place {
     socket: Socket,
     index: usize,
     asker: Asker,
-    /// How many frames the kernel had to drop, when it last said so.
+    /// How many frames the kernel had dropped, when it last said so.
     dropped: u32,
 }
 
 impl Place {
-    /// Opens an interface of the calling thread's namespace.
+    /// Opens an interface in the calling thread's namespace.
     ///
     /// # Errors
-    /// If there is none of this name, it is not Ethernet, or the kernel refuses, as without
-    /// `CAP_NET_RAW`.
+    /// If there is no interface of this name, it is not Ethernet, or the kernel refuses, as
+    /// it does without `CAP_NET_RAW`.
     pub(super) fn open(interface: &str) -> io::Result<Self> {
         let address = link_address(interface)?;
         let mac: Mac = address.addr().ok_or_else(not_ethernet)?;
@@ -53,7 +54,7 @@ impl Place {
         let protocol = Protocol::from(i32::from(all.to_be()));
         let socket = Socket::new(Domain::PACKET, Type::RAW, Some(protocol))?;
         socket.attach_filter(&filter())?;
-        // Beyond the administrator's limit, if we may.
+        // More than the administrator's limit, if we may.
         setsockopt(&socket, RcvBufForce, &BUFFER)
             .or_else(|_| setsockopt(&socket, RcvBuf, &BUFFER))?;
         setsockopt(&socket, RxqOvfl, &1)?;
@@ -80,16 +81,16 @@ impl Place {
         self.socket.send(&self.asker.question(wanted)).map(drop)
     }
 
-    /// Returns whether a frame answers what was asked from here.
+    /// Returns whether a frame answers a question from here.
     pub(super) fn is_answer(&self, told: Told) -> bool {
         told.answers.is_some_and(|to| self.asker.is_meant(to))
     }
 
-    /// Hands on what has been heard, until there is nothing more, or `AT_A_TIME` frames were
-    /// read. Returns whether there may be more.
+    /// Passes on what has arrived, until there is nothing more or `AT_A_TIME` frames have
+    /// been read. Returns whether there may be more.
     ///
     /// # Errors
-    /// If something was lost: what was not heard may have been said.
+    /// If something was lost, because it may have been an answer.
     pub(super) fn hear(&mut self, mut each: impl FnMut(Told)) -> io::Result<bool> {
         let mut frame = [0; ENOUGH];
         let mut control = nix::cmsg_space!(u32);
@@ -115,7 +116,7 @@ impl Place {
                 self.dropped = dropped.unwrap_or_default();
                 return Err(io::Error::other("more was said than could be heard"));
             }
-            // Before it was bound, the socket heard all interfaces.
+            // Before the socket was bound, it heard all interfaces.
             let is_here = from.is_some_and(|from| from.ifindex() == self.index);
             if let Some(told) = frame.get(..length).and_then(frame::read)
                 && is_here
@@ -150,7 +151,7 @@ fn not_ethernet() -> io::Error {
 }
 
 /// The kernel's part of [`frame::read`], so that a busy link does not drown the few frames
-/// that matter. Of these, none that belong to a VLAN on the interface: it is another link.
+/// that matter. It drops frames of a VLAN on the interface, because that is another link.
 fn filter() -> [SockFilter; 13] {
     const ACCEPT: u32 = 12;
     const REFUSE: u32 = 11;

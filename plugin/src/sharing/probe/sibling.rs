@@ -1,8 +1,8 @@
 //! A temporary interface on a link, of the kind that containers have, in a network namespace
-//! that nobody else is in.
+//! of its own.
 //!
-//! The kernel removes the namespace, and the interface with it, when the last descriptor of it
-//! is closed: also when berth is killed.
+//! The kernel removes the namespace, with the interface, when the last descriptor of it is
+//! closed. That also happens when berth is killed.
 
 use std::fs::File;
 use std::io;
@@ -21,11 +21,11 @@ use nix::sched::{CloneFlags, setns, unshare};
 use super::place::Place;
 use crate::netlink::request;
 
-/// Its name, in the namespace of its own.
+/// The interface's name, in its own namespace.
 const NAME: &str = "probe";
 
-/// The name of a veth's end on the bridge; the kernel counts. Not `veth…`: a collection takes
-/// a port of that name for netavark's.
+/// The name of the veth's end on the bridge; the kernel fills in the number. It is not
+/// `veth…`, because a collection takes a port with such a name for netavark's.
 const PORT: &str = "berth-probe%d";
 
 /// The kinds of interfaces.
@@ -37,18 +37,18 @@ pub(super) enum Kind {
     Ipvlan,
 }
 
-/// A namespace with one such interface. Both are gone with this value.
+/// A namespace with one such interface. Both are gone when this value is dropped.
 #[derive(Debug)]
 pub(super) struct Sibling {
     namespace: File,
 }
 
 impl Sibling {
-    /// Makes an interface on the bridge or parent of this number, in the calling thread's
+    /// Makes an interface on the bridge or parent with this index, in the calling thread's
     /// namespace.
     ///
     /// # Errors
-    /// The kernel's refusal. Then nothing is left behind.
+    /// The kernel's refusal. Nothing is left behind then.
     pub(super) fn make(kind: Kind, on: u32) -> io::Result<Self> {
         let sibling = Self {
             namespace: on_a_thread(|| {
@@ -68,7 +68,8 @@ impl Sibling {
                 let mode = InfoData::MacVlan(vec![InfoMacVlan::Mode(MacVlanMode::Bridge)]);
                 child(on, inner, InfoKind::MacVlan, mode)
             }
-            // The mode is the parent's, of all its children: that of this network's is L2.
+            // An ipvlan mode is the parent's, and so applies to all its children: this
+            // network's is L2.
             Kind::Ipvlan => {
                 let mode = InfoData::IpVlan(vec![InfoIpVlan::Mode(IpVlanMode::L2)]);
                 child(on, inner, InfoKind::IpVlan, mode)
@@ -101,7 +102,7 @@ impl Sibling {
 }
 
 impl Drop for Sibling {
-    /// The kernel takes its time to remove a namespace: the interface goes now.
+    /// The kernel takes its time to remove a namespace, so the interface is removed at once.
     fn drop(&mut self) {
         let gone = self.inside(|| request(Request::DelLink(named(NAME)), NLM_F_ACK));
         if let Err(error) = gone {
@@ -132,7 +133,7 @@ fn child(on: u32, mut inner: LinkMessage, kind: InfoKind, data: InfoData) -> Lin
 /// A port of a bridge, whose other end is the inner interface.
 ///
 /// A bridge takes the lowest MTU and the lowest MAC address of its ports for its own, unless
-/// somebody has set them. This port changes neither.
+/// they have been set. This port changes neither.
 fn port(on: u32, mtu: u32, mut inner: LinkMessage) -> LinkMessage {
     let [a, b, c, d, ..] = fastrand::u32(..).to_be_bytes();
     inner.attributes.push(LinkAttribute::Mtu(mtu));
@@ -164,7 +165,8 @@ fn mtu_of(index: u32) -> io::Result<u32> {
     Err(io::Error::other("the kernel does not tell its MTU"))
 }
 
-/// Leaving or joining a namespace is for the whole life of a thread: this one is short.
+/// A thread leaves or joins a namespace for the rest of its life, so this uses a short-lived
+/// one.
 fn on_a_thread<T: Send>(act: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     thread::scope(|scope| {
         let handle = thread::Builder::new().spawn_scoped(scope, act)?;

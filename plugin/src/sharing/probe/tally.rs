@@ -1,14 +1,15 @@
-//! What is counted while a link is asked. No I/O.
+//! Counts what is asked and heard on a link. No I/O.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use berth_share::evict::Probed;
 
-/// How many addresses are asked in one batch. More at once would be lost on the way.
+/// How many addresses are asked in one batch. If there were more, some would be lost on the
+/// way.
 pub(super) const BATCH: usize = 256;
 
-/// How many of the addresses that are known to be in use are asked with each batch.
+/// How many of the addresses known to be in use are asked with each batch.
 const WITNESSES: usize = 64;
 
 /// A place of the link.
@@ -28,14 +29,14 @@ pub(super) struct Tally {
     answered: HashSet<IpAddr>,
     /// The addresses that are known to be in use.
     known: Vec<IpAddr>,
-    /// The places and batches in which a known address has answered, and whether it was one of
-    /// IPv4.
+    /// The places and batches in which a known address has answered, and whether it was an
+    /// IPv4 address.
     proven: HashSet<(Spot, usize, bool)>,
 }
 
 impl Tally {
-    /// Begins with nothing asked. `own` are this host's addresses: that one answers proves
-    /// nothing about the link, and one that is asked for has been found.
+    /// Begins with nothing asked. `own` are this host's addresses: an answer from one of them
+    /// proves nothing about the link, and if one is asked for, it counts as found.
     pub(super) fn new(asked: &[IpAddr], known: &[IpAddr], own: &HashSet<IpAddr>) -> Self {
         let mut wanted = HashSet::new();
         let asked = asked.iter().filter(|address| wanted.insert(**address));
@@ -58,7 +59,7 @@ impl Tally {
 
     /// Returns the addresses of a batch, and the known ones that are asked with it.
     ///
-    /// They come last: what loses a part of the questions loses theirs first.
+    /// The known ones come last: whatever loses some of the questions loses these first.
     pub(super) fn batch(&self, batch: usize) -> (Vec<IpAddr>, Vec<IpAddr>) {
         let asked: Vec<_> = self
             .asked
@@ -84,22 +85,22 @@ impl Tally {
         *self.times.entry((address, spot)).or_default() += 1;
     }
 
-    /// Notes that somebody has an address.
+    /// Notes that a host claims an address.
     pub(super) fn note_claim(&mut self, address: IpAddr) {
         if self.wanted.contains(&address) {
             self.answered.insert(address);
         }
     }
 
-    /// Notes that an address has answered what was asked from a place during a batch.
+    /// Notes that an address has answered a question that a place asked during a batch.
     pub(super) fn note_answer(&mut self, address: IpAddr, (spot, batch): (Spot, usize)) {
         if self.known.contains(&address) {
             self.proven.insert((spot, batch, address.is_ipv4()));
         }
     }
 
-    /// Returns whether silence proves something: with each batch, for each family in it, a
-    /// known address has answered in each of these places.
+    /// Returns whether silence proves something: a known address has answered in each of these
+    /// places, with each batch, for each family in it.
     pub(super) fn is_proven(&self, spots: &[Spot]) -> bool {
         let mut asked = self.asked.iter().enumerate();
         let is_heard = |place: usize, address: &IpAddr| {
@@ -109,8 +110,8 @@ impl Tally {
         !spots.is_empty() && asked.all(|(place, address)| is_heard(place, address))
     }
 
-    /// Returns what was found of each address. It was asked as often as from the one of these
-    /// places that has asked least.
+    /// Returns what was found for each address. How often it was asked is the count of the
+    /// place, of these, that asked least.
     pub(super) fn results(&self, spots: &[Spot]) -> Vec<Probed> {
         let times = |address: IpAddr| {
             let of_spot = |spot: &Spot| self.times.get(&(address, *spot)).copied();

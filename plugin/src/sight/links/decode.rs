@@ -1,8 +1,9 @@
-//! Interfaces, addresses and namespace ids out of the kernel's messages (rtnetlink(7)).
+//! Reads interfaces, addresses and namespace ids from the kernel's messages
+//! (rtnetlink(7)).
 //!
-//! A name is whatever bytes the owner of a namespace chose: what is not UTF-8 is
-//! replaced. A value of another size than the kernel's counts as missing, and concerns
-//! that interface alone.
+//! The owner of a namespace can give an interface any bytes as its name; what is not
+//! UTF-8 is replaced. A value of another size than the kernel's counts as missing, and
+//! concerns that interface alone.
 
 use std::io;
 use std::net::IpAddr;
@@ -62,7 +63,7 @@ pub(super) fn link(message: &Message) -> io::Result<Option<Link>> {
     Ok(Some(link))
 }
 
-/// Reads an interface's number and its own address: `IFA_LOCAL`, or for IPv6
+/// Reads an address and the index of its interface: `IFA_LOCAL`, or for IPv6
 /// `IFA_ADDRESS`.
 pub(super) fn address(message: &Message) -> io::Result<Option<(u32, IpAddr)>> {
     if message.kind != RTM_NEWADDR {

@@ -1,6 +1,6 @@
-//! What the store does not know of, but namespaces hold: leases made from what is
-//! seen. So a lost store comes back, and a ghost without a lease gets one by which
-//! it can be judged and taken down.
+//! Makes leases, from what is seen, for what namespaces hold and the store does not know
+//! of. So a lost store comes back, and a ghost without a lease gets one by which it can
+//! be judged and taken down.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
@@ -16,17 +16,17 @@ use crate::rules::options::Options;
 use crate::rules::roster::Roster;
 use crate::sight::NamespaceKey;
 
-/// A tenant made from what is seen. Its `leased` are those it had before.
+/// A tenant made from what is seen. Its `leased` are the leases it had before.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Adoption {
     /// The tenant.
     pub tenant: Tenant,
-    /// All addresses it is to have.
+    /// All addresses it should have.
     pub addresses: Vec<(IpAddr, Kind)>,
 }
 
 impl Adoption {
-    /// Returns the tenant as it would be stored, but for its generations.
+    /// Returns the tenant as it would be stored, apart from its generations.
     #[must_use]
     pub fn into_tenant(self) -> Tenant {
         let leased = self
@@ -48,15 +48,16 @@ impl Adoption {
 /// that may change its own interface can give it thousands.
 const ADDRESSES: usize = 64;
 
-/// Returns the tenants to be made from what is seen, one for each tenancy.
+/// Returns the tenants to make from what is seen, one for each tenancy.
 ///
-/// An address that has a lease already stays with its tenant; of two namespaces
-/// with one address, the first seen gets the lease. What nothing shows to be a
-/// container's, such as an administrator's own namespace, is left alone.
+/// An address that already has a lease stays with its tenant. If two namespaces have the
+/// same address, the first one seen gets the lease. A namespace that nothing shows to be
+/// a container's, such as an administrator's own, is left alone.
 ///
-/// A container may change its own interfaces, and look like another one. So a tenancy
-/// that is bound gets no more addresses than it has, nor another namespace while its own
-/// is there; and no interface more than [`ADDRESSES`], of those that can be leased.
+/// A container may change its own interfaces, and so look like another one. Therefore a
+/// tenancy that is bound gets no more addresses than it has, and no other namespace
+/// while its own is there. No interface gets more than [`ADDRESSES`], and only addresses
+/// that can be leased.
 pub fn adoptions(
     survey: &Survey,
     tenants: &[Tenant],
@@ -72,8 +73,9 @@ pub fn adoptions(
     let scene = Scene::of(survey);
     let mut adoptions: BTreeMap<Tenancy, Adoption> = BTreeMap::new();
     let mut sightings = survey.sightings();
-    // Whoever shows its name has a better claim to it, and to its address, than whoever
-    // only has the address; who lives a better one than what an earlier start has left.
+    // A container that shows its own name has a better claim to that name and its
+    // address than one that only has the address. A living one has a better claim than
+    // what an earlier start left.
     sightings.sort_by_key(|sighting| {
         let key = sighting.namespace.key;
         let is_known = survey.containers.contains_key(&key);
@@ -128,12 +130,12 @@ pub fn adoptions(
     adoptions.into_values().collect()
 }
 
-/// A survey, in which things are found without going through all of it.
+/// A survey with indexes, so that finding things does not mean going through all of it.
 struct Scene<'s> {
     survey: &'s Survey,
     roster: Roster<'s>,
     namespaces: HashSet<NamespaceKey>,
-    /// The containers that are seen somewhere.
+    /// The containers that are seen in some namespace.
     containers: HashSet<&'s ContainerId>,
 }
 
@@ -148,15 +150,16 @@ impl<'s> Scene<'s> {
     }
 
     /// Returns whether a tenant made from what is seen is in another namespace than its
-    /// record says, though that one is still there.
+    /// record says, although the recorded one is still there.
     fn shows_another(&self, seen: &Tenant, record: &Tenant) -> bool {
         let own = key(record);
         let is_there = || self.roster.is_inhabited(own) || self.namespaces.contains(&own);
         record.boot_id == self.survey.evidence.boot_id && own != key(seen) && is_there()
     }
 
-    /// Makes a tenant from what is seen of it, if it is a container: by its first
-    /// process, by what netavark remembers, or by Podman's name for its namespace file.
+    /// Makes a tenant from a sighting, if it is a container's. Its id comes from the
+    /// namespace's first process, from what netavark remembers, or from Podman's name
+    /// for its namespace file.
     fn tenant(
         &self,
         sighting: &Sighting<'_>,
@@ -167,8 +170,8 @@ impl<'s> Scene<'s> {
         let (network, namespace) = (sighting.network, sighting.namespace);
         let records = survey.records_of(network);
         let addresses = sighting.addresses();
-        // The last entry is the latest: what is before it was left behind.
-        // An address does not make a container of anybody that is seen elsewhere.
+        // The last entry is the latest: earlier ones were left behind. A container that
+        // is seen elsewhere is not identified by an address.
         let is_elsewhere = |id: &ContainerId| self.containers.contains(id);
         let by_address = |record: &&Record| {
             let has_its = record.addresses.iter().any(|a| addresses.contains(a));
@@ -224,7 +227,8 @@ impl<'s> Scene<'s> {
 }
 
 impl Survey {
-    /// Returns whether a tenant made from what is seen is bound already, in there.
+    /// Returns whether a tenant made from what is seen is already bound, in that same
+    /// namespace.
     fn shows_as_bound(&self, seen: &Tenant, record: &Tenant) -> bool {
         let is_bound = record.phase == Phase::Bound && record.boot_id == self.evidence.boot_id;
         is_bound && key(record) == key(seen)
@@ -235,7 +239,7 @@ fn key(tenant: &Tenant) -> NamespaceKey {
     (tenant.namespace.device, tenant.namespace.inode)
 }
 
-/// Returns the name for a container that nothing tells the id of.
+/// Returns the name for a container whose id is not known from anything.
 fn unknown_container(namespace: NamespaceKey) -> ContainerId {
     format!("unknown-{}", namespace.1).into()
 }

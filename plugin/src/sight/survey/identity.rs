@@ -1,16 +1,17 @@
-//! Which container lives in a namespace, as far as the running system tells.
+//! Which container is in a namespace, as far as the running system tells.
 
 use super::storage::{RunRoots, is_id};
 use crate::rules::lease::ContainerId;
 use crate::rules::roster::Roster;
 use crate::sight::{NamespaceKey, ProcessFact};
 
-/// How many processes of a namespace are asked.
+/// How many processes of a namespace are examined.
 const PROCESSES: usize = 16;
 
-/// Returns the container of the namespace's first process that shows one: of those that
-/// share a namespace, as in a pod, the one it was made for. A podman may be in there
-/// before all of them, with the thread that made the namespace.
+/// Returns the container of the first process in the namespace that shows one. If
+/// several containers share the namespace, as in a pod, that is the one it was made
+/// for. A podman may be in there before all of them, with the thread that made the
+/// namespace.
 pub(super) fn container(
     roster: &Roster<'_>,
     roots: &RunRoots,
@@ -19,12 +20,12 @@ pub(super) fn container(
     let mut inhabitants: Vec<_> = roster.inhabitants(key).collect();
     inhabitants.sort_by_key(|fact| fact.process.start_time);
     inhabitants.into_iter().take(PROCESSES).find_map(|fact| {
-        // Its conmon is Podman's; without one, its files are.
+        // Its conmon is Podman's. If it has none, its mounted files are.
         monitored(roster, fact).or_else(|| roots.container_of(fact.process.pid))
     })
 }
 
-/// Returns the container that the process' parent, a conmon, watches over.
+/// Returns the container that the process's parent, a conmon, watches over.
 fn monitored(roster: &Roster<'_>, process: &ProcessFact) -> Option<ContainerId> {
     let conmon = roster.with_pid(process.parent)?;
     let id = option(conmon, "-c").filter(|id| is_id(id));
@@ -32,7 +33,7 @@ fn monitored(roster: &Roster<'_>, process: &ProcessFact) -> Option<ContainerId> 
         .map(ContainerId::from)
 }
 
-/// Returns a container's name, if a conmon watches over it and says one that Podman
+/// Returns a container's name, if a conmon watches over it and gives a name that Podman
 /// allows.
 pub(super) fn name(roster: &Roster<'_>, container: &ContainerId) -> Option<String> {
     let id = container.as_str();
@@ -49,8 +50,8 @@ fn option<'a>(fact: &'a ProcessFact, name: &str) -> Option<&'a str> {
     arguments.next().map(String::as_str)
 }
 
-/// Returns whether a text can be a container's name (Podman `define.NameRegex`), and is
-/// no longer than any that people give.
+/// Returns whether a text can be a container's name (Podman `define.NameRegex`) and is
+/// no longer than any that people choose.
 fn is_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric());

@@ -1,5 +1,5 @@
-//! What the dead have left that no lease speaks of. A pure decision; nothing is left
-//! over on a network while somebody may be hidden there.
+//! What the dead have left and no lease mentions. A pure decision. Nothing on a network
+//! counts as left over while a container may be hidden on it.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -13,11 +13,11 @@ use crate::rules::lease::Tenant;
 use crate::rules::roster::Roster;
 use crate::sight::{Link, NamespaceKey, Peer};
 
-/// Something that is nobody's.
+/// Something that belongs to no container any more.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Leftover {
-    /// A namespace file of Podman's, with nobody in the namespace and no interface
-    /// but `lo`; or one on which no namespace is mounted any more.
+    /// A namespace file of Podman's whose namespace has no process and no interface but
+    /// `lo`; or one on which no namespace is mounted any more.
     NamespaceFile {
         /// The file.
         path: PathBuf,
@@ -31,14 +31,14 @@ pub enum Leftover {
         network: Network,
         /// The interface's name on the host.
         name: String,
-        /// Its number on the host.
+        /// Its index on the host.
         index: u32,
     },
     /// A DNS name or published ports of a container that holds no lease.
     Record {
         /// The network.
         network: Network,
-        /// What netavark remembers; only addresses that nobody has leased.
+        /// What netavark remembers, with only those addresses that are not leased.
         record: Record,
     },
     /// A bridge without ports, of a network without tenants.
@@ -94,7 +94,7 @@ impl fmt::Display for Leftover {
     }
 }
 
-/// Returns what is left over, in the order in which it is to be cleared away.
+/// Returns what is left over, in the order in which it should be cleared away.
 ///
 /// `tenants` are all that the store knows of after adoption.
 pub fn leftovers(survey: &Survey, tenants: &[Tenant]) -> Vec<Leftover> {
@@ -109,8 +109,8 @@ pub fn leftovers(survey: &Survey, tenants: &[Tenant]) -> Vec<Leftover> {
     let is_clear = |network: &&Network| survey.doubt_about(network).is_none();
     for network in survey.networks.iter().filter(is_clear) {
         let own = |tenant: &&Tenant| tenant.tenancy.network_id.as_str() == network.id;
-        // DNS names are kept by the network's name, which an earlier network may have
-        // had as well, with tenants that are left of it or live.
+        // DNS names are kept under the network's name, which an earlier network may
+        // have had, too. Tenants of that one may be left, or even alive.
         let named = |tenant: &&Tenant| tenant.network_name.as_str() == network.name;
         let related = tenants.iter().filter(|tenant| own(tenant) || named(tenant));
         let related: Vec<_> = related.collect();
@@ -164,7 +164,7 @@ fn veths(
     let Some(bridge) = bridge::of(network, &survey.links) else {
         return Vec::new();
     };
-    // Where some of the processes cannot be seen, nor can all namespaces.
+    // If some processes are out of sight, so may be some namespaces.
     let is_elsewhere = |tenant: &&Tenant| tenant.pid_namespace != survey.evidence.pid_namespace;
     if tenants.iter().any(is_elsewhere) {
         return Vec::new();
@@ -174,7 +174,7 @@ fn veths(
         .links
         .iter()
         .filter(|link| link.master == Some(bridge.index) && link.kind == "veth")
-        // netavark lets the kernel choose the name. Others are an administrator's.
+        // netavark lets the kernel choose the name. Other names are an administrator's.
         .filter(|link| leads_out(link) && link.name.starts_with("veth"))
         .filter(|link| !inside.contains(&link.index))
         .map(|link| Leftover::Veth {

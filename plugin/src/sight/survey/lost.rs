@@ -1,5 +1,5 @@
-//! Networks that netavark remembers and nobody else: they were removed, or the file of a
-//! network was, with something of theirs left behind.
+//! Networks that only netavark remembers: the network, or just its file, was removed while
+//! something of it was still there.
 //!
 //! netavark keeps `firewall/networks/<network id>` from a network's first container to its
 //! last (netavark 1.14 `firewall/state.rs`).
@@ -19,13 +19,14 @@ use crate::sight::{self, Link};
 /// A network that only netavark remembers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lost {
-    /// As it can be taken down: bridge, subnets, and for gateways what the bridge has.
+    /// The network as it can be taken down: its bridge, its subnets, and as gateways
+    /// whatever addresses the bridge has.
     pub network: Network,
-    /// What is remembered of its containers.
+    /// What netavark remembers of its containers.
     pub records: Vec<Record>,
 }
 
-/// What is remembered of a network.
+/// What netavark remembers of a network.
 #[derive(Debug, Deserialize)]
 struct Remembered {
     #[serde(default)]
@@ -34,14 +35,15 @@ struct Remembered {
     network_id: String,
 }
 
-/// Returns the networks that netavark remembers, but for those that there are, whose names
-/// are `known` by their ids. `host` are the interfaces beside their bridges.
+/// Returns the networks that netavark remembers, apart from those that exist, whose names
+/// are `known` by their ids. `host` are the host's interfaces, their bridges among them.
 ///
-/// DNS names are kept in a file by the network's name, which another network may have by
-/// now: then the names in it are that one's.
+/// The file of DNS names has the network's name, which another network may have by now:
+/// then the names in it belong to that one.
 ///
 /// # Errors
-/// If a file is there and cannot be read. One that is not understood is left alone.
+/// If a file is there and cannot be read. A file that berth does not understand is left
+/// alone.
 pub fn lost_networks(
     run_directory: &Path,
     known: &BTreeMap<String, String>,
@@ -170,16 +172,16 @@ mod tests {
         let gateway = network.subnets[0].gateway;
         assert_eq!(gateway, Some("10.27.0.1".parse().unwrap()));
         assert_eq!(found.records.len(), 2);
-        // Made again under its name: the names are the new one's.
+        // The network was made again under its name: the DNS names are the new one's.
         known.insert("ee".to_owned(), "m1".to_owned());
         let records = lost(&known).records;
         assert_eq!(records.len(), 1);
         assert_eq!(records[0].names, [""; 0]);
-        // The name shows where no ports were published, too.
+        // The name is also found where no ports were published.
         known.remove("ee");
         fs::remove_file(run.path().join("firewall/ports/bb_c1")).unwrap();
         assert_eq!(lost(&known).network.name, "m1");
-        // Whom another network's server asks says nothing of that network.
+        // A server of another network says nothing about this one.
         let other = run.path().join("aardvark-dns/a1");
         fs::write(other, "10.99.0.1 10.27.0.53\nc9 10.99.0.9  far\n").unwrap();
         assert_eq!(lost(&known).network.name, "m1");

@@ -1,8 +1,8 @@
-//! What this host shows of the networks of ours, whatever the store says: who is on
-//! them, and what the dead have left there.
+//! What this host shows of our networks, whatever the store says: who is on them, and what
+//! the dead have left there.
 //!
-//! [`Survey::take`] only looks; what follows from it is decided without I/O, by
-//! [`Survey::sightings`], [`adoption`] and [`leftover`].
+//! [`Survey::take`] only looks. [`Survey::sightings`], [`adoption`] and [`leftover`] decide
+//! what follows from it, without I/O.
 
 mod adoption;
 mod identity;
@@ -34,15 +34,15 @@ use crate::rules::lease::{ContainerId, Moment, NetworkId, Tenant};
 use crate::rules::roster::Roster;
 use crate::sight::{self, Doubt, Evidence, Link, NamespaceFact, NamespaceKey};
 
-/// Failure to look at what is there. Nothing may be concluded from the rest.
+/// Failure to look at what is there. Nothing may be concluded from what was seen before.
 #[derive(Debug, Error)]
 pub enum SurveyError {
     /// A file or directory cannot be read.
     #[error("failed to read {}", path.display())]
     Read {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The error.
         #[source]
         source: io::Error,
     },
@@ -55,7 +55,7 @@ pub enum SurveyError {
 }
 
 impl SurveyError {
-    /// Returns how the failure to read a path is told.
+    /// Returns how to report that a path cannot be read.
     fn reading(path: &Path) -> impl Fn(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Read {
@@ -68,13 +68,13 @@ impl SurveyError {
 /// Where to look.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
-    /// The networks of ours that have a configuration file.
+    /// Our networks that have a configuration file.
     pub networks: &'a [Network],
-    /// The names of all networks that there are, by their ids; `None` if there may be others.
+    /// The names of all networks that exist, by their ids; `None` if there may be others.
     pub known: Option<&'a BTreeMap<String, String>>,
     /// netavark's run directory.
     pub run_directory: &'a Path,
-    /// A directory of namespace files, beside those of the tenants.
+    /// A directory of namespace files, in addition to the tenants' directories.
     pub namespace_directory: &'a Path,
 }
 
@@ -83,9 +83,9 @@ pub struct Place<'a> {
 pub struct Survey {
     /// Processes and namespace files.
     pub evidence: Evidence,
-    /// The networks of ours: those with a configuration, those of tenants, and the lost.
+    /// Our networks: those with a configuration, those of tenants, and the lost.
     pub networks: Vec<Network>,
-    /// Those of them that netavark remembers and nobody else.
+    /// Those that only netavark remembers.
     pub lost: Vec<Lost>,
     /// Ids of those with a configuration.
     pub configured: BTreeSet<String>,
@@ -144,8 +144,9 @@ impl Survey {
         Ok(survey)
     }
 
-    /// As [`Survey::take`], without any network: who runs, in which namespaces, with
-    /// which addresses. The directories are that of namespace files and netavark's.
+    /// As [`Survey::take`], without any network: which processes run, in which namespaces,
+    /// with which addresses. The two directories are the one with the namespace files, and
+    /// netavark's.
     ///
     /// # Errors
     /// If the host's own namespace or interfaces cannot be read.
@@ -182,8 +183,8 @@ impl Survey {
         })
     }
 
-    /// Returns the same look with one more network that counts as one of ours, whatever
-    /// its file says.
+    /// Returns the same look with one more network that counts as one of ours, whatever its
+    /// file says.
     ///
     /// # Errors
     /// If what netavark remembers of it cannot be read.
@@ -206,19 +207,19 @@ impl Survey {
         self.networks.push(network);
     }
 
-    /// Returns why there may be a container on a network that was not seen.
+    /// Returns why there may be a container on a network although it was not seen.
     pub fn doubt_about(&self, network: &Network) -> Option<String> {
         doubt_about(network, &self.doubts, &self.links, &self.hidden)
     }
 
-    /// Returns the same of the first network of ours of which there is one.
+    /// Returns such a doubt about the first of our networks that has one.
     pub fn doubt(&self) -> Option<String> {
         let mut networks = self.networks.iter();
         networks.find_map(|network| self.doubt_about(network))
     }
 
-    /// Returns whether an interface of the host that may be on a network leads to where
-    /// nobody was seen.
+    /// Returns whether an interface of the host that may be on a network leads into a
+    /// namespace that was not seen.
     pub fn is_anybody_hidden_on(&self, network: &Network) -> bool {
         let mut hidden = self.hidden.iter();
         hidden.any(|outer| may_be_port_of(outer, network, &self.links))
@@ -230,8 +231,8 @@ impl Survey {
     }
 }
 
-/// Adds the networks of tenants that have no configuration any more, as they were at
-/// the tenant's setup.
+/// Adds the networks of tenants that no longer have a configuration, as they were at the
+/// tenant's setup.
 fn with_those_of(tenants: &[Tenant], configured: &[Network]) -> Vec<Network> {
     let mut networks = configured.to_vec();
     let mut known: HashSet<_> = configured.iter().map(|network| &*network.id).collect();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::protocol::Network;
 use crate::sight;
 
-/// What is in such a file; see [`super::records`] for its form.
+/// The content of such a file; [`super::records`] describes its form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NameFile {
     /// Where it is.
@@ -26,7 +26,7 @@ impl NameFile {
         Self::read(Self::directory(run_directory).join(name))
     }
 
-    /// Returns the directory of these files; aardvark-dns' pid is in there, too.
+    /// Returns the directory of these files, which also has aardvark-dns's pid in it.
     pub fn directory(run_directory: &Path) -> PathBuf {
         run_directory.join("aardvark-dns")
     }
@@ -46,7 +46,8 @@ impl NameFile {
         words.filter_map(|word| word.parse().ok()).collect()
     }
 
-    /// Returns the text of the file if the names were served at these addresses.
+    /// Returns the text that the file would have if the names were served at these
+    /// addresses.
     pub fn served_at(&self, servers: &[IpAddr]) -> String {
         let servers: Vec<_> = servers.iter().map(ToString::to_string).collect();
         let (_, upstream) = self.first();
@@ -60,8 +61,8 @@ impl NameFile {
         self.text.lines().skip(1)
     }
 
-    /// Returns the first line's two fields: where the names are served, and who is asked
-    /// for others.
+    /// Returns the two fields of the first line: where the names are served, and which
+    /// server is asked for others.
     fn first(&self) -> (&str, &str) {
         let first = self.text.lines().next().unwrap_or_default();
         first.split_once(' ').unwrap_or((first, ""))

@@ -8,8 +8,8 @@
 //! firewall/ports/<network id>_<container id>    JSON, PortForwardConfig
 //! ```
 //!
-//! (netavark 1.14 `dns/aardvark.rs`, `firewall/state.rs`.) After a crash they speak
-//! of containers that are gone.
+//! (netavark 1.14 `dns/aardvark.rs`, `firewall/state.rs`.) After a crash, they mention
+//! containers that are gone.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -24,7 +24,7 @@ use crate::rules::attachment::Attachment;
 use crate::rules::lease::{ContainerId, InterfaceName, NetworkId};
 use crate::sight;
 
-/// What is remembered of a container on a network.
+/// What netavark remembers of a container on a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The container.
@@ -40,7 +40,8 @@ pub struct Record {
 }
 
 impl Record {
-    /// Returns what the container asked for on a network, as far as it is remembered.
+    /// Returns what the container asked for on a network, as far as netavark remembers
+    /// it.
     pub fn attachment(&self, network: &Network, interface: InterfaceName) -> Attachment {
         let container_id = self.container_id.clone();
         Attachment {
@@ -50,7 +51,7 @@ impl Record {
         }
     }
 
-    /// Returns what is remembered, in words: `DNS name web and published ports`.
+    /// Describes what is remembered: `DNS name web and published ports`.
     pub fn what(&self) -> String {
         let name = self.names.first().map(|name| format!("DNS name {name}"));
         match (name, self.port_mappings.is_array()) {
@@ -60,7 +61,7 @@ impl Record {
         }
     }
 
-    /// Returns that nothing is remembered of a container.
+    /// Returns the record of a container of which nothing is remembered.
     pub fn nothing(container_id: ContainerId) -> Self {
         Self {
             container_id,
@@ -88,7 +89,7 @@ pub fn records(run_directory: &Path, network: &Network) -> Result<Vec<Record>, S
 /// If a file is there and cannot be read.
 pub fn name_records(run_directory: &Path, network: &Network) -> Result<Vec<Record>, SurveyError> {
     let mut records = Vec::new();
-    // It may have been internal, or not, under the same name before.
+    // Under the same name, the network may have been internal before, or not.
     for suffix in ["", "%int"] {
         let name = format!("{}{suffix}", network.name);
         let path = NameFile::directory(run_directory).join(name);
@@ -100,8 +101,8 @@ pub fn name_records(run_directory: &Path, network: &Network) -> Result<Vec<Recor
     Ok(records)
 }
 
-/// Returns what netavark remembers of published ports, each with the network's id: of one
-/// network or all.
+/// Returns what netavark remembers of published ports, each with the network's id, for
+/// one network or for all.
 ///
 /// # Errors
 /// If a file is there and cannot be read.
@@ -111,7 +112,7 @@ pub fn port_records(
 ) -> Result<Vec<(NetworkId, Record)>, SurveyError> {
     let mut records = Vec::new();
     for (name, path) in entries(&run_directory.join("firewall/ports"))? {
-        // Neither id has a `_` in it.
+        // Neither id contains a `_`.
         if let Some((network, container)) = name.rsplit_once('_')
             && wanted.is_none_or(|wanted| wanted == network)
             && let Some(text) = sight::read_text(&path).map_err(SurveyError::reading(&path))?
@@ -122,14 +123,15 @@ pub fn port_records(
     Ok(records)
 }
 
-/// Returns the files of a directory, which need not be there.
+/// Returns the files in a directory, which may be missing.
 pub(super) fn entries(directory: &Path) -> Result<Vec<(String, PathBuf)>, SurveyError> {
     let paths = sight::list(directory).map_err(SurveyError::reading(directory))?;
     let named = |path: PathBuf| Some((path.file_name()?.to_str()?.to_owned(), path));
     Ok(paths.into_iter().filter_map(named).collect())
 }
 
-/// Adds what is known of published ports to what is known of the same containers' names.
+/// Adds what is known of published ports to what is known of the names of the same
+/// containers.
 pub(super) fn merged(
     mut records: Vec<Record>,
     ports: impl IntoIterator<Item = Record>,

@@ -1,5 +1,5 @@
-//! Who is seen on a network of ours: an interface in some namespace that hangs on
-//! the network's bridge or parent and has addresses of its subnets.
+//! Sightings on our networks: an interface in some namespace that hangs on the network's
+//! bridge or parent and has addresses of its subnets.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use crate::rules::options::Plumbing;
 use crate::rules::pool::Pool;
 use crate::sight::{Link, NamespaceFact, Peer};
 
-/// A container's interface on a network of ours.
+/// A container's interface on one of our networks.
 #[derive(Clone, Copy, Debug)]
 pub struct Sighting<'s> {
     /// The network.
@@ -21,14 +21,14 @@ pub struct Sighting<'s> {
 }
 
 impl Sighting<'_> {
-    /// Returns the interface's addresses that are of the network's subnets.
+    /// Returns the interface's addresses that are in the network's subnets.
     pub fn addresses(&self) -> Vec<IpAddr> {
         let within = |address: &IpAddr| self.network.covers(*address);
         self.link.addresses.iter().copied().filter(within).collect()
     }
 
-    /// Returns those of the interface's addresses that can be leased: no gateway, nor the
-    /// first or last of a subnet.
+    /// Returns those of the interface's addresses that can be leased, so no gateway and
+    /// neither the first nor the last of a subnet.
     pub(super) fn leasable(&self) -> Vec<IpAddr> {
         let subnets = self.network.subnets.iter();
         let pools: Vec<_> = subnets.flat_map(|subnet| Pool::new(subnet, &[])).collect();
@@ -43,7 +43,7 @@ impl Sighting<'_> {
 }
 
 impl Survey {
-    /// Returns every interface seen on the networks of ours.
+    /// Returns every interface seen on our networks.
     pub fn sightings(&self) -> Vec<Sighting<'_>> {
         let mut sightings = Vec::new();
         for namespace in &self.namespaces {
@@ -64,8 +64,8 @@ impl Survey {
     }
 }
 
-/// Returns whether a container's interface hangs on a network's bridge or parent.
-/// A veth whose other end is on no bridge any more may be, so it does.
+/// Returns whether a container's interface hangs on a network's bridge or parent. A veth
+/// whose other end is on no bridge any more counts, because it may have been on this one.
 pub fn hangs_on(link: &Link, network: &Network, host: &[Link]) -> bool {
     let Some(Peer::Host(index)) = link.peer else {
         return false;
@@ -83,9 +83,9 @@ pub fn hangs_on(link: &Link, network: &Network, host: &[Link]) -> bool {
     }
 }
 
-/// Returns whether an interface of the host is a port of a network's bridge, or of none any
-/// more. A network without a bridge has no ports; of one whose bridge is not known, any may
-/// be.
+/// Returns whether an interface of the host is a port of a network's bridge, or no longer a
+/// port of any. A network without a bridge has no ports; if a network's bridge is not
+/// known, any port may be its own.
 pub fn may_be_port_of(outer: &Link, network: &Network, host: &[Link]) -> bool {
     let mut bridges = host.iter();
     let bridge = bridges.find(|bridge| outer.master == Some(bridge.index));

@@ -1,13 +1,13 @@
-//! Whose files a process has mounted, of those that Podman keeps for each container in the
-//! run root of its storage:
+//! Which container's files a process has mounted, out of those that Podman keeps for each
+//! container in the run root of its storage:
 //!
 //! ```text
 //! <run root>/<driver>-containers/<container id>/userdata/    hosts, resolv.conf, pidfile, …
 //! ```
 //!
-//! A process may mount what it likes, and call it what it likes. But it can mount only what
-//! it can see, and Podman shows each container its own files there, of all of them. So the
-//! device and the path on it must be those of a directory of Podman's, as we see it.
+//! A process may mount anything, and give it any name. But it can mount only what it can
+//! see, and of the files there, Podman shows each container only its own. So berth compares
+//! the device, and the path on it, with those of Podman's directory as berth sees it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,13 +18,13 @@ use crate::sight::{self, Evidence};
 /// Room for the mounts of a container: some 5,000.
 const MOUNTS: u64 = 1 << 20;
 
-/// Podman's run roots, each by its device and the path on that.
+/// Podman's run roots, each by its device and its path on that device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct RunRoots(BTreeSet<(String, String)>);
 
 impl RunRoots {
     /// Finds those that are in use: the default ones beside netavark's run directory
-    /// (containers/common `NetworkBackend`), and those of the conmons that run.
+    /// (containers/common `NetworkBackend`), and those of the running conmons.
     pub(super) fn of_host(run_directory: &Path, evidence: &Evidence) -> Self {
         let above = run_directory.parent().unwrap_or(run_directory);
         let mut paths = BTreeSet::from([above.to_owned(), above.join("storage")]);
@@ -62,7 +62,7 @@ impl RunRoots {
     }
 }
 
-/// Returns whose a file is, by its path in a run root.
+/// Returns the container that a file belongs to, by the file's path in a run root.
 fn owner(path: &Path) -> Option<ContainerId> {
     let mut names = path.iter().map(|name| name.to_str());
     let (directory, id, userdata) = (names.next()??, names.next()??, names.next()??);
@@ -83,21 +83,21 @@ pub(super) fn is_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Reads `mountinfo` (proc(5)) of a process. A blank in a path is written otherwise there;
-/// such a run root is not known again.
+/// Reads `mountinfo` (proc(5)) of a process. A blank in a path is escaped there, so a run
+/// root with a blank in its path is not recognised.
 fn mounts(process: &str) -> Option<String> {
     let bytes = sight::read_proc(&format!("/proc/{process}/mountinfo"), MOUNTS).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Returns the device of a mount, what of it is mounted, and where.
+/// Returns the device of a mount, which part of it is mounted, and where.
 fn mount(line: &str) -> Option<(&str, &str, &str)> {
     let mut fields = line.split(' ').skip(2);
     Some((fields.next()?, fields.next()?, fields.next()?))
 }
 
-/// Returns the device that a path is on, and the path there: the last of the longest mounts
-/// above it counts.
+/// Returns the device that a path is on, and the path on that device. Of the mounts above
+/// the path, the longest counts; of several with that length, the last.
 fn on_device(own: &str, path: &Path) -> Option<(String, String)> {
     let mounts = own.lines().filter_map(mount);
     let above = mounts.filter(|(.., point)| path.starts_with(point));
@@ -147,7 +147,7 @@ mod tests {
         };
         let file = format!("overlay-containers/{id}/userdata/resolv.conf");
         check("0:40", &format!("/sub/storage/{file}"), true);
-        // What a container can make: in a volume, on a file system of its own.
+        // What a container can make itself: in a volume, on a file system of its own.
         check("0:41", &format!("/sub/storage/{file}"), false);
         check("0:40", &format!("/sub/storage/x/{file}"), false);
         check("0:40", &format!("/sub/{file}"), false);

@@ -144,7 +144,7 @@ fn a_container_cannot_lease_what_it_likes() {
     own.extend((6..=200).map(|last| IpAddr::from([10, 0, 0, last])));
     let expected: Vec<_> = (5..69).map(|last| IpAddr::from([10, 0, 0, last])).collect();
     assert_eq!(adopted(&seen, &[]), [("seen".into(), expected)]);
-    // Once it is bound, nothing more.
+    // Once it is bound, it gets nothing more.
     assert_eq!(adopted(&seen, &[tenant("seen", "10.0.0.5")]), []);
 }
 
@@ -161,7 +161,7 @@ fn a_container_that_looks_like_another_one_does_not_get_its_lease() {
     });
     let alone = [("unknown-40".into(), vec![ip("10.0.0.5")])];
     assert_eq!(adopted(&seen, std::slice::from_ref(&victim)), alone);
-    // As when the store was lost: the one with a process is the container.
+    // As after the store was lost: the one with a process is the container.
     let victims = NamespaceFact {
         key: (4, 41),
         ..namespace("/run/netns/netns-2", vec![inner("10.0.0.6")])
@@ -184,14 +184,14 @@ fn a_container_that_looks_like_another_one_does_not_get_its_lease() {
         ("victim".into(), vec![ip("10.0.0.6")]),
     ];
     assert_eq!(adopted(&lost, &[]), apart);
-    // Its own is gone: it has started again.
+    // Its own namespace is gone: it has been started again.
     seen.namespaces.pop();
     let both = vec![ip("10.0.0.6"), ip("10.0.0.5")];
     assert_eq!(adopted(&seen, &[victim]), [("victim".into(), both)]);
 }
 
-/// A runtime in a container gives its interface the address of another one, which netavark
-/// remembers.
+/// A container's runtime gives its interface the address of another container, which
+/// netavark remembers.
 #[test]
 fn an_address_does_not_make_another_container_of_anybody() {
     let mut seen = survey(namespace("/proc/9/ns/net", vec![inner("10.0.0.6")]));
@@ -224,7 +224,7 @@ fn an_address_does_not_make_another_container_of_anybody() {
         known.collect::<Vec<_>>()
     };
     assert_eq!(known(&seen), [("victim".to_owned(), 41)]);
-    // With another address, it is nobody that is known.
+    // With another address, it is not a container that is known.
     seen.namespaces[0].links[1].addresses = vec![ip("10.0.0.7")];
     seen.records
         .insert("id-n".into(), vec![record("victim", "10.0.0.7")]);
@@ -241,13 +241,13 @@ fn what_is_not_a_containers_is_not_adopted() {
         ..inner("10.0.0.5")
     };
     nothing(namespace(FILE, vec![alone]));
-    // Of another host: numbers repeat among namespaces.
+    // The index is another host's: numbers repeat among namespaces.
     let other = Link {
         peer: Some(Peer::Elsewhere(1, 10)),
         ..inner("10.0.0.5")
     };
     nothing(namespace(FILE, vec![other]));
-    // On the bridge of somebody else with the same subnet.
+    // On another owner's bridge with the same subnet.
     let mut elsewhere = survey(namespace(FILE, vec![inner("10.0.0.5")]));
     elsewhere.links[0].name = "docker0".into();
     assert_eq!(adopted(&elsewhere, &[]), []);
@@ -271,7 +271,7 @@ fn a_namespace_file_is_left_over_when_nobody_and_nothing_is_behind_it() {
     };
     let mut empty = survey(namespace(FILE, vec![]));
     assert_eq!(files(&empty, &[]), std::slice::from_ref(&file));
-    // A tenant's is taken down with it.
+    // A tenant's file is taken down with the tenant.
     assert_eq!(files(&empty, &[tenant("c", "10.0.0.5")]), [""; 0]);
     let lives = ProcessFact {
         process: Process {

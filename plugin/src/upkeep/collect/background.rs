@@ -1,13 +1,14 @@
-//! Collection where no timer does it: a setup starts one, and does not wait for it.
+//! Collection on hosts where no timer runs it: a setup starts one, and does not wait
+//! for it.
 
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Starts a collection as a process of its own and returns at once. It waits for
-/// the locks, outlives the caller, and says nothing: the store remembers what it
-/// has done. Killed at any moment, it leaves the rest to the next one.
+/// Starts a collection as a process of its own and returns at once. It waits for the
+/// locks, outlives the caller, and prints nothing: the store remembers what it has
+/// done. If it is killed at any moment, the next collection does the rest.
 ///
 /// # Errors
 /// If it cannot be started.

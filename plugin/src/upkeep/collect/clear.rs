@@ -1,4 +1,4 @@
-//! Clearing away what no lease speaks of.
+//! Clears away what no lease mentions.
 
 use nix::libc::ENODEV;
 
@@ -12,7 +12,7 @@ use crate::sight::{self, PathFact};
 /// Clears one thing away.
 ///
 /// # Errors
-/// Why it is still there, or part of it.
+/// Why it, or part of it, is still there.
 pub(super) fn clear(leftover: &Leftover, reach: Reach, podman: &Podman) -> Result<(), String> {
     match leftover {
         Leftover::NamespaceFile { path, key } => {

@@ -9,7 +9,8 @@ use crate::sight::survey::{self, Adoption, Survey};
 use crate::sight::{self, Evidence};
 
 impl Collector<'_> {
-    /// Adopts, judges and searches. Renews the leases of those seen live.
+    /// Adopts, judges, and searches for leftovers. Renews the leases of those seen
+    /// live.
     pub(super) fn look(&mut self, session: &Session<'_>) -> Result<Findings, CollectError> {
         let tenants = session.store.begin().all_tenants()?;
         let survey = session.survey(&tenants)?;
@@ -35,7 +36,7 @@ impl Collector<'_> {
             Party::new(&tenant, "the store did not know about it")
         });
         if self.wish.dry_run {
-            // They are found at each look.
+            // Each look finds them again.
             self.report.adopted.clear();
         }
         self.report.adopted.extend(adopted);
@@ -79,8 +80,8 @@ impl Collector<'_> {
         })
     }
 
-    /// Adopts what the store does not know of, or finds out what would be adopted.
-    /// Returns all tenants there are then.
+    /// Adopts what the store does not know of, or only finds out what would be adopted.
+    /// Returns all tenants that there are afterwards.
     fn adopt(
         &mut self,
         session: &Session<'_>,

@@ -1,11 +1,11 @@
-//! Collection: everything that dead containers hold is taken back, whether or not
-//! anybody asks for it.
+//! Collection: takes back everything that dead containers hold, whether or not another
+//! container asks for it.
 //!
-//! A look takes Podman's network lock and then the store's, the order in which
-//! Podman itself reaches us; so no setup or teardown is under way. It adopts what
-//! the store does not know of, judges every tenant, and finds what no lease speaks
-//! of. A second look, a grace later, confirms it; what both found is cleared away
-//! under the second's locks, a few seconds' work at a time.
+//! A look takes Podman's network lock and then the store's, the order in which Podman
+//! itself reaches us, so no setup or teardown is under way. It adopts what the store
+//! does not know of, judges every tenant, and finds what no lease mentions. A second
+//! look, after a grace period, confirms this. What both found is cleared away under the
+//! second look's locks, a few seconds' work at a time.
 
 mod background;
 mod clear;
@@ -35,13 +35,13 @@ use crate::sight;
 use crate::sight::survey::Leftover;
 use crate::store::{Collection, Store, StoreError};
 
-/// How long the locks are kept for clearing away before others get their turn.
+/// How long clearing away keeps the locks before others get their turn.
 const TURN: Duration = Duration::from_secs(5);
 
 /// How many failures the store remembers.
 const REMEMBERED: usize = 20;
 
-/// Failure of a collection as a whole. What was done before is done.
+/// Why a collection as a whole failed. What was done before stays done.
 #[derive(Debug, Error)]
 pub enum CollectError {
     #[error(transparent)]
@@ -63,19 +63,19 @@ impl From<StoreError> for CollectError {
 /// How to collect.
 #[derive(Clone, Debug, Default)]
 pub struct Wish {
-    /// Only say what would be done; nothing is changed.
+    /// Only report what would be done; nothing is changed.
     pub dry_run: bool,
-    /// Trust one look.
+    /// Trust a single look.
     pub now: bool,
     pub network: Option<String>,
 }
 
-/// Takes back and clears away what the dead hold. On return all of it is durable,
-/// and the store remembers when this was and what was done.
+/// Takes back and clears away what the dead hold. On return all of it is durable, and
+/// the store remembers when this happened and what was done.
 ///
 /// # Errors
-/// If a lock is not to be had, the store cannot be read, or the host cannot be
-/// looked at. What could not be done for one container is in the report.
+/// If a lock is not free in time, the store cannot be read, or the host cannot be
+/// looked at. Whatever fails for a single container is in the report.
 pub fn collect(podman: &Podman, wish: &Wish) -> Result<Report, CollectError> {
     let began = Instant::now();
     let mut collector = Collector {
@@ -115,7 +115,7 @@ fn milliseconds(duration: Duration) -> u64 {
 /// How a turn with the locks ends.
 enum Next {
     Done,
-    /// What was found must be found again.
+    /// What was found must be confirmed by another look.
     LookAgain,
     /// There is more to clear away, but others get their turn first.
     Turn,
@@ -129,7 +129,7 @@ struct Collector<'a> {
     report: Report,
     /// What the first of two looks has found.
     earlier: Option<Findings>,
-    /// Those tried already, with success or not.
+    /// The tenancies tried already, with success or not.
     tried: HashSet<Tenancy>,
     tried_leftovers: Vec<Leftover>,
 }
@@ -193,7 +193,7 @@ impl Collector<'_> {
         Ok(Next::Done)
     }
 
-    /// Returns what of a plan is wished for and has not been tried yet.
+    /// Returns the part of a plan that is wished for and has not been tried yet.
     fn narrowed<'f>(&self, mut plan: Plan<'f>) -> Plan<'f> {
         plan.reclaim
             .retain(|(tenant, _)| !self.tried.contains(&tenant.tenancy));
@@ -220,12 +220,12 @@ impl Collector<'_> {
         self.report.cleared = plan.clear.iter().map(ToString::to_string).collect();
     }
 
-    /// Does what is planned. Returns whether that was all: after a while it stops, with
-    /// the rest still to be found by the next look.
+    /// Does what is planned. Returns whether that was all: after a while it stops, and
+    /// leaves the rest for the next look to find.
     fn execute(&mut self, session: &Session<'_>, plan: &Plan<'_>) -> bool {
         let until = Instant::now() + TURN;
         // netavark removes a network's chains together with its last interface, and
-        // cannot while another container's rules are in them: those go first.
+        // cannot do so while another container's rules are in them: so those go first.
         let (records, others): (Vec<_>, Vec<_>) = plan
             .clear
             .iter()
@@ -251,7 +251,7 @@ impl Collector<'_> {
         self.clear(&others, until)
     }
 
-    /// Clears away what no lease speaks of, and returns whether that was all.
+    /// Clears away what no lease mentions, and returns whether that was all.
     fn clear(&mut self, leftovers: &[&Leftover], until: Instant) -> bool {
         for (at, leftover) in leftovers.iter().enumerate() {
             if Instant::now() >= until {
@@ -276,7 +276,7 @@ impl Collector<'_> {
         true
     }
 
-    /// Has the names of our networks served where their containers ask.
+    /// Has the names of our networks served at the addresses their containers ask.
     fn put_names_right(&mut self, session: &Session<'_>) {
         let run_directory = &session.podman.delegation.config;
         for network in session.podman.networks().unwrap_or_default() {

@@ -1,4 +1,4 @@
-//! What a collection is to do, decided from one or two looks. No I/O.
+//! What a collection should do, decided from one or two looks. No I/O.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -14,10 +14,10 @@ use crate::store::EmptyNamespace;
 pub struct Findings {
     pub at: Moment,
     pub dead: Vec<(Tenant, Cause)>,
-    /// What no lease speaks of.
+    /// What no lease mentions.
     pub leftovers: Vec<Leftover>,
     pub makers: BTreeSet<Process>,
-    /// Namespace files with nobody behind them, and when each was first seen.
+    /// Namespace files without a process behind them, and when each was first seen.
     pub empty: Vec<EmptyNamespace>,
     pub configured: BTreeSet<String>,
 }
@@ -25,8 +25,8 @@ pub struct Findings {
 /// What is to be done.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan<'f> {
-    /// From whom to take everything back: those first whose interface is gone, so
-    /// that a network's last interface goes after everybody's firewall rules.
+    /// The tenants from which to take everything back. Those whose interface is gone come
+    /// first, so that a network's last interface goes after all firewall rules.
     pub reclaim: Vec<(&'f Tenant, Cause)>,
     pub clear: Vec<&'f Leftover>,
 }
@@ -39,7 +39,7 @@ impl Plan<'_> {
 }
 
 impl Findings {
-    /// Returns what is to be done by this look alone.
+    /// Returns what should be done by this look alone.
     pub fn plan(&self) -> Plan<'_> {
         self.plan_beside(&self.makers)
     }
@@ -58,17 +58,17 @@ impl Findings {
         }
     }
 
-    /// Returns what is to be done because an earlier look, a grace ago, found the
-    /// same: of the same leases, by generation, and the same things.
+    /// Returns what should be done because an earlier look, a grace period ago, found the
+    /// same: the same leases, by generation, and the same leftovers.
     pub fn plan_again(&self, earlier: &Self) -> Plan<'_> {
-        // Whoever might still set a namespace up ran at both looks.
+        // A process that may still set a namespace up must have been running at both looks.
         let makers = self.makers.intersection(&earlier.makers).copied().collect();
         let mut plan = self.plan_beside(&makers);
         let dead = earlier.dead.iter();
         let dead: HashMap<_, _> = dead.map(|(own, _)| (&own.tenancy, &own.leased)).collect();
         plan.reclaim
             .retain(|(tenant, _)| dead.get(&tenant.tenancy) == Some(&&tenant.leased));
-        // They have no order and no hash, but a name.
+        // Leftovers have no order and no hash, but they have a name.
         let mut leftovers = HashMap::<_, Vec<_>>::new();
         for leftover in &earlier.leftovers {
             let named = leftovers.entry(leftover.to_string()).or_default();
@@ -86,8 +86,9 @@ impl Findings {
         !self.dead.is_empty() || !self.leftovers.is_empty()
     }
 
-    /// Returns whether nobody can be about to set up what an empty namespace is for: nobody
-    /// who makes them ran when it was first seen, or its start has had its time.
+    /// Returns whether no process can still be about to use an empty namespace: either no
+    /// process that makes namespaces was running when the file was first seen, or a start
+    /// has had time enough.
     fn is_abandoned(&self, path: &Path, makers: &BTreeSet<Process>) -> bool {
         let seen = self.empty.iter().find(|empty| empty.path == *path);
         let age = seen.map_or(Duration::ZERO, |empty| self.at.since(&empty.seen));
@@ -96,7 +97,7 @@ impl Findings {
     }
 }
 
-/// Returns the namespace files of a look, each with when it was seen first.
+/// Returns the namespace files of a look, each with when it was first seen.
 pub(super) fn empty(
     leftovers: &[Leftover],
     known: &[EmptyNamespace],

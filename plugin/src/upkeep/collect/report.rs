@@ -13,17 +13,17 @@ pub struct Report {
     pub dry_run: bool,
     /// How many looks it rests on: two a grace apart, or one.
     pub looks: u8,
-    /// Containers found on a network without a lease, which have one now.
+    /// Containers that were on a network without a lease, and have one now.
     pub adopted: Vec<Party>,
-    /// Dead containers from whom everything was taken back.
+    /// Dead containers from which everything was taken back.
     pub reclaimed: Vec<Party>,
-    /// Other things of nobody that were cleared away.
+    /// Other things that were cleared away, because they belonged to no container.
     pub cleared: Vec<String>,
     /// Leased addresses that were put back into a share.
     pub claimed: Vec<String>,
-    /// Addresses that a share gave this host, and nobody here has leased.
+    /// Addresses that a share had given this host, and that were not leased here.
     pub given_back: Vec<String>,
-    /// Containers of which it cannot be told whether they are live.
+    /// Containers that may be alive or dead: berth cannot tell.
     pub unknown: Vec<Party>,
     pub live: usize,
     /// What could not be done, one line each.
@@ -71,7 +71,7 @@ impl fmt::Display for Party {
 }
 
 impl fmt::Display for Report {
-    /// One line for each thing done, and a last one that sums up.
+    /// Writes one line for each thing done, and a last one that sums up.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let done = |past: &'static str, conditional: &'static str| {
             if self.dry_run { conditional } else { past }

@@ -1,5 +1,5 @@
-//! The end of a collection: the shares' keys are made to agree with what is leased here. No
-//! lock but each share's own is held meanwhile.
+//! The end of a collection: makes the shares' keys agree with what is leased here. Only
+//! each share's own lock is held meanwhile.
 
 use berth_share::{Reconciled, ShareName};
 
@@ -11,7 +11,7 @@ use crate::rules::share;
 use crate::sharing::{self, Seat};
 
 impl Collector<'_> {
-    /// Makes the keys in all shares agree with the leases. What fails is in the report: the
+    /// Makes the keys in all shares agree with the leases. Failures go into the report: the
     /// next collection tries again.
     pub(super) fn reconcile_shares(&mut self) {
         if self.wish.dry_run {
@@ -40,7 +40,7 @@ impl Collector<'_> {
         reconcile(podman, &mut seat, here.terms.as_ref(), total)
     }
 
-    /// Returns whether the collection is of all networks, or of one in this share.
+    /// Returns whether the collection covers all networks, or one that is in this share.
     fn is_wanted(&self, name: &ShareName) -> Result<bool, SessionError> {
         let Some(wanted) = &self.wish.network else {
             return Ok(true);

@@ -8,10 +8,11 @@ use crate::store::Collection;
 
 const CHECK: &str = "last-collection";
 
-/// A collection is due every minute, or with a container's start.
+/// How old the last collection may be. One is due every minute, or when a container
+/// starts.
 const LATE: Duration = Duration::from_secs(10 * 60);
 
-/// Judges the last collection of this boot, in a store that is of use `since` then.
+/// Judges the last collection of this boot. `since` is when the store came into use.
 pub(super) fn judge(last: Option<&Collection>, since: Moment, now: Moment) -> Option<Finding> {
     let ago = |moment: Moment| {
         let age = Duration::from_secs(now.since(&moment).as_secs());

@@ -1,4 +1,4 @@
-//! The state directory: where it is, whose, and what lies in it.
+//! The state directory: where it is, who owns it, and what is in it.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -20,9 +20,9 @@ const LEFT_OVER: &str = "unfinished-store";
 #[derive(Clone, Debug)]
 pub(super) struct DirectoryFacts {
     path: PathBuf,
-    /// Who runs this.
+    /// The user who runs this.
     user: u32,
-    /// Itself; `None` if it is not there, else why it cannot be told.
+    /// The directory itself: `None` if it is not there, an error if that cannot be told.
     there: Result<Option<There>, String>,
 }
 
@@ -117,7 +117,7 @@ pub(super) fn judge(facts: &DirectoryFacts) -> Vec<Finding> {
     found
 }
 
-/// Says that there is no store.
+/// Reports that there is no store.
 pub(super) fn no_store(path: &Path) -> Finding {
     Finding::note(
         "no-store",
@@ -126,8 +126,8 @@ pub(super) fn no_store(path: &Path) -> Finding {
     .because("no container was started on a network of berth's since the last boot")
 }
 
-/// Judges the names in the directory. The caller holds the store's lock, so that
-/// nobody is making a store.
+/// Judges the names in the directory. The caller holds the store's lock, so that no other
+/// command is making a store.
 pub(super) fn judge_names(path: &Path, names: &[String]) -> Vec<Finding> {
     let mut found = Vec::new();
     for name in names {
@@ -171,8 +171,8 @@ pub(super) fn names(path: &Path) -> Result<Vec<String>, Finding> {
     Ok(names)
 }
 
-/// Repairs what can be repaired of these findings: the mode, and a store that was
-/// never finished.
+/// Repairs what can be repaired among these findings: the mode, and a store that was never
+/// finished.
 pub(super) fn repair(path: &Path, findings: &mut [Finding]) {
     for finding in findings {
         let done = if finding.check == LEFT_OVER {
@@ -186,9 +186,9 @@ pub(super) fn repair(path: &Path, findings: &mut [Finding]) {
     }
 }
 
-/// Changes the mode of a file or directory of our own; never that of what a link leads to.
+/// Changes the mode of a file or directory of our own; never that of a link's target.
 pub(super) fn change_mode(path: &Path, mode: u32) -> io::Result<()> {
-    // A descriptor that only names it: closing it drops no lock.
+    // The descriptor only names the file: closing it drops no lock.
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_PATH | libc::O_NOFOLLOW)

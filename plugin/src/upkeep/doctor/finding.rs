@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// Something does not work, or will not.
+    /// Something does not work, or will stop working.
     Problem,
     Note,
 }
@@ -22,7 +22,7 @@ pub struct Finding {
     pub level: Level,
     /// What was found, one line.
     pub what: String,
-    /// How that comes about, one line.
+    /// Why it is so, one line.
     pub cause: String,
     /// What to do, one line; empty if nothing needs to be done.
     pub repair: String,
@@ -31,7 +31,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Returns a problem; say the rest with [`because`](Self::because) and
+    /// Returns a problem; add the rest with [`because`](Self::because) and
     /// [`repair`](Self::repair).
     pub fn problem(check: &'static str, what: impl Into<String>) -> Self {
         Self {
@@ -60,21 +60,21 @@ impl Finding {
         }
     }
 
-    /// Says how it comes about.
+    /// Adds the cause.
     #[must_use]
     pub fn because(mut self, cause: impl Into<String>) -> Self {
         self.cause = cause.into();
         self
     }
 
-    /// Says what to do.
+    /// Adds what to do.
     #[must_use]
     pub fn repair(mut self, repair: impl Into<String>) -> Self {
         self.repair = repair.into();
         self
     }
 
-    /// Says whether it has just been repaired.
+    /// Sets whether it has just been repaired.
     #[must_use]
     pub fn repaired(mut self, repaired: bool) -> Self {
         self.repaired = repaired;
@@ -112,8 +112,8 @@ impl Report {
         self.findings.extend(findings);
     }
 
-    /// Calls networks by their names: `names` has them by id, which says nothing to
-    /// people.
+    /// Replaces networks' ids in the texts by their names, because an id says nothing
+    /// to people. `names` has the names by id.
     pub fn name_networks(&mut self, names: &[(String, String)]) {
         for finding in &mut self.findings {
             for (id, name) in names {
@@ -122,7 +122,7 @@ impl Report {
         }
     }
 
-    /// Returns whether there is no problem but repaired ones.
+    /// Returns whether there are no problems, apart from repaired ones.
     pub fn is_clean(&self) -> bool {
         self.count(Level::Problem) == 0
     }
@@ -148,7 +148,8 @@ impl Report {
 }
 
 impl fmt::Display for Report {
-    /// One line for each finding, and one for the whole; every line has an end.
+    /// Writes one line for each finding, and one for the whole; every line ends with a
+    /// newline.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for finding in &self.findings {
             writeln!(f, "{finding}")?;

@@ -1,8 +1,8 @@
-//! netavark's rules for published ports: does each lead to somebody?
+//! netavark's rules for published ports: does each of them lead to a container?
 //!
-//! They are in the nftables table `inet netavark`, in a chain `…_dnat` for each network
-//! (netavark 1.14 `firewall/nft.rs`). Where netavark uses another firewall, or `nft` cannot
-//! be asked, there is nothing to say.
+//! The rules are in the nftables table `inet netavark`, in a chain `…_dnat` for each
+//! network (netavark 1.14 `firewall/nft.rs`). If netavark uses another firewall, or `nft`
+//! cannot be asked, there are no findings.
 
 use std::net::IpAddr;
 
@@ -21,15 +21,15 @@ struct Rule {
     address: IpAddr,
 }
 
-/// Judges the rules that lead to addresses of our networks. They are listed before and
-/// after the leases are read: a setup makes its leases before its rules, and a teardown
-/// removes its rules first.
+/// Judges the rules that lead to addresses of our networks. They are listed both before and
+/// after the leases are read, because a setup makes its leases before its rules, and a
+/// teardown removes its rules first.
 pub(super) fn examine(podman: &Podman) -> Vec<Finding> {
     let before = list();
     if before.is_empty() {
         return Vec::new();
     }
-    // What is wrong with the store is told elsewhere.
+    // Other checks report what is wrong with the store.
     let Ok(overview) = Overview::take(podman) else {
         return Vec::new();
     };

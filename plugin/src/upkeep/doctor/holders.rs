@@ -1,4 +1,4 @@
-//! Who holds the leases: alive, gone, or not to be told.
+//! The holders of the leases: which are alive, which are gone, and which may be either.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use super::finding::Finding;
 use crate::rules::lease::{Moment, Tenant};
 use crate::rules::verdict::Verdict;
 
-/// A dead holder is taken back within one collection, and a live one is noted at
-/// least each quarter of an hour at the default TTL. Not seen alive for longer than
-/// this, a dead one is one that nobody takes back.
+/// A collection takes a dead holder back, and a live one is noted as alive at least
+/// every quarter of an hour at the default TTL. So if a dead holder has not been seen
+/// alive for longer than this, nothing takes it back.
 const OVERDUE: Duration = Duration::from_secs(20 * 60);
 
-/// How many holders are named.
+/// How many holders a finding names.
 const NAMED: usize = 8;
 
 /// Judges the tenants by their verdicts.
@@ -72,10 +72,11 @@ pub(super) fn judge(tenants: &[(Tenant, Verdict)], now: Moment) -> Vec<Finding> 
     found
 }
 
-/// Returns how long a tenant was not seen alive: everything, if in another boot.
+/// Returns for how long a tenant has not been seen alive: at least [`OVERDUE`] if it is
+/// from another boot.
 fn unseen(tenant: &Tenant, now: Moment) -> Duration {
     now.since(&tenant.renewed).max(
-        // A clock of another boot is ahead.
+        // The boot clock is ahead of ours, so it is another boot's.
         if tenant.renewed.boot_ms > now.boot_ms {
             OVERDUE
         } else {

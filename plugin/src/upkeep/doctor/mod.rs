@@ -1,12 +1,12 @@
-//! Is everything as it should be? Every invariant of the store, the installation
-//! around it, and the holders of the leases.
+//! Checks whether everything is as it should be: every invariant of the store, the
+//! installation around it, and the holders of the leases.
 //!
-//! Each check is a judgement over facts that were gathered before; a check that
-//! cannot be made is a finding, and the others go on. Nobody waits for another program's
-//! answer while holding a lock: Podman may wait for the same one.
+//! Each check judges facts that were gathered before. A check that cannot be made is a
+//! finding, and the others go on. No lock is held while berth waits for another
+//! program's answer, because Podman may wait for the same lock.
 //!
-//! Never: make a store, change anything without being told to repair, or take a
-//! lease from somebody who may hold the address.
+//! Never: make a store, change anything without being told to repair, or take a lease
+//! from a container that may hold the address.
 
 mod collection;
 mod directory;
@@ -40,9 +40,9 @@ pub struct Visit<'a> {
     pub repair: bool,
 }
 
-/// Examines everything. Waits no longer than ten seconds for each of Podman's
-/// network lock and the store's, in this order, and holds both for the check of the
-/// store; what is repaired is durable on return.
+/// Examines everything. Waits at most ten seconds each for Podman's network lock and
+/// then the store's, and holds both while it checks the store. What is repaired is
+/// durable on return.
 pub fn examine(visit: &Visit<'_>) -> Report {
     let podman_says = programs::ask_podman();
     let mut report = examine_host(visit);

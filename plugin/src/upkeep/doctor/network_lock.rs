@@ -1,4 +1,4 @@
-//! Podman's network lock: whose it is, and who else could take it.
+//! Podman's network lock: who owns it, and who else could take it.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -18,8 +18,8 @@ struct LockFacts {
     mode: u32,
 }
 
-/// Examines the file, and repairs its mode if that is wished for. One that is not there is
-/// no finding: whoever takes the lock first makes it.
+/// Examines the file, and repairs its mode if `repair` says so. A file that is not there
+/// is no finding: the first command that takes the lock makes it.
 ///
 /// Nothing here opens the file for reading: closing it would drop the lock.
 pub(super) fn examine(path: &Path, repair: bool) -> Option<Finding> {

@@ -1,4 +1,4 @@
-//! The networks: which of them lease from berth, and whether it understands those.
+//! The networks: which of them lease from berth, and whether berth understands those.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -69,7 +69,7 @@ pub(super) fn need_plugin(files: &[NetworkFile]) -> bool {
     networks.any(|network| network.driver == PLUGIN)
 }
 
-/// Judges whether somebody serves the networks that need berth in front of netavark.
+/// Judges whether anything serves the networks that need berth in front of netavark.
 pub(super) fn unserved(files: &[NetworkFile], is_in_front: bool) -> Option<Finding> {
     let networks = files.iter().filter_map(|file| file.network.as_ref().ok());
     let plain = networks.filter(|network| network.is_plain());
@@ -88,7 +88,7 @@ pub(super) fn unserved(files: &[NetworkFile], is_in_front: bool) -> Option<Findi
     )
 }
 
-/// Judges the bridges: two networks may not have one, unless on VLANs of their own.
+/// Judges the bridges: two networks may not share one, unless each has its own VLAN.
 pub(super) fn bridges(files: &[NetworkFile], host: &[Link]) -> Vec<Finding> {
     let networks = files.iter().filter_map(|file| file.network.as_ref().ok());
     let mut users = BTreeMap::<&str, Vec<&Network>>::new();
@@ -135,7 +135,7 @@ pub(super) fn bridges(files: &[NetworkFile], host: &[Link]) -> Vec<Finding> {
     found
 }
 
-/// Judges name servers that keep their port and have nothing to serve from.
+/// Judges name servers that still occupy their port but have lost their files.
 pub(super) fn orphaned_servers(run_directory: &Path) -> Vec<Finding> {
     let orphans = delegate::orphaned_servers(run_directory).into_iter();
     let findings = orphans.map(|server| {
@@ -150,7 +150,7 @@ pub(super) fn orphaned_servers(run_directory: &Path) -> Vec<Finding> {
     findings.collect()
 }
 
-/// Judges where the names of our networks are served.
+/// Judges at which addresses the names of our networks are served.
 pub(super) fn servers(files: &[NetworkFile], run_directory: &Path) -> Vec<Finding> {
     let networks = files.iter().filter_map(|file| file.network.as_ref().ok());
     let ours = networks.filter(|network| network.is_ours() && network.dns_enabled);
@@ -179,7 +179,7 @@ fn faulty(path: &Path, fault: &Fault) -> Finding {
         .repair(repair)
 }
 
-/// Judges the file of a network of ours.
+/// Judges the file of one of our networks.
 fn judge_ours(path: &Path, network: &Network) -> Option<Finding> {
     let what = format!("berth cannot use {}", path.display());
     let finding = Finding::problem(CHECK, what).because(fault_of(network)?);
@@ -206,7 +206,7 @@ fn fault_of(network: &Network) -> Option<String> {
     }
 }
 
-/// Tells who leases from whom.
+/// Reports which networks lease from berth and which from Podman.
 fn mixed(ours: &[&str], podmans: &[&str]) -> Option<Finding> {
     if podmans.is_empty() {
         return None;

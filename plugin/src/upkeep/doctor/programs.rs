@@ -13,26 +13,26 @@ use super::finding::Finding;
 use crate::delegate::ask;
 use crate::podman::{NETAVARK_VARIABLE, list};
 
-/// How long a program may take to tell its version: it takes milliseconds.
+/// How long a program may take to report its version. It normally takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The plugin's file name, which is the networks' driver.
 pub(super) const PLUGIN: &str = "berth";
 
-/// The oldest netavark and podman we work with, and whose version is told how.
+/// The oldest netavark and podman that we work with.
 const NETAVARK: (u32, u32) = (1, 6);
 const PODMAN: (u32, u32) = (4, 5);
 
 /// This program's version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What systemd runs collections by.
+/// The systemd unit that runs collections.
 const TIMER: &str = "berth-gc.timer";
 
 /// What a program said, or why it said nothing.
 pub(super) type Said = Result<String, String>;
 
-/// Asks a program, in bounded time.
+/// Runs a program, for a bounded time, and returns what it said.
 pub(super) fn say(program: impl AsRef<OsStr>, arguments: &[&str]) -> Said {
     let mut command = Command::new(program);
     command.args(arguments).stderr(Stdio::null());
@@ -149,7 +149,7 @@ pub(super) fn plugin(facts: &PluginFacts) -> Option<Finding> {
     }
 }
 
-/// Asks netavark for its version; `None` is a netavark that was not found.
+/// Asks netavark for its version; `None` if no netavark was found.
 pub(super) fn ask_netavark(path: Option<&Path>) -> Option<Said> {
     path.map(|path| say(path, &["--version"]))
 }
@@ -174,8 +174,9 @@ pub(super) fn netavark(
     version(CHECK, &name, NETAVARK, said)
 }
 
-/// Asks the podman of this `PATH` for its version, for which it takes no lock. It is slow to
-/// start, so it works while the caller does. Returns what waits for the answer.
+/// Asks the podman of this `PATH` for its version, for which podman takes no lock. podman is
+/// slow to start, so it runs while the caller works. Returns a function that waits for the
+/// answer.
 pub(super) fn ask_podman() -> impl FnOnce() -> Said {
     let ask = || say("podman", &["--version"]);
     let asked = thread::Builder::new().spawn(ask);
@@ -227,7 +228,7 @@ fn parse_version(text: &str) -> Option<(u32, u32)> {
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
-/// Asks systemd whether collections are timed; `None` if it does not run here.
+/// Asks systemd whether a timer runs collections; `None` if systemd does not run here.
 pub(super) fn ask_systemd(rootless: bool) -> Option<Said> {
     // sd_booted(3)
     Path::new("/run/systemd/system").is_dir().then(|| {
@@ -236,7 +237,7 @@ pub(super) fn ask_systemd(rootless: bool) -> Option<Said> {
     })
 }
 
-/// Judges whether collections are timed.
+/// Judges whether a timer runs collections.
 pub(super) fn timer(said: Option<&Said>, rootless: bool) -> Option<Finding> {
     const CHECK: &str = "timer";
     let user = if rootless { " --user" } else { "" };

@@ -1,11 +1,11 @@
-//! The store's word on itself: failures to open it, and contradictions in it.
+//! What the store says about itself: failures to open it, and contradictions in it.
 
 use super::finding::Finding;
 use super::unconfigured;
 use crate::lifecycle::session::SessionError;
 use crate::store::{Repair, StoreError, Violation};
 
-/// Tells why the store cannot be looked into.
+/// Reports why the store cannot be examined.
 pub(super) fn failure(error: &StoreError) -> Finding {
     let repair = match error {
         StoreError::Damaged { path, what } => {
@@ -46,14 +46,14 @@ impl From<SessionError> for Finding {
     }
 }
 
-/// Tells of what was found by a check without a repair.
+/// Reports what a check without a repair has found.
 pub(super) fn found(violations: &[Violation]) -> Vec<Finding> {
     let remedy = Violation::remedy(violations);
     let tell = |violation| finding(violation).repair(remedy);
     violations.iter().map(tell).collect()
 }
 
-/// Tells of what a repair did and what it left.
+/// Reports what a repair did and what it left.
 pub(super) fn mended(repair: &Repair) -> Vec<Finding> {
     let repaired = repair.repaired.iter();
     let repaired = repaired.map(|violation| finding(violation).repaired(true));

@@ -1,4 +1,5 @@
-//! berth.conf: what in it cannot be understood, and what it sets for nobody.
+//! berth.conf: what berth cannot understand in it, and what it sets for a network that
+//! does not exist.
 
 use super::finding::Finding;
 use crate::podman::NetworkFile;
@@ -6,7 +7,7 @@ use crate::rules::settings::{Mistake, Settings};
 
 const CHECK: &str = "berth-conf";
 
-/// Judges the settings against the networks that there are.
+/// Judges the settings against the networks that exist.
 pub(super) fn judge(settings: &Settings, files: &[NetworkFile]) -> Vec<Finding> {
     let mut found: Vec<_> = settings.mistakes.iter().map(finding).collect();
     let networks = files.iter().filter_map(|file| file.network.as_ref().ok());

@@ -17,15 +17,15 @@ use crate::sharing;
 
 const CHECK: &str = "share";
 
-/// How long etcd may take. Nobody waits for this meanwhile.
+/// How long etcd may take. No container waits for this.
 const TOTAL: Duration = Duration::from_secs(2);
 
-/// What one share is like, here and in etcd.
+/// The facts about one share, here and in etcd.
 struct Facts {
     name: ShareName,
-    /// The networks of this host in it, with what berth.conf sets.
+    /// The networks of this host that are in it, with what berth.conf sets.
     networks: Vec<Network>,
-    /// Who this host is there, if it has ever taken part.
+    /// This host's identity there, if it has ever taken part.
     host: Option<HostId>,
     store: String,
     leases: Leases,
@@ -72,7 +72,7 @@ fn affected(networks: &[Network]) -> String {
     }
 }
 
-/// Returns the facts; `None` if nobody has joined the share yet.
+/// Returns the facts; `None` if no host has joined the share yet.
 fn gather(
     podman: &Podman,
     name: ShareName,
@@ -152,7 +152,7 @@ fn standing(facts: &Facts) -> Option<Finding> {
     let name = &facts.name;
     let mut hosts = facts.picture.hosts.iter();
     let Some(own) = hosts.find(|one| one.record.host == *host) else {
-        // It may have joined without having claimed anything yet.
+        // The host may have joined without having claimed anything yet.
         let has_leases = !facts.leases.leases.is_empty();
         return has_leases.then(|| {
             Finding::problem(CHECK, format!("share {name} does not know this host"))
@@ -167,7 +167,7 @@ fn standing(facts: &Facts) -> Option<Finding> {
     })
 }
 
-/// Tells of hosts that have not been heard of.
+/// Reports hosts that have not been heard of lately.
 fn silent(facts: &Facts) -> Option<Finding> {
     let hosts = facts.picture.hosts.iter();
     let silent = hosts.filter(|host| {
@@ -246,7 +246,7 @@ fn keys(facts: &Facts) -> Vec<Finding> {
     found
 }
 
-/// Returns the first few of some addresses.
+/// Lists the first few of some addresses.
 fn some(addresses: &[IpAddr]) -> String {
     const SHOWN: usize = 8;
     let shown: Vec<_> = addresses
@@ -260,7 +260,7 @@ fn some(addresses: &[IpAddr]) -> String {
     }
 }
 
-/// Returns who has each address, with the name of the host.
+/// Returns the holder of each address, with the name of its host.
 fn holders(picture: &Picture) -> BTreeMap<IpAddr, (String, Holder)> {
     let read = picture.claims().filter_map(|(host, claim)| {
         let holder = Holder::decode(claim.value.as_bytes()).ok()?;

@@ -1,4 +1,4 @@
-//! The state directory, and under both locks the store in it.
+//! The state directory, and, under both locks, the store in it.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::store::{Store, StoreError};
 /// How long to wait for each lock.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How we introduce ourselves to others who wait for the store.
+/// How the doctor introduces itself to others that wait for the store.
 const WHO: &str = "doctor";
 
 /// Examines the state directory and what is in it, if it is there.
@@ -27,8 +27,8 @@ pub(super) fn examine(podman: &Podman, repair: bool, report: &mut Report) {
     if !facts.is_there() {
         return;
     }
-    // Whoever waits for both takes Podman's first, as Podman does. Without it the
-    // store can still be read, but it is not the time for a repair.
+    // A command that waits for both takes Podman's first, as Podman does. Without it,
+    // the store can still be read, but not repaired.
     let network = podman.lock_networks(PATIENCE);
     if let Err(error) = &network {
         let finding = Finding::problem("network-lock", crate::chain(error))
@@ -44,7 +44,8 @@ pub(super) fn examine(podman: &Podman, repair: bool, report: &mut Report) {
     }
 }
 
-/// Examines what the store's lock protects. Returns what keeps it from that.
+/// Examines what the store's lock protects. Returns what prevented that, if anything
+/// did.
 fn look_inside(
     locked: &Locked<'_>,
     podman: &Podman,
@@ -59,7 +60,7 @@ fn look_inside(
     }
     report.add(found);
     if !Store::exists(directory) {
-        // Opening would make one.
+        // Opening the store would create one.
         report.add([directory::no_store(directory)]);
         return Ok(());
     }
@@ -82,7 +83,7 @@ fn examine_store(
         report.add(records::found(&found));
         tenants
     };
-    // Evidence is taken after the tenants were read.
+    // This order matters: evidence is taken after the tenants were read.
     let verdicts = session.judge(&tenants);
     let judged: Vec<_> = tenants.into_iter().zip(verdicts).collect();
     report.add(holders::judge(&judged, now));

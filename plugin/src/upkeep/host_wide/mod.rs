@@ -1,9 +1,9 @@
-//! The host-wide mode: berth is in front of netavark, and leases the addresses of every
-//! network of Podman's own drivers.
+//! The host-wide mode: berth is in front of netavark, and leases the addresses of all
+//! networks with netavark's own drivers.
 //!
 //! A network becomes berth's by `berth-migrate adopt`, which takes Podman's lock itself.
-//! So nothing is adopted within a call of Podman's, which holds that lock and has its own
-//! copy of the network: a collection does it a moment later.
+//! Therefore nothing is adopted during a call from Podman, which holds that lock and has
+//! its own copy of the network: a collection does it a moment later.
 
 mod switch;
 
@@ -21,11 +21,11 @@ use crate::sight::front;
 
 pub use switch::{Status, SwitchError, off, on};
 
-/// How long a network that could not be adopted is left alone by starting containers. The
-/// timer tries more often.
+/// For how long starting containers leave a network alone after they had its adoption
+/// tried. The timer tries more often.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Failure to adopt.
+/// Why adoption failed.
 #[derive(Debug, Error)]
 pub enum AdoptionError {
     #[error(transparent)]
@@ -41,8 +41,8 @@ pub fn link(conf: &ContainersConf) -> Option<PathBuf> {
     front::link(&conf.helper_binaries_dir)
 }
 
-/// Returns whether a collection should be started for a network that Podman leases the
-/// addresses of, because none was for the last minute.
+/// Returns whether a collection should be started for a network whose addresses Podman
+/// leases, because none was started for it in the last minute.
 pub fn is_adoption_due(podman: &Podman, network: &Network) -> bool {
     let directory = podman.delegation.config.join("berth-asked");
     // The id names a file: it must not lead elsewhere.
@@ -66,12 +66,12 @@ pub fn is_adoption_due(podman: &Podman, network: &Network) -> bool {
     true
 }
 
-/// Has `berth-migrate` adopt every network that can be, and take leaked addresses out of
-/// ipam.db for those that stay with Podman. Waits for it; no lock may be held. What it
-/// says is logged if it fails.
+/// Has `berth-migrate` adopt every network that can be adopted, and take leaked addresses
+/// out of ipam.db for those that stay with Podman. Waits for it; no lock may be held. If
+/// it fails, its output is logged.
 ///
 /// # Errors
-/// If it cannot be run. That a network is in doubt is no error: it is tried again.
+/// If it cannot be run. A network in doubt is no error: it is tried again.
 pub fn adopt(podman: &Podman) -> Result<(), AdoptionError> {
     let directory = podman.make_network_config_dir()?;
     let has_own = || Status::of(podman).map(|status| !status.podman.is_empty());
@@ -108,7 +108,7 @@ fn migrate(podman: &Podman, directory: &Path, arguments: &[&str]) -> Result<(), 
 }
 
 /// Returns the `berth-migrate` that was installed with this executable: beside it, or in
-/// `bin` of the same prefix; else the one of `PATH`.
+/// `bin` of the same prefix; otherwise the one of `PATH`.
 pub fn berth_migrate() -> PathBuf {
     const NAME: &str = "berth-migrate";
     let own = fs::canonicalize("/proc/self/exe").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The link that puts berth in front of netavark: made, removed, and told of.
+//! The link that puts berth in front of netavark: makes it, removes it, and reports on it.
 
 use std::fmt;
 use std::fs;
@@ -18,11 +18,11 @@ use crate::sight::front::is_named_berth;
 /// Where the link goes if no directory is searched before netavark's own.
 const DIRECTORY: &str = "/usr/local/libexec/podman";
 
-/// Lets Podman search [`DIRECTORY`] first, where `helper_binaries_dir` is set otherwise.
+/// Makes Podman search [`DIRECTORY`] first if `helper_binaries_dir` is set otherwise.
 const DROP_IN: &str = "/etc/containers/containers.conf.d/60-berth-host-wide.conf";
 
-/// Failure to switch the mode, or to say how it stands. Unless it says otherwise, nothing
-/// is changed then.
+/// Failure to switch the mode, or to report its status. Unless the message says otherwise,
+/// nothing was changed.
 #[derive(Debug, Error)]
 pub enum SwitchError {
     #[error(transparent)]
@@ -60,8 +60,8 @@ pub enum SwitchError {
     Copy(PathBuf),
 }
 
-/// Puts berth in front of netavark, durably, and returns the link. Doing it twice is doing
-/// it once. A user without root only learns whether root has done it.
+/// Puts berth in front of netavark, durably, and returns the link. Doing it twice changes
+/// nothing more. Without root, it only tells the user whether root has done it.
 ///
 /// # Errors
 /// If Podman would not run the link; then there is none.
@@ -101,12 +101,12 @@ pub fn on() -> Result<PathBuf, SwitchError> {
     made
 }
 
-/// Takes berth away from the front of netavark, durably.
+/// Removes berth from in front of netavark, durably.
 ///
 /// # Errors
-/// [`SwitchError::Needed`] while a network of `podman` needs it there, and any error while
-/// a network file cannot be read: it may be one of those. [`SwitchError::Copy`] if what is
-/// in front is not a link of ours.
+/// [`SwitchError::Needed`] as long as a network of `podman` needs berth there, and any
+/// error that keeps a network file from being read, because that network may need it.
+/// [`SwitchError::Copy`] if what is in front is not a link of ours.
 pub fn off(podman: &Podman) -> Result<(), SwitchError> {
     let plain = Status::of(podman)?.plain;
     if !plain.is_empty() {
@@ -153,7 +153,7 @@ fn remove_drop_in() -> Result<(), SwitchError> {
     }
 }
 
-/// Makes the link. A link of ours that leads nowhere is replaced.
+/// Makes the link. Replaces a link of ours that leads nowhere.
 fn make(path: &Path) -> Result<(), SwitchError> {
     let failed = |error| SwitchError::Write(path.to_owned(), error);
     match fs::read_link(path) {
@@ -202,11 +202,11 @@ pub struct Status {
 }
 
 impl Status {
-    /// Reads who leases.
+    /// Reads the status.
     ///
     /// # Errors
-    /// If Podman's configuration or a network file cannot be read: nobody knows whose that
-    /// network is.
+    /// If Podman's configuration or a network file cannot be read: then it is not known
+    /// who leases that network's addresses.
     pub fn of(podman: &Podman) -> Result<Self, SwitchError> {
         let conf = ContainersConf::load(&Environment::of_this_process())?;
         let mut status = Self {

@@ -1,8 +1,8 @@
 //! A network's subnets as rows of cells, for a picture. No I/O.
 //!
-//! A cell is one address, or a block of as many as it takes to get the subnet into the
-//! frame. Of an IPv6 subnet that would take too large blocks, only those rows are there in
-//! which something is: its clusters.
+//! A cell is one address, or a block of as many as it takes to fit the subnet into the
+//! frame. In a large IPv6 subnet such blocks would be too large, so only rows with
+//! something in them are drawn: the subnet's clusters.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use super::totals::{Totals, pools};
 use crate::protocol::Network;
 use crate::rules::pool::{Family, Pool, number};
 
-/// How many of a cell's addresses are told of one by one.
+/// How many of a cell's addresses are described one by one.
 const TOLD: usize = 8;
 
 /// How large a picture may be.
@@ -34,7 +34,7 @@ pub struct Chart {
     pub subnets: Vec<Sheet>,
 }
 
-/// One subnet of it.
+/// One subnet of a network.
 #[derive(Clone, Debug, Serialize)]
 pub struct Sheet {
     #[serde(flatten)]
@@ -51,7 +51,7 @@ pub struct Sheet {
 pub struct Row {
     /// The first address of its first cell.
     pub first: IpAddr,
-    /// Whether rows without anything in them are left out before it.
+    /// Whether rows with nothing in them were left out before it.
     pub follows_gap: bool,
     pub cells: Vec<Cell>,
 }
@@ -61,16 +61,16 @@ pub struct Row {
 pub struct Cell {
     pub first: IpAddr,
     pub last: IpAddr,
-    /// What the address is; of a block, what matters most in it.
+    /// What the address is; for a block, what matters most in it.
     pub state: State,
-    /// How many of its addresses somebody has leased.
+    /// How many of its addresses are leased.
     pub leased: u64,
     /// How much of it is leased, from 0 to 1.
     #[serde(skip)]
     pub share: f32,
     /// Who has or had its addresses, one by one.
     pub who: Vec<String>,
-    /// How many are not told of.
+    /// How many are not described.
     pub more: usize,
 }
 
@@ -147,7 +147,8 @@ impl Sheet {
     }
 }
 
-/// Returns how many bits a cell must have so that everything is in at most so many rows.
+/// Returns how many bits a cell must have so that everything fits into at most this many
+/// rows.
 fn sparse_bits(taken: &BTreeSet<u128>, column_bits: u32, most: u32, rows: u32) -> u32 {
     let fits = |bits: &u32| {
         let mut rows_of: Vec<_> = taken
@@ -160,7 +161,8 @@ fn sparse_bits(taken: &BTreeSet<u128>, column_bits: u32, most: u32, rows: u32) -
     (0..most).find(fits).unwrap_or(most)
 }
 
-/// Returns a number without its last bits; a whole IPv6 address can be too short for them.
+/// Returns a number without its last bits. There may be as many of them as an IPv6 address
+/// has.
 fn shifted(number: u128, bits: u32) -> u128 {
     number.checked_shr(bits).unwrap_or(0)
 }
@@ -219,8 +221,8 @@ impl Drawer<'_> {
         }
     }
 
-    /// Returns what matters most: what is wrong before what is well, what somebody has
-    /// before what nobody has.
+    /// Returns the state that matters most: trouble before order, and addresses that are
+    /// in use or reserved before those that are not.
     fn state(&self, first: u128, last: u128, marks: &[&Entry]) -> State {
         const ORDER: [State; 8] = [
             State::Dead,
@@ -243,7 +245,7 @@ impl Drawer<'_> {
         }
     }
 
-    /// Returns whether the pool offers an address between two.
+    /// Returns whether the pool offers an address between two others, ends included.
     fn offers(&self, first: u128, last: u128) -> bool {
         let spans = self.pool.spans();
         let at = spans.partition_point(|span| number(span.last()) < first);

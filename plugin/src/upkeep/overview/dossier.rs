@@ -18,7 +18,7 @@ use crate::rules::verdict::Verdict;
 use crate::sight::{Evidence, PathFact, ProcessFact};
 use crate::upkeep::wall_time;
 
-/// How many processes or interfaces of a namespace are told of: a container can have any
+/// How many processes or interfaces of a namespace are listed: a container can have any
 /// number.
 const TOLD: usize = 32;
 
@@ -44,7 +44,7 @@ pub enum UnknownError {
 }
 
 impl UnknownError {
-    /// Returns the error for an address that a network does not cover.
+    /// Returns the error for an address that is in none of a network's subnets.
     pub fn outside(address: IpAddr, network: &Network) -> Self {
         let subnets = network.subnets.iter();
         let subnets: Vec<_> = subnets.map(|subnet| subnet.subnet.to_string()).collect();
@@ -73,7 +73,7 @@ pub enum Dossier {
 pub struct AddressDossier {
     #[serde(flatten)]
     pub entry: Entry,
-    /// The lease, if somebody has leased it.
+    /// The lease, if the address is leased.
     pub lease: Option<LeaseDossier>,
 }
 
@@ -84,7 +84,7 @@ pub struct ContainerDossier {
     pub container_name: String,
     /// What it has leased, by network.
     pub leases: Vec<LeaseDossier>,
-    /// What it has on other hosts, as their shares say.
+    /// What it has on other hosts, according to their shares.
     pub elsewhere: Vec<Entry>,
     /// The addresses that are kept for it.
     pub reservations: Vec<Entry>,
@@ -101,14 +101,14 @@ pub struct NetworkDossier {
     /// The bridge, or the parent of macvlan and ipvlan.
     pub interface: Option<String>,
     pub options: OptionsDossier,
-    /// Why no container can get an address, if so.
+    /// Why no container can get an address, if that is so.
     pub fault: Option<String>,
     pub subnets: Vec<SubnetDossier>,
     /// Every address that is not free.
     pub addresses: Vec<Entry>,
 }
 
-/// A network's options, with the defaults where it names none.
+/// A network's options, with defaults for those it does not set.
 #[derive(Debug, Serialize)]
 pub struct OptionsDossier {
     pub cooldown_seconds: u64,
@@ -140,12 +140,12 @@ pub struct LeaseDossier {
     pub reason: String,
     pub phase: Phase,
     pub created: String,
-    /// When it was last noted to be alive.
+    /// When it was last noted as alive.
     pub renewed: String,
-    /// Until when it is kept if nobody can tell whether it is alive.
+    /// Until when it is kept if berth cannot tell whether it is alive.
     pub expires: String,
     pub evidence: EvidenceDossier,
-    /// What the container asked for; by this, its plumbing is taken down one day.
+    /// What the container asked for. berth needs this to take the plumbing down.
     pub request: Attachment,
     pub delegation: Shared<Delegation>,
 }
@@ -155,16 +155,16 @@ pub struct LeaseDossier {
 pub struct EvidenceDossier {
     /// When the host was looked at.
     pub at: String,
-    /// Whether the lease is of this boot.
+    /// Whether the lease was made in this boot.
     pub same_boot: bool,
     pub namespace: NamespaceDossier,
-    /// Processes that live in its namespace: 32 at most.
+    /// Processes in its namespace: 32 at most.
     pub inhabitants: Vec<ProcessDossier>,
     /// Processes elsewhere that are at work for it.
     pub workers: Vec<ProcessDossier>,
     /// The podman that asked for the lease, if that is known.
     pub starter: Option<StarterDossier>,
-    /// The interfaces in its namespace, if somebody lives there: 32 at most.
+    /// The interfaces in its namespace, if there is a process in it: 32 at most.
     pub interfaces: Vec<InterfaceDossier>,
     /// What could not be seen, if anything.
     pub doubt: Option<String>,
@@ -205,11 +205,11 @@ pub struct InterfaceDossier {
 
 impl Overview {
     /// Returns everything known about what a person calls by this word: an address, a
-    /// container's name or the beginning of its id, a network's name or id. An address may
-    /// be known on several networks; `only` names one.
+    /// container's name or the beginning of its id, a network's name or id. An address may be
+    /// known on several networks; `only` names one of them.
     ///
     /// # Errors
-    /// If berth knows nothing of that name, or several containers by it.
+    /// If berth knows nothing by that name, or the word fits several containers.
     pub fn inspect(&self, word: &str, only: Option<&str>) -> Result<Vec<Dossier>, UnknownError> {
         if let Ok(address) = word.parse::<IpAddr>() {
             return self.inspect_address(address.to_canonical(), only);
@@ -223,12 +223,12 @@ impl Overview {
         }
     }
 
-    /// Returns what an address of a network is.
+    /// Returns the entry of an address of a network.
     pub fn entry(&self, network: &Network, address: IpAddr) -> Entry {
         let own = |entry: &Entry| entry.network_id == network.id;
         let entries = self.entries(true).into_iter();
         let mut entries = entries.filter(|entry| own(entry) && entry.address.0.contains(address));
-        // Those of single addresses first: an excluded address may be leased.
+        // Entries of single addresses come first, because an excluded address may be leased.
         let found: Vec<_> = entries.by_ref().collect();
         let single = found.iter().find(|entry| entry.state != State::Excluded);
         match single.or(found.first()) {
@@ -272,11 +272,12 @@ impl Overview {
 
     fn container(&self, word: &str) -> Result<Option<ContainerDossier>, UnknownError> {
         let mut entries = self.entries(true);
-        // Several hosts may have a container of that name: this one's is meant, if it has leases.
+        // Several hosts may have a container of that name: the word means this host's if it
+        // has leases.
         entries.sort_by_key(|one| (!one.state.is_leased(), one.state == State::Elsewhere));
         let mut named = entries.iter().filter(|entry| entry.container_name == word);
         let first = named.next();
-        // What is reserved for a container does not know its id.
+        // A reservation for a container does not know the container's id.
         let mut named = first.into_iter().chain(named);
         let named = named.find(|entry| !entry.container_id.is_empty());
         let named = named.or(first);
@@ -353,7 +354,7 @@ impl Overview {
     }
 }
 
-/// Returns why no container can get an address on a network, if so.
+/// Returns why no container can get an address on a network, if that is so.
 fn fault(network: &Network, options: &Result<Options, OptionsError>) -> Option<String> {
     let pools = |options: &Options| -> Result<_, PoolError> { options::pools(network, options) };
     match options {

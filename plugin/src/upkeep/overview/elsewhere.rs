@@ -1,4 +1,4 @@
-//! What other hosts have of the networks that are in a share, as etcd says it now.
+//! What other hosts have on networks that are in a share, according to etcd now.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,14 +14,14 @@ use crate::rules::share::{self, Configuration};
 use crate::sharing;
 use crate::text::foreign;
 
-/// How long etcd may take: a person waits for what this host knows.
+/// How long etcd may take: meanwhile a person waits for what this host knows anyway.
 const TOTAL: Duration = Duration::from_secs(1);
 
-/// What etcd says of the shares that networks are in; nothing if it was not asked.
+/// What etcd says about the shares that networks are in; empty if it was not asked.
 #[derive(Clone, Debug, Default)]
 pub struct Shares {
     pub asked: Vec<Asked>,
-    /// What this host is called in the share of each network, by the network's id.
+    /// This host's name in the share of each network, by the network's id.
     pub(super) own: BTreeMap<String, String>,
     pub(super) claims: Vec<Elsewhere>,
 }
@@ -30,7 +30,8 @@ pub struct Shares {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
     pub name: String,
-    /// How many hosts take part and how many addresses they have; `None` without an answer.
+    /// How many hosts take part and how many addresses they have; `None` if etcd did not
+    /// answer.
     pub size: Option<(usize, usize)>,
 }
 
@@ -45,8 +46,8 @@ pub(super) struct Elsewhere {
 }
 
 impl Overview {
-    /// Asks etcd about each share that a network is in. If it does not answer, berth warns, and
-    /// only what this host knows is there.
+    /// Asks etcd about each share that a network is in. If it does not answer, berth warns,
+    /// and shows only what this host knows.
     pub fn ask_shares(&mut self, podman: &Podman) {
         let mut shared: BTreeMap<ShareName, Vec<&Network>> = BTreeMap::new();
         for network in &self.networks {
@@ -87,7 +88,7 @@ impl Overview {
     }
 }
 
-/// Returns what others than this host and store have on a network.
+/// Returns what others have on a network: other hosts, and other stores of this host.
 fn elsewhere(
     picture: &Picture,
     (own, store): &(Option<&HostId>, String),
@@ -104,7 +105,7 @@ fn elsewhere(
             found.push(Elsewhere {
                 network_id: network.id.clone(),
                 address: claim.address,
-                // Other hosts have written these.
+                // These were written by another host.
                 container_id: foreign(&holder.container),
                 container_name: foreign(&holder.name),
                 host: foreign(host.unwrap_or_else(|| holder.host.short())),
@@ -143,7 +144,7 @@ mod tests {
         holder.claim(address.parse().expect("an address"))
     }
 
-    /// Returns what this host, 1, finds to be others' on its network.
+    /// Returns what this host, 1, finds on its network that belongs to others.
     fn found(unrecorded: Vec<Claim>) -> Vec<Elsewhere> {
         let picture = Picture {
             meta: Meta::first(Terms { subnets: vec![] }, 1),

@@ -18,7 +18,7 @@ use crate::rules::verdict::Verdict;
 use crate::sight::Evidence;
 use crate::upkeep::is_beginning;
 
-/// What an address is, now.
+/// The current state of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -26,13 +26,13 @@ pub enum State {
     Live,
     /// Leased; the holder is just being started.
     Offered,
-    /// Leased; it cannot be told whether the holder is alive.
+    /// Leased; berth cannot tell whether the holder is alive.
     Unknown,
     /// Leased; the holder is gone, and the next collection takes the address back.
     Dead,
     /// Leased on another host of the share.
     Elsewhere,
-    /// Released a moment ago: for now nobody else gets it while others are free.
+    /// Released a moment ago: for now, no other container gets it while others are free.
     Cooldown,
     /// Kept for its former holder, who may come back.
     Held,
@@ -77,14 +77,14 @@ impl State {
         }
     }
 
-    /// Returns the listed state of this word.
+    /// Returns the listed state with this word.
     pub fn named(word: &str) -> Option<Self> {
         Self::LISTED
             .into_iter()
             .find(|state| state.as_str() == word)
     }
 
-    /// Returns whether somebody has leased the address.
+    /// Returns whether the address is leased.
     pub const fn is_leased(self) -> bool {
         match self {
             Self::Live | Self::Offered | Self::Unknown | Self::Dead | Self::Elsewhere => true,
@@ -145,25 +145,26 @@ impl Serialize for Place {
 
 /// What berth knows about one address, or about a run of excluded ones.
 ///
-/// Times are RFC 3339 in UTC, by the clock on the wall when they were noted.
+/// Times are RFC 3339 in UTC, by the wall clock at the time they were noted.
 #[derive(Clone, Debug, Serialize)]
 pub struct Entry {
     pub address: Place,
     pub network: String,
     pub network_id: String,
-    /// The network's subnet that it lies in; none if the network was changed since.
+    /// The network's subnet that it lies in; none if the network has changed since.
     pub subnet: Option<IpNetwork>,
     pub state: State,
-    /// What shows that the holder is alive or gone; else why the address is not free.
+    /// What shows that the holder is alive or gone; otherwise why the address is not
+    /// free.
     pub reason: String,
     /// The container that has the address or has had it; empty if there is none.
     pub container_id: String,
     pub container_name: String,
-    /// On which host that is; empty on a network that is this host's alone.
+    /// The host of that container; empty on a network that is this host's alone.
     pub host: String,
     pub interface: String,
     pub kind: Option<Kind>,
-    /// What `berth reserve` was told that the address is for.
+    /// The comment that `berth reserve` was given.
     pub comment: String,
     /// When it was leased or released.
     #[serde(serialize_with = "timestamp")]
@@ -174,21 +175,21 @@ pub struct Entry {
     /// Until when a lease of unknown state is kept, or a released address is not free.
     #[serde(serialize_with = "timestamp")]
     pub expires: Option<Moment>,
-    /// How long that is from now; nothing if it is over.
+    /// How long that is from now; nothing if it has passed.
     #[serde(rename = "expires_in_seconds", serialize_with = "seconds")]
     pub left: Option<Duration>,
-    /// Unique in the store's life; zero if nobody has leased the address.
+    /// Unique in the store's life; zero if the address is not leased.
     pub generation: u64,
 }
 
 impl Entry {
-    /// Returns what tells it from others: network and first address.
+    /// Returns what distinguishes it from others: network and first address.
     pub(super) fn key(&self) -> (String, IpAddr) {
         (self.network_id.clone(), self.address.0.first())
     }
 
-    /// Returns whether a person means its container by a word: the name, or the beginning
-    /// of the id, four characters at least.
+    /// Returns whether a word means its container: the name, or the beginning of the id,
+    /// with at least four characters.
     pub fn is_of(&self, word: &str) -> bool {
         let is_name = !word.is_empty() && self.container_name == word;
         is_name || is_beginning(word, &self.container_id)
@@ -274,7 +275,7 @@ impl Entry {
         }
     }
 
-    /// Returns the entries of what a network never leases by itself.
+    /// Returns the entries of the addresses that a network's option `ipam_exclude` names.
     pub(super) fn exclusions(network: &Network) -> Vec<Self> {
         let options = Options::parse(network).unwrap_or_default();
         let spans = options.exclusions.into_iter();
@@ -284,7 +285,8 @@ impl Entry {
             .collect()
     }
 
-    /// Returns the entry of an address that nobody has or had, and no option names.
+    /// Returns the entry of an address that no container has or had, and that no option
+    /// names.
     pub(super) fn of_nobody(network: &Network, address: IpAddr) -> Self {
         let pools = pools(network);
         let pool = pools.iter().find(|pool| pool.covers(address));
@@ -303,7 +305,7 @@ impl Entry {
         Self::plain(network, Place::of(address), state, reason)
     }
 
-    /// Returns an entry that nobody has anything to do with.
+    /// Returns an entry without a container.
     fn plain(network: &Network, address: Place, state: State, reason: String) -> Self {
         let subnets = network.subnets.iter();
         let mut subnets = subnets.map(|subnet| normalise(subnet.subnet));
@@ -329,13 +331,12 @@ impl Entry {
     }
 }
 
-/// Returns how much of a time is left.
+/// Returns how much time is left, if any.
 fn left(until: Moment, now: Moment) -> Option<Duration> {
     Some(until.since(&now)).filter(|left| !left.is_zero())
 }
 
-/// Returns the time since a moment of another boot, as far as the clock on the wall can
-/// tell.
+/// Returns the time since a moment of another boot, as far as the wall clock can tell.
 const fn on_the_wall(then: Moment, now: Moment) -> Duration {
     Duration::from_millis(now.wall_ms.saturating_sub(then.wall_ms))
 }

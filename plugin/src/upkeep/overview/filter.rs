@@ -25,8 +25,8 @@ pub enum FilterError {
     Address(String),
 }
 
-/// What entries must be like. As with podman, one of the values of a key is enough, and
-/// every key counts.
+/// What entries must be like. As with podman, an entry must match every key, and for
+/// each key one of the values.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     networks: Vec<String>,
@@ -74,17 +74,17 @@ impl Filter {
         Ok(())
     }
 
-    /// Wants a network's entries only, by its name or id.
+    /// Adds that entries must be of a network, by its name or id.
     pub fn add_network(&mut self, network: &str) {
         self.networks.push(network.to_owned());
     }
 
-    /// Returns whether it asks for a state of addresses that nobody has leased.
+    /// Returns whether it asks for a state of addresses that are not leased.
     pub fn asks_for_unleased(&self) -> bool {
         self.states.iter().any(|state| !state.is_leased())
     }
 
-    /// Returns whether an entry is wanted. A container is meant by its name or by the
+    /// Returns whether an entry is wanted. A container matches by its name or by the
     /// beginning of its id.
     pub fn wants(&self, entry: &Entry) -> bool {
         let network = |wanted: &String| *wanted == entry.network || *wanted == entry.network_id;

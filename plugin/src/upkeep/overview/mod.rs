@@ -1,9 +1,9 @@
 //! Who has which address now: what the store says, judged by evidence taken now.
 //!
-//! The store is read under its lock, which is let go before the host is looked at, so
-//! nobody waits for that. The verdicts are the collection's own ([`sight::judge_all`]).
+//! The store is read under its lock, which is released before berth looks at the host, so no
+//! command waits for that. The verdicts are the collection's own ([`sight::judge_all`]).
 //!
-//! Never: make a store, change a lease, or look at the host with a lock held.
+//! Never: make a store, change a lease, or look at the host while holding a lock.
 
 mod chart;
 mod dossier;
@@ -37,7 +37,7 @@ use crate::rules::verdict::Verdict;
 use crate::sight::{self, ClockError, Evidence};
 use crate::store::{Collection, StoreError, Transaction};
 
-/// How we introduce ourselves to others who wait for the store.
+/// How this command introduces itself to others that wait for the store.
 const WHO: &str = "reading who has which address";
 
 /// Failure to read who has which address.
@@ -58,12 +58,12 @@ pub enum OverviewError {
 /// Who has which address, on all networks of one Podman, at one moment.
 #[derive(Clone, Debug)]
 pub struct Overview {
-    /// The networks whose addresses berth leases, by name; also those that are gone and
+    /// The networks whose addresses berth leases, sorted by name; also those that are gone and
     /// still have leases.
     pub networks: Vec<Network>,
-    /// Who has leases, each with the verdict.
+    /// The holders of leases, each with the verdict.
     pub holders: Vec<(Tenant, Verdict)>,
-    /// What released addresses have left behind, as far as it lasts.
+    /// What released addresses have left behind, if it has not run out.
     pub reservations: Vec<(NetworkId, IpAddr, Reservation)>,
     /// What the verdicts rest on.
     pub evidence: Evidence,
@@ -84,8 +84,8 @@ struct Records {
 }
 
 impl Overview {
-    /// Reads the store, if there is one, then looks at the host. A network file that
-    /// cannot be read is warned of; its leases are shown all the same.
+    /// Reads the store, if there is one, then looks at the host. If a network file cannot be
+    /// read, berth warns; the network's leases are shown all the same.
     ///
     /// # Errors
     /// If the store is locked for too long or cannot be read.
@@ -128,8 +128,9 @@ impl Overview {
         found.ok_or_else(|| OverviewError::NoNetwork(wanted.to_owned()))
     }
 
-    /// Returns one entry for each leased address; with `all`, also for what released
-    /// addresses have left behind and for what is reserved or excluded. By network and address.
+    /// Returns one entry for each leased address; with `all`, also for what released addresses
+    /// have left behind and for what is reserved or excluded. They are sorted by network and
+    /// address.
     pub fn entries(&self, all: bool) -> Vec<Entry> {
         let leases = self.holders.iter().flat_map(|(tenant, verdict)| {
             let of = |leased| Entry::of_lease(tenant, leased, verdict, &self.evidence);
@@ -182,8 +183,8 @@ impl Overview {
         claims.collect()
     }
 
-    /// Returns the totals of each of a network's subnets; none of a network that cannot
-    /// work. `entries` are those of [`entries`](Self::entries), with all.
+    /// Returns the totals of each of a network's subnets; none for a network that cannot work.
+    /// `entries` must be what [`entries`](Self::entries) returns with `all`.
     pub fn totals(network: &Network, entries: &[Entry]) -> Vec<Totals> {
         let own = entries
             .iter()
@@ -193,7 +194,7 @@ impl Overview {
         pools.iter().map(|pool| Totals::of(pool, &own)).collect()
     }
 
-    /// Returns when the host was looked at, by the clock on the wall.
+    /// Returns when the host was looked at, by the wall clock.
     pub fn time(&self) -> String {
         super::wall_time(self.now())
     }
@@ -204,7 +205,7 @@ impl Overview {
     }
 }
 
-/// Returns the networks of ours that have a file.
+/// Returns our networks that have a file.
 fn networks(podman: &Podman) -> Result<Vec<Network>, OverviewError> {
     let files = read_networks(podman.network_config_dir()?).map_err(PodmanError::from)?;
     let mut networks = Vec::new();
@@ -244,8 +245,9 @@ fn records(transaction: &Transaction<'_>) -> Result<Records, StoreError> {
     Ok(records)
 }
 
-/// Leaves out holders that look dead because they gave their leases back after these were
-/// read, as a container does that was just stopped. `version` is that of the store then.
+/// Leaves out holders that only look dead because they have given their leases back since
+/// these were read, as a container does that was just stopped. `version` is the store's at the
+/// time of reading.
 fn forget_released(
     podman: &Podman,
     version: Option<(Moment, u64)>,

@@ -1,5 +1,5 @@
 //! What a command line may name: networks, containers and addresses, for a shell that
-//! completes a word. What cannot be known in a moment is left out.
+//! completes a word. What cannot be found out at once is left out.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -13,21 +13,21 @@ use crate::rules::lease::Tenant;
 use crate::rules::options::Options;
 use crate::store::Store;
 
-/// How long the store's lock may be another's: a setup has it for a few hundred
-/// milliseconds, and nobody waits for a completion longer than that.
+/// How long to wait for the store's lock: a setup has it for a few hundred milliseconds,
+/// and no one waits longer than that for a completion.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The names at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
-    /// Every network that has a file, also Podman's own, by name.
+    /// Every network that has a file, including Podman's own, sorted by name.
     pub networks: Vec<Network>,
-    /// Who has leases, by the network's name.
+    /// The holders of leases, sorted by the network's name.
     pub tenants: Vec<Tenant>,
 }
 
 impl Names {
-    /// Reads the network files and, if its lock is free, the store. It says nothing of what
+    /// Reads the network files and, if its lock is free, the store. It is silent about what
     /// it cannot read.
     pub fn known(podman: &Podman) -> Self {
         let directory = podman.network_config_dir().ok();
@@ -37,7 +37,7 @@ impl Names {
         }
     }
 
-    /// Returns what `berth reserve` has reserved, with the network of each.
+    /// Returns the addresses that `berth reserve` has reserved, each with its network.
     pub fn pledged(&self) -> impl Iterator<Item = (IpAddr, &Network)> {
         self.networks.iter().flat_map(|network| {
             let options = Options::parse(network).unwrap_or_default();

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::entry::Entry;
 
-/// What entries are sorted by; after that, by network and address.
+/// What entries are sorted by. Equal ones are sorted by network and address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     #[default]
@@ -14,7 +14,7 @@ pub enum Order {
     State,
     /// The newest first.
     Age,
-    /// What ends soonest first, what never ends last.
+    /// What ends soonest comes first, what never ends last.
     Expires,
 }
 

@@ -1,4 +1,4 @@
-//! How many addresses of a subnet are what.
+//! How many addresses of a subnet are in which state.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,8 +11,8 @@ use crate::protocol::Network;
 use crate::rules::options::{self, Options};
 use crate::rules::pool::{Pool, Span, last_address};
 
-/// How many addresses of a subnet are what. A number above 2^64 is told as the largest
-/// below.
+/// How many addresses of a subnet are in which state. A number that does not fit 64 bits
+/// is shown as the largest that does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Totals {
     pub subnet: IpNetwork,
@@ -28,9 +28,10 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Counts the entries of a network's subnet. Excluded are all addresses that nobody
-    /// gets without asking and nobody has leased, the gateway apart: the network and the
-    /// broadcast address and those outside of the lease range, too.
+    /// Counts the entries of a network's subnet. All addresses that are not leased, and
+    /// that no container gets without asking, count as excluded, except the gateway: so
+    /// do the network and the broadcast address, and the addresses outside of the lease
+    /// range.
     pub fn of(pool: &Pool, entries: &[Entry]) -> Self {
         let subnet = pool.subnet();
         let mut states = BTreeMap::<_, u64>::new();
@@ -68,7 +69,7 @@ impl Totals {
         }
     }
 
-    /// Returns how many addresses somebody has leased.
+    /// Returns how many addresses are leased.
     pub fn leased(&self) -> u64 {
         let leased = self.states.iter().filter(|(state, _)| state.is_leased());
         leased.map(|(_, count)| count).sum()
@@ -86,7 +87,7 @@ pub(super) fn whole(subnet: IpNetwork) -> Span {
     span.expect("a subnet's last address is not before its first")
 }
 
-/// Returns the pools of a network; none of one that cannot work.
+/// Returns the pools of a network; none if it cannot work.
 pub(super) fn pools(network: &Network) -> Vec<Pool> {
     let options = Options::parse(network).unwrap_or_default();
     options::pools(network, &options).unwrap_or_default()
@@ -123,7 +124,8 @@ mod tests {
         let totals = totals(subnet, exclude, &["10.0.0.9", "10.0.0.205"]);
         assert_eq!((totals.addresses, totals.leasable), (256, 243));
         assert_eq!((totals.free, totals.leased()), (242, 2));
-        // Nine of the ten that the option names, network and broadcast.
+        // Nine of the ten that the option names, the network address and the broadcast
+        // address.
         assert_eq!(totals.count(State::Excluded), 11);
         let parts = totals.free + totals.leased() + totals.count(State::Excluded);
         assert_eq!(parts + totals.count(State::Gateway), 256);

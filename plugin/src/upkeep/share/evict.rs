@@ -1,5 +1,5 @@
-//! Evicting a host that is gone: the share says that it does not beat, and the link that nobody
-//! has its addresses.
+//! Evicts a host that is gone: the share shows that it does not beat, and the link shows that
+//! nothing has its addresses.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -43,7 +43,7 @@ pub struct Evicted {
     pub share: String,
     pub host: String,
     pub name: String,
-    /// What others may claim from now on, sorted.
+    /// The addresses that others may claim from now on, sorted.
     pub addresses: Vec<IpAddr>,
 }
 
@@ -65,14 +65,14 @@ impl fmt::Display for Evicted {
     }
 }
 
-/// Evicts the host of a share that is called so. The links of all networks of this host in the
-/// share are asked, or of the one that is named.
+/// Evicts the host with this name from a share. berth asks the links of all networks of this
+/// host that are in the share, or only the one that is named.
 ///
-/// Nothing is locked meanwhile: etcd refuses what others have overtaken.
+/// Nothing is locked meanwhile: if another host was faster, etcd refuses.
 ///
 /// # Errors
-/// If anything speaks for the host, or too little against it; if etcd does not answer. Doing
-/// it again does no harm.
+/// If anything speaks for the host, or too little against it; if etcd does not answer.
+/// Repeating it does no harm.
 pub fn evict(
     podman: &Podman,
     share: &ShareName,
@@ -128,7 +128,7 @@ pub fn evict(
     })
 }
 
-/// Returns this host's networks in a share, or the one that is named, each with an interface.
+/// Returns this host's networks in a share, or the one that is named, each with its interface.
 fn networks(
     podman: &Podman,
     share: &ShareName,
@@ -158,9 +158,10 @@ fn networks(
     }
 }
 
-/// Returns what is known to be in use on the link: the gateways, then addresses of other hosts
-/// that have been heard of lately, one of each host, then another of each, and so on. This
-/// host's own would answer on a link that leads nowhere.
+/// Returns the addresses known to be in use on the link: the gateways, then addresses of other
+/// hosts that have been heard of lately, first one of each host, then another of each, and so
+/// on. This host's own are left out, because they would answer even on a link that leads
+/// nowhere.
 fn known(network: &Network, others: &[Host], asked: &[IpAddr]) -> Vec<IpAddr> {
     let of_hosts = others
         .iter()

@@ -1,5 +1,5 @@
-//! What a person asks of a share, or does in it: how it is, who takes part, joining again,
-//! ending a suspension, evicting a host that is gone.
+//! What a person asks about a share, or does in it: its state, the hosts that take part,
+//! joining again, ending a suspension, evicting a host that is gone.
 
 mod evict;
 mod view;
@@ -20,11 +20,11 @@ use crate::sharing::{Seat, SharingError};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Rejoined {
     pub share: String,
-    /// Who it is there from now on.
+    /// This host's identity there from now on.
     pub host: String,
-    /// Whether it is who it was.
+    /// Whether that is its earlier identity.
     pub original: bool,
-    /// Whether it did not take part before; else nothing has changed.
+    /// Whether it did not take part before; otherwise nothing has changed.
     pub has_changed: bool,
 }
 
@@ -56,11 +56,11 @@ impl fmt::Display for Rejoined {
     }
 }
 
-/// Lets this host take part, if it does not: as a new host it would be in the way of what it
-/// has already.
+/// Lets this host take part, if it does not. A host that does take part is left as it is: as
+/// a new host, it would be in the way of what it has already.
 ///
 /// # Errors
-/// If the share is not configured or its seat not free, or etcd does not answer.
+/// If the share is not configured, its seat is not free, or etcd does not answer.
 pub fn rejoin(podman: &Podman, share: &ShareName, how: Rejoin) -> Result<Rejoined, SharingError> {
     let mut seat = Seat::take(podman, share, podman.settings.lock_wait())?;
     let total = seat.configuration.times.total;
@@ -88,7 +88,7 @@ pub fn rejoin(podman: &Podman, share: &ShareName, how: Rejoin) -> Result<Rejoine
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Accepted {
     pub share: String,
-    /// Whether it was suspended.
+    /// Whether the share was suspended.
     pub was_suspended: bool,
 }
 

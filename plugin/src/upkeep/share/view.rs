@@ -1,4 +1,4 @@
-//! How a share is, and who takes part in it, for people.
+//! The state of a share, and who takes part in it, for people.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,19 +12,19 @@ use crate::podman::Podman;
 use crate::rules::share::Configuration;
 use crate::sharing::{self, SharingError};
 
-/// How a share is.
+/// The state of a share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ShareState {
     /// Hosts may claim.
     Open,
-    /// Nobody has joined yet.
+    /// No host has joined yet.
     Unused,
-    /// etcd was restored from a backup; nobody may claim.
+    /// etcd was restored from a backup; no host may claim.
     Suspended,
     /// This host was evicted; others may claim.
     Evicted,
-    /// etcd does not answer, or this host does not understand it.
+    /// etcd does not answer, or this host does not understand what is in it.
     Unreachable,
 }
 
@@ -54,7 +54,7 @@ pub struct ShareView {
     /// How many addresses are claimed, by all hosts and by this one.
     pub addresses: usize,
     pub own_addresses: usize,
-    /// Who this host is there, if it has ever taken part.
+    /// This host's identity there, if it has ever taken part.
     pub host: Option<String>,
 }
 
@@ -116,7 +116,7 @@ impl ShareView {
     }
 }
 
-/// Looks at a share. What fails is in the answer.
+/// Looks at a share. Failures are part of the answer.
 pub fn view(podman: &Podman, share: &ShareName) -> ShareView {
     match look(podman, share) {
         Ok((picture, own)) => ShareView::of(share, picture.as_ref(), own.as_ref()),
@@ -136,19 +136,19 @@ fn look(
     Ok((sharing::look(podman, share, total)?, own))
 }
 
-/// How a host of a share is.
+/// The state of a host in a share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HostState {
     /// It has been heard of lately.
     Live,
-    /// It has not; it keeps what it has.
+    /// It has not been heard of lately; it keeps what it has.
     Silent,
     /// etcd was restored, and the host has not put its leases back.
     Behind,
     /// Its addresses were given to others; it claims nothing until it joins again.
     Evicted,
-    /// There are addresses of it and nothing else, as after a restore.
+    /// There are addresses of this host but nothing else about it, as after a restore.
     Unrecorded,
 }
 
@@ -170,7 +170,7 @@ pub struct HostView {
     pub id: String,
     pub name: String,
     pub state: HostState,
-    /// Whether it is this one.
+    /// Whether it is this host.
     pub own: bool,
     /// What it has claimed, sorted.
     pub addresses: Vec<IpAddr>,

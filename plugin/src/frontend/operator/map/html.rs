@@ -1,4 +1,5 @@
-//! The picture as a page: one file that fetches nothing, with a table below.
+//! The picture as a page: one file that loads nothing else, with a table below the
+//! picture.
 
 use std::fmt::Write as _;
 
@@ -111,7 +112,7 @@ fn chip(state: State) -> String {
     format!("<i class=\"chip-{state}\">{sign}</i>")
 }
 
-/// Returns the rules for the squares: SVG fills what HTML gives a background.
+/// Returns the CSS rules for the squares: SVG has `fill` where HTML has a background.
 fn backgrounds() -> String {
     let rules = super::legend::STATES
         .map(|state| format!(".chip-{state} {{ background: var(--{state}); }}\n"));

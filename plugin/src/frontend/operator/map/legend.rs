@@ -1,4 +1,4 @@
-//! What each state is called and how it looks, the same in every picture.
+//! The name and the look of each state, the same in every picture.
 
 use anstyle::{AnsiColor, Style};
 
@@ -19,7 +19,7 @@ pub(super) const STATES: [State; 11] = [
     State::Free,
 ];
 
-/// Returns what a state means, in a word or three.
+/// Returns what a state means, in one to three words.
 pub(super) const fn meaning(state: State) -> &'static str {
     match state {
         State::Live => "live",
@@ -70,8 +70,8 @@ pub(super) fn style(state: State) -> Style {
     }
 }
 
-/// Returns the states of a subnet, and how many addresses have each. States that no
-/// address has are left out, except free.
+/// Returns the states that addresses of a subnet are in, and how many addresses are in
+/// each. Free is always among them.
 pub(super) fn counts(totals: &Totals) -> Vec<(State, u64)> {
     let counted = STATES.map(|state| (state, totals.count(state)));
     let mut counted = counted.to_vec();
@@ -79,8 +79,8 @@ pub(super) fn counts(totals: &Totals) -> Vec<(State, u64)> {
     counted
 }
 
-/// Returns a number as people say it: 18446744 is `18.4 million`, and one above a
-/// trillion is about a power of two.
+/// Returns a number as people say it: 18446744 is `18.4 million`. One above a trillion
+/// becomes an approximate power of two.
 pub(super) fn number(count: u64) -> String {
     #[expect(
         clippy::cast_precision_loss,
@@ -125,7 +125,7 @@ pub(super) fn summary(totals: &Totals) -> String {
     )
 }
 
-/// Returns what a cell is, if it is not one address.
+/// Returns what a cell stands for, if not for one address.
 pub(super) fn scale(sheet: &Sheet) -> Option<String> {
     let width = if sheet.totals.subnet.is_ipv4() {
         32

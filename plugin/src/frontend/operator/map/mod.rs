@@ -50,7 +50,7 @@ enum Format {
     Json,
 }
 
-/// Draws.
+/// Draws the picture.
 ///
 /// # Errors
 /// If the store cannot be read, or berth leases no addresses for the network.

@@ -9,20 +9,20 @@ use super::legend::{counts, meaning, number, scale, sign, summary};
 use crate::text;
 use crate::upkeep::overview::{Cell, Chart, Frame, Sheet, State};
 
-/// How wide the cells of a row are together, as closely as whole cells allow.
+/// How wide the cells of a row are together, as nearly as whole cells allow.
 const WIDTH: u32 = 704;
-/// The largest and the smallest cell, with the space after it.
+/// The size of the largest and of the smallest cell, including the space after it.
 const LARGEST: u32 = 36;
 const SMALLEST: u32 = 11;
-/// Around everything.
+/// The margin around everything.
 const MARGIN: u32 = 24;
-/// From one line of text to the next.
+/// The distance from one line of text to the next.
 const LINE: u32 = 22;
 
 /// A colour: what it is for, its value on a light screen, its value on a dark one.
 type Colour = (&'static str, &'static str, &'static str);
 
-/// All of them; the paper is the first.
+/// All colours; the first is the paper.
 const COLOURS: [Colour; 14] = [
     ("paper", "#ffffff", "#0d1117"),
     ("ink", "#1f2328", "#e6edf3"),
@@ -50,7 +50,7 @@ pub(super) fn frame(subnet: IpNetwork) -> Frame {
     Frame { columns, rows: 32 }
 }
 
-/// Returns a document of its own, with all subnets of a network.
+/// Returns a document that stands alone, with all subnets of a network.
 pub(super) fn picture(chart: &Chart, at: &str) -> String {
     let (body, width, height) = body(chart, at);
     format!(
@@ -74,8 +74,9 @@ pub(super) fn inline(sheet: &Sheet) -> String {
     )
 }
 
-/// Returns the rules for every class. Not every program that shows SVG knows variables, and
-/// one that does not know of dark screens shows the light colours.
+/// Returns the rules for every class. They work without variables, which not every program
+/// that shows SVG knows; a program that knows nothing of dark screens shows the light
+/// colours.
 pub(super) fn style() -> String {
     let marks = |paper| format!("text.mark {{ fill: {paper}; }}\n");
     let rules = |at: fn(&Colour) -> &'static str| {
@@ -163,7 +164,7 @@ impl Drawing {
         }
     }
 
-    /// Returns the width: of the cells, or of the texts.
+    /// Returns the width of the cells or of the texts, whichever is wider.
     fn width(&self) -> u32 {
         (self.label + self.columns * self.cell).max(620) + MARGIN
     }
@@ -186,7 +187,7 @@ impl Drawing {
     fn cells(&mut self, sheet: &Sheet, linked: bool) {
         let size = self.cell - if self.is_small() { 2 } else { 3 };
         self.y += if linked { 2 } else { 0 };
-        // Rows that are lower than a line of text cannot all have one.
+        // Rows that are lower than a line of text cannot each have a label.
         let every = if self.is_small() { 4 } else { 1 };
         let mut since = 0;
         for row in &sheet.rows {
@@ -289,7 +290,7 @@ impl Drawing {
     }
 }
 
-/// Returns whether a state's sign stands on its colour, so that nobody needs to tell the
+/// Returns whether a state's sign is printed on its colour, so that nobody has to tell the
 /// colours apart.
 const fn is_marked(state: State) -> bool {
     match state {
@@ -304,7 +305,7 @@ const fn is_marked(state: State) -> bool {
     }
 }
 
-/// Returns the text that appears when somebody points at a cell.
+/// Returns the text that appears when the reader points at a cell.
 fn told(cell: &Cell) -> String {
     if cell.first == cell.last {
         let who = cell.who.first().cloned();

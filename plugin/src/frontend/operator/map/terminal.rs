@@ -10,10 +10,10 @@ use crate::rules::pool::last_address;
 use crate::text;
 use crate::upkeep::overview::{Cell, Chart, Frame, Row, Sheet, State};
 
-/// How wide it is if nothing says so.
+/// The width if it is not known.
 const WIDTH: usize = 80;
 
-/// Rows of one subnet: a screen, with the legend.
+/// Rows of one subnet: together with the legend, they fill a screen.
 const ROWS: u32 = 16;
 
 /// Cells of one group. A space follows each group.
@@ -22,7 +22,7 @@ const GROUP: usize = 8;
 /// The terminal that the picture is for.
 pub(super) struct Screen {
     coloured: bool,
-    /// The room for the addresses before the rows.
+    /// The room for the addresses to the left of the rows.
     label: usize,
     columns: u32,
     /// Whether there is room for a space after each cell.
@@ -30,7 +30,8 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    /// Returns the terminal on standard output; `COLUMNS` says how wide another one is.
+    /// Returns the terminal on standard output. If that is no terminal, `COLUMNS` gives the
+    /// width.
     pub(super) fn here(network: &Network, coloured: bool) -> Self {
         let told = || env::var("COLUMNS").ok()?.parse().ok();
         let width = terminal_size().map(|(Width(width), _)| usize::from(width));
@@ -38,7 +39,8 @@ impl Screen {
     }
 
     fn of(network: &Network, coloured: bool, width: usize) -> Self {
-        // Of an IPv6 subnet, the addresses of clusters may be much longer than its own.
+        // In an IPv6 subnet, the addresses of clusters may be much longer than the subnet's
+        // own.
         let letters = network.subnets.iter().map(|subnet| {
             let last = last_address(subnet.subnet).to_string().len();
             match subnet.subnet.is_ipv6() {
@@ -101,7 +103,7 @@ impl Screen {
     fn row(&self, row: &Row, label: usize, sheet: &Sheet) -> String {
         let first = row.first.to_string();
         let mut line = self.styled(State::Free, &format!("{first:<label$}"));
-        // Cells of one state are coloured together.
+        // Adjacent cells of one state are coloured together.
         let mut run = String::new();
         for (at, cell) in row.cells.iter().enumerate() {
             run.push(glyph(cell, sheet));
@@ -158,7 +160,7 @@ impl Screen {
     }
 }
 
-/// Returns the sign for a cell: a block's says how much of it is leased.
+/// Returns the sign for a cell. That of a block shows how much of the block is leased.
 fn glyph(cell: &Cell, sheet: &Sheet) -> char {
     let is_block = scale(sheet).is_some();
     match cell.state {
@@ -181,7 +183,8 @@ pub(super) mod tests {
     use crate::upkeep::overview::Overview;
     use crate::upkeep::overview::Shares;
 
-    /// Returns a network, and an overview in which the last of these addresses is a ghost's.
+    /// Returns a network, and an overview in which the last of these addresses belongs to a
+    /// ghost.
     pub(crate) fn overview(subnet: &str, leased: &[&str]) -> Overview {
         let network = format!(
             r#"{{"name": "web", "id": "net", "driver": "berth",

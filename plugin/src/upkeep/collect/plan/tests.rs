@@ -46,7 +46,7 @@ fn a_second_look_must_find_the_same_lease_dead() {
     assert_eq!(planned(&same.plan_again(&earlier)), ["a"]);
     let revived = look(&[]);
     assert!(revived.plan_again(&earlier).is_empty());
-    // Leased again since, to the same container.
+    // The address was leased again meanwhile, to the same container.
     let renewed = look(&[tenant("a", 7)]);
     assert!(renewed.plan_again(&earlier).is_empty());
 }
@@ -62,7 +62,7 @@ fn process(pid: i32) -> Process {
     Process { pid, start_time: 1 }
 }
 
-/// A look that finds an empty namespace, first seen at 0, at this time of the boot.
+/// A look, `minutes` after the boot, that finds an empty namespace first seen at 0.
 fn empty_look(minutes: u64, makers: &[i32], inode: u64) -> Findings {
     let moment = |boot_ms| Moment {
         wall_ms: 0,
@@ -83,7 +83,7 @@ fn an_empty_namespace_waits_for_whoever_may_be_setting_it_up() {
     let clears = |earlier: &Findings, later: &Findings| !later.plan_again(earlier).is_empty();
     assert!(clears(&empty_look(1, &[], 8), &empty_look(1, &[], 8)));
     assert!(!clears(&empty_look(1, &[5], 8), &empty_look(1, &[5], 8)));
-    // Another podman than before: whoever made it is gone.
+    // It is another podman than before: the one that made the namespace is gone.
     assert!(clears(&empty_look(1, &[5], 8), &empty_look(1, &[6], 8)));
     assert!(clears(&empty_look(5, &[5], 8), &empty_look(5, &[5], 8)));
     // The file shows something else by now.
