@@ -93,7 +93,7 @@ fn an_address_has_a_history(driver: Driver) {
     assert!(table.ends_with(" released"), "{table}");
     lab.cmd("berth")
         .args(["history", "10.77.0.98"])
-        .fails("the history knows nobody who had 10.77.0.98");
+        .fails("the history has no entry for 10.77.0.98");
     for name in ["web", "other"] {
         lab.remove(name);
     }

@@ -350,7 +350,7 @@ fn a_port_that_leads_to_nobody_is_told_with_the_command_that_ends_it() {
     let run = lab.container("a", &["n"]);
     run.option("--publish", "8080:80").start();
     let doctor = || lab.cmd("berth").arg("doctor").run();
-    let problem = "a published port leads to 10.77.0.200 on network n, which nobody has";
+    let problem = "a published port leads to 10.77.0.200 on network n, which no container has";
     assert!(!doctor().stdout.contains("published port leads"));
     lab.sh(
         "chain=$(nft list ruleset | grep -o 'chain nv_[^ ]*_dnat' | cut -d' ' -f2)

@@ -94,7 +94,8 @@ pub enum LifecycleError {
     /// The share says, after the interface was made, that the address is not ours any
     /// more.
     #[error(
-        "{address} was claimed in share {share} and is not this container's any more: this host          was evicted, or etcd was restored from a backup; see `berth share status`"
+        "{address} was claimed in share {share} and is not this container's any more: this host \
+         was evicted, or etcd was restored from a backup; see `berth share status`"
     )]
     Lost { address: IpAddr, share: ShareName },
     #[error(transparent)]

@@ -28,7 +28,9 @@ pub enum RebuildError {
     #[error(transparent)]
     Session(#[from] SessionError),
     /// The new store is there, but could not adopt; the next command does.
-    #[error("the new lease store cannot adopt what runs yet; until then it leases nothing")]
+    #[error(
+        "the new lease store is made, but the running containers could not be adopted yet; until they are, it leases nothing"
+    )]
     Adopt(#[source] SessionError),
 }
 

@@ -26,7 +26,7 @@ How it ended:
   forced     a person took it back: `berth release --force`
   undone     the container's setup failed, and all of it was undone
   moved      the network went back to Podman's own allocation
-  unnoted    nobody noted the end, as when the machine went down; it ended by then
+  unnoted    the end was not noted, as when the machine went down; it had ended by then
 
 The history goes back 30 days and has at most 20,000 events, the newest: 10,000 leases that
 began and ended. Times are in UTC.
@@ -91,7 +91,7 @@ pub(super) fn run(history: &History) -> Result<(), Failure> {
     if spells.is_empty() && !history.words.is_empty() {
         let words = history.words.join(" ");
         complain(&format!(
-            "the history knows nobody who had {words}; `berth history` shows all it knows"
+            "the history has no entry for {words}; `berth history` shows everything"
         ));
         return Err(Failure::Reported);
     }

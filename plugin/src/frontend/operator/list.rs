@@ -37,7 +37,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub struct List {
-    /// Also addresses that nobody has leased: cooling down, held, reserved, excluded
+    /// Also addresses that are not leased: cooling down, held, reserved, excluded
     #[arg(long, short)]
     all: bool,
     /// Only this network, by name or id

@@ -15,8 +15,8 @@ use crate::upkeep::overview::Asked;
 
 const AFTER: &str = "\
 The counters (…_total, and the histogram) come from the history, which outlives restarts and
-reboots; they begin again if its file is removed. The numbers about collections are there
-once somebody has collected since the machine was started.
+reboots; they begin again if its file is removed. The numbers about collections appear
+after the first collection since boot.
 
 Alert rules and a dashboard for Grafana are in berth's docs/monitoring.
 

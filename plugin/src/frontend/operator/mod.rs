@@ -54,9 +54,8 @@ pub enum Command {
     Doctor(doctor::Doctor),
     /// Take back what dead containers hold: addresses, DNS names, interfaces, ports
     ///
-    /// Looks twice, two seconds apart, and clears away what belonged to nobody both
-    /// times. A systemd timer runs this every minute; it may run while anything else
-    /// does.
+    /// Looks twice, two seconds apart, and clears away what belonged to no container
+    /// either time. A systemd timer runs this every minute; it may run beside anything else.
     Gc(gc::Gc),
     /// Tell who had an address, from when to when, and why it ended
     ///

@@ -16,7 +16,7 @@ pub struct Rebuild {
     /// Make a new store even if the present one is sound
     #[arg(long)]
     force: bool,
-    /// What the store is to be kept in; a sound one is moved there with all it holds
+    /// The storage engine to use; a sound store is moved to it with everything in it
     #[arg(long, value_name = "NAME", value_parser = EngineKind::ALL.map(EngineKind::name))]
     engine: Option<String>,
     /// Print JSON

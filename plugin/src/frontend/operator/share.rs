@@ -41,7 +41,7 @@ enum Verb {
     /// Refuses until every host has put its leases back, by a collection of its own, or is
     /// named with --without.
     Accept(Accept),
-    /// Give the addresses of a host that is gone for good to whoever asks next
+    /// Free the addresses of a host that is gone for good
     ///
     /// Refuses while anything speaks for the host: it has been heard of within its lease in
     /// etcd, something answers at one of its addresses, or nothing answers on the link at
@@ -111,8 +111,7 @@ struct Hosts {
 /// Arguments of `berth share rejoin`.
 #[derive(Debug, Args)]
 struct Again {
-    /// As the host that it was: whoever else uses its identity, a copy of it, is refused from
-    /// now on
+    /// Rejoin under the old identity; a copy of this host that uses it is refused from now on
     #[arg(long)]
     original: bool,
     #[command(flatten)]

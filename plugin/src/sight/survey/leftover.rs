@@ -64,7 +64,7 @@ impl fmt::Display for Leftover {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NamespaceFile { path, .. } => {
-                write!(f, "namespace file {} with nobody behind it", path.display())
+                write!(f, "namespace file {} without a container", path.display())
             }
             Self::Veth { network, name, .. } => {
                 write!(

@@ -263,7 +263,7 @@ fn left(survey: &Survey, tenants: &[Tenant]) -> Vec<String> {
 
 #[test]
 fn a_namespace_file_is_left_over_when_nobody_and_nothing_is_behind_it() {
-    let file = format!("namespace file {FILE} with nobody behind it");
+    let file = format!("namespace file {FILE} without a container");
     let files = |survey: &Survey, tenants: &[Tenant]| {
         let mut left = left(survey, tenants);
         left.retain(|line| line.starts_with("namespace file"));

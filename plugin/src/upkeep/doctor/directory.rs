@@ -110,7 +110,7 @@ pub(super) fn judge(facts: &DirectoryFacts) -> Vec<Finding> {
     if there.tmpfs == Some(false) {
         found.push(
             Finding::note(CHECK, format!("{path} is not on a tmpfs")).because(
-                "leases of an earlier boot are found there; they count as dead, and reservations go on",
+                "leases survive a reboot there; they then count as dead, and reservations stay in force",
             ),
         );
     }
@@ -143,7 +143,7 @@ pub(super) fn judge_names(path: &Path, names: &[String]) -> Vec<Finding> {
             Name::Aside => found.push(
                 Finding::note("store-aside", format!("{file} is a store that was moved aside"))
                     .because("it was damaged")
-                    .repair(format!("remove it when nobody wants to look into it: rm -r {file}")),
+                    .repair(format!("remove it once you no longer need it: rm -r {file}")),
             ),
             Name::Foreign => found.push(
                 Finding::note(CHECK, format!("{file} does not belong to berth"))

@@ -53,9 +53,9 @@ fn judge(rules: impl Iterator<Item = Rule>, overview: &Overview) -> Vec<Finding>
             let name = &network.name;
             Finding::problem(
                 "firewall",
-                format!("a published port leads to {address} on network {name}, which nobody has"),
+                format!("a published port leads to {address} on network {name}, which no container has"),
             )
-            .because("netavark was killed, and had forgotten the port already")
+            .because("netavark was killed after it dropped its record of the port, before it removed the rule")
             .repair(format!(
                 "nft delete rule inet netavark {chain} handle {handle}"
             ))

@@ -39,7 +39,7 @@ pub(super) fn judge(tenants: &[(Tenant, Verdict)], now: Moment) -> Vec<Finding> 
         });
         let finding = if overdue {
             Finding::problem("ghosts", what)
-                .because("nobody has collected them")
+                .because("no collection has taken them back")
                 .repair("berth gc")
         } else {
             Finding::note("ghosts", what)
@@ -145,8 +145,8 @@ mod tests {
         assert_eq!(
             lines(&tenants, OVERDUE),
             [format!(
-                "problem: 1 container has leases whose holder is gone: {named} (nobody has \
-                 collected them); berth gc"
+                "problem: 1 container has leases whose holder is gone: {named} (no collection \
+                 has taken them back); berth gc"
             )]
         );
         assert_eq!(lines(&tenants[1..], OVERDUE), [""; 0]);

@@ -55,7 +55,7 @@ fn judge(path: &Path, facts: LockFacts, user: u32) -> Option<Finding> {
         let finding = Finding::problem(CHECK, format!("{lock} is not a regular file"));
         return Some(
             finding
-                .because("somebody has put it there, and may keep every container from starting")
+                .because("something other than Podman put it there, and may keep every container from starting")
                 .repair(format!("remove it while no podman runs: rm {path}")),
         );
     }
@@ -73,10 +73,10 @@ fn judge(path: &Path, facts: LockFacts, user: u32) -> Option<Finding> {
     let what = format!("{lock} has mode {mode:04o}");
     let finding = match mode & 0o022 {
         0 => Finding::note(CHECK, what).because(
-            "Podman makes it so; whoever can read it can keep every container from starting",
+            "Podman creates it with this mode; any user who can read it can keep every container from starting",
         ),
         _ => Finding::problem(CHECK, what)
-            .because("whoever can write to it can keep every container from starting"),
+            .because("any user who can write to it can keep every container from starting"),
     };
     Some(finding.repair(format!("chmod 600 {path}")))
 }
@@ -106,7 +106,9 @@ mod tests {
             true,
             0,
             0o644,
-            Some("note: Podman's network lock /run/l has mode 0644 (Podman makes it so; "),
+            Some(
+                "note: Podman's network lock /run/l has mode 0644 (Podman creates it with this mode; ",
+            ),
         );
         check(
             true,

@@ -16,9 +16,11 @@ pub(super) fn failure(error: &StoreError) -> Finding {
         }
         StoreError::LockTimeout { .. } => {
             return Finding::problem("store-lock", error.to_string())
-                .because("whoever holds it keeps containers from starting, too");
+                .because("while another process holds it, no container can start either");
         }
-        StoreError::NewerFormat { .. } => "no older one touches it",
+        StoreError::NewerFormat { .. } => {
+            "nothing is lost: an older berth leaves the store as it is"
+        }
         StoreError::Panicked { .. } | StoreError::Hung { .. } | StoreError::Engine { .. } => {
             "if that does not help, berth rebuild"
         }

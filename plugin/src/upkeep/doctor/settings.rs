@@ -27,7 +27,9 @@ pub(super) fn judge(settings: &Settings, files: &[NetworkFile]) -> Vec<Finding> 
     found.extend(unknown.map(|name| {
         Finding::note(CHECK, format!("there is no network {name}"))
             .because(format!("berth.conf has a section [network.{name}]"))
-            .repair("nothing, if it is still to be made; else look at how its name is written")
+            .repair(
+                "nothing, if you are about to create it; otherwise check the spelling of its name",
+            )
     }));
     found
 }
@@ -35,5 +37,5 @@ pub(super) fn judge(settings: &Settings, files: &[NetworkFile]) -> Vec<Finding> 
 fn finding(mistake: &Mistake) -> Finding {
     Finding::problem(CHECK, mistake.to_string())
         .because(mistake.concern.to_string())
-        .repair("mend it; `berth config` shows what counts, and from where")
+        .repair("correct it; `berth config` shows the values in force, and where each comes from")
 }

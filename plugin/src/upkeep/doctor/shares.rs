@@ -54,7 +54,7 @@ pub(super) fn examine(podman: &Podman, files: &[NetworkFile]) -> Vec<Finding> {
             Err(reason) => vec![
                 Finding::problem(CHECK, reason)
                     .because(affected)
-                    .repair("see that etcd runs, and that berth.conf says where"),
+                    .repair("check that etcd is running, and that berth.conf has its address"),
             ],
         }
     });
@@ -162,7 +162,7 @@ fn standing(facts: &Facts) -> Option<Finding> {
     };
     own.record.evicted.then(|| {
         Finding::problem(CHECK, format!("this host was evicted from share {name}"))
-            .because("somebody has given its addresses to others")
+            .because("another host has evicted it, so others may claim its addresses")
             .repair("run `berth share rejoin`")
     })
 }
@@ -187,7 +187,7 @@ fn silent(facts: &Facts) -> Option<Finding> {
             silent.join("; ")
         );
         Finding::note(CHECK, what)
-            .because("a host counts as there for as long as `lease` in its berth.conf says")
+            .because("a host counts as alive for as long as `lease` in its berth.conf says")
             .repair("nothing, if it comes back; else `berth share evict HOST` frees its addresses")
     })
 }

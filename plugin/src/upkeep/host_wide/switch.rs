@@ -34,7 +34,7 @@ pub enum SwitchError {
     #[error("failed to remove {}", .0.display())]
     Remove(PathBuf, #[source] io::Error),
     #[error(
-        "{} is not berth's: move it away first, Podman would run it in the place of netavark",
+        "{} is not berth's, and Podman would run it in place of netavark: move it away first",
         .0.display()
     )]
     Occupied(PathBuf),

@@ -113,8 +113,8 @@ fn what_keeps_containers_from_starting_is_a_problem() {
     check(
         |facts| facts.picture.hosts[0].record.evicted = true,
         &[
-            "problem: this host was evicted from share lan (somebody has given its addresses \
-             to others); run `berth share rejoin`",
+            "problem: this host was evicted from share lan (another host has evicted it, so others may claim its \
+             addresses); run `berth share rejoin`",
         ],
     );
     check(
@@ -159,7 +159,7 @@ fn a_silent_host_is_a_note() {
     check(
         |facts| facts.picture.hosts[1].live = false,
         &[
-            "note: hosts of share lan that are silent: b, which has 10.0.0.3 (a host counts as there for as \
+            "note: hosts of share lan that are silent: b, which has 10.0.0.3 (a host counts as alive for as \
              long as `lease` in its berth.conf says); nothing, if it comes back; else `berth \
              share evict HOST` frees its addresses",
         ],
