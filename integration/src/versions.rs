@@ -19,6 +19,8 @@ pub enum Behaviour {
     /// With Podman's own driver, the firewall's rules of a container stay if somebody
     /// unmounted its namespace before it was removed.
     RulesStayWithoutANamespace,
+    /// `podman network create` leaves it to netavark to look for the driver's plugin.
+    NetavarkLooksForPlugins,
 }
 
 /// The program whose version decides.
@@ -60,6 +62,13 @@ const TABLE: &[Entry] = &[
         since: Version(0, 0),
         before: Version(2, 1),
     },
+    // Podman 6 has netavark create networks.
+    Entry {
+        behaviour: Behaviour::NetavarkLooksForPlugins,
+        program: Program::Podman,
+        since: Version(6, 0),
+        before: Version::NEWEST,
+    },
 ];
 
 /// Major and minor number of a version.
@@ -100,6 +109,16 @@ impl Lab {
             };
             (entry.since..entry.before).contains(&version)
         })
+    }
+
+    /// Returns what `podman network create` says if there is no plugin for this driver.
+    #[track_caller]
+    pub fn says_without_a_plugin(&self, driver: &str) -> String {
+        if self.does(Behaviour::NetavarkLooksForPlugins) {
+            format!("plugin for driver {driver:?} not found in plugin directories")
+        } else {
+            format!("failed to find driver or plugin {driver:?}")
+        }
     }
 
     /// Returns Podman's version.

@@ -130,7 +130,7 @@ fn podman_finds_the_plugin_in_another_prefix_by_the_drop_in() {
     };
     assert!(!plugins().contains("berth"), "{}", plugins());
     let create = || lab.podman(["network", "create", "--driver=berth", "n"]);
-    create().fails("failed to find driver or plugin \"berth\"");
+    create().fails(&lab.says_without_a_plugin("berth"));
     let text = fs::read_to_string(root.path().join(drop_in)).expect("it is there");
     lab.write(&format!("/{drop_in}"), &text);
     assert!(plugins().contains("berth"), "{}", plugins());
