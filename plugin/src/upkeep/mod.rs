@@ -16,7 +16,14 @@ pub mod share;
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use thiserror::Error;
+
 use crate::rules::lease::Moment;
+
+/// A network that a person names, and berth does not know.
+#[derive(Debug, Error)]
+#[error("berth leases no addresses for a network {0:?}; `podman network ls` lists the networks")]
+pub struct NoNetwork(pub String);
 
 /// Returns whether a word means a container by the beginning of its id. It takes at least
 /// four characters, because `db` and `app` are names and many ids begin with them.

@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use serde::Serialize;
 use thiserror::Error;
 
+use super::NoNetwork;
 use crate::lifecycle::session::{Session, SessionError, with_session};
 use crate::podman::{
     Fault, HostError, NetworkFile, NetworkLockError, Podman, PodmanError, StageError, Staged,
@@ -35,10 +36,8 @@ pub enum ReserveError {
     Session(#[from] SessionError),
     #[error(transparent)]
     Pledge(#[from] PledgeError),
-    #[error(
-        "berth leases no addresses for a network {0:?}; `podman network ls` lists the networks"
-    )]
-    NoNetwork(String),
+    #[error(transparent)]
+    NoNetwork(#[from] NoNetwork),
     #[error(
         "Podman itself leases the addresses of network {0}; `berth-migrate adopt {0}` moves it to berth"
     )]
@@ -243,7 +242,7 @@ fn parse(network: &Network) -> Result<Options, ReserveError> {
 
 /// Returns the file of the network that a person means by a name or id.
 fn find(files: Vec<NetworkFile>, wanted: &str) -> Result<(NetworkFile, Network), ReserveError> {
-    let no_network = || ReserveError::NoNetwork(wanted.to_owned());
+    let no_network = || ReserveError::from(NoNetwork(wanted.to_owned()));
     let file = files.into_iter().find(|file| match &file.network {
         Ok(network) => network.answers_to(wanted),
         Err(_) => file.path.file_stem().is_some_and(|stem| stem == wanted),

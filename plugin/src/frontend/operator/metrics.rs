@@ -245,8 +245,9 @@ mod tests {
     use super::*;
     use crate::rules::lease::Moment;
     use crate::store::Collection;
+    use crate::upkeep::NoNetwork;
     use crate::upkeep::metrics::Pool;
-    use crate::upkeep::overview::{OverviewError, State};
+    use crate::upkeep::overview::State;
 
     #[test]
     fn numbers_are_as_prometheus_reads_them() {
@@ -338,7 +339,7 @@ mod tests {
     #[test]
     fn a_store_that_cannot_be_read_is_a_number_too() {
         let text = text(&metrics::Metrics {
-            present: Err(OverviewError::NoNetwork(String::new())),
+            present: Err(NoNetwork(String::new()).into()),
             tally: Tally::default(),
         });
         assert!(text.contains("\nberth_up 0\n"), "{text}");

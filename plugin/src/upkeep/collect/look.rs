@@ -1,7 +1,7 @@
 //! One look at everything, under both locks.
 
 use super::plan::empty;
-use super::{CollectError, Collector, Findings, Party};
+use super::{CollectError, Collector, Findings, NoNetwork, Party};
 use crate::lifecycle::session::{Session, SessionError};
 use crate::rules::lease::Tenant;
 use crate::rules::verdict::Verdict;
@@ -20,7 +20,7 @@ impl Collector<'_> {
                 .iter()
                 .any(|network| network.answers_to(wanted))
         {
-            return Err(CollectError::NoNetwork(wanted.clone()));
+            return Err(NoNetwork(wanted.clone()).into());
         }
         let (tenants, adoptions) = self.adopt(session, &survey, tenants)?;
         let after_adoption = match adoptions.is_empty() {

@@ -24,6 +24,7 @@ pub use background::start;
 pub use plan::{Findings, Plan};
 pub use report::{Party, Report};
 
+use super::NoNetwork;
 use crate::delegate::{self, Reach};
 use crate::lifecycle::session::{Session, SessionError, note, with_session};
 use crate::podman::{NetworkLockError, Podman};
@@ -48,10 +49,8 @@ pub enum CollectError {
     NetworkLock(#[from] NetworkLockError),
     #[error(transparent)]
     Session(#[from] SessionError),
-    #[error(
-        "berth leases no addresses for a network {0:?}; `podman network ls` lists the networks"
-    )]
-    NoNetwork(String),
+    #[error(transparent)]
+    NoNetwork(#[from] NoNetwork),
 }
 
 impl From<StoreError> for CollectError {

@@ -28,6 +28,7 @@ pub use names::Names;
 pub use order::Order;
 pub use totals::Totals;
 
+use super::NoNetwork;
 use crate::lifecycle::session::{SessionError, read_store};
 use crate::podman::{Fault, Podman, PodmanError, read_networks, warn_of_ignored};
 use crate::protocol::Network;
@@ -49,10 +50,8 @@ pub enum OverviewError {
     Session(#[from] SessionError),
     #[error(transparent)]
     Clock(#[from] ClockError),
-    #[error(
-        "berth leases no addresses for a network {0:?}; `podman network ls` lists the networks"
-    )]
-    NoNetwork(String),
+    #[error(transparent)]
+    NoNetwork(#[from] NoNetwork),
 }
 
 /// Who has which address, on all networks of one Podman, at one moment.
@@ -121,11 +120,11 @@ impl Overview {
     /// Returns the network that a person means by a name or id.
     ///
     /// # Errors
-    /// [`OverviewError::NoNetwork`] if berth leases no addresses for it.
+    /// [`NoNetwork`] if berth leases no addresses for it.
     pub fn network(&self, wanted: &str) -> Result<&Network, OverviewError> {
         let mut networks = self.networks.iter();
         let found = networks.find(|network| network.answers_to(wanted));
-        found.ok_or_else(|| OverviewError::NoNetwork(wanted.to_owned()))
+        found.ok_or_else(|| NoNetwork(wanted.to_owned()).into())
     }
 
     /// Returns one entry for each leased address; with `all`, also for what released addresses
