@@ -33,7 +33,7 @@ pub(crate) struct Target {
 
 impl Target {
     /// Returns what becomes of a network. `links` are the host's interfaces. A network of
-    /// ours keeps its form, unless it shall be `turned` into a plain one.
+    /// ours keeps its form, unless it is to be `turned` into a plain one.
     ///
     /// # Errors
     /// If berth cannot serve it.
