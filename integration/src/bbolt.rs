@@ -1,5 +1,5 @@
-//! bbolt itself as the judge of files: the program that `lab/prepare` builds from
-//! `lab/bbolt` and Debian's source of bbolt.
+//! Lets bbolt itself judge files, with the program that `lab/prepare` builds from `lab/bbolt`
+//! and Debian's source of bbolt.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::lab::prepared;
 
-/// Returns what bbolt's `Check` finds, one line each; nothing if the file is sound.
+/// Returns what bbolt's `Check` finds, one line for each problem; nothing if the file is sound.
 pub fn check(file: &Path) -> String {
     let output = run("check", file, &[]);
     match output.status.success() && output.stdout == b"OK\n" {
@@ -61,7 +61,7 @@ pub fn program() -> PathBuf {
 
 #[track_caller]
 fn run(command: &str, file: &Path, options: &[String]) -> Output {
-    // With a damaged file, bbolt may run for ever.
+    // On a damaged file, bbolt may run for ever.
     let mut timeout = Command::new("timeout");
     let run = timeout.arg("20").arg(program()).arg(command).arg(file);
     run.args(options)

@@ -30,8 +30,8 @@ impl Lab {
         assert!(self.ruleset().contains(&rule), "{rule} is gone");
     }
 
-    /// Asserts that the bystander has everything it had and nobody else has anything;
-    /// then removes it, and asserts that nothing is left.
+    /// Asserts that the bystander still has everything and that no other container has
+    /// anything; then removes it, and asserts that nothing is left.
     #[track_caller]
     pub fn assert_only_bystander(&self, network: &Network) {
         self.assert_has_all("bystander", BYSTANDERS_ADDRESS);
@@ -41,7 +41,7 @@ impl Lab {
         let is_its = |addresses: &Vec<_>| *addresses == [ip(BYSTANDERS_ADDRESS)];
         assert!(names.values().all(is_its), "{names:?}");
         assert_eq!(self.remembered_ports(network).len(), 1);
-        // Podman's cleanups run beside the removals that asked for them.
+        // Podman's cleanups run in parallel with the removals that asked for them.
         wait_until("the end of all other plumbing", BOUND, || {
             let left = self.leftovers(network).join("\n");
             let is_alone = left.matches("(veth)").count() == 1;

@@ -1,4 +1,4 @@
-//! Many injuries, one after the other, in two labs at once.
+//! Tries many injuries, one after the other, in two labs at once.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -21,20 +21,20 @@ const STEP: usize = 100;
 /// What to injure.
 #[derive(Clone, Debug, Default)]
 pub struct Campaign {
-    /// What the lease stores are kept in.
+    /// The engine of the lease stores.
     engine: EngineKind,
-    /// How many calls were recorded of each verb.
+    /// How many calls of each verb were recorded.
     pub recorded: Vec<(Verb, usize)>,
     /// Each injury, and the verb it is for.
     pub points: Vec<(Verb, Point)>,
 }
 
-/// How it went.
+/// What came of a campaign.
 #[derive(Debug, Default)]
 pub struct Report {
     /// How many points each verb and kind had, and how many were reached.
     pub rows: Vec<Row>,
-    /// What was not recovered: where, and why.
+    /// Where something was not recovered, and why.
     pub failures: Vec<String>,
     /// How long it took.
     pub took: Duration,
@@ -49,16 +49,16 @@ pub struct Row {
     pub kind: &'static str,
     /// How many points were tried.
     pub tried: usize,
-    /// At how many points the call was made, and injured.
+    /// At how many points the call was made and injured.
     pub reached: usize,
-    /// After how many points the store had to be made again.
+    /// After how many points the store had to be rebuilt.
     pub rebuilt: usize,
     /// After how many points not everything was recovered.
     pub failed: usize,
 }
 
 impl Campaign {
-    /// Records a run of each verb, with lease stores of an engine, and plans every possible
+    /// Records a run of each verb, with lease stores of this engine, and plans every possible
     /// injury.
     ///
     /// # Panics
@@ -85,7 +85,7 @@ impl Campaign {
         campaign
     }
 
-    /// Keeps a sample of `count` points, spread over all.
+    /// Keeps only a sample of `count` points, spread evenly over all.
     #[must_use]
     pub fn sample(mut self, count: usize, random: &mut fastrand::Rng) -> Self {
         self.points = spread(&self.points, count, random);
@@ -109,8 +109,8 @@ impl Campaign {
 
 type Done = (Verb, Point, Result<Hit, String>);
 
-/// Takes points from the queue until it is empty. Gives up a lab in which something was
-/// not recovered.
+/// Takes points from the queue until it is empty. Abandons a lab in which something was not
+/// recovered.
 fn work(engine: EngineKind, queue: &Mutex<VecDeque<&(Verb, Point)>>, done: &Mutex<Vec<Done>>) {
     let mut current = None;
     let finish = |(verb, point): &(Verb, Point), result| {
@@ -136,7 +136,7 @@ fn work(engine: EngineKind, queue: &Mutex<VecDeque<&(Verb, Point)>>, done: &Mute
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
         match current.take() {
             Some(task) => finish(task, Err(text.unwrap_or("it panicked").to_owned())),
-            // No lab can be started. Nothing else would work, either.
+            // No lab can be started, so nothing else would work either.
             None => std::panic::resume_unwind(panic),
         }
     }

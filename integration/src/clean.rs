@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::{Lab, Network};
 
-/// A container's cleanup runs beside the `podman rm` that asked for it.
+/// A container's cleanup runs in parallel with the `podman rm` that asked for it.
 const CLEANUP: Duration = Duration::from_secs(10);
 const STEP: Duration = Duration::from_millis(50);
 
@@ -25,8 +25,8 @@ impl Lab {
         for (name, addresses) in self.dns_entries(&network.name) {
             left.push(format!("DNS name {name} for {addresses:?}"));
         }
-        // A chain is called nv_<first of the network's id>_…, a rule names the
-        // subnet, an address in it, or the bridge.
+        // A chain is called nv_<beginning of the network's id>_…; a rule names the subnet, an
+        // address in it, or the bridge.
         let words: Vec<_> = [format!("nv_{}", &network.id[..8])]
             .into_iter()
             .chain([format!("\"{}\"", network.interface)])
@@ -77,7 +77,7 @@ impl Lab {
     }
 }
 
-/// Returns the text with which every address of a subnet begins, up to the last whole group:
+/// Returns the text that every address of a subnet begins with, up to the last whole group:
 /// `10.77.0.` for `10.77.0.0/24`.
 fn stem(subnet: &str) -> String {
     let (address, prefix) = subnet.split_once('/').unwrap_or((subnet, "32"));

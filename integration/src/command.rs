@@ -1,4 +1,4 @@
-//! One command in a lab: what was run, how it ended, what it printed.
+//! One command in a lab: what was run, how it ended, and what it printed.
 
 use std::fmt;
 use std::fs::File;
@@ -71,7 +71,7 @@ impl<'lab> Cmd<'lab> {
         self
     }
 
-    /// Sets an environment variable. The host's environment is not passed on.
+    /// Sets an environment variable. The command does not get the host's environment.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push(format!("{name}={value}"));
         self
@@ -135,8 +135,8 @@ impl<'lab> Cmd<'lab> {
             file.try_clone()
                 .unwrap_or_else(|err| panic!("failed to duplicate a file: {err}"))
         };
-        // Files, not pipes: a daemon that inherits the output and keeps it open must
-        // not keep us waiting for the end of a pipe.
+        // Files, not pipes: if a daemon inherits the output and keeps it open, we must
+        // not wait for the end of a pipe.
         let (mut stdin, stdout, stderr) = (file(), file(), file());
         stdin
             .write_all(&self.stdin)
@@ -158,7 +158,7 @@ impl<'lab> Cmd<'lab> {
         }
     }
 
-    /// Runs it on the caller's own standard streams, unrecorded and unbounded.
+    /// Runs it on the caller's own standard streams, without a record or a bound.
     pub fn attached(self) -> ExitStatus {
         let status = self.nsenter().status();
         status.unwrap_or_else(|err| panic!("{NSENTER}: {err}"))
@@ -208,7 +208,7 @@ impl Running<'_> {
         };
         let outcome = Outcome {
             command: self.cmd.line(),
-            // it is about to be killed
+            // It is about to be killed.
             status: status.unwrap_or_else(|| ExitStatus::from_raw(9)),
             stdout: contents(&mut self.stdout),
             stderr: contents(&mut self.stderr),
@@ -221,7 +221,7 @@ impl Running<'_> {
             } else {
                 self.cmd.lab.cmd("ps").arg("axfww").run().stdout
             };
-            // Nobody has waited for the child yet, so the pid is still its own.
+            // The child has not been waited for yet, so the pid is still its own.
             let _ = self.child.kill();
             let _ = self.child.wait();
             panic!(

@@ -5,8 +5,8 @@ use crate::{Driver, Lab, web::HTTPD};
 const FILE: &str = "/srv/project/compose.yaml";
 
 impl Lab {
-    /// Writes the project: `web` at 10.77.0.10 with port 8080 published, and `client` at
-    /// 10.77.0.11, on the network `project_net`.
+    /// Writes the project: on the network `project_net`, `web` at 10.77.0.10 with port 8080
+    /// published, and `client` at 10.77.0.11.
     #[track_caller]
     pub fn write_project(&self, driver: Driver) {
         self.write(

@@ -1,4 +1,4 @@
-//! Which driver a test's networks have.
+//! Which driver a test's networks use.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub enum Driver {
 }
 
 impl Driver {
-    /// Returns what a table calls it.
+    /// Returns its name in tables.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Bridge => "bridge",

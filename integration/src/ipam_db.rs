@@ -14,7 +14,7 @@ use flate2::read::GzDecoder;
 
 use crate::Lab;
 
-/// The files of real Podmans among the fixtures of `state-migrate`.
+/// The fixtures of `state-migrate` that are files of real Podmans.
 pub const PODMANS: [&str; 8] = [
     "podman-5.4.2-leaked",
     "podman-5.4.2-live",
@@ -26,11 +26,11 @@ pub const PODMANS: [&str; 8] = [
     "podman-6.1.1-live",
 ];
 
-/// How long a slow Podman may keep the file locked.
+/// How long to wait for a slow Podman that keeps the file locked.
 const WAIT: Duration = Duration::from_secs(10);
 
 impl Lab {
-    /// Returns the path, on the host, of the file in this lab.
+    /// Returns the path on the host of this lab's file.
     pub fn ipam_db(&self) -> PathBuf {
         format!("/proc/{}/root{}/ipam.db", self.init(), self.run_dir()).into()
     }
@@ -69,7 +69,7 @@ pub fn addresses(root: &Bucket, network: &str) -> BTreeMap<IpAddr, String> {
     leases.collect()
 }
 
-/// Returns what a file says.
+/// Returns the content of a file, given its bytes.
 ///
 /// # Panics
 /// If it is damaged.

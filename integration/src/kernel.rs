@@ -1,4 +1,4 @@
-//! What the kernel of a lab shows, independent of Podman and berth.
+//! What the kernel of a lab shows, independently of Podman and berth.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -74,7 +74,7 @@ impl Lab {
         }
     }
 
-    /// Returns a command to be run in a running container's network namespace,
+    /// Returns a command to be run in a running container's network namespace, but
     /// with the lab's programs.
     #[track_caller]
     pub fn inside(&self, container: &str, program: &str) -> crate::Cmd<'_> {
@@ -110,7 +110,7 @@ impl Lab {
         self.beside_bridges("nft").args(["list", "ruleset"]).ok()
     }
 
-    /// Returns the names aardvark-dns answers on a network, each with its addresses.
+    /// Returns the names that aardvark-dns answers on a network, each with its addresses.
     #[track_caller]
     pub fn dns_entries(&self, network: &str) -> BTreeMap<String, Vec<IpAddr>> {
         // CONTAINER-ID IPV4,… IPV6,… NAME,… [SERVER,…]; the first line is the server's own
@@ -166,10 +166,10 @@ impl Lab {
     }
 }
 
-/// Returns an address of a test.
+/// Parses an address of a test.
 ///
 /// # Panics
-/// If the text is not one.
+/// If the text is not an address.
 #[track_caller]
 pub fn ip(address: &str) -> IpAddr {
     address

@@ -1,4 +1,4 @@
-//! Starting a lab, entering it, ending it.
+//! Starts, enters and ends a lab.
 
 use std::env;
 use std::fs;
@@ -12,17 +12,17 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::command::{Cmd, Outcome};
 use crate::rootless::User;
 
-/// How long a lab may take to end. Usually it takes milliseconds.
+/// How long a lab may take to end. Usually that takes milliseconds.
 const END: Duration = Duration::from_secs(10);
 
-/// Where the plugin is bound in a lab: one of netavark's default directories.
+/// Where the plugin is mounted in a lab: in one of netavark's default directories.
 const PLUGIN: &str = "/usr/libexec/netavark/berth";
 
-/// Where Prometheus' own check of metrics and rules is bound.
+/// Where Prometheus' own checker of metrics and rules is mounted.
 const PROMTOOL: &str = "/usr/local/bin/promtool";
 
-/// To Podman, a machine of its own: mount, network, pid, ipc, UTS and cgroup namespaces
-/// over a root that nobody else writes to.
+/// A machine of its own, as Podman sees it: mount, network, pid, ipc, UTS and cgroup
+/// namespaces over a root that nothing else writes to.
 ///
 /// Commands run in it as root, or as an ordinary user: see [`Lab::user`]. It ends
 /// when it is dropped, and when the process that started it is killed.
@@ -35,7 +35,7 @@ pub struct Lab {
 struct Machine {
     /// The process of `unshare`, which waits for the lab's init.
     starter: Child,
-    /// The lab's init reads the other end, and ends the lab when it is closed.
+    /// The lab's init reads the other end, and ends the lab when this end is closed.
     lifeline: Option<ChildStdin>,
     /// The pid of the lab's init on the host.
     init: u32,
@@ -48,14 +48,14 @@ impl Lab {
     /// Starts a lab with the plugin in it, and everything else as Debian ships it.
     ///
     /// # Panics
-    /// If that is not possible here; the message says what to do.
+    /// If no lab can be started here; the message says what to do.
     #[track_caller]
     pub fn start() -> Self {
         Self::start_beside(&[])
     }
 
     /// Starts a lab in which these directories of the host can be read, each at the path
-    /// beside it.
+    /// given with it.
     #[track_caller]
     pub(crate) fn start_beside(others: &[(PathBuf, String)]) -> Self {
         let directory = prepared();
@@ -124,12 +124,12 @@ impl Lab {
         Self { machine, user }
     }
 
-    /// Returns who runs commands here; `None` for root.
+    /// Returns the user who runs commands here; `None` for root.
     pub(crate) fn who(&self) -> Option<&User> {
         self.user.as_ref()
     }
 
-    /// Does not record what is run, so it is not printed when a test fails.
+    /// Stops recording what is run, so that it is not printed when a test fails.
     #[must_use]
     pub fn unrecorded(self) -> Self {
         if let Ok(mut transcript) = self.machine.transcript.lock() {
@@ -161,8 +161,8 @@ impl Lab {
         self.cmd("bash").args(["-euc", script]).ok()
     }
 
-    /// Writes a file, and the directories above it. They belong to root, whoever uses the
-    /// lab, and everybody may read them.
+    /// Writes a file, and makes the directories above it. They belong to root, whichever user
+    /// uses the lab, and every user may read them.
     #[track_caller]
     pub fn write(&self, path: &str, contents: &str) {
         let script = r#"mkdir -p "${1%/*}"; cat >"$1""#;
@@ -173,7 +173,7 @@ impl Lab {
             .ok();
     }
 
-    /// Writes a file that can be executed, and the directories above it.
+    /// Writes an executable file, and makes the directories above it.
     #[track_caller]
     pub fn write_executable(&self, path: &str, contents: &str) {
         self.write(path, contents);
@@ -248,7 +248,7 @@ impl Drop for Machine {
     }
 }
 
-/// Returns which Podman `BERTH_LAB` chooses, if it is set.
+/// Returns the Podman that `BERTH_LAB` chooses, if it is set.
 fn chosen() -> Option<String> {
     env::var("BERTH_LAB").ok().filter(|name| !name.is_empty())
 }
@@ -264,8 +264,8 @@ pub(crate) fn prepared() -> PathBuf {
     }
 }
 
-/// Returns the directory that it fills for a lab of this name, unless `BERTH_LAB_DIR` names
-/// another one.
+/// Returns the directory that `prepare` fills for a lab of this name, unless `BERTH_LAB_DIR`
+/// names another one.
 pub(crate) fn prepared_for(name: &str) -> PathBuf {
     built().join(match name {
         "trixie" => "lab".to_owned(),
@@ -273,8 +273,8 @@ pub(crate) fn prepared_for(name: &str) -> PathBuf {
     })
 }
 
-/// Returns the path of a file of the root that labs are started from, if it is
-/// there: a program that Debian ships and a benchmark is compared with.
+/// Returns the path of a file in the root that labs are started from, if it exists: a
+/// program that Debian ships and that a benchmark compares with.
 pub fn debian_file(path: &str) -> Option<PathBuf> {
     let directory = prepared();
     let lower = fs::read_to_string(directory.join("lower")).ok()?;
@@ -282,7 +282,7 @@ pub fn debian_file(path: &str) -> Option<PathBuf> {
     file.exists().then_some(file)
 }
 
-/// Returns the directory cargo builds into, `target` if nothing else is configured.
+/// Returns the directory that cargo builds into, `target` unless another is configured.
 fn built() -> PathBuf {
     profile()
         .parent()
@@ -306,8 +306,8 @@ pub(crate) fn profile() -> PathBuf {
 /// Returns the path of one of the workspace's executables.
 ///
 /// # Panics
-/// If it is missing, or older than a source it was built from: a test must not
-/// pass because of yesterday's executable.
+/// If it is missing, or older than one of its sources: a test must not pass because of
+/// yesterday's executable.
 #[track_caller]
 pub fn executable(name: &str) -> PathBuf {
     let path = profile().join(name);

@@ -1,4 +1,4 @@
-//! What berth's store says, read in the lab by `lab-store`.
+//! The contents of berth's store, read in the lab by `lab-store`.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -11,11 +11,11 @@ use crate::{Lab, Network};
 /// The store's contents.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Leases {
-    /// Who holds addresses, on all networks.
+    /// The tenants of all networks.
     pub tenants: Vec<Tenant>,
     /// The reservations on the networks that were asked about.
     pub holds: Vec<HeldAddress>,
-    /// What contradicts itself.
+    /// Contradictions in the store.
     pub violations: Vec<String>,
     /// Where berth's commands look for all this.
     pub place: Place,
@@ -23,7 +23,7 @@ pub struct Leases {
     pub seen: Result<Vec<IpAddr>, String>,
 }
 
-/// Where the Podman of a user is, as berth's commands find it.
+/// Where a user's Podman keeps things, as berth's commands find it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Place {
     /// The store's directory.
@@ -46,10 +46,10 @@ pub struct HeldAddress {
 }
 
 impl Lab {
-    /// Returns what berth's store says: all tenants, and the reservations on a network.
+    /// Returns the contents of berth's store: all tenants, and the reservations on a network.
     ///
     /// # Panics
-    /// If it cannot be read, or contradicts itself.
+    /// If the store cannot be read, or contradicts itself.
     #[track_caller]
     pub fn leases(&self, network: &Network) -> Leases {
         let text = self.cmd("lab-store").arg(&network.id).ok();

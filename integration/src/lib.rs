@@ -1,11 +1,10 @@
 //! A real Podman in namespaces of its own, and what tests need to work with it.
 //!
-//! A [`Lab`] is a Debian root with Podman, netavark and aardvark-dns, started in
-//! a fraction of a second and private to one test; [`Lab::user`] is the same lab as an
-//! ordinary user has it. [`Cmd`] runs commands in it
-//! and records them; [`podman`] has Podman's commands, [`kernel`] reads what the kernel
-//! of the lab shows, and [`outage`] makes Podman, netavark or the plugin die at a
-//! chosen moment.
+//! A [`Lab`] is a Debian root with Podman, netavark and aardvark-dns. It starts in a fraction
+//! of a second, and is private to one test. [`Lab::user`] is the same lab as an ordinary user
+//! sees it. [`Cmd`] runs commands in it and records them, [`podman`] has Podman's commands,
+//! [`kernel`] reads what the lab's kernel shows, and [`outage`] makes Podman, netavark or the
+//! plugin die at a chosen moment.
 //!
 //! Nothing here touches the host: see `integration/lab/start`.
 
@@ -55,9 +54,9 @@ pub use podman::{Container, Network};
 pub use seed::{new_seed, seed};
 pub use wait::wait_until;
 
-/// Makes a `#[test]` for each driver of functions that take a [`Driver`].
+/// Turns functions that take a [`Driver`] into a `#[test]` for each driver.
 ///
-/// A test that also passes with Podman's own bridge driver demands nothing of berth that
+/// If a test also passes with Podman's own bridge driver, it demands nothing of berth that
 /// Podman does not do.
 #[macro_export]
 macro_rules! with_each_driver {
@@ -68,7 +67,7 @@ macro_rules! with_each_driver {
     };
 }
 
-/// Makes a `#[test]` for one driver of functions that take a [`Driver`].
+/// Turns functions that take a [`Driver`] into a `#[test]` for one driver.
 #[macro_export]
 macro_rules! with_driver {
     ($module:ident, $driver:ident, $($test:ident),+ $(,)?) => {
@@ -83,8 +82,8 @@ macro_rules! with_driver {
     };
 }
 
-/// Makes a module of this name with a `#[test]` for each [`outage::Death`], of a function
-/// that takes one.
+/// Turns a function that takes an [`outage::Death`] into a module of this name with a `#[test]`
+/// for each death.
 #[macro_export]
 macro_rules! after_each_death {
     ($module:ident, $function:ident) => {

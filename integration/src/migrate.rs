@@ -65,12 +65,12 @@ fn child<'a>(bucket: &'a mut Bucket, key: &str) -> &'a mut Bucket {
 }
 
 impl Lab {
-    /// Returns a command of berth-migrate.
+    /// Returns a berth-migrate command.
     pub fn migrate<S: AsRef<str>>(&self, args: impl IntoIterator<Item = S>) -> Cmd<'_> {
         self.cmd("berth-migrate").args(args)
     }
 
-    /// Runs a command of berth-migrate and returns its JSON, whatever its exit code.
+    /// Runs a berth-migrate command and returns its JSON, whatever its exit code.
     ///
     /// # Panics
     /// If it does not answer in JSON.
@@ -126,7 +126,7 @@ impl Lab {
         self.ipam_content().claims().iter().map(line).collect()
     }
 
-    /// Changes Podman's file in ways that only damage does.
+    /// Changes Podman's file in ways that happen only through damage.
     #[track_caller]
     pub fn spoil_ipam(&self, slots: &[Slot<'_>]) {
         let root = spoil(self.ipam_root(), slots);

@@ -1,5 +1,5 @@
-//! Neighbours on a link: network namespaces with an address each, in the namespace of the calling
-//! thread. For tests that need a link and no Podman.
+//! Neighbours on a link: network namespaces with addresses, linked to the namespace of the calling
+//! thread. For tests that need a link but no Podman.
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
@@ -13,7 +13,7 @@ use crate::wait_until;
 
 const BOUND: Duration = Duration::from_secs(10);
 
-/// Runs a line of the shell in the thread's namespaces, and returns what it printed.
+/// Runs a shell command line in the thread's namespaces, and returns what it printed.
 ///
 /// # Panics
 /// If it fails, with what it printed.
@@ -27,12 +27,12 @@ pub fn run(line: &str) -> String {
     text
 }
 
-/// A process that ends with this value, and what it started with it; or alone with the thread
-/// that started it.
+/// A process that ends with this value, together with what it started. If the thread that started
+/// it ends first, the process ends alone.
 pub struct Process(Child);
 
 impl Process {
-    /// Starts a line of the shell.
+    /// Starts a shell command line.
     ///
     /// # Panics
     /// If there is no setpriv.
@@ -56,7 +56,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Once it is waited for, its pid, and so its group's number, may be somebody else's.
+        // Once it was waited for, another process may have its pid, and so its group's number.
         if matches!(self.0.try_wait(), Ok(None)) {
             let group = Pid::from_raw(self.0.id().cast_signed());
             let _ = killpg(group, Signal::SIGKILL);
@@ -65,11 +65,11 @@ impl Drop for Process {
     }
 }
 
-/// Somebody on the link, in a network namespace of their own, with an interface `eth0`.
+/// A neighbour on the link, in a network namespace of its own, with an interface `eth0`.
 pub struct Neighbour(Process);
 
 impl Neighbour {
-    /// Makes one. `link` is a line of the shell that makes its interface, called `new`.
+    /// Makes a neighbour. `link` is a shell command line that makes its interface, called `new`.
     ///
     /// # Panics
     /// If that fails.
@@ -92,7 +92,7 @@ impl Neighbour {
         neighbour
     }
 
-    /// Makes one on a bridge.
+    /// Makes a neighbour on a bridge.
     ///
     /// # Panics
     /// If that fails.
@@ -105,7 +105,7 @@ impl Neighbour {
         Self::new(&link, addresses)
     }
 
-    /// Runs a line of the shell there.
+    /// Runs a shell command line in its namespace.
     ///
     /// # Panics
     /// If it fails.
@@ -114,7 +114,7 @@ impl Neighbour {
         run(&self.inside(line))
     }
 
-    /// Returns a line of the shell that runs another one there.
+    /// Returns a shell command line that runs another one in its namespace.
     pub fn inside(&self, line: &str) -> String {
         format!("nsenter --net=/proc/{}/ns/net sh -ec '{line}'", self.0.id())
     }

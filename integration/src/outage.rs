@@ -1,7 +1,7 @@
-//! Deaths at a chosen moment.
+//! Kills Podman, netavark or the plugin at a chosen moment.
 //!
 //! Podman finds netavark in its helper directories, and the plugin finds it in
-//! `BERTH_NETAVARK`: a script in its place decides who dies, and when.
+//! `BERTH_NETAVARK`. A script in netavark's place decides which process dies, and when.
 
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
@@ -13,28 +13,28 @@ const BOUND: Duration = Duration::from_secs(10);
 const KILLER: &str = "/opt/outage/killer";
 const CONF: &str = "/opt/outage/containers.conf";
 
-/// Who dies during a setup, and when.
+/// What dies during a setup, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Death {
-    /// Podman, after its own allocation and before netavark's first step: the
-    /// outage this project exists for.
+    /// Podman, after its own allocation and before netavark's first step: the outage for
+    /// which this project exists.
     PodmanBeforeNetavark,
-    /// Podman, after netavark has set everything up and before it can say so: the
-    /// interface, the rules and the name are there, but no container.
+    /// Podman, after netavark has set everything up and before it can report that: the
+    /// interface, the rules and the DNS name exist, but no container.
     PodmanAfterNetavark,
-    /// The plugin, with its lease durable and nothing plumbed.
+    /// The plugin, when its lease is durable and nothing is plumbed.
     PluginBeforePlumbing,
-    /// The plugin, with everything plumbed and the lease not yet bound.
+    /// The plugin, when everything is plumbed and the lease is not yet bound.
     PluginAfterPlumbing,
-    /// netavark, while the plugin it called carries on.
+    /// netavark, while the plugin that it called carries on.
     NetavarkBeforePlumbing,
-    /// Podman, netavark and the plugin, as when a whole service is killed, with
-    /// everything plumbed.
+    /// Podman, netavark and the plugin, as when a whole service is killed, when
+    /// everything is plumbed.
     EverybodyAfterPlumbing,
 }
 
 impl Death {
-    /// Whether the killer takes netavark's place for Podman, or for the plugin.
+    /// Returns whether the killer takes netavark's place for Podman, not for the plugin.
     fn in_podmans_place(self) -> bool {
         match self {
             Self::PodmanBeforeNetavark | Self::PodmanAfterNetavark => true,
@@ -45,7 +45,7 @@ impl Death {
         }
     }
 
-    /// Whether podman is among the dead.
+    /// Returns whether podman dies.
     fn of_podman(self) -> bool {
         match self {
             Self::PodmanBeforeNetavark
@@ -57,7 +57,7 @@ impl Death {
         }
     }
 
-    /// Returns the killer, which lets every verb but `setup` pass.
+    /// Returns the killer's script, which lets every verb but `setup` pass.
     fn script(self, netavark: &str) -> String {
         const PARENT: &str = r#"parent() { sed -n 's/^PPid:\t//p' "/proc/$1/status"; }
 netavark=$(parent $PPID); podman=$(parent "$netavark")"#;
@@ -85,8 +85,8 @@ case " $* " in *" setup "*) ;; *) exec {netavark} "$@" ;; esac
     }
 }
 
-/// Returns the setting that lets podman search a directory before those that
-/// netavark is in.
+/// Returns the setting that makes podman search this directory before those in which
+/// netavark is.
 pub(crate) fn helpers(directory: &str) -> String {
     let directories = [
         directory,
@@ -116,8 +116,8 @@ impl Lab {
         CONF
     }
 
-    /// Puts a script in netavark's place for the plugin, in every podman of this
-    /// lab: at the first teardown it kills the plugin, with nothing taken down.
+    /// Puts a script in netavark's place for the plugin, in every podman of this lab. At the
+    /// first teardown it kills the plugin, before anything is taken down.
     #[track_caller]
     pub fn kill_plugin_at_teardown(&self) {
         let script = format!(
@@ -144,13 +144,13 @@ exec {} "$@"
         self.names(DIRECTORY).iter().any(|name| name == "killed")
     }
 
-    /// Removes the namespace files without a process: Podman makes one before it calls
+    /// Removes the namespace files without a process. Podman makes such a file before it calls
     /// netavark, so the plugin never hears of some deaths.
     #[track_caller]
     pub fn remove_empty_namespaces(&self) {
         for name in self.empty_namespaces() {
             let path = format!("{}/{name}", self.netns_dir());
-            // A podman killed early has made the file, and mounted nothing on it yet.
+            // A podman that was killed early has made the file but mounted nothing on it yet.
             // rm fails if something is still mounted.
             let script = r#"umount --quiet "$1" || true; rm --force "$1""#;
             let bash = self.in_user_namespace("bash");
@@ -158,7 +158,7 @@ exec {} "$@"
         }
     }
 
-    /// Kills conmon and the container with SIGKILL, so that nobody cleans up, and waits
+    /// Kills conmon and the container with SIGKILL, so that nothing cleans up, and waits
     /// for their end.
     #[track_caller]
     pub fn kill_with_conmon(&self, container: &str) {
@@ -169,7 +169,7 @@ exec {} "$@"
             .args(pids.split(' '))
             .ok();
         wait_until("the end of conmon and container", BOUND, || {
-            // `kill -0` would find a zombie as well.
+            // `kill -0` would also find a zombie.
             let alive = self.sh(&format!("ps -o pid= -p {} || true", pids.replace(' ', ",")));
             alive.is_empty().then_some(())
         });
@@ -177,10 +177,10 @@ exec {} "$@"
 }
 
 impl Run<'_> {
-    /// Runs it, and this death happens on the way.
+    /// Runs it, and makes this death happen on the way.
     ///
     /// # Panics
-    /// If nobody dies.
+    /// If nothing dies.
     #[track_caller]
     pub fn dies(self, death: Death) -> Outcome {
         let lab = self.lab();

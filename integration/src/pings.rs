@@ -1,4 +1,4 @@
-//! Pings while something happens, and how many of them are lost.
+//! Pings while something happens, and counts how many packets are lost.
 
 use crate::{Lab, wait_until};
 use std::time::Duration;
@@ -17,8 +17,8 @@ kill -INT $ping
 wait $ping || true"#;
 
 impl Lab {
-    /// Pings addresses, each from the host or from within a container, while `act` runs,
-    /// and returns what that returns together with how many packets were lost.
+    /// Pings addresses, each from the host or from within a container, while `act` runs.
+    /// Returns what `act` returns, and how many packets were lost.
     ///
     /// # Panics
     /// If hardly any packet was sent.
@@ -52,7 +52,7 @@ impl Lab {
             let (sent, received) = counts(&outcome.stdout)
                 .unwrap_or_else(|| panic!("ping has not said how it went:\n{outcome}"));
             assert!(sent > 5, "hardly any packet was sent:\n{outcome}");
-            // The last one may still be under way at the end.
+            // The last packet may still be under way at the end.
             lost += (sent - received).saturating_sub(1);
         }
         (done, lost)

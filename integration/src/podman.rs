@@ -1,4 +1,4 @@
-//! Podman's command line, and what it says about containers and networks.
+//! Podman's command line, and what Podman says about containers and networks.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{Cmd, Driver, Lab};
 
-/// The image in every lab: busybox, all its applets, `/www/index.html`.
+/// The image in every lab: busybox with all its applets, and `/www/index.html`.
 pub const IMAGE: &str = "lab";
 
 /// A network, as it was right after its creation.
@@ -47,7 +47,7 @@ impl Lab {
         self.cmd("podman").args(args)
     }
 
-    /// Creates a network and returns what Podman made of it.
+    /// Creates a network and returns it as Podman made it.
     ///
     /// # Panics
     /// If that fails.
@@ -61,7 +61,7 @@ impl Lab {
             .arg(name)
             .ok();
         if driver == Driver::HostWide {
-            // As the next collection would.
+            // The next collection would do the same.
             self.migrate(["adopt", "--yes", name]).ok();
         }
         self.inspect_network(name)
@@ -118,14 +118,15 @@ impl Lab {
         self.podman(["rm", "--force", "--time=0", name]).ok();
     }
 
-    /// Removes a container that was killed. Then Podman's first answer is an error; it
-    /// removes the container when asked again.
+    /// Removes a container that was killed. Podman's first answer is then an error; it removes
+    /// the container when asked again.
     ///
     /// # Panics
     /// If that takes more than three attempts.
     #[track_caller]
     pub fn remove_at_last(&self, name: &str) {
-        // By its whole id: once it is gone, Podman takes its name for the beginning of an id.
+        // By its whole id: once the container is gone, Podman takes its name for the beginning of
+        // an id.
         let filter = format!("name=^{name}$");
         let ps = ["ps", "--all", "--no-trunc", "--format={{.ID}}", "--filter"];
         let id = self.podman(ps).arg(filter).ok();

@@ -1,4 +1,4 @@
-//! The processes of a lab: which addresses they have, and killing them.
+//! Finds and kills the processes of a lab, and the addresses that they have.
 //!
 //! Everything is done inside the lab, so that a pid cannot be one of the host's.
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::{Cmd, Lab, wait_until};
 
-/// How long cleanups of removed containers may take.
+/// How long the cleanups of removed containers may take.
 const SETTLED: Duration = Duration::from_secs(30);
 
 /// Prints a line `NAMESPACE INHABITANT ADDRESS` for every address in every network
@@ -34,7 +34,7 @@ for path in /run/netns/*; do
   look "$inode" 0 "$path"
 done"#;
 
-/// Waits for a process of a name and kills it after a delay. `cleanup` is the
+/// Waits for a process with a given name and kills it after a delay. `cleanup` means the
 /// podman that conmon starts when its container has ended.
 const HUNT: &str = r#"
 prey=$1 delay=$2 end=$((SECONDS + $3))
@@ -84,8 +84,8 @@ impl Lab {
 
     /// Returns the addresses that several inhabited namespaces have, one line each.
     ///
-    /// Only what two looks show counts: a look takes time, and an address may
-    /// move from a dead container to a living one meanwhile.
+    /// Only what two looks show counts: a look takes time, and an address may meanwhile
+    /// move from a dead container to a live one.
     #[track_caller]
     pub fn duplicates(&self) -> Vec<String> {
         let first = duplicates(&self.sightings());
@@ -100,7 +100,7 @@ impl Lab {
             .collect()
     }
 
-    /// Returns a command that waits at most `patience` for a process of a name,
+    /// Returns a command that waits at most `patience` for a process called `prey`,
     /// kills it after `delay`, and prints `killed` if it did.
     pub fn hunt(&self, prey: &str, delay: Duration, patience: Duration) -> Cmd<'_> {
         let delay = format!("{}", delay.as_secs_f32());
@@ -123,11 +123,11 @@ impl Lab {
     }
 
     /// Removes every container, in several attempts if necessary. Returns how many
-    /// processes lived on in a container's namespace and had to be killed: Podman
-    /// does not know of a container's start if everybody involved was killed.
+    /// processes lived on in a container's namespace and had to be killed: if everything
+    /// involved in a container's start was killed, Podman does not know that it started.
     ///
     /// # Panics
-    /// If one is still there after five attempts.
+    /// If a container is still there after five attempts.
     #[track_caller]
     pub fn remove_all(&self) -> usize {
         for _ in 0..5 {
@@ -139,7 +139,7 @@ impl Lab {
             }
         }
         assert_eq!(self.podman(["ps", "--all", "--quiet"]).ok(), "");
-        // Cleanups run beside the removal that asked for them.
+        // Cleanups run in parallel with the removal that asked for them.
         wait_until("the end of every podman", SETTLED, || {
             let at_work = ["podman", "netavark", "berth"];
             let idle = at_work.iter().all(|name| self.pids(name).is_empty());

@@ -1,7 +1,7 @@
-//! A netavark that plumbs nothing. It records requests, and answers as if
-//! it had done it.
+//! A fake netavark that plumbs nothing. It records requests, and answers as if it had carried
+//! them out.
 //!
-//! So berth's requests can be compared with Podman's own, even if the kernel lacks the
+//! With it, berth's requests can be compared with Podman's own, even if the kernel lacks the
 //! driver or the option.
 
 use crate::{Driver, Lab};
@@ -42,14 +42,15 @@ exec jq 'BY_NAME
         })' "RECORDED/$verb.json"
 "#;
 
-/// Turns the list of what a container asks for on its networks, which Podman 6 sends, into
-/// the map by their names that Podman 5 and berth's plugin send. netavark 2 takes both.
+/// Podman 6 sends what a container asks for on its networks as a list; Podman 5 and berth's
+/// plugin send a map by the networks' names. This turns the list into the map. netavark 2 takes
+/// both.
 const BY_NAME: &str =
     "(.networks | arrays) |= (map({key: .name, value: del(.name)}) | from_entries)";
 
 impl Lab {
-    /// Lets every podman of this lab run the recorder in netavark's place, or,
-    /// with berth, where the plugin runs netavark.
+    /// Makes every podman of this lab run the recorder in netavark's place, or, with
+    /// berth, makes the plugin run it.
     #[track_caller]
     pub fn record_requests(&self, driver: Driver) {
         let script = SCRIPT
@@ -67,9 +68,9 @@ impl Lab {
         self.write(conf, &format!("[engine]\n{setting}\n"));
     }
 
-    /// Returns the last request with this verb as indented JSON, without what
-    /// differs between two runs (ids, the order of ports) and what netavark does not tell
-    /// a plugin (the host name, the container's DNS servers, the network's labels).
+    /// Returns the last request with this verb as indented JSON, without what differs from
+    /// run to run (ids, the order of ports) and without what netavark does not tell a plugin
+    /// (the host name, the container's DNS servers, the network's labels).
     #[track_caller]
     pub fn recorded(&self, verb: &str) -> String {
         let strip = r#"

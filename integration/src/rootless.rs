@@ -1,18 +1,18 @@
-//! A lab as an ordinary user has it, who runs Podman without root.
+//! A lab as seen by an ordinary user who runs Podman without root.
 //!
-//! The user's Podman lives in a user namespace and a mount namespace of its own,
-//! its bridges in a network namespace behind pasta, its containers in the user's
-//! home. It has nothing to do with root's Podman of the same lab.
+//! The user's Podman lives in a user namespace and a mount namespace of its own. Its bridges are
+//! in a network namespace behind pasta, and its containers in the user's home. It has nothing to
+//! do with root's Podman of the same lab.
 
 use crate::{Cmd, Lab};
 
 const UID: u32 = 7001;
 const OTHER_UID: u32 = 7002;
 
-/// What the user's Podman needs. pasta gives the interface in its namespace the name
-/// and the addresses of the one with the default route. The devices are made again,
-/// because those of `init` are the host's own, modes included. The home is a tmpfs,
-/// because an overlay cannot be mounted on an overlay.
+/// Prepares what the user's Podman needs. pasta gives the interface in its namespace the name
+/// and the addresses of the one with the default route. The devices are made afresh, because
+/// those of `init` are the host's own, modes included. The home is a tmpfs, because an overlay
+/// cannot be mounted on an overlay.
 const PREPARE: &str = r#"
 name=$1 uid=$2 first=$3
 echo "$name:x:$uid:$uid::/home/$name:/bin/bash" >>/etc/passwd
@@ -94,8 +94,8 @@ impl Lab {
         user
     }
 
-    /// Returns a command to be run where this user's bridges are: for root the lab
-    /// itself, else Podman's rootless network namespace.
+    /// Returns a command to be run where this user's bridges are: in the lab itself for root,
+    /// else in Podman's rootless network namespace.
     pub fn beside_bridges(&self, program: &str) -> Cmd<'_> {
         match self.who() {
             None => self.cmd(program),
@@ -103,8 +103,8 @@ impl Lab {
         }
     }
 
-    /// Returns a command to be run in the user and mount namespace of this user's
-    /// Podman: for root the lab itself.
+    /// Returns a command to be run in the user and mount namespaces of this user's Podman; for
+    /// root, in the lab itself.
     pub fn in_user_namespace(&self, program: &str) -> Cmd<'_> {
         match self.who() {
             None => self.cmd(program),
@@ -128,7 +128,7 @@ impl Lab {
         }
     }
 
-    /// Returns the words before a command that make it this user's.
+    /// Returns the words that, put before a command, make it run as this user.
     pub(crate) fn identity(&self) -> Vec<String> {
         let Some(User { uid, .. }) = self.who() else {
             return Vec::new();

@@ -1,12 +1,12 @@
-//! Randomness that can be repeated.
+//! Repeatable randomness.
 //!
-//! `make test` takes the same seed every time, so that nobody meets a rare fault there
-//! that has nothing to do with their change. `make torture` takes a new one.
+//! `make test` uses the same seed every time, so that nobody runs into a rare fault there
+//! that has nothing to do with their change. `make torture` uses a new one.
 
 use std::env;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Names the seed to use instead.
+/// The environment variable that overrides the seed.
 const VARIABLE: &str = "BERTH_SEED";
 
 /// The seed of `make test`.

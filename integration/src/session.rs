@@ -1,18 +1,17 @@
-//! A network as an operator sees it: many containers, one of them dead, one static and
-//! stopped, and an address that was taken back.
+//! A network as operators meet it: many containers, of which one is dead and one static and
+//! stopped, and an address that was reclaimed once.
 
 use crate::{Driver, Lab, Network};
 
-/// The address that the stopped one had, and will have again.
+/// The address that the stopped container had, and will have again.
 pub const STOPPED: &str = "10.50.0.20";
-/// The address that the dead one still has.
+/// The address that the dead container still has.
 pub const GHOST: &str = "10.50.0.30";
-/// The address that a dead one had, before a collection took it back and the container
-/// was started again.
+/// The address of a container that died, lost it to a collection, and was started again.
 pub const ONCE_LOST: &str = "10.50.0.10";
 
 impl Lab {
-    /// Makes the network `web` with this many containers, four at least: `proxy`, static,
+    /// Makes the network `web` with this many containers, at least four: `proxy`, static,
     /// which was dead once; `db`, static and stopped; `ghost`, static and dead; and `app1`,
     /// `app2`, …
     #[track_caller]

@@ -1,4 +1,4 @@
-//! A host in a share, without a Podman: for tests and benchmarks of the crate `share` against a
+//! A host in a share, without a Podman, for tests and benchmarks of the crate `share` against a
 //! real etcd.
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -55,10 +55,10 @@ impl SharedHost {
         }
     }
 
-    /// Speaks for the host, which joins if it has not yet.
+    /// Calls `act` as the host, which joins the share first if it has not yet.
     ///
     /// # Errors
-    /// What `act` returns, and what keeps the host from joining.
+    /// If `act` fails, or the host cannot join.
     ///
     /// # Panics
     /// If its directory cannot be locked.
@@ -114,7 +114,7 @@ impl SharedHost {
     /// Returns the host's directory, locked.
     ///
     /// # Panics
-    /// If that is not possible.
+    /// If it cannot be locked.
     pub fn folder(&self) -> Folder {
         let wait = Duration::from_secs(5);
         let folder = Folder::lock(&self.directory, wait);

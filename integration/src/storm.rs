@@ -1,5 +1,5 @@
-//! Workers that start, connect, reload and remove containers at the same time,
-//! while collections run in a loop and processes at work are killed.
+//! Workers start, connect, reload and remove containers at the same time, while collections
+//! run in a loop and processes are killed at work.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -38,7 +38,7 @@ pub struct Outcome {
     pub collections: usize,
     /// How many of them finished.
     pub collected: usize,
-    /// How often the kernel was asked for every namespace's addresses.
+    /// How many times the kernel was asked for every namespace's addresses.
     pub samples: usize,
     /// The most addresses seen at once.
     pub most: usize,
@@ -46,7 +46,7 @@ pub struct Outcome {
     pub duplicates: Vec<String>,
     /// How many processes lived on in a namespace that Podman did not know.
     pub lost: usize,
-    /// What is left after the end, and one collection.
+    /// What is left after the end and one collection.
     pub left: Vec<String>,
 }
 
@@ -65,8 +65,8 @@ impl Storm {
     /// Runs it in a lab of its own, and cleans up after it.
     ///
     /// # Panics
-    /// If Podman itself cannot remove its containers any more, or the last
-    /// collection or the doctor fails.
+    /// If Podman itself can no longer remove its containers, or the last collection or the
+    /// doctor fails.
     #[track_caller]
     pub fn rage(self) -> Outcome {
         let lab = Lab::start();
@@ -191,7 +191,7 @@ fn kill(shared: &Shared<'_>, mut random: fastrand::Rng) {
     }
 }
 
-/// Collects again and again, as the timer does and as people do.
+/// Collects again and again, both as the timer does and as people do.
 fn collect(shared: &Shared<'_>) {
     let commands: [&[&str]; 2] = [&["gc"], &["gc", "--now"]];
     for command in commands.iter().cycle() {
@@ -219,7 +219,7 @@ fn sample(shared: &Shared<'_>, sampled: &Mutex<Outcome>) {
     }
 }
 
-/// Returns what is left on these networks, within the bound that cleanups have.
+/// Returns what is left on these networks once cleanups have had their time.
 fn left(lab: &Lab, networks: &[Network]) -> Vec<String> {
     let left = networks.iter().flat_map(|network| lab.leftovers(network));
     left.collect()

@@ -1,9 +1,9 @@
-//! The system calls of a program at which it can be killed, or which can fail.
+//! The system calls at which a program can be killed, or which can fail.
 //!
-//! strace counts the calls of each thread by their names, and injects at the k-th
-//! of a name in whichever thread comes to it first. So there are two series of
-//! points: every call of the first thread, with only that one traced; and every
-//! call of another thread that no first thread comes to before it, with all traced.
+//! strace counts the calls of each thread by their names, and injects at the k-th call of a
+//! name in whichever thread reaches it first. So there are two series of points: every call of
+//! the first thread, with only that thread traced; and, with all threads traced, every call of
+//! another thread that the first thread does not reach earlier.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -34,7 +34,7 @@ pub struct Point {
     pub is_loader: bool,
 }
 
-/// What strace recorded of one run: who made which call, in order.
+/// What strace recorded of one run: which thread made which call, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
     calls: Vec<(u32, String)>,
@@ -57,7 +57,7 @@ const WRITE: [&str; 13] = [
     "unshare",
 ];
 
-/// The calls that a failing disk refuses, by their manual pages.
+/// The calls that a failing disk refuses, according to their manual pages.
 const TOUCH: [&str; 28] = [
     "access",
     "openat",
@@ -89,8 +89,8 @@ const TOUCH: [&str; 28] = [
     "execve",
 ];
 
-/// The calls that change something which outlives the process, or that start or end
-/// another.
+/// The calls that change something that outlives the process, or that start or end another
+/// process.
 const CHANGE: [&str; 32] = [
     "write",
     "writev",
@@ -126,7 +126,7 @@ const CHANGE: [&str; 32] = [
     "exit_group",
 ];
 
-/// The calls that fail where few processes are allowed.
+/// The calls that fail when the limit on processes is reached.
 const FORK: [&str; 4] = ["clone", "clone3", "fork", "vfork"];
 
 impl Recording {
@@ -156,8 +156,8 @@ impl Recording {
 
     /// Returns every call that strace can pick out, to kill the process there.
     ///
-    /// The calls of other threads are left out where a call of the same name and
-    /// number was made before, for strace would injure that one.
+    /// A call of another thread is left out if a call of the same name and number was made
+    /// before it, because strace would injure that one.
     pub fn kills(&self) -> Vec<Point> {
         let Some((first, _)) = self.calls.first() else {
             return Vec::new();
@@ -188,15 +188,15 @@ impl Recording {
         own
     }
 
-    /// Returns those of [`Recording::kills`] that change something.
+    /// Returns the points of [`Recording::kills`] whose calls change something.
     pub fn changes(&self) -> Vec<Point> {
         let mut points = self.kills();
         points.retain(|point| CHANGE.contains(&point.name.as_str()));
         points
     }
 
-    /// Returns every call that strace can pick out and that can fail, each with the
-    /// errors it can fail with: a full disk, a failing one, few processes.
+    /// Returns every call that strace can pick out and that can fail, with each error that it
+    /// can fail with: for a full disk, a failing disk, and too many processes.
     pub fn failures(&self) -> Vec<Point> {
         let kills = self.kills();
         let with = |injury: Injury, names: &'static [&'static str]| {
@@ -215,8 +215,8 @@ impl Recording {
             .collect()
     }
 
-    /// Returns where the dynamic linker's calls end: at the first that Rust's own startup
-    /// makes (`std::sys::pal::unix::init`).
+    /// Returns where the dynamic linker's calls end: at the first call of Rust's own startup
+    /// (`std::sys::pal::unix::init`).
     fn end_of_loader(&self, first: u32) -> usize {
         let poll = |(thread, name): &(u32, String)| *thread == first && name == "poll";
         self.calls.iter().position(poll).unwrap_or(0)
@@ -224,13 +224,13 @@ impl Recording {
 }
 
 impl Point {
-    /// Returns whether this is a read that fails while sled 0.34.7 opens: sled may take
-    /// it for the end of its log, and erase what follows. On a tmpfs, no read fails.
+    /// Returns whether this is a failing read, as while sled 0.34.7 opens: sled may take the
+    /// failure for the end of its log, and erase what follows. On a tmpfs, no read fails.
     pub fn may_break_store(&self) -> bool {
         self.injury == Injury::Fail("EIO") && ["read", "pread64"].contains(&self.name.as_str())
     }
 
-    /// Returns the options of strace that do it.
+    /// Returns the strace options that do it.
     pub fn strace_options(&self) -> String {
         let threads = if self.all_threads {
             "-f -b execve "
@@ -259,7 +259,7 @@ impl fmt::Display for Point {
     }
 }
 
-/// Returns `count` of them, spread evenly.
+/// Returns `count` elements, spread evenly.
 pub fn spread<T: Clone>(all: &[T], count: usize, random: &mut fastrand::Rng) -> Vec<T> {
     if count >= all.len() {
         return all.to_vec();
@@ -301,7 +301,7 @@ mod tests {
             "killed at poll 1 of first thread",
             "killed at read 2 of first thread",
             "killed at exit_group 1 of first thread",
-            // Its first and second read come after those of the first thread.
+            // The other thread's first and second read come after those of the first thread.
             "killed at write 1 of any thread",
             "killed at read 3 of any thread",
         ];

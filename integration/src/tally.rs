@@ -1,11 +1,11 @@
-//! What is left of a network's containers, counted.
+//! Counts what is left of a network's containers.
 
 use crate::{Driver, Lab, Network};
 
 /// Numbers of leftovers of each kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Addresses that no container has and none can get.
+    /// Addresses that no container has and that none can get.
     pub addresses: usize,
     /// Names that aardvark-dns still answers.
     pub names: usize,
@@ -33,7 +33,7 @@ impl Tally {
         "leaked namespaces",
     ];
 
-    /// Counts what is there when there is no container.
+    /// Counts what is there although there is no container.
     #[track_caller]
     pub fn take(lab: &Lab, network: &Network, driver: Driver) -> Self {
         let left = lab.leftovers(network);

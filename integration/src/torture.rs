@@ -1,7 +1,7 @@
-//! Containers whose makers and keepers are killed at random moments, on a network
-//! of Podman's own or of berth's, and what is left of them in the end.
+//! Runs containers on a network of Podman's own or of berth's, kills the processes that make and
+//! keep them at random moments, and counts what is left in the end.
 //!
-//! A plan depends only on the seed, so both drivers are dealt the same blows.
+//! A plan depends only on the seed, so both drivers get the same blows.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,26 +14,26 @@ const BATCH: usize = 20;
 /// How long to wait for a victim to appear. Usually it takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Who is killed, and when.
+/// What is killed, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Blow {
-    /// `podman run`, this long after its start. What it has started carries on.
+    /// `podman run`, this long after its start. What it started carries on.
     Podman(Duration),
-    /// `podman run` and what it has started, as when a whole service is killed.
+    /// `podman run` and what it started, as when a whole service is killed.
     PodmanAndAll(Duration),
-    /// netavark, this long after it has started for the new container.
+    /// netavark, this long after it started for the new container.
     Netavark(Duration),
-    /// berth, this long after it has started for the new container. With Podman's
-    /// own allocation, netavark.
+    /// berth, this long after it started for the new container. With Podman's own
+    /// allocation, netavark.
     Berth(Duration),
-    /// berth, this long after it has started for the removal. With Podman's own
-    /// driver, netavark.
+    /// berth, this long after it started for the removal. With Podman's own driver,
+    /// netavark.
     BerthAtRemoval(Duration),
     /// conmon, while the container runs.
     Conmon,
     /// The container's process.
     Process,
-    /// conmon, and then the container's process: nobody cleans up.
+    /// conmon, and then the container's process: nothing cleans up.
     ConmonAndProcess,
     /// The podman that cleans up after the container's process was killed, this long
     /// after its start.
@@ -47,7 +47,7 @@ pub struct Round {
     pub name: String,
     /// Its address, if it asks for one.
     pub address: Option<String>,
-    /// The host's port for its port 80.
+    /// The port of the host that is published for its port 80.
     pub port: u16,
     /// What is done to it.
     pub blow: Blow,
@@ -65,11 +65,11 @@ pub struct Plan {
 pub struct Outcome {
     /// The driver.
     pub driver: Driver,
-    /// The blows that have hit.
+    /// The blows that hit.
     pub hits: Vec<Blow>,
     /// What is left once the last container is removed.
     pub left: Tally,
-    /// How many static addresses were not available at once, and the first reason.
+    /// The refusals of static addresses that were not available at once.
     pub refused: Vec<String>,
     /// What is left after one collection. Podman's own driver has no collection.
     pub collected: Tally,
@@ -108,8 +108,8 @@ impl Blow {
 }
 
 impl Plan {
-    /// Deals `count` killed `podman run` of each kind, static and dynamic, and a
-    /// tenth as many of each other blow.
+    /// Plans to kill `count` `podman run` of each kind, static and dynamic, and a tenth as many
+    /// of each other blow.
     pub fn new(count: usize, seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut blows = Vec::new();
@@ -161,7 +161,7 @@ impl Plan {
     /// Carries it out in a lab of its own.
     ///
     /// # Panics
-    /// If Podman cannot remove its containers any more.
+    /// If Podman can no longer remove its containers.
     #[track_caller]
     pub fn carry_out(&self, driver: Driver) -> Outcome {
         let lab = Lab::start();
@@ -187,13 +187,13 @@ impl Plan {
     /// Makes the network that the containers are on.
     #[track_caller]
     pub fn network(lab: &Lab, driver: Driver) -> Network {
-        // Dynamic addresses stay clear of those asked for.
+        // Dynamic addresses stay clear of the static ones.
         let options = ["--subnet", "10.77.0.0/16", "--ip-range", "10.77.128.0/17"];
         lab.network(driver, "n", &options)
     }
 
-    /// Runs the containers, deals the blows and removes all. Returns the blows that have
-    /// hit, and the addresses that two namespaces with processes had at once.
+    /// Runs the containers, deals the blows and removes everything. Returns the blows that hit,
+    /// and the addresses that two namespaces with processes had at once.
     #[track_caller]
     pub fn deal(&self, lab: &Lab, driver: Driver) -> (Vec<Blow>, Vec<String>) {
         let (mut hits, mut duplicates) = (Vec::new(), Vec::new());
@@ -229,7 +229,7 @@ impl Plan {
 }
 
 impl Round {
-    /// Runs the container and deals the blow; returns whether it has hit.
+    /// Runs the container and deals the blow; returns whether it hit.
     fn carry_out(&self, lab: &Lab, driver: Driver) -> bool {
         let berth = match driver {
             Driver::Bridge => "netavark",
@@ -279,7 +279,7 @@ impl Round {
         self.kill(lab, pids)
     }
 
-    /// Kills processes that podman names, in this order.
+    /// Kills the processes that podman reports, in the order of `pids`.
     fn kill(&self, lab: &Lab, pids: &str) -> bool {
         let inspect = ["inspect", "--format", pids, &self.name];
         let pids = lab.podman(inspect).run().stdout;

@@ -1,4 +1,4 @@
-//! Exchanging a lab's Podman, netavark and aardvark-dns for those of another lab, while
+//! Exchanges a lab's Podman, netavark and aardvark-dns for those of another lab, while
 //! containers run.
 
 use crate::Lab;
@@ -9,7 +9,7 @@ const OTHERS: &str = "/mnt/podmans";
 
 /// Puts another root's `/usr` over the present one, as an upgrade of the distribution does:
 /// programs and their libraries change, state and running processes stay. What a lab adds
-/// below `/usr` is added again. Arguments: that root.
+/// below `/usr` is added again. The argument is that root.
 const EXCHANGE: &str = r#"
     new=$(mktemp -d)
     mount -t tmpfs lab "$new"
@@ -50,7 +50,7 @@ impl Lab {
     /// Exchanges programs and libraries for those of the lab of this name.
     ///
     /// # Panics
-    /// If that fails, or the lab was started without it.
+    /// If that fails, or this lab was started without that one.
     #[track_caller]
     pub fn exchange_podman(&self, name: &str) {
         let root = format!("{OTHERS}/{name}");

@@ -1,7 +1,7 @@
-//! What Podman and netavark themselves do differently from version to version.
+//! How Podman and netavark themselves differ from version to version.
 //!
-//! Only this module knows. A test asks [`Lab::does`] for the behaviour it depends on, and
-//! shows it with Podman's own driver.
+//! Only this module knows about versions. A test asks [`Lab::does`] about the behaviour that it
+//! depends on, and shows that behaviour with Podman's own driver.
 
 use std::fmt;
 
@@ -13,11 +13,11 @@ pub enum Behaviour {
     /// `podman network reload` of a container with a static address fails with Podman's
     /// own driver.
     ReloadRefusesStaticAddresses,
-    /// Nobody listens on a published port of a bridge network: without the firewall's
-    /// rules, a connection is refused. Otherwise conmon listens, and never answers.
+    /// Nothing listens on a published port of a bridge network: without the firewall's
+    /// rules, a connection is refused. In other versions conmon listens, and never answers.
     PublishedPortsAreHeldByNobody,
-    /// With Podman's own driver, the firewall's rules of a container stay if somebody
-    /// unmounted its namespace before it was removed.
+    /// With Podman's own driver, a container's firewall rules stay if its namespace was
+    /// unmounted before it was removed.
     RulesStayWithoutANamespace,
     /// `podman network create` leaves it to netavark to look for the driver's plugin.
     NetavarkLooksForPlugins,
@@ -30,7 +30,8 @@ enum Program {
     Netavark,
 }
 
-/// One entry: the behaviour, and the versions from the first to before the second.
+/// A behaviour, and the versions that have it: from the first (included) to the second (not
+/// included).
 struct Entry {
     behaviour: Behaviour,
     program: Program,
@@ -38,24 +39,23 @@ struct Entry {
     before: Version,
 }
 
-/// Each with its reason.
+/// The behaviours, each with its reason.
 const TABLE: &[Entry] = &[
-    // Podman 6 takes the address from its own allocation again before it has given it
-    // back.
+    // Podman 6 takes the address from its own allocation again before giving it back.
     Entry {
         behaviour: Behaviour::ReloadRefusesStaticAddresses,
         program: Program::Podman,
         since: Version(6, 0),
         before: Version::NEWEST,
     },
-    // Podman 6 does not bind the ports any more, for conmon to hold.
+    // Podman 6 no longer binds the ports for conmon to hold.
     Entry {
         behaviour: Behaviour::PublishedPortsAreHeldByNobody,
         program: Program::Podman,
         since: Version(6, 0),
         before: Version::NEWEST,
     },
-    // Since 2.1, a missing namespace is a warning to netavark's teardown, no longer an error.
+    // Since 2.1, netavark's teardown warns about a missing namespace and no longer fails.
     Entry {
         behaviour: Behaviour::RulesStayWithoutANamespace,
         program: Program::Netavark,

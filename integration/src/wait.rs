@@ -1,4 +1,4 @@
-//! Waiting for a condition, never for a fixed time.
+//! Waits for a condition, never for a fixed time.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ const STEP: Duration = Duration::from_millis(20);
 /// Polls `condition` until it returns something, and returns that.
 ///
 /// # Panics
-/// If that takes longer than `bound`; the message names `what` was waited for.
+/// If that takes longer than `bound`; the message says `what` was waited for.
 #[track_caller]
 pub fn wait_until<T>(what: &str, bound: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();

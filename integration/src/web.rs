@@ -1,4 +1,4 @@
-//! Containers that serve a page, and whether it is served.
+//! Containers that serve a page, and checks that it is served.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub const HTTPD: [&str; 6] = ["httpd", "-f", "-p", "80", "-h", "/www"];
 pub const PAGE: &str = "hello from the lab";
 
 impl Run<'_> {
-    /// Lets it serve [`PAGE`] on port 80, instead of sleeping for ever.
+    /// Makes it serve [`PAGE`] on port 80, instead of sleeping for ever.
     pub fn serving(self) -> Self {
         self.command(&HTTPD)
     }

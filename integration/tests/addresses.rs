@@ -55,7 +55,7 @@ fn the_first_container_gets_the_first_address_and_the_next_the_next(driver: Driv
     lab.container("b", &["n"]).start();
     assert_addresses(&lab, "a", "n", &["10.77.0.2"]);
     assert_addresses(&lab, "b", "n", &["10.77.0.3"]);
-    // Round robin: an address just released is not the next to be given out.
+    // Round robin: an address that was just released is not given out next.
     lab.remove("a");
     lab.container("c", &["n"]).start();
     assert_addresses(&lab, "c", "n", &["10.77.0.4"]);
@@ -93,7 +93,7 @@ fn static_addresses_of_both_families_are_granted(driver: Driver) {
     both.start();
     assert_addresses(&lab, "a", "n", &["10.77.0.99", "fd77::99"]);
     lab.remove("a");
-    // Given back, they can be asked for at once.
+    // Once given back, they can be asked for at once.
     let both = lab.container("b", &["n"]).ip("10.77.0.99").ip6("fd77::99");
     both.start();
     assert_addresses(&lab, "b", "n", &["10.77.0.99", "fd77::99"]);
@@ -172,8 +172,8 @@ fn a_restarted_container_keeps_its_dynamic_address(driver: Driver) {
     lab.assert_clean(&network);
 }
 
-/// A container with the network's first address is stopped, another one starts, and the
-/// first comes back to its address.
+/// Stops a container that has the network's first address, starts another one, and asserts
+/// that the first comes back to its address.
 #[track_caller]
 fn comes_back_to_its_address(driver: Driver, address: Option<&str>) {
     let lab = Lab::start();
@@ -197,7 +197,7 @@ fn a_container_that_was_stopped_comes_back_to_its_address(driver: Driver) {
     comes_back_to_its_address(driver, None);
 }
 
-/// Podman gives it to the next dynamic container, and the stopped one cannot start
+/// Podman gives the address to the next dynamic container, and the stopped one cannot start
 /// again (podman#19583).
 fn a_stopped_containers_static_address_is_kept_for_it(driver: Driver) {
     comes_back_to_its_address(driver, Some("10.77.0.2"));
@@ -243,7 +243,7 @@ fn a_full_network_refuses_until_a_container_goes(driver: Driver) {
     }
     let refusal = match driver {
         Driver::Bridge => "failed to find free IP in range: 10.77.0.1 - 10.77.0.6",
-        // netavark's range has the gateway in it, what can be leased has not
+        // netavark's range includes the gateway; the addresses that berth can lease do not.
         Driver::Berth | Driver::HostWide => "5 of its 5 addresses are leased",
     };
     lab.container("f", &["n"]).fails(refusal);
@@ -261,7 +261,7 @@ fn a_network_created_again_under_its_old_name_starts_afresh(driver: Driver) {
     let first = lab.network(driver, "n", &SUBNET);
     lab.container("a", &["n"]).ip("10.77.0.99").start();
     lab.container("b", &["n"]).start();
-    // Removes its containers, too.
+    // Removes the network's containers, too.
     lab.podman(["network", "rm", "--force", "--time=0", "n"])
         .ok();
     lab.assert_clean(&first);

@@ -1,4 +1,4 @@
-//! Podman's API: a service that keeps its own copy of the networks, and programs that speak
+//! Podman's API: a service that keeps its own copy of the networks, and programs that talk
 //! to it as if it were Docker.
 
 use std::time::Duration;
@@ -29,7 +29,7 @@ fn end_service(lab: &Lab) {
     lab.sh("kill -9 $(pgrep -f '[p]odman system service') || true");
 }
 
-/// Asks the service as Docker's client does; returns the status and what it says.
+/// Asks the service as Docker's client does; returns the status and the answer.
 #[track_caller]
 fn ask(lab: &Lab, method: &str, path: &str, body: &Value) -> (String, String) {
     let url = format!("http://d/v1.41{path}");
@@ -149,16 +149,15 @@ fn a_compose_project_by_dockers_api_has_all_it_has_with_podman() {
     remove(&lab, "web");
     started("web", "project_net", "10.77.0.10");
     remove(&lab, "web");
-    // A podman that runs might still be about to use the namespace that the dead one made.
+    // A running podman might still be about to use the namespace that the dead one made.
     end_service(&lab);
     lab.cmd("berth").args(["gc", "--now"]).ok();
     lab.assert_clean(&network);
     assert_eq!(lab.claims(), [""; 0]);
 }
 
-/// A service reads the networks again when their directory has changed. Here the
-/// directory never seems to change, so the service goes on with what it knows: berth must
-/// notice.
+/// A service reads the networks again when their directory has changed. Here the directory
+/// never seems to change, so the service keeps using its old copy, and berth must notice.
 #[test]
 fn a_service_with_an_old_copy_gives_no_address_twice() {
     let lab = Lab::start();

@@ -1,5 +1,5 @@
-//! `podman build --network`: its containers have no namespace file, but a descriptor of
-//! the process that builds.
+//! `podman build --network`: its containers have no namespace file, only a descriptor in the
+//! building process.
 
 use std::time::Duration;
 
@@ -58,8 +58,8 @@ fn is_live_while_it_runs_and_dead_when_it_was_interrupted(lab: &Lab, network: &N
     assert_eq!(lab.leases(network).of(network).len(), 0);
 }
 
-/// A build on a full network: its own netavark names a descriptor, as one does that takes
-/// down what the dead have left.
+/// A build on a full network: its own netavark names a descriptor, just as the netavark does that
+/// takes down what a dead container left.
 #[test]
 fn a_build_gets_the_address_of_a_dead_container() {
     let lab = Lab::start();

@@ -1,9 +1,9 @@
-//! Checkpoint and restore, as far as the network is concerned: a container comes back with its
-//! address, under its own name or another.
+//! The network side of checkpoint and restore: a container comes back with its address, under its
+//! own name or another.
 //!
-//! CRIU freezes containers with cgroups, and a lab has no cgroups of its own. So the
-//! runtime only pretends: a checkpoint kills the processes, a restore starts them again.
-//! Everything else that Podman does, including the network, is real.
+//! CRIU freezes containers with cgroups, and a lab has no cgroups of its own. So the runtime
+//! only pretends: a checkpoint kills the processes, and a restore starts them again. Everything
+//! else that Podman does, including the network, is real.
 
 use berth_integration::{Driver, Lab, Network, ip, with_each_driver};
 
@@ -58,8 +58,8 @@ fn lab(driver: Driver) -> (Lab, Network) {
     (lab, network)
 }
 
-/// Asserts that the kernel, the DNS and the firewall show a container with this address,
-/// then that nothing is left without the containers.
+/// Asserts that the kernel, DNS and the firewall show a container with this address, and that
+/// nothing is left once the containers are removed.
 #[track_caller]
 fn has_all_and_gives_it_back(lab: &Lab, network: &Network, container: &str, address: &str) {
     assert_eq!(lab.addresses(container, "eth0"), [ip(address)]);
@@ -81,7 +81,7 @@ fn a_restored_container_has_its_address_again(driver: Driver) {
     if driver != Driver::Bridge {
         lab.cmd("berth").arg("gc").ok();
         assert_eq!(lab.leases(&network).of(&network).len(), 1);
-        // The address waits for it.
+        // The address is kept for the container.
         lab.container("other", &["n"]).start();
         assert_eq!(lab.addresses("other", "eth0"), [ip("10.77.0.4")]);
     }

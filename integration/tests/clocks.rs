@@ -1,8 +1,8 @@
-//! Leases and time: the lease of an unknown holder lasts until its TTL has run out, and the
+//! Leases and time: the lease of an unknown holder lasts until its TTL has expired, and the
 //! wall clock does not matter.
 //!
-//! The boot clock is moved by a time namespace, the wall clock by libfaketime, each
-//! for one command. The machine's own clocks are left alone.
+//! A time namespace moves the boot clock and libfaketime the wall clock, each for one command.
+//! The machine's own clocks are left alone.
 
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ fn lab() -> (Lab, Network) {
     lab_with(&[])
 }
 
-/// Returns one without DNS: aardvark-dns does not find itself in another pid namespace.
+/// Returns a lab whose network has no DNS: aardvark-dns does not find itself in another pid
+/// namespace.
 fn lab_without_dns() -> (Lab, Network) {
     lab_with(&["--disable-dns"])
 }
@@ -30,15 +31,15 @@ fn lab_with(further: &[&str]) -> (Lab, Network) {
     (lab, network)
 }
 
-/// Returns a command that is run when the machine has been up this much longer.
+/// Returns a command that runs as if the machine had been up this much longer.
 fn later<'lab>(lab: &'lab Lab, seconds: u64, program: &str) -> Cmd<'lab> {
     let seconds = seconds.to_string();
     lab.cmd("unshare")
         .args(["--time", "--fork", "--boottime", &seconds, program])
 }
 
-/// Runs a podman in a pid namespace of its own. What it started ends with it, and
-/// nobody outside can tell.
+/// Returns a podman in a pid namespace of its own. What it starts ends with it, and that cannot
+/// be seen from outside.
 fn elsewhere<'lab>(lab: &'lab Lab, propagation: &str) -> Cmd<'lab> {
     let propagation = format!("--propagation={propagation}");
     lab.cmd("unshare").args([
@@ -62,8 +63,8 @@ const RUN_C: [&str; 8] = [
     ADDRESS,
 ];
 
-/// Returns when a container's lease was renewed and when its TTL ends, in
-/// milliseconds of the boot clock.
+/// Returns when a container's lease was renewed and when its TTL expires, in milliseconds of
+/// the boot clock.
 #[track_caller]
 fn renewed_and_expires(lab: &Lab, network: &Network, container: &str) -> (u64, u64) {
     let leases = lab.leases(network);
@@ -112,7 +113,7 @@ fn an_unknown_holder_keeps_its_lease_until_its_ttl() {
     lab.assert_clean(&network);
 }
 
-/// Its namespace is still there, with the interface in it, and may answer for ever.
+/// The holder's namespace is still there, with the interface in it, and may answer for ever.
 #[test]
 fn an_unknown_holder_keeps_its_lease_beyond_its_ttl_while_its_address_is_in_use() {
     let (lab, network) = lab_without_dns();
@@ -132,8 +133,8 @@ fn an_unknown_holder_keeps_its_lease_beyond_its_ttl_while_its_address_is_in_use(
     lab.assert_clean(&network);
 }
 
-/// A live container keeps its lease, no matter how long a berth runs that sees none of
-/// the processes.
+/// A live container keeps its lease even if berth cannot see any of its processes for a long
+/// time.
 #[test]
 fn a_live_container_keeps_its_lease_where_berth_cannot_see_it() {
     let (lab, network) = lab();
@@ -174,8 +175,8 @@ fn a_lease_is_renewed_when_its_holder_is_seen_alive() {
     lab.assert_clean(&network);
 }
 
-/// Puts a wrapper in the plugin's and the operator's place, which sees another time
-/// of day.
+/// Puts a wrapper in the place of berth, both as the plugin and as the operator's command. It
+/// makes berth see another time of day.
 fn set_wall_clock(lab: &Lab, offset: &str) {
     let library = lab.sh("ls /usr/lib/*/faketime/libfaketime.so.1");
     let script = format!(

@@ -1,4 +1,4 @@
-//! A collection gives back everything dead containers held, without being asked, and
+//! A collection gives back everything that dead containers held, without being asked, and
 //! touches nothing else.
 
 use berth_integration::{Driver, Lab, after_each_death, outage::Death};
@@ -47,7 +47,7 @@ fn everything_is_given_back_after_conmon_and_container_are_killed() {
     lab.assert_only_bystander(&network);
 }
 
-/// What people try first: remove Podman's network, and make it again on berth.
+/// What people try first: to remove Podman's network, and make it again with berth.
 #[test]
 fn a_network_that_was_removed_with_a_ghost_on_it_can_be_made_again() {
     let lab = Lab::start();
@@ -57,7 +57,7 @@ fn a_network_that_was_removed_with_a_ghost_on_it_can_be_made_again() {
         .dies(Death::PodmanAfterNetavark);
     lab.remove("x");
     lab.podman(["network", "rm", "--force", "n"]).ok();
-    // On another subnet under the same name: its names are served at the old address.
+    // The same name with another subnet: its DNS names are served at the old address.
     lab.network(Driver::Berth, "n", &["--subnet", "10.78.0.0/24"]);
     let run = lab.container("y", &["n"]);
     run.option("--publish", "8081:80").serving().start();
@@ -75,7 +75,7 @@ fn a_network_that_was_removed_with_a_ghost_on_it_can_be_made_again() {
     assert_eq!(left, [""; 0]);
     lab.remove("y");
     lab.podman(["network", "rm", "n"]).ok();
-    // And on the subnet that it had.
+    // And again with the subnet that it had.
     let again = lab.network(Driver::Berth, "n", &SUBNET);
     lab.container("z", &["n"]).ip("10.77.0.99").start();
     lab.podman(["exec", "z", "nslookup", "z"]).ok();
@@ -83,8 +83,8 @@ fn a_network_that_was_removed_with_a_ghost_on_it_can_be_made_again() {
     lab.assert_clean(&again);
 }
 
-/// Only a descriptor, or a mount in a private mount namespace, keeps a namespace alive:
-/// there is no process and no file, but the host's end of the veth pair still answers.
+/// If only a descriptor, or a mount in a private mount namespace, keeps a namespace alive, there
+/// is no process and no file, but the host's end of the veth pair still answers.
 #[test]
 fn a_veth_to_a_namespace_that_no_process_or_file_shows_is_removed() {
     let (lab, network) = Lab::with_bystander();
@@ -115,7 +115,7 @@ fn nothing_that_is_not_ours_is_touched() {
         .option(PORTS[0], PORTS[1])
         .dies(Death::PodmanAfterNetavark);
     lab.remove("c");
-    // An administrator's own: a namespace, a bridge's port, an interface.
+    // Things of an administrator's own: a namespace, a bridge port, an interface.
     lab.container("live", &["n"]).start();
     let bridge = lab.inspect_network("n").interface;
     lab.sh(&format!(

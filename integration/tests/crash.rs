@@ -1,5 +1,5 @@
-//! A command is killed at any of its system calls, or any of them is refused: a sample of
-//! the points that `make torture` goes through one by one.
+//! A command is killed at one of its system calls, or one of these is refused: a sample of the
+//! points that `make torture` goes through one by one.
 
 use berth::store::EngineKind;
 use berth_integration::campaign::Campaign;
@@ -12,7 +12,7 @@ fn everything_is_recovered(verbs: &[Verb], sample: usize) {
     everything_is_recovered_with(EngineKind::default(), verbs, sample);
 }
 
-/// As [`everything_is_recovered`], with lease stores of an engine.
+/// As [`everything_is_recovered`], with lease stores of this engine.
 #[track_caller]
 fn everything_is_recovered_with(engine: EngineKind, verbs: &[Verb], sample: usize) {
     let mut random = fastrand::Rng::with_seed(seed());
@@ -36,20 +36,20 @@ fn everything_is_recovered_from_a_death_at_a_system_call_of_sleds() {
     everything_is_recovered_with(EngineKind::Sled, &Verb::PLUGIN, 24);
 }
 
-/// etcd runs on: no claim is left without its lease, nor a lease without its claim.
+/// etcd keeps running: no claim is left without its lease, and no lease without its claim.
 #[test]
 fn everything_is_recovered_from_a_death_at_any_system_call_on_a_network_in_a_share() {
     everything_is_recovered(&Verb::SHARED, 40);
 }
 
-/// The container is on two networks. Whoever dies of podman, berth and netavark, one
-/// collection leaves nothing of it on either.
+/// The container is on two networks. Whichever of podman, berth and netavark dies, one
+/// collection leaves nothing of the container on either.
 #[test]
 fn everything_is_recovered_from_a_death_of_anybody_in_a_call_that_passes_berth() {
     everything_is_recovered(&Verb::HOST_WIDE, 40);
 }
 
-/// Each point is a network that moves to berth and back.
+/// Each point moves a network to berth and back.
 #[test]
 fn networks_are_moved_whole_or_not_at_all_by_a_command_that_dies_at_any_system_call() {
     everything_is_recovered(&Verb::MIGRATION, 36);

@@ -1,5 +1,5 @@
-//! A network is edited, removed or made again while containers are on it: they keep
-//! what they have, and give back what they got.
+//! A network is edited, removed or made again while containers are on it. They keep what they
+//! have, and give back what they got.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -17,7 +17,7 @@ fn ips(addresses: &[&str]) -> Vec<IpAddr> {
 }
 
 /// Changes a network's configuration, as an administrator does with an editor, and
-/// returns what Podman makes of it.
+/// returns the network as Podman then sees it.
 #[track_caller]
 fn edit(lab: &Lab, network: &str, change: &str) -> Network {
     lab.sh(&format!(
@@ -33,7 +33,7 @@ fn lab() -> (Lab, Network) {
     (lab, network)
 }
 
-/// Collects, and asserts that all is well with so many containers.
+/// Collects, and asserts that all is well with this many containers.
 #[track_caller]
 fn nothing_is_collected(lab: &Lab, live: usize) {
     let said = lab.cmd("berth").args(["gc", "--now"]).ok();
@@ -98,7 +98,7 @@ fn the_lease_range_is_narrowed() {
     lab.assert_clean(&network);
 }
 
-/// Removes the network with everything on it, and repeats that as often as Podman needs.
+/// Removes the network with everything on it, in as many attempts as Podman needs.
 #[track_caller]
 fn remove_by_force(lab: &Lab) {
     wait_until("podman to remove the network", BOUND, || {
@@ -107,7 +107,7 @@ fn remove_by_force(lab: &Lab) {
     });
 }
 
-/// A new network of the same name and subnet works like any other.
+/// Asserts that a new network of the same name and subnet works like any other.
 #[track_caller]
 fn assert_made_again(lab: &Lab, earlier: &Network) {
     lab.assert_clean(earlier);
@@ -144,8 +144,8 @@ fn a_network_of_killed_containers_is_removed_by_force_and_made_again() {
     assert_made_again(&lab, &network);
 }
 
-/// A ghost of the earlier network, and a container on one of the same name: what
-/// netavark remembers of both is in one file.
+/// There is a ghost of the earlier network, and a container on one of the same name. What
+/// netavark remembers of both is in the same file.
 #[test]
 fn a_container_on_a_network_made_again_keeps_its_name_when_a_ghost_is_collected() {
     let (lab, earlier) = lab();
@@ -167,8 +167,8 @@ fn a_container_on_a_network_made_again_keeps_its_name_when_a_ghost_is_collected(
     lab.assert_clean(&earlier);
 }
 
-/// Somebody has put another file, with another id, in the place of the network's while a
-/// container runs: what the container holds is not leased again.
+/// Someone has replaced the network's file by one with another id while a container runs. What
+/// the container holds is not leased again.
 #[test]
 fn a_network_gets_another_id() {
     let (lab, network) = lab();
@@ -185,7 +185,7 @@ fn a_network_gets_another_id() {
     assert!(lab.ruleset().contains("dnat ip to 10.77.0.2:80"));
     lab.podman(["rm", "--force", "--time=0", "old", "new"]).ok();
     lab.cmd("berth").arg("gc").ok();
-    // netavark keeps the firewall's chains by id, and has removed those of one.
+    // netavark keeps the firewall's chains by network id, and has removed those of one id.
     assert_eq!(lab.links().len(), 1, "only lo: {:?}", lab.links());
     assert_eq!(lab.dns_entries("n").len(), 0);
     assert!(!lab.ruleset().contains("dnat ip to 10.77.0."));

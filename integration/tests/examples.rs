@@ -1,4 +1,4 @@
-//! What is in `examples` does what it says, with the lab's image in the place of theirs.
+//! The files in `examples` do what they say, with the lab's image in place of theirs.
 
 use berth_integration::{Lab, ip};
 
@@ -8,7 +8,7 @@ const COMPOSE: &str = include_str!("../../examples/compose/compose.yaml");
 const POD: &str = include_str!("../../examples/kube/pod.yaml");
 const CONF: &str = include_str!("../../examples/berth.conf");
 
-/// Returns a text with the lab's image for each other one.
+/// Returns a text with the lab's image in place of every other one.
 fn with_image(text: &str) -> String {
     let line = |line: &str| {
         let name = ["Image=", "image: "]
@@ -23,7 +23,7 @@ fn with_image(text: &str) -> String {
     text.lines().map(line).collect()
 }
 
-/// Returns the command that a unit starts, as a shell takes it, without what needs a
+/// Returns the command that a unit starts, for a shell to run, without the parts that need a
 /// running systemd.
 fn exec_start(unit: &str) -> String {
     let line = unit
@@ -119,7 +119,7 @@ fn every_service_of_the_compose_project_has_its_addresses_again_after_a_crash() 
 #[test]
 fn a_pod_of_a_kube_file_has_its_address() {
     let lab = Lab::start();
-    // The lab has no catatonit, which the pod's own container runs otherwise.
+    // The lab has no catatonit, which the pod's own container would otherwise run.
     lab.write(
         "/etc/containers/containers.conf.d/pod.conf",
         "[engine]\ninfra_image = \"localhost/lab:latest\"\n",
@@ -135,7 +135,7 @@ fn a_pod_of_a_kube_file_has_its_address() {
         "shop",
     ];
     lab.podman(create).ok();
-    // As examples/README.md and the file say.
+    // Do what examples/README.md and the file say.
     let usage = POD
         .lines()
         .next()
@@ -166,7 +166,7 @@ fn the_example_of_berth_conf_is_understood_and_says_what_holds_without_it() {
     let built_in = values(&config().ok());
     lab.write("/etc/containers/berth.conf", CONF);
     assert_eq!(values(&config().ok()), built_in);
-    // What is commented out is understood as well.
+    // Lines that are commented out are understood as well.
     let uncommented: String = CONF
         .lines()
         .map(|line| match line.strip_prefix('#') {
@@ -176,7 +176,7 @@ fn the_example_of_berth_conf_is_understood_and_says_what_holds_without_it() {
         .collect();
     lab.write("/etc/containers/berth.conf", &uncommented);
     let mut set = values(&config().ok());
-    // Nothing is built in for what has a name.
+    // Settings of a named network or share have no built-in value.
     let is_named = |key: &str| ["network.", "share."].iter().any(|of| key.starts_with(of));
     set.retain(|(key, _)| key.as_str().is_some_and(|key| !is_named(key)));
     let excluded =

@@ -1,5 +1,5 @@
-//! Who had which address. The record survives restarts, kills and losses, and is in
-//! nobody's way.
+//! The record of which container had which address. It survives restarts, kills and losses, and
+//! never gets in the way.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn scene(driver: Driver) -> (Lab, Network) {
     (lab, network)
 }
 
-/// Returns what a history says, each spell as `ADDRESS NAME OUTCOME`.
+/// Returns the spells of a history, each as `ADDRESS NAME OUTCOME`.
 #[track_caller]
 fn told(lab: &Lab, words: &[&str]) -> Vec<String> {
     let spell = |spell: &Value| {
@@ -119,7 +119,7 @@ fn the_history_outlives_the_store_and_the_boot(driver: Driver) {
     assert_eq!(spell["outcome"], "unnoted");
     assert_eq!(spell["reason"], "the machine was started again");
     assert_eq!(spell["until"], Value::Null);
-    // What is there after the boot begins again; what was there before has ended by then.
+    // A lease that exists after the boot begins a new spell; the spells from before have ended.
     lab.cmd("berth").args(["gc"]).ok();
     assert_eq!(
         told(&lab, &["stays"]),

@@ -1,4 +1,4 @@
-//! Who counts as the holder of an address, and who does not, in cases where a first
+//! Which container counts as the holder of an address, and which does not, in cases where a first
 //! look misleads.
 
 use std::time::Duration;
@@ -20,7 +20,7 @@ with_driver!(
 const ADDRESS: &str = "10.77.0.99";
 const SUBNET: [&str; 2] = ["--subnet", "10.77.0.0/24"];
 const OTHER: [&str; 2] = ["--subnet", "10.78.0.0/24"];
-/// What needs milliseconds may take this long on a busy machine.
+/// How long something that takes milliseconds may take on a busy machine.
 const BOUND: Duration = Duration::from_secs(30);
 const TAKEN: &str = "requested ip address 10.77.0.99 is already allocated to container ID";
 
@@ -30,7 +30,7 @@ fn lab(driver: Driver) -> (Lab, Network) {
     (lab, network)
 }
 
-/// Returns what a process' namespace shows, as `ip -brief address` prints it. After a
+/// Returns the addresses in a process' namespace, as `ip -brief address` prints them. After a
 /// failed disconnect, podman no longer says where a container is.
 fn addresses(lab: &Lab, pid: u32) -> String {
     let target = format!("--target={pid}");
@@ -72,8 +72,8 @@ fn a_restart_after_a_kill_leaves_no_namespace_behind(driver: Driver) {
     lab.assert_clean(&network);
 }
 
-/// berth dies in the disconnect, when the interface is gone and the lease is not:
-/// the container lives on, but not at this address.
+/// berth dies in the disconnect, when the interface is gone but the lease is not. The
+/// container lives on, but not at this address.
 fn a_killed_disconnect_does_not_keep_the_address(driver: Driver) {
     let (lab, network) = lab(driver);
     let home = lab.network(driver, "home", &OTHER);
@@ -101,13 +101,13 @@ fn a_killed_disconnect_does_not_keep_the_address(driver: Driver) {
     );
     lab.remove("other");
     lab.remove_at_last("c");
-    // Its conmon is at work for it as long as it runs.
+    // The container's conmon counts as at work for it as long as it runs.
     wait_until("conmon's end", BOUND, || {
         let conmon = lab.cmd("pgrep").args(["--full", &container.id]).run();
         (!conmon.status.success()).then_some(())
     });
-    // Podman has not torn the other one down: its own books do not balance after
-    // the failed disconnect. Asking for the address does.
+    // Podman has not torn the other connection down, because its own records are wrong after
+    // the failed disconnect. Asking for the address tears it down.
     lab.container("other", &["home"]).ip("10.78.0.2").start();
     lab.remove("other");
     lab.assert_clean(&network);
@@ -136,7 +136,7 @@ fn a_renamed_interface_keeps_its_address(driver: Driver) {
     );
     lab.remove("other");
     lab.remove_at_last("c");
-    // Podman has forgotten the connection; the address is asked for, and free.
+    // Podman has forgotten the connection, but the address is free when it is asked for.
     lab.container("other", &["n"]).ip(ADDRESS).start();
     lab.remove("other");
     lab.assert_clean(&network);
@@ -158,7 +158,7 @@ fn a_process_that_only_looks_at_a_dead_container_does_not_keep_its_address(drive
     lab.assert_clean(&network);
 }
 
-/// A podman in a container that shares /run sees none of the host's processes.
+/// A podman in a container that shares /run sees no process of the host.
 fn a_container_of_another_pid_namespace_is_left_alone(driver: Driver) {
     let (lab, network) = lab(driver);
     lab.container("c", &["n"]).ip(ADDRESS).start();

@@ -1,4 +1,4 @@
-//! The host-wide mode: berth in front of netavark, with networks that do not mention it.
+//! The host-wide mode: berth is in front of netavark, and the networks do not mention it.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use berth_integration::{Driver, Lab, Outcome, ip, outage::Death, wait_until};
 const LINK: &str = "/usr/local/libexec/podman/netavark";
 const BOUND: Duration = Duration::from_secs(30);
 
-/// Returns who leases a network's addresses, as its file says.
+/// Returns the driver that leases a network's addresses, according to the network's file.
 fn ipam(lab: &Lab, network: &str) -> String {
     let format = "{{.IPAMOptions.driver}}";
     lab.podman(["network", "inspect", "--format", format, network])
@@ -174,7 +174,7 @@ fn a_broken_link_is_told_by_the_doctor() {
     lab.container("c", &["n"]).start();
 }
 
-/// Returns the request of a podman that has read network `n` before it was moved to berth.
+/// Returns the request of a podman that read network `n` before it was moved to berth.
 #[track_caller]
 fn from_before(lab: &Lab, id: &str) -> String {
     let info = lab.sh(
@@ -278,7 +278,7 @@ fn off_leaves_everything_as_it_was_before() {
     assert_eq!(lab.claims(), [""; 0]);
 }
 
-/// What cannot be read may be a network that needs berth.
+/// A file that cannot be read may be that of a network that needs berth.
 #[test]
 fn off_refuses_while_a_network_file_cannot_be_read() {
     let lab = Lab::start();

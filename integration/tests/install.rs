@@ -1,5 +1,4 @@
-//! `make install` puts the plugin where Podman finds it, and `make uninstall`
-//! takes it away again.
+//! `make install` puts the plugin where Podman finds it, and `make uninstall` removes it again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,7 +38,7 @@ fn files(root: &Path) -> Vec<String> {
     found
 }
 
-/// What `berth-manual` writes, below the prefix.
+/// The files that `berth-manual` writes below the prefix.
 const MANUAL: [&str; 9] = [
     "share/bash-completion/completions/berth",
     "share/bash-completion/completions/berth-migrate",

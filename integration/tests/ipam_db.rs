@@ -1,5 +1,4 @@
-//! The file `ipam.db` as berth-migrate reads and writes it, judged by bbolt itself and
-//! the real Podman.
+//! bbolt itself and the real Podman judge the file `ipam.db` as berth-migrate reads and writes it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,7 +11,8 @@ use berth_migrate::ipam::dump::dump;
 use fastrand::Rng;
 use tempfile::TempDir;
 
-/// Returns files that Podman made, and files that bbolt made: every page size, every kind of free list.
+/// Returns files that Podman made, and files that bbolt made with every page size and every kind
+/// of free list.
 fn files(directory: &TempDir, seed: u64) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for name in PODMANS {
@@ -46,7 +46,7 @@ fn replace(path: &Path, root: &Bucket) {
     commit(&file.expect("it is there"), root).expect("it can be changed");
 }
 
-/// Asserts that bbolt finds nothing wrong, and reads the same as we do.
+/// Asserts that bbolt finds nothing wrong with the file, and reads the same from it as we do.
 #[track_caller]
 fn assert_sound(path: &Path, root: &Bucket) {
     let found = bbolt::check(path);
@@ -87,7 +87,7 @@ fn edit(bucket: &mut Bucket, random: &mut Rng, depth: usize) {
             _ => random.usize(0..100),
         };
         let item = match random.u8(0..10) {
-            // A network's own buckets stay, so that a dump still knows the shape.
+            // A network's own buckets stay, so that a dump still recognises their shape.
             0 if depth < 4 => Item::Bucket(Bucket {
                 sequence: random.u64(0..3),
                 items: BTreeMap::new(),
@@ -143,7 +143,7 @@ fn bbolt_can_work_with_files_that_berth_migrate_wrote() {
 /// Creates the networks of a file, as Podman does, and returns their names.
 ///
 /// Podman counts a name as used if an id begins with it, and one id in sixteen begins
-/// with `b`. Then all are created again, with other ids.
+/// with `b`. If that happens, all networks are created again, with other ids.
 fn create_networks(lab: &Lab, root: &Bucket) -> Vec<String> {
     let networks = root.items.iter().filter_map(|(name, item)| match item {
         Item::Bucket(network) => Some((name.clone(), network)),
@@ -177,8 +177,8 @@ fn create_networks(lab: &Lab, root: &Bucket) -> Vec<String> {
     panic!("the names always collide with ids");
 }
 
-/// Lets the real Podman lease an address on every network and give it back. All other
-/// leases stay as they are, and the two readers count the same.
+/// Makes the real Podman lease an address on every network and give it back. Asserts that all
+/// other leases stay as they are, and that both readers count the same.
 #[track_caller]
 fn podman_goes_on(lab: &Lab, networks: &[String]) {
     let path = lab.ipam_db();
@@ -218,7 +218,7 @@ fn podman_can_work_with_files_that_berth_migrate_wrote() {
         let lab = Lab::start();
         let root = content(&fixture(name));
         let networks = create_networks(&lab, &root);
-        // Committed in place, and made again.
+        // Once committed in place, and once made afresh.
         put(&lab, &fixture(name));
         replace(&lab.ipam_db(), &root);
         podman_goes_on(&lab, &networks);
@@ -234,7 +234,7 @@ fn podman_can_work_with_every_sanitised_file() {
         let root = content(&fixture(name));
         let networks = create_networks(&lab, &root);
         put(&lab, &fixture(name));
-        // A container runs on the last network, among all these dead ones.
+        // A container runs on the last network, among all the dead ones.
         let (last, others) = networks.split_last().expect("it has a network");
         let survivor = lab.container("survivor", &[last]).start();
         let kept = lab.reported("survivor", last);

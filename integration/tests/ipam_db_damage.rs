@@ -1,10 +1,10 @@
-//! Two thousand damaged `ipam.db` files through the executable: each is an error that
-//! says where, or is read correctly. `--salvage` says what it skipped.
+//! Runs the executable on two thousand damaged `ipam.db` files: each is an error that says where,
+//! or is read correctly. `--salvage` says what it skipped.
 //!
 //! What is correct if one byte of a file has changed? bbolt keeps no checksums of data.
-//! So bbolt itself must read the same from the damaged file, and what it reads must be
-//! what the file held before the damage, or before its last commit (if the last meta page
-//! was hit), or differ from it only in the key, value or sequence that was hit.
+//! So bbolt itself must read the same from the damaged file. What it reads must be what the file
+//! held before the damage, or before its last commit (if the last meta page was hit), or differ
+//! from that only in the key, value or sequence that was hit.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,9 +18,9 @@ use fastrand::Rng;
 use serde_json::Value;
 
 const FILES: usize = 2000;
-/// How many files are in the lab, which is in memory, at once.
+/// How many files are in the lab at once; the lab is in memory.
 const BATCH: usize = 100;
-/// Longer than any of them takes, in a debug build, under load.
+/// More time than any file takes, even in a debug build under load.
 const SECONDS: u32 = 10;
 
 const ODD: [&str; 4] = [
@@ -30,13 +30,13 @@ const ODD: [&str; 4] = [
     "odd/64k-array",
 ];
 
-/// A file, as it was.
+/// A file before the damage.
 struct Original {
     name: &'static str,
     bytes: Vec<u8>,
     /// Where its last page in use ends.
     used: usize,
-    /// What it holds: now, and before the last commit.
+    /// What it holds now, and what it held before the last commit.
     contents: Vec<Bucket>,
 }
 
@@ -51,7 +51,7 @@ impl Original {
         let page_size = number(16 + 8, 4);
         let pages = number(16 + 40, 8).max(number(page_size + 16 + 40, 8));
         let used = pages * page_size;
-        // bbolt overwrites pages of the commit before, so a commit may be incomplete.
+        // bbolt overwrites pages of the commit before, so that may be incomplete.
         let without = |meta: usize| {
             let mut bytes = bytes.clone();
             bytes[meta + 16] ^= 1;
@@ -69,9 +69,9 @@ impl Original {
 
 #[derive(Debug)]
 enum Damage {
-    /// Which byte, and its new value.
+    /// Changes one byte: its position and new value.
     Byte(usize, u8),
-    /// Where it ends.
+    /// Cuts the file off at this position.
     Cut(usize),
 }
 
@@ -82,8 +82,8 @@ impl Damage {
         if random.u8(0..5) == 0 {
             return Self::Cut(at);
         }
-        // Half of the hits are where they hurt: at the head of a page, or among the first
-        // of its elements.
+        // Half of the hits are where they hurt: in the head of a page, or in its first
+        // elements.
         let at = match random.bool() {
             true => at - at % 1024 + random.usize(0..200),
             false => at,
@@ -121,7 +121,7 @@ impl Ran {
         }
     }
 
-    /// Asserts that it is an error in one line, which says which page.
+    /// Asserts that it failed with an error in one line that names the page.
     #[track_caller]
     fn assert_refused(&self, what: &str) {
         assert_eq!(self.code, "1", "{what}: {}", self.err);
@@ -198,7 +198,7 @@ fn a_damaged_file_is_an_error_or_read_correctly() {
     }
     eprintln!("{tally:?}");
     assert_eq!(tally.values().sum::<usize>(), FILES);
-    // If all were refused, or none, this would not be a test.
+    // If all files were refused, or none, this would not test anything.
     assert!(tally.len() > 3, "{tally:?}");
 }
 
@@ -298,8 +298,8 @@ fn one_change(one: &Bucket, other: &Bucket) -> bool {
     }
 }
 
-/// Returns whether two items begin with the same bytes, of which another part is the key:
-/// the last of a page ends where its sizes say, and nothing else shows it.
+/// Returns whether two items have the same bytes but divide them differently into key and value:
+/// only its sizes say where the last item of a page ends.
 fn is_cut_elsewhere(key: &[u8], old: &Item, other: &[u8], new: &Item) -> bool {
     let (Item::Value(old), Item::Value(new)) = (old, new) else {
         return false;

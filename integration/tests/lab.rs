@@ -1,5 +1,5 @@
-//! The lab itself: it is private, it ends with its runner, and the checks
-//! of the other tests can fail.
+//! The lab itself: it is private, it ends with its runner, and the checks of the other tests can
+//! fail.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -91,7 +91,7 @@ fn nothing_is_left_of_a_bridge_network_without_containers() {
     lab.assert_clean(&network);
 }
 
-/// Each kind of leftover is seen: a running container has every kind but one.
+/// Every kind of leftover is seen. A running container has every kind but one.
 #[test]
 fn every_kind_of_leftover_is_found() {
     let lab = Lab::start();

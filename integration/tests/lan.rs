@@ -1,5 +1,5 @@
-//! The lab of three hosts itself: their containers reach each other, their etcd has a leader,
-//! and who is cut off is cut off.
+//! The lab of three hosts itself: their containers reach each other, their etcd has a leader, and
+//! a host that is cut off really is cut off.
 
 use std::time::Duration;
 

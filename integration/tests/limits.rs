@@ -1,5 +1,5 @@
-//! Something is scarce or in the way. Each command says so in one line and changes
-//! nothing it cannot finish. Afterwards everything works again and nothing has leaked.
+//! Something is scarce or in the way. Each command says so in one line, and changes nothing that
+//! it cannot finish. Afterwards everything works again, and nothing has leaked.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ fn all_goes_on(lab: &Lab, network: &Network) {
     for name in ["c", "d"] {
         lab.remove_at_last(name);
     }
-    // A podman may be at work a moment longer.
+    // A podman may be at work for a moment longer.
     wait_until("a collection of the rest", BOUND, || {
         gc(lab).ok();
         let left = lab.leases(network).of(network);
@@ -58,7 +58,7 @@ fn run_directory(spoil: &str, mend: &str, what: &str) {
     run.option(PORTS[0], PORTS[1]).start();
     lab.sh(spoil);
     says_in_one_line(&lab.container("d", &["n"]).cmd().run(), what);
-    // What makes nothing longer may find room in the store itself.
+    // A command that makes nothing longer may find room in the store itself.
     let works_or_says = |outcome: &Outcome| {
         if !outcome.status.success() {
             says_in_one_line(outcome, what);
@@ -124,7 +124,7 @@ fn a_limit_of_open_files_is_reported_and_nothing_leaks() {
     all_goes_on(&lab, &network);
 }
 
-/// As where `ulimit -u` is reached, which root does not feel.
+/// As when `ulimit -u` is reached, which does not apply to root.
 #[test]
 fn a_limit_of_processes_is_reported_and_nothing_leaks() {
     let (lab, network) = Lab::with_bystander();
@@ -138,9 +138,9 @@ fn a_limit_of_processes_is_reported_and_nothing_leaks() {
     };
     let collect = format!("{}berth gc", strace("1+"));
     let collect = lab.cmd("bash").args(["-c", &collect]);
-    // The store needs none, and nor does a look at the host.
+    // Neither the store nor a look at the host needs a new process.
     assert!(collect.ok().contains("2 live"));
-    // Each thread counts its own: from the first one on, netavark's.
+    // strace counts in each thread: from the first call on, it is netavark's.
     let mut failed = 0;
     for when in ["1+", "2+", "3", "4+"] {
         let script = format!("#!/bin/bash\n{}/usr/local/bin/berth \"$@\"\n", strace(when));
@@ -153,7 +153,7 @@ fn a_limit_of_processes_is_reported_and_nothing_leaks() {
         }
         wrap_plugin(&lab, "");
         lab.remove("d");
-        // Without a netavark, nobody has made sure that nothing is left of it.
+        // Without a netavark, nothing has made sure that nothing of the container is left.
         lab.cmd("berth").args(["gc", "--now"]).ok();
         assert_eq!(lab.leases(&network).of(&network).len(), 2, "at {when}");
     }
@@ -204,7 +204,7 @@ fn a_setup_gives_up_and_names_the_berth_that_holds_the_stores_lock() {
     let (lab, network) = Lab::with_bystander();
     lab.container("c", &["n"]).ip(ADDRESS).start();
     lab.kill_with_conmon("c");
-    // Its netavark stops it while it holds both locks.
+    // berth's netavark stops berth while berth holds both locks.
     let script = format!(
         "#!/bin/bash\nkill -STOP $PPID\nexec {} \"$@\"\n",
         lab.netavark()
@@ -222,7 +222,7 @@ fn a_setup_gives_up_and_names_the_berth_that_holds_the_stores_lock() {
             .trim(),
         pid
     );
-    // Podman's own lock would be in the way of podman, so this is netavark's call.
+    // podman would wait for its own lock, so the plugin is called as netavark calls it.
     let config = lab.sh("cat /etc/containers/networks/n.json");
     lab.sh("ip netns add x");
     let request = format!(
@@ -277,7 +277,7 @@ fn the_next_collection_finishes_the_work_of_a_killed_one() {
             "--now",
         ];
         lab.cmd("timeout").args(timeout).run();
-        // Its netavark may outlive it for a moment, and counts as at work.
+        // berth's netavark may outlive it for a moment, and counts as at work.
         wait_until("another one to finish", BOUND, || {
             gc(&lab).ok();
             let leases = lab.leases(&network).of(&network);

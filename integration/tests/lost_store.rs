@@ -1,14 +1,14 @@
-//! The lease store is lost, damaged or of another boot while containers run: they
-//! keep what they have.
+//! The lease store is lost, damaged or from another boot while containers run. They keep what
+//! they have.
 
 use berth_integration::{Driver, Lab, Network, ip};
 
 const SUBNETS: [&str; 4] = ["--subnet", "10.77.0.0/24", "--subnet", "fd77::/64"];
 const STORE: &str = "/run/containers/networks/berth";
 
-/// Returns a lab in which these hold addresses: a plain container with a published port,
-/// one on a second network without DNS as well, a pod with two members, and
-/// one whose conmon is dead.
+/// Returns a lab in which these hold addresses: a plain container with a published port, one that
+/// is also on a second network without DNS, a pod with two members, and a container whose conmon
+/// is dead.
 fn busy() -> (Lab, Network) {
     let lab = Lab::start();
     let network = lab.network(Driver::Berth, "n", &SUBNETS);
@@ -38,7 +38,8 @@ fn busy() -> (Lab, Network) {
     (lab, network)
 }
 
-/// Returns who holds what according to the store. Holders and their addresses are sorted.
+/// Returns which container holds what, according to the store. Holders and their addresses are
+/// sorted.
 #[track_caller]
 fn tenants(lab: &Lab, network: &Network) -> Vec<String> {
     let leases = lab.leases(network);
@@ -139,8 +140,8 @@ fn a_damaged_store_is_rebuilt() {
     assert_all_goes_on(&lab, &network, &before);
 }
 
-/// The run directory is on a disk, and the machine has booted; or somebody has put
-/// the store of an earlier boot back while containers run.
+/// The run directory is on a disk, and the machine has booted; or someone has put the store of an
+/// earlier boot back while containers run.
 #[test]
 fn a_store_of_another_boot_is_brought_up_to_date() {
     let (lab, network) = busy();

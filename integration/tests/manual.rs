@@ -1,5 +1,5 @@
-//! What `berth-manual` writes: man pages without a fault, and completions that real
-//! shells use to complete what exists.
+//! What `berth-manual` writes: man pages without a fault, and completions with which real shells
+//! complete what exists.
 
 use std::time::Duration;
 
@@ -28,8 +28,8 @@ fn scene() -> Lab {
     lab
 }
 
-/// Returns what a terminal shows after the first word was typed into a shell, up to the
-/// second.
+/// Returns what a terminal shows after the first of `words` was typed into a shell, up to the
+/// second one.
 #[track_caller]
 fn typed(lab: &Lab, shell: &str, words: &[&str]) -> String {
     let python = lab.cmd("python3").env("HOME", "/root");
@@ -39,7 +39,7 @@ fn typed(lab: &Lab, shell: &str, words: &[&str]) -> String {
     outcome.stdout
 }
 
-/// Asserts that a shell, asked with a tab, makes one line of another.
+/// Asserts that a shell turns one line into another when tab is pressed.
 #[track_caller]
 fn completes(lab: &Lab, shell: &str, keys: &str, line: &str) {
     let shown = typed(lab, shell, &[&format!("{keys}\t"), line]);
@@ -99,8 +99,7 @@ fn fish_completes() {
     assert!(told.contains("10.77.0.2\tweb on shop"), "{told}");
 }
 
-/// Returns the words that bash gets, which must come quickly and without any other
-/// output.
+/// Returns the words that bash gets. They must come quickly and without any other output.
 #[track_caller]
 fn answer(lab: &Lab, words: &[&str]) -> Vec<String> {
     let index = (words.len() - 1).to_string();

@@ -8,7 +8,7 @@ const RULES: &str = include_str!("../../docs/monitoring/berth.rules.yml");
 const DASHBOARD: &str = include_str!("../../docs/monitoring/dashboard.json");
 const FILE: &str = "/var/lib/prometheus/node-exporter/berth.prom";
 const NETWORK: &str = "/etc/containers/networks/n.json";
-/// A share whose etcd is not there.
+/// A share whose etcd does not exist.
 const SHARE: &str = "[share.lan]\nendpoints = [\"http://127.0.0.1:1\"]\n";
 
 /// Returns a lab with the network `n`, on which `web` is alive, `ghost` was killed with its
@@ -82,7 +82,7 @@ fn leases_rooms_ends_and_errors_are_counted() {
 fn prometheus_reads_the_metrics_and_the_rules() {
     let lab = scene();
     lab.cmd("berth").args(["gc"]).ok();
-    // Its numbers are there only if a network is in one.
+    // A share's metrics exist only if a network is in it.
     let mut network: serde_json::Value =
         serde_json::from_str(&lab.sh(&format!("cat {NETWORK}"))).expect("a network");
     network["options"]["ipam_share"] = "lan".into();
@@ -114,7 +114,7 @@ fn prometheus_reads_the_metrics_and_the_rules() {
     assert!(dashboard.is_ok_and(|board| board["panels"].is_array()));
 }
 
-/// Returns the metrics of berth's that a text names.
+/// Returns berth's metrics that a text names.
 fn asked_for(text: &str) -> BTreeSet<String> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let words = text.split(|c| !word(c));

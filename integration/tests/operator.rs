@@ -1,5 +1,5 @@
-//! What an operator asks berth, and does by hand, on a network with several containers,
-//! one of them dead, one static and stopped.
+//! What an operator asks berth and does by hand on a network with several containers, of which one
+//! is dead and one static and stopped.
 
 use berth_integration::{Cmd, Driver, Lab, Network, ip, outage::Death, with_driver};
 use serde_json::Value;
@@ -28,12 +28,12 @@ fn populate(lab: Lab) -> (Lab, Network) {
     (lab, network)
 }
 
-/// Returns a command of berth's.
+/// Returns a berth command.
 fn berth<'l>(lab: &'l Lab, words: &[&str]) -> Cmd<'l> {
     lab.cmd("berth").args(words)
 }
 
-/// Returns what a command of berth's prints as JSON.
+/// Returns what a berth command prints as JSON.
 #[track_caller]
 fn json(lab: &Lab, words: &[&str]) -> Value {
     let text = berth(lab, words).ok();
@@ -452,7 +452,7 @@ fn a_reserved_address_goes_to_the_container_it_is_for_and_to_nobody_else(driver:
     lab.assert_clean(&network);
 }
 
-/// A container is killed, and its successor of the same name has its address reserved.
+/// A container is killed, and its address is reserved for its successor of the same name.
 #[test]
 fn a_ghost_gives_way_to_the_container_an_address_is_reserved_for() {
     let lab = Lab::start();

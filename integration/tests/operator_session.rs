@@ -1,6 +1,5 @@
-//! An operator's morning on a network with 40 containers, one of them dead, one static
-//! and stopped: the operator looks around, asks who had what, clears up by hand,
-//! reserves, and counts.
+//! An operator's morning on a network with 40 containers, of which one is dead and one static and
+//! stopped. The operator looks around, asks who had what, clears up by hand, reserves, and counts.
 
 use berth_integration::session::{GHOST, ONCE_LOST, STOPPED};
 use berth_integration::{Lab, ip};
@@ -11,7 +10,7 @@ const CONTAINERS: usize = 40;
 struct Session(Lab);
 
 impl Session {
-    /// Runs a command of berth's, given as one would type it.
+    /// Runs a berth command, given as one would type it.
     #[track_caller]
     fn says(&self, line: &str) -> String {
         self.0.cmd("berth").args(line.split(' ')).ok()
@@ -50,7 +49,7 @@ fn an_operator_sees_and_does_what_there_is_to_see_and_do() {
 }
 
 fn who_has_what(session: &Session) {
-    // All but the stopped one, and a heading.
+    // One line for each container but the stopped one, and a heading.
     assert_eq!(session.count("list"), CONTAINERS);
     let quiet = "ls --quiet --network web --filter";
     assert_eq!(session.says(&format!("{quiet} state=dead")), GHOST);
@@ -149,7 +148,7 @@ fn reserving(session: &Session) {
         .fails("is reserved on network web for no container (printer)");
     lab.remove("other");
     session.says("unreserve 10.50.0.101 --network web");
-    // The one that was stopped comes back to its own.
+    // The stopped container comes back to its own address.
     lab.podman(["start", "db"]).ok();
     assert_eq!(lab.addresses("db", "eth0"), [ip(STOPPED)]);
     lab.podman(["stop", "--time=0", "db"]).ok();

@@ -1,5 +1,5 @@
-//! The outage, and its relatives: somebody is killed between a container's
-//! address and its first process, and the address must come back.
+//! The outage and similar failures: something is killed between a container's address and its
+//! first process, and the address must come back.
 //!
 //! Podman's own allocator leaks the address for good:
 //! `ipam.db` keeps an address for a container that no longer exists, and
@@ -82,7 +82,7 @@ fn podmans_own_allocator_leaks_everything_when_podman_is_killed_after_netavark(d
     run().fails(LEAKED);
 }
 
-/// A container dies this death, is removed, and comes back with its address.
+/// Lets a container die this death, removes it, and asserts that it comes back with its address.
 #[track_caller]
 fn comes_back_after(death: Death) {
     let lab = Lab::start();
@@ -134,7 +134,7 @@ fn an_address_is_free_again_after_the_plugin_is_killed_at_teardown(driver: Drive
     lab.assert_clean(&network);
 }
 
-/// An upgrade may move netavark, as from /usr/lib to /usr/libexec.
+/// An upgrade may move netavark, for example from /usr/lib to /usr/libexec.
 fn a_container_can_be_removed_after_its_netavark_was_replaced(driver: Driver) {
     let lab = Lab::start();
     let network = lab.network(driver, "n", &SUBNET);
@@ -192,8 +192,8 @@ fn podmans_own_cleanup_without_a_namespace_leaves_the_firewall_before_netavark_2
     assert_eq!(left.contains("dnat ip to 10.77.0.99:80"), stays, "{left}");
 }
 
-/// netavark before 2.1.0 does not call the plugin's teardown then, so it is the
-/// next setup that finds the ghost.
+/// netavark before 2.1.0 then does not call the plugin's teardown, so the next setup finds the
+/// ghost.
 fn an_address_and_its_firewall_rules_are_free_again_after_the_namespace_was_unmounted(
     driver: Driver,
 ) {
@@ -237,8 +237,8 @@ exec {} "$@"
     }
 }
 
-/// netavark removes the chain of published ports with the last interface, all or
-/// nothing, and fails while somebody else's rules are in it.
+/// netavark removes the chain of published ports with the last interface, all or nothing,
+/// and fails while another container's rules are in it.
 fn the_last_interface_goes_although_a_ghost_without_one_has_rules(driver: Driver) {
     let lab = Lab::start();
     let network = lab.network(driver, "n", &SUBNET);
@@ -255,8 +255,8 @@ fn the_last_interface_goes_although_a_ghost_without_one_has_rules(driver: Driver
     lab.assert_clean(&network);
 }
 
-/// Kills the plugin of a container's start while its netavark, which takes another
-/// second and a half, has not begun yet.
+/// Kills the plugin during a container's start, before its netavark has begun. That netavark
+/// takes another second and a half.
 fn kill_the_plugin_above_a_slow_netavark(lab: &Lab) {
     let script = format!(
         r#"#!/bin/bash
@@ -274,8 +274,8 @@ case " $* " in *" setup "*) kill -9 $PPID; sleep 1.5 ;; esac
     assert!(!lab.pids("netavark").is_empty(), "it is still at work");
 }
 
-/// The next berth has the store's lock at once, while netavark is still setting up
-/// what is to be taken down.
+/// The next berth gets the store's lock at once, while netavark is still setting up what must
+/// be taken down.
 fn a_netavark_that_outlives_its_berth_is_waited_for(driver: Driver) {
     let lab = Lab::start();
     let network = lab.network(driver, "n", &SUBNET);
@@ -286,9 +286,9 @@ fn a_netavark_that_outlives_its_berth_is_waited_for(driver: Driver) {
     assert_eq!(lab.leftovers(&network), [""; 0]);
 }
 
-/// `doctor` and `rebuild` take the store's lock as well. They once neither waited nor
-/// left the mark of the kill for the next command, so that the next setup started a
-/// second netavark beside the first.
+/// `doctor` and `rebuild` take the store's lock as well. In the past they neither waited nor
+/// left the mark of the kill for the next command, so the next setup started a second netavark
+/// beside the first.
 fn the_doctor_and_rebuild_wait_for_the_netavark_of_a_killed_berth(driver: Driver) {
     for command in ["doctor", "rebuild"] {
         let lab = Lab::start();

@@ -1,6 +1,6 @@
-//! Whatever goes wrong at a teardown, and whatever happens to the network meanwhile,
-//! containers keep what is theirs. What belongs to nobody is given back, by one `berth
-//! gc` at the latest.
+//! Whatever goes wrong in a teardown, and whatever happens to the network meanwhile, containers
+//! keep what is theirs. What belongs to no container is given back, at the latest by one `berth
+//! gc`.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ const PORTS: [&str; 2] = ["--publish", "8080:80"];
 const TAKEN: &str = "requested ip address 10.77.0.99 is already allocated to container ID";
 const BOUND: Duration = Duration::from_secs(20);
 
-/// Collects until a dead container has been found: a podman at work for it counts as a
-/// sign of life, and it may work a moment longer than the command that was run.
+/// Collects until a dead container has been found. A podman at work for it counts as a sign of
+/// life, and may work a moment longer than the command that was run.
 #[track_caller]
 fn collects(lab: &Lab, what: &str) {
     wait_until(&format!("a collection of {what}"), BOUND, || {
@@ -22,7 +22,7 @@ fn collects(lab: &Lab, what: &str) {
     });
 }
 
-/// An interface of the host, and the network that names it as its bridge.
+/// Returns a lab whose host has an interface, and the network that names it as its bridge.
 #[track_caller]
 fn with_link_of_the_hosts(driver: Driver) -> (Lab, berth_integration::Network) {
     let lab = Lab::start();
@@ -51,7 +51,7 @@ fn an_interface_of_the_hosts_survives_a_network_that_names_it(driver: Driver) {
     assert_eq!(lab.leases(&network).of(&network), [""; 0]);
 }
 
-/// An administrator's bridge, without ports for now.
+/// The bridge is an administrator's, and has no ports at present.
 fn a_bridge_of_the_hosts_survives_the_last_container_and_collection(driver: Driver) {
     let lab = Lab::start();
     let options = [&SUBNET[..], &["--interface-name", "h0", "--disable-dns"]].concat();
@@ -73,7 +73,7 @@ fn a_bridge_of_the_hosts_survives_the_last_container_and_collection(driver: Driv
     assert_eq!(lab.leases(&network).of(&network), [""; 0]);
 }
 
-/// Podman does not see the bridges of a plugin's networks, and may choose such a name itself.
+/// Podman does not see the bridges of a plugin's networks, and may itself choose the name of one.
 fn two_networks_are_not_put_on_one_bridge(driver: Driver) {
     let lab = Lab::start();
     let options = [&SUBNET[..], &["--interface-name", "h0"]].concat();
@@ -94,7 +94,7 @@ fn two_networks_are_not_put_on_one_bridge(driver: Driver) {
     lab.remove("second");
 }
 
-/// netavark, too, finds an interface by its altname.
+/// netavark also finds an interface by its altname.
 fn an_interface_with_a_bridges_name_as_its_altname_survives(driver: Driver) {
     let lab = Lab::start();
     let options = [&SUBNET[..], &["--interface-name", "lan"]].concat();
@@ -184,7 +184,7 @@ fn a_teardown_after_another_got_the_address_takes_nothing_of_the_other() {
     let namespace = namespace.ok();
     lab.kill_with_conmon("c");
     run("other").option(PORTS[0], PORTS[1]).start();
-    // The same request that netavark makes, twice.
+    // The same request that netavark makes, sent twice.
     let config = lab.sh("cat /etc/containers/networks/n.json");
     let request = format!(
         r#"{{"container_id":"{id}","container_name":"c","network":{config},
@@ -236,7 +236,7 @@ fn several_ghosts_without_interfaces_leave_no_published_port() {
     for name in ["one", "two"] {
         lab.remove_at_last(name);
     }
-    // The bridge goes with the third.
+    // The bridge is removed with the third.
     lab.remove_at_last("three");
     wait_until("a collection of all", BOUND, || {
         lab.cmd("berth").arg("gc").ok();
@@ -389,8 +389,8 @@ fn a_renamed_container_keeps_its_address_and_gives_it_back() {
     lab.assert_only_bystander(&network);
 }
 
-/// Podman pauses containers with cgroups, and a lab has no cgroups of its own. A
-/// container stopped by a signal does not answer either.
+/// Podman pauses containers with cgroups, and a lab has no cgroups of its own. So a signal stops
+/// the container, which then does not answer, either.
 #[test]
 fn a_stopped_container_keeps_its_address_and_can_be_disconnected() {
     let (lab, network) = Lab::with_bystander();

@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 
 use berth_integration::{Driver, Lab, ip};
 
-/// Returns the package for Debian and the one for rpm. They contain the executables of
-/// this build, without debug information, and are packed with little compression.
+/// Returns the Debian package and the rpm. They contain the executables of this build, without
+/// debug information and with little compression.
 fn packages() -> &'static (PathBuf, PathBuf) {
     static MADE: OnceLock<(PathBuf, PathBuf)> = OnceLock::new();
     MADE.get_or_init(|| {
@@ -102,7 +102,7 @@ fn a_debian_package_is_installed_upgraded_and_removed_while_containers_run() {
     lab.container("other", &["n"]).start();
     lab.remove("other");
 
-    // With berth in front of netavark, nobody else could give its networks addresses.
+    // With berth in front of netavark, nothing else could give its networks addresses.
     lab.network(Driver::HostWide, "plain", &["--subnet=10.78.0.0/24"]);
     let refused = dpkg(&["--remove", "berth"]).run();
     assert!(!refused.status.success(), "{refused}");

@@ -1,5 +1,5 @@
-//! Plain networks: what happens to them on their way to berth, where Podman keeps them,
-//! and what containers can ask of them.
+//! Plain networks: what happens to them on their way to berth, where Podman keeps them, and what
+//! containers can ask for on them.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ const LINK: &str = "/usr/local/libexec/podman/netavark";
 const BOUND: Duration = Duration::from_secs(30);
 const SUBNET: [&str; 2] = ["--subnet", "10.77.0.0/24"];
 
-/// Returns who leases the addresses of a network of this file.
+/// Returns the driver that leases the addresses of the network in this file.
 #[track_caller]
 fn ipam(lab: &Lab, file: &str) -> String {
     let text = lab.cmd("cat").arg(file).ok();
@@ -44,12 +44,12 @@ fn link_only(lab: &Lab) {
     ));
 }
 
-/// netavark fails on one network only after it has made the other's interface, or before.
+/// netavark may fail on one network before or after it has made the other's interface.
 #[test]
 fn what_netavark_refuses_on_one_network_leaves_nothing_on_the_other() {
     let lab = Lab::start();
     let good = lab.network(Driver::HostWide, "m", &SUBNET);
-    // There is no such routing domain.
+    // This routing domain does not exist.
     let bad = |name: &str, subnet: &str| {
         let options = ["--subnet", subnet, "--opt", "vrf=nowhere"];
         lab.network(Driver::HostWide, name, &options)
@@ -69,14 +69,15 @@ fn what_netavark_refuses_on_one_network_leaves_nothing_on_the_other() {
     lab.assert_clean(&good);
 }
 
-/// Podman holds the claims of containers that netavark has not heard of in this call.
+/// Podman has claims of containers that netavark has not heard of in this call.
 #[test]
 fn addresses_that_podman_has_given_out_are_kept_by_the_adoption() {
     let lab = Lab::start();
     let network = lab.network(Driver::Bridge, "n", &SUBNET);
     lab.container("old", &["n"]).ip("10.77.0.9").start();
     link_only(&lab);
-    // In netavark's place: what the network's file says while a container is set up.
+    // A script in netavark's place saves what the network's file says while a container is set
+    // up.
     let seen = format!(
         "#!/bin/bash\ncase \" $* \" in *' setup '*) cp /etc/containers/networks/n.json /tmp/seen ;; \
          esac\nexec {} \"$@\"\n",
@@ -125,7 +126,7 @@ fn a_network_made_again_under_its_name_has_no_old_claim() {
     }
 }
 
-/// Podman refuses the address by itself, so berth notices only in a collection.
+/// Podman itself refuses the address, so berth notices only in a collection.
 #[test]
 fn an_address_that_leaked_before_the_adoption_is_free_after_one_collection() {
     let lab = Lab::start();
@@ -274,7 +275,7 @@ fn a_lock_that_is_held_stops_berths_networks_alone() {
     lab.remove("d");
     let links = || lab.sh("ip -o link show type veth | wc -l");
     let before = links();
-    // It waits for the lock, then goes on without it.
+    // The removal waits for the lock, then goes on without it.
     lab.podman(["rm", "--force", "--time=0", "up"]).run();
     assert!(links() < before, "the interface goes anyway");
 }

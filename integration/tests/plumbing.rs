@@ -1,4 +1,4 @@
-//! What an address is for: ports, names, several networks, pods.
+//! What addresses are needed for: ports, names, several networks, pods.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ fn containers_find_each_other_by_name(driver: Driver) {
     lab.assert_clean(&network);
 }
 
-/// By `podman network update`, which tells no plugin.
+/// They are changed by `podman network update`, which does not tell plugins.
 fn name_servers_are_changed_under_a_running_container(driver: Driver) {
     let lab = Lab::start();
     let network = lab.network(driver, "n", &SUBNET);
@@ -90,7 +90,7 @@ fn name_servers_are_changed_under_a_running_container(driver: Driver) {
     assert!(!answer().starts_with("192.0.2."), "nobody was told yet");
     update(&["--dns-add=127.0.0.53"]);
     wait_for("192.0.2.53");
-    // A setup and a restart keep it.
+    // A setup and a restart keep the name server.
     lab.container("late", &["n"]).start();
     lab.podman(["restart", "--time=0", "c"]).ok();
     wait_for("192.0.2.53");
@@ -107,7 +107,7 @@ fn a_container_on_two_networks_has_an_interface_on_each(driver: Driver) {
     let lab = Lab::start();
     let one = lab.network(driver, "one", &SUBNET);
     let two = lab.network(driver, "two", &OTHER);
-    // Without names, Podman gives eth0 to either.
+    // Without interface names, Podman gives eth0 to either network.
     let networks = [
         "one:ip=10.77.0.9,interface_name=in1",
         "two:interface_name=in2",
@@ -135,7 +135,7 @@ fn connect_and_disconnect_move_one_interface_only(driver: Driver) {
     assert_eq!(links.len(), 1, "{links:?}");
     assert_eq!(lab.addresses("c", "eth0"), [ip("10.77.0.2")]);
     assert_eq!(lab.dns_entries("two").get("c"), None);
-    // What it had is free again.
+    // The address that it had is free again.
     lab.podman(connect).ok();
     assert_eq!(lab.addresses("c", "eth1"), [ip("10.78.0.99")]);
     lab.remove("client");
@@ -247,11 +247,10 @@ fn an_ipvlan_network_leads_to_its_parent(driver: Driver) {
     leads_to_its_parent(driver, "ipvlan");
 }
 
-/// If the kernel lacks the driver, `requests.rs` still shows what netavark is
-/// asked for.
+/// If the kernel lacks the driver, `requests.rs` still shows what is asked of netavark.
 fn leads_to_its_parent(driver: Driver, plumbing: &str) {
     let lab = Lab::start();
-    // A wire: what the container sends through `near` arrives at `far`.
+    // A wire: what the container sends into `near` arrives at `far`.
     lab.sh("ip link add near type veth peer name far
         ip link set near up
         ip link set far up
@@ -308,7 +307,7 @@ fn compose_brings_a_project_up_again_with_its_addresses(driver: Driver) {
     }
 }
 
-/// As when somebody empties the directory to start from scratch.
+/// As when someone empties the directory to start from scratch.
 #[test]
 fn a_name_server_whose_files_were_removed_keeps_nobody_from_starting() {
     let lab = Lab::start();
@@ -342,7 +341,7 @@ fn an_interface_called_as_the_loopback_is_refused_in_one_line() {
     lab.assert_clean(&network);
 }
 
-/// As netavark leaves it when it is killed after it has forgotten the port.
+/// netavark leaves such a port if it is killed after it has forgotten the port.
 #[test]
 fn a_port_that_leads_to_nobody_is_told_with_the_command_that_ends_it() {
     let lab = Lab::start();

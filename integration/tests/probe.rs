@@ -1,5 +1,5 @@
-//! What the probes of an eviction hear, on bridges and parents of macvlan in a network
-//! namespace of the test's own, with neighbours in theirs.
+//! What the probes of an eviction hear, on bridges and macvlan parents in the test's own network
+//! namespace, with neighbours in theirs.
 #![allow(clippy::unwrap_used)]
 
 use std::net::IpAddr;
@@ -15,13 +15,13 @@ use serde_json::json;
 
 const BOUND: Duration = Duration::from_secs(10);
 
-/// A namespace of the test's own, with a bridge `lan`.
+/// Enters a new namespace of the test's own, with a bridge `lan`.
 fn bridge() {
     unshare(CloneFlags::CLONE_NEWNET).unwrap();
     run("ip link set lo up; ip link add lan type bridge; ip link set lan up");
 }
 
-/// And with `up0`, an interface of the host that is on it, for macvlan.
+/// As [`bridge`], and with `up0` on that bridge, an interface of the host for macvlan.
 fn parent() {
     bridge();
     run(
@@ -49,7 +49,7 @@ fn ask(network: &Network, interface: &str, addresses: &[&str], known: &[&str]) -
     })
 }
 
-/// The addresses that somebody was heard with.
+/// Returns the addresses that were heard.
 fn heard(evidence: &Evidence) -> Vec<String> {
     let answered = evidence.addresses.iter().filter(|one| one.answered);
     answered.map(|one| one.address.to_string()).collect()
@@ -77,10 +77,10 @@ fn whoever_is_on_the_bridge_is_heard_and_silence_is_proven() {
     assert_asked(&evidence);
     assert!(evidence.link_answers);
     assert_eq!(heard(&evidence), ["10.28.0.9", "fd28::9"]);
-    // And an eviction goes by that.
+    // An eviction decides by that.
     let silent = ask(&network, "lan", &["10.28.0.8", "fd28::8"], &known);
     assert_eq!(decide(&silent), Ok(()), "{silent:?}");
-    // Nothing known of IPv6 answers: what of IPv6 is silent there proves nothing.
+    // No known IPv6 address answers, so silence of IPv6 addresses proves nothing.
     let half = ask(&network, "lan", &["10.28.0.8", "fd28::8"], &["10.28.0.1"]);
     assert_asked(&half);
     assert_eq!(decide(&half), Err(Doubt::DeafLink));
@@ -91,17 +91,18 @@ fn a_deaf_link_is_known_for_one() {
     bridge();
     let network = network("bridge", "unmanaged");
     let _holder = Neighbour::on("lan", &["10.28.0.2/24"]);
-    // The host itself answers its siblings, with the bridge's address; that is no witness.
+    // The host itself answers its sibling, with the bridge's address. That does not count as a
+    // witness.
     run("ip address add 10.28.0.1/24 dev lan");
     let evidence = ask(&network, "lan", &["10.28.0.9"], &["10.28.0.1", "10.28.0.3"]);
     assert_asked(&evidence);
     assert_eq!(decide(&evidence), Err(Doubt::DeafLink));
-    // But its address is found, if it is asked for.
+    // But if that address is asked for, it is found.
     let evidence = ask(&network, "lan", &["10.28.0.1"], &["10.28.0.2"]);
     assert_eq!(heard(&evidence), ["10.28.0.1"]);
 }
 
-/// It answers nobody (arp_ignore), but asks for somebody else.
+/// The neighbour answers no one (arp_ignore), but asks for another address.
 #[test]
 fn whoever_speaks_with_an_address_without_answering_has_it() {
     bridge();
@@ -131,7 +132,8 @@ fn a_child_of_the_same_parent_is_heard_by_the_sibling_alone() {
     assert_asked(&evidence);
     assert!(evidence.link_answers);
     assert_eq!(heard(&evidence), ["10.28.0.9", "fd28::9"]);
-    // Where there can be no sibling, that is said, and the parent is asked all the same.
+    // If there can be no sibling, the evidence says so, and the link is still asked from the
+    // parent.
     let evidence = ask(&network("macvlan", "private"), "up0", &asked, &known);
     assert!(evidence.from_parent && !evidence.from_sibling);
     assert!(evidence.link_answers);
@@ -170,7 +172,7 @@ fn a_parent_that_one_child_has_to_itself_cannot_be_asked_from_a_sibling() {
     assert!(!evidence.from_parent && !evidence.from_sibling);
 }
 
-/// A bridge that loses its last way out while it is asked: nobody can be heard any more.
+/// A bridge loses its last way out while it is asked, so nothing can be heard any more.
 #[test]
 fn an_interface_that_goes_down_meanwhile_was_not_asked() {
     bridge();
@@ -202,7 +204,7 @@ fn hundreds_of_addresses_are_asked_in_bounded_time() {
     assert_eq!(heard(&evidence), ["10.28.9.255"]);
 }
 
-/// What another test's process does, in the namespace that it was started in.
+/// What the process of another test does, in the namespace in which that test started it.
 #[test]
 #[ignore = "started by others"]
 fn ask_on_behalf_of_another_test() {
@@ -238,7 +240,7 @@ fn without_permission_it_says_so() {
     assert!(process.succeeds());
 }
 
-/// Also the bridge's MAC address and MTU stay as they were, which follow those of its ports.
+/// The bridge's MAC address and MTU, which follow those of its ports, also stay as they were.
 #[test]
 fn a_berth_killed_while_it_asks_a_bridge_leaves_nothing_behind() {
     bridge();
@@ -248,7 +250,7 @@ fn a_berth_killed_while_it_asks_a_bridge_leaves_nothing_behind() {
     let bridge = || run("ip -o link show lan");
     let (before, everything) = (bridge(), run("ip -o link"));
     assert!(before.contains("mtu 9000"), "{before}");
-    // Longer than this test: 2,000 addresses in eight batches.
+    // This takes longer than the test: 2,000 addresses in eight batches.
     let process = in_a_process("bridge", 2000, "");
     let is_port = || run("ip -o link show master lan").contains("berth-probe");
     wait_until("a probe", BOUND, || is_port().then_some(()));
@@ -263,7 +265,7 @@ fn a_berth_killed_while_it_asks_a_parent_leaves_nothing_behind() {
     parent();
     let process = in_a_process("macvlan", 2000, "");
     let descriptors = format!("/proc/{}/fd", process.id());
-    // One is the sibling's. Those to the kernel's routing socket come and go.
+    // One socket is the sibling's. Those of the kernel's routing interface come and go.
     let sockets = || {
         let all = std::fs::read_dir(&descriptors)
             .into_iter()
@@ -278,7 +280,7 @@ fn a_berth_killed_while_it_asks_a_parent_leaves_nothing_behind() {
         seen = if sockets() >= 2 { seen + 1 } else { 0 };
         (seen == 5).then_some(())
     });
-    // Only where there is no other child.
+    // This works only if the parent has no other child.
     let is_alone = || {
         let child = "ip link add link up0 name alone type macvlan mode passthru 2> /dev/null";
         run(&format!("{child} && ip link delete alone && echo yes || :")) == "yes\n"

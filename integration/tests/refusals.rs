@@ -1,4 +1,4 @@
-//! What berth refuses, and whether the refusal says who holds what and what to do.
+//! What berth refuses, and whether the refusal says which container holds what and what to do.
 
 use berth_integration::{Driver, Lab, with_driver, with_each_driver};
 
@@ -36,7 +36,7 @@ fn the_address_of_a_running_container_is_refused_in_podmans_words(driver: Driver
         assert!(refusal.stderr.contains("holder"), "its name:\\n{refusal}");
     }
     lab.remove("late");
-    // The refusal, and the cleanup after it, left the holder alone.
+    // The refusal and the cleanup after it left the holder alone.
     assert_eq!(lab.addresses("holder", "eth0").len(), 1);
     assert_eq!(lab.dns_entries("n").len(), 2, "holder, by name and by id");
     lab.remove("holder");
@@ -60,7 +60,7 @@ fn an_unknown_option_is_refused_with_the_known_ones(driver: Driver) {
     assert!(refusal.stderr.contains("ipam_cooldown"), "{refusal}");
 }
 
-/// They differ between Podman 5 and 6, so Podman's own driver says them first.
+/// The words differ between Podman 5 and 6, so Podman's own driver is asked for them first.
 fn a_network_is_refused_in_the_words_of_podmans_own_driver(driver: Driver) {
     let lab = Lab::start();
     let subnet = "--subnet=fd00:4:4:4:4::/64";
@@ -96,7 +96,7 @@ fn an_address_outside_every_subnet_is_refused(driver: Driver) {
     lab.assert_clean(&network);
 }
 
-/// Podman grants it, and then two machines on the bridge have the same address.
+/// Podman grants the gateway's address, and then two machines on the bridge have the same one.
 fn the_gateway_is_refused(driver: Driver) {
     let lab = Lab::start();
     let network = lab.network(driver, "n", &SUBNET);
@@ -123,7 +123,7 @@ fn a_refused_start_takes_no_address(driver: Driver) {
     let dual = [&SUBNET[..], &["--ipv6", "--subnet", "fd77::/64"]].concat();
     let network = lab.network(driver, "n", &dual);
     lab.container("holder", &["n"]).ip6("fd77::99").start();
-    // The IPv4 address is free, the other is not. Neither may stay leased.
+    // The IPv4 address is free, the other one is not. Neither may stay leased.
     let both = lab
         .container("late", &["n"])
         .ip("10.77.0.99")

@@ -1,19 +1,19 @@
-//! What berth asks of netavark is what Podman itself would ask for.
+//! berth asks of netavark exactly what Podman itself would ask.
 //!
 //! Every option of a network and of a container goes through berth on its way to
 //! netavark. Each case here is run twice with a netavark that only records: once with
-//! Podman's own driver, once with berth. The two requests must agree, for setup and for
+//! Podman's own driver, and once with berth. The two requests must agree, for setup and for
 //! teardown, except for the container's and the network's id.
 
 use berth_integration::{Driver, Lab};
 
 /// A network and a container on it.
 struct Case {
-    /// netavark's driver for it.
+    /// The network's netavark driver.
     plumbing: &'static str,
-    /// For `podman network create`.
+    /// Options for `podman network create`.
     network: &'static str,
-    /// For `podman run`.
+    /// Options for `podman run`.
     container: &'static str,
 }
 
@@ -26,7 +26,7 @@ fn check(case: &Case) {
     }
 }
 
-/// Returns the lines of two texts that the other lacks, each in its order.
+/// Returns the lines of each of two texts that the other lacks, in their order.
 fn difference(before: &str, after: &str) -> String {
     let lacking = |mark: &str, text: &str, other: &str| {
         let other: Vec<_> = other
@@ -57,7 +57,7 @@ fn requests(driver: Driver, case: &Case) -> [String; 2] {
             create.args(["--driver", "berth", "--opt", &plumbing])
         }
     };
-    // Left alone, each driver chooses another name for a bridge.
+    // By default, each driver chooses another name for a bridge.
     let named = ["--interface-name", "bridge9"].into_iter();
     create
         .args(named.filter(|_| case.plumbing == "bridge" && !case.network.contains("interface")))

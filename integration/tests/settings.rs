@@ -67,7 +67,7 @@ fn a_network_is_as_the_file_says(driver: Driver) {
         refused.fails("10.77.0.4 on network n is reserved in /etc/containers/berth.conf line 7");
     }
 
-    // Neither what Podman and netavark get nor the network's file shows any of it.
+    // Neither the network's file nor what Podman and netavark get shows any of these settings.
     let inspected = lab.podman(["network", "inspect", "n"]).ok();
     for name in ["ipam_exclude", "ipam_reserve", "ipam_hold"] {
         assert!(!inspected.contains(name), "{inspected}");
@@ -93,7 +93,7 @@ fn a_mistake_stops_whom_it_concerns(driver: Driver) {
     lab.podman(["rm", "--force", "a"]).ok();
     lab.container("b", &["other"]).start();
 
-    // A time gives no address away.
+    // A wrong time does not give an address away, so it only causes a warning.
     lab.write(CONF, "[defaults]\nipam_hold = 'soon'\n");
     let warned = lab.container("c", &["n"]).cmd().run();
     assert!(warned.status.success(), "{warned}");
@@ -104,7 +104,7 @@ fn a_mistake_stops_whom_it_concerns(driver: Driver) {
         "{warned}"
     );
 
-    // Where the leases are is not known: the interface goes, and the lease stays.
+    // berth cannot tell where the leases are: the interface is removed, and the lease stays.
     lab.write(CONF, "[network.n\n");
     let said = "/etc/containers/berth.conf line 1: ";
     lab.container("d", &["n"]).fails(said);

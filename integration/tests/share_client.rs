@@ -1,5 +1,5 @@
-//! The crate `share` against a real etcd with mTLS: what is claimed is claimed, whoever of the
-//! cluster dies meanwhile; and where there is no quorum, it is refused in time.
+//! The crate `share` against a real etcd with mTLS: what is claimed stays claimed, whichever node
+//! of the cluster dies meanwhile; and if there is no quorum, claims are refused in time.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
@@ -17,7 +17,7 @@ use berth_share::{Claim, HostId, Lease, Proof, RegistryError, ShareError};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Longer than a command may take: the machine is shared.
+/// A bit longer than a command may take, because the machine is shared.
 const LIMIT: Duration = Duration::from_millis(4500);
 
 fn times() -> Times {
@@ -45,7 +45,7 @@ fn an_address_is_claimed_once_verified_and_given_back() {
     let claims = std::slice::from_ref(&claim);
     let proof = a.with(&mut etcd, |member| member.verify(claims)).unwrap();
     assert_eq!(proof, Proof::Held);
-    // A claim that is not b's stays, whoever asks.
+    // b cannot give back a claim that is not its own.
     assert!(
         b.with(&mut etcd, |member| member.give_back(&claim))
             .unwrap()
@@ -90,7 +90,7 @@ fn the_leader_is_killed_and_claims_go_on() {
     assert!(began.elapsed() < LIMIT, "{:?}", began.elapsed());
 }
 
-/// Its connections stay open and say nothing: only time tells.
+/// The leader's connections stay open and say nothing: only a timeout shows it.
 #[test]
 fn the_leader_falls_silent_and_claims_go_on() {
     let cluster = Cluster::start(3);
@@ -144,7 +144,7 @@ fn without_a_quorum_it_is_refused_in_time_and_then_at_once() {
         let mut etcd = cluster.client(survivor, times, Some(a.breaker()));
         a.claim(&mut etcd, "again").ok()
     });
-    // What may have been claimed without an answer goes at the next collection.
+    // The next collection removes what may have been claimed without an answer.
     let mut etcd = cluster.client(survivor, times, None);
     a.with(&mut etcd, |member| member.reconcile(&[], true))
         .unwrap();
@@ -165,7 +165,7 @@ fn a_stranger_is_refused() {
         panic!("{refused}");
     };
     assert!(told.contains("127.0.0.1:2370: "), "{told}");
-    // And a server of another authority is no etcd of ours.
+    // A server with a certificate of another authority is not accepted as our etcd, either.
     let mut wrong = cluster.certificates("client");
     wrong.ca.clone_from(&stranger.certificate);
     let mut etcd = Etcd::new(vec![endpoint(0)], Some(&wrong), times, None, 0).unwrap();
@@ -173,8 +173,8 @@ fn a_stranger_is_refused() {
     assert!(told.contains("certificate"), "{told}");
 }
 
-/// Eight hosts on 14 addresses, while one node after the other is killed: no address is
-/// claimed twice, and when all is over none is left.
+/// Eight hosts share 14 addresses while one node after the other is killed: no address is
+/// claimed twice, and at the end none is left claimed.
 #[test]
 fn hosts_storm_a_small_range_while_nodes_die() {
     let mut cluster = Cluster::start(3);
@@ -237,7 +237,7 @@ fn after_a_restore_nothing_is_claimed_until_it_is_accepted() {
     let web = a.claim(&mut etcd, "web").unwrap();
     cluster.restore(&backup);
     let mut etcd = cluster.client(0, times(), None);
-    // The backup has no a in it: a tells, and nobody claims.
+    // Host a is not in the backup. a finds that out, and then no host can claim.
     for host in [&a, &b] {
         etcd.begin(times().total);
         let refused = host.claim(&mut etcd, "late").unwrap_err();
@@ -310,7 +310,7 @@ fn a_host_is_evicted_only_when_nothing_speaks_for_it() {
         told.starts_with("host a is not evicted: it has beaten lately"),
         "{told}"
     );
-    // Its lease in etcd runs out.
+    // Its lease in etcd expires.
     let id = a
         .with(&mut etcd, |member| Ok(member.host().clone()))
         .unwrap();
@@ -330,7 +330,7 @@ fn a_host_is_evicted_only_when_nothing_speaks_for_it() {
     let told = rejoin(&a, &mut etcd, Rejoin::Anew);
     assert_ne!(told, id);
     a.claim(&mut etcd, "again").unwrap();
-    // What it still runs at the evicted address is a conflict, and stays.
+    // A container that it still runs at the evicted address is a conflict, and stays.
     let back = a
         .with(&mut etcd, |member| member.reconcile(&[lease(&web)], true))
         .unwrap();
@@ -370,7 +370,7 @@ fn of_two_copies_the_second_is_refused_and_the_original_can_take_over() {
         .map(|host| host.addresses.len())
         .collect();
     assert_eq!((picture.hosts.len(), counts), (2, BTreeSet::from([1, 3])));
-    // Both are called a: a person says which.
+    // Both are called a, so a person must say which one.
     let told = operator::find(&picture, "a").unwrap_err().to_string();
     assert!(
         told.starts_with("several hosts of the share are called a"),

@@ -1,5 +1,5 @@
-//! `berth share` against a real etcd, on a host without containers: the test's own network and
-//! mount namespaces, with a bridge and neighbours on it. Other hosts are played.
+//! `berth share` against a real etcd, on a host without containers, which is the test's own network
+//! and mount namespaces, with a bridge and neighbours on it. The test plays the other hosts.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -14,7 +14,7 @@ use berth_integration::shared::SharedHost;
 use berth_share::etcd::{Etcd, Times};
 use serde_json::{Value, json};
 
-/// The host on which the commands run. `/var/lib/berth` is a directory of the test's.
+/// The host on which the commands run. Its `/var/lib/berth` is a directory of the test.
 struct Site {
     cluster: Cluster,
     directory: PathBuf,
@@ -36,7 +36,7 @@ impl Site {
             fs::create_dir_all(directory.join(name)).unwrap();
         }
         let site = Self { cluster, directory };
-        // Nobody runs it.
+        // It is never run.
         site.write("bin/netavark", "#!/bin/sh\nexit 1\n");
         run(&format!("chmod 755 {}", site.path("bin/netavark")));
         site.write(
@@ -142,7 +142,7 @@ impl Site {
         etcd
     }
 
-    /// Lets a host's lease in etcd run out.
+    /// Lets a host's lease in etcd expire.
     fn silence(&self, host: &SharedHost) {
         let mut etcd = self.client();
         let id = host
@@ -192,7 +192,7 @@ fn a_share_shows_its_hosts_and_this_one_joins() {
     let table = site.ok("status");
     let row: Vec<_> = table.lines().nth(1).unwrap().split_whitespace().collect();
     assert_eq!(row, ["lan", "open", "2", "2", "1", "0", "10.0.0.0/24"]);
-    // As a new host it would be in the way of what it has.
+    // If it rejoined as a new host, its old identity would block the addresses that it has.
     let id = site.json("status")[0]["host"].clone();
     for verb in ["rejoin", "rejoin --original"] {
         let told = site.json(verb);
@@ -255,7 +255,7 @@ fn a_host_is_evicted_only_if_the_link_says_that_it_is_gone() {
         "no network web in share lan",
     );
 
-    // A bridge that leads nowhere, then one on which nobody is.
+    // First a bridge that leads nowhere, then one on which there is nothing.
     site.fails("evict bravo", 1, "the link cannot be asked from this host");
     run(
         "ip link add out type veth peer name far; ip link set out master lan up;
@@ -283,7 +283,7 @@ fn a_host_is_evicted_only_if_the_link_says_that_it_is_gone() {
         (&hosts[1]["state"], &hosts[1]["addresses"]),
         (&json!("evicted"), &json!([]))
     );
-    // Once more does no harm.
+    // Evicting it once more does no harm.
     let told = site.ok("evict bravo");
     assert!(told.trim_end().ends_with("; it had no addresses"), "{told}");
     let heir = site.host("charlie");
@@ -301,7 +301,7 @@ fn after_a_restore_a_person_accepts() {
     let backup = site.cluster.back_up(0);
     bravo.claim(&mut site.client(), "web").unwrap();
     site.cluster.restore(&backup);
-    // It knows more than the backup.
+    // bravo knows more than the backup.
     bravo.claim(&mut site.client(), "late").unwrap_err();
     let Told {
         code,

@@ -1,7 +1,7 @@
-//! Podman killed at any moment, again and again, as on a machine that runs out of memory:
-//! in the end, containers can have every address of the network.
+//! Podman is killed at any moment, again and again, as on a machine that runs out of memory. In
+//! the end, containers can have every address of the network.
 //!
-//! With Podman's own allocator, 60 starts killed after 30 to 250 ms left 12
+//! With Podman's own allocator, 60 starts that were killed after 30 to 250 ms left 12
 //! addresses, 11 names, 11 interfaces and 13 namespace files behind (Podman 5.4.2).
 
 use std::collections::BTreeSet;
@@ -16,15 +16,15 @@ with_driver!(
     every_address_can_be_had_after_a_storm_of_killed_removals,
 );
 
-/// How long the storm with everybody at once lasts here; `make torture` has a longer one.
+/// How long the storm of everything at once lasts here; in `make torture` it lasts longer.
 const LENGTH: Duration = Duration::from_secs(12);
 
 const KILLS: u32 = 40;
-/// What a /28 offers beside network, gateway and broadcast address.
+/// How many addresses a /28 has besides network, gateway and broadcast address.
 const POOL: usize = 13;
 const SUBNET: [&str; 2] = ["--subnet", "10.77.0.0/28"];
 
-/// Returns delays from 20 to 200 ms, in an order that repeats none.
+/// Returns delays from 20 to 200 ms, without repeating any.
 fn delays() -> impl Iterator<Item = String> {
     (0..KILLS).map(|number| {
         let millis = 20 + (number * 73) % KILLS * 180 / KILLS;
@@ -56,7 +56,7 @@ fn every_address_can_be_had_after_a_storm_of_killed_starts(driver: Driver) {
         let run = ["podman", "run", "--detach", "--network=n", "lab"];
         let killed = lab.cmd("timeout").args(["--signal=KILL", &delay]);
         killed.args(run).run();
-        // Some live, most are in pieces.
+        // Some containers live, most are half made.
         lab.remove_all();
     }
     assert_all_can_be_had(&lab, &network);

@@ -1,5 +1,5 @@
-//! A container that is started again under its name, after crashes that nobody cleaned up
-//! after: its name and its ports lead only to itself, at once.
+//! A container is started again under its name after crashes that nothing cleaned up after. At
+//! once, its name and its ports lead only to the new container.
 
 use berth_integration::{Driver, Lab, ip, outage::Death};
 
@@ -17,7 +17,7 @@ fn a_name_and_a_port_lead_to_the_living(driver: Driver) {
         run.dies(Death::PodmanAfterNetavark);
         lab.remove("pg");
     }
-    // Of another name and network, with the same port.
+    // A container with another name and network, but the same port.
     let run = lab.container("old", &["o"]);
     run.option("--publish", "15432:80")
         .dies(Death::PodmanAfterNetavark);

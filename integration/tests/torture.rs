@@ -1,10 +1,10 @@
-//! Podman, conmon, netavark, berth and containers killed at random moments: what
-//! `make torture` does more often.
+//! Podman, conmon, netavark, berth and containers are killed at random moments. `make torture`
+//! does this more often.
 
 use berth_integration::torture::{Plan, Table};
 use berth_integration::{Driver, seed, with_driver};
 
-/// How many killed `podman run` of each kind; a tenth as many of each other death.
+/// How many `podman run` of each kind are killed; of each other death there are a tenth as many.
 const COUNT: usize = 25;
 
 with_driver!(

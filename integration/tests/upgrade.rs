@@ -1,5 +1,5 @@
-//! Podman, netavark and aardvark-dns are replaced under running containers, by newer ones
-//! and then by older ones again.
+//! Podman, netavark and aardvark-dns are replaced under running containers, first by newer
+//! versions and then by older ones again.
 //!
 //! Needs the labs trixie, forky and experimental, so only `make test-all` runs it:
 //! `cargo test -p berth-integration --test upgrade`.
@@ -11,13 +11,14 @@ with_each_driver!(containers_survive_upgrades_and_the_way_back);
 
 const SUBNET: [&str; 2] = ["--subnet", "10.77.0.0/24"];
 
-/// Each lab, and the Podman it must bring: a test of upgrades must not pass without one.
+/// Each lab, and the Podman that it must bring, because a test of upgrades must not pass without
+/// an upgrade.
 ///
 /// The way back from Podman 6 to 5 is not part of it. With berth, a container that Podman 6
-/// has started has no interface after a restart by Podman 5; with Podman's own driver, an
-/// address that was given to one is still allocated after its removal. Nor is netavark 2.1: a
-/// container that 2.0 has set up does not answer on its published port after a restart by
-/// 2.1, with each driver alike.
+/// started has no interface after a restart by Podman 5; with Podman's own driver, an address
+/// that was given to such a container is still allocated after its removal. netavark 2.1 is not
+/// part of it, either: with any driver, a container that 2.0 set up does not answer on its
+/// published port after a restart by 2.1.
 const WAY: [(&str, Version); 4] = [
     ("forky", Version(5, 8)),
     ("trixie", Version(5, 4)),
@@ -39,10 +40,10 @@ fn containers_survive_upgrades_and_the_way_back(driver: Driver) {
         let peers = lab.addresses("peer", "eth0");
         lab.exchange_podman(name);
         assert_eq!(lab.podman_version(), version, "the Podman of {name}");
-        // Nothing has noticed.
+        // The containers have not noticed anything.
         assert_eq!(lab.addresses("peer", "eth0"), peers);
         assert_works(&lab);
-        // What the one before has started dies unseen, and is taken back.
+        // What the previous Podman started dies unseen, and is reclaimed.
         let next = format!("victim{stage}");
         if driver == Driver::Bridge {
             lab.remove(&victim);
@@ -55,7 +56,7 @@ fn containers_survive_upgrades_and_the_way_back(driver: Driver) {
         assert_works(&lab);
         lab.container(&next, &["n"]).ip("10.77.0.99").start();
         victim = next;
-        // A restart takes down what the one before has set up.
+        // A restart takes down what the previous Podman set up.
         lab.podman(["restart", "--time=0", "web", "peer"]).ok();
         assert_works(&lab);
         if driver != Driver::Bridge {

@@ -1,9 +1,9 @@
 //! A beat: the host says in the share that it is here, and learns whether it may still speak
-//! for itself. It goes alone, or in the transaction of a claim.
+//! for itself. A beat is sent alone, or as part of a claim's transaction.
 //!
-//! `h/<host>` is written anew if it is what this host wrote last. So of two copies of a host,
-//! the second to beat finds out; and a record that is older than the host's own memory tells
-//! that etcd was restored. Nothing here needs a clock (I4).
+//! A beat replaces `h/<host>` only if that still has the value this host last wrote. So of two
+//! copies of a host, the second to beat finds out about the first. And if the record is older than
+//! the host's own memory, etcd was restored. Nothing here needs a clock (I4).
 
 use crate::host::HostRecord;
 use crate::identity::Identity;
@@ -12,8 +12,8 @@ use crate::meta::Meta;
 use crate::registry::{Check, Read, Transaction, Write};
 use crate::{HostId, ShareError};
 
-/// Returns the transaction that writes a beat's value, if the share and the host's record are
-/// as the host knows them; otherwise it reads both.
+/// Returns the transaction that writes a beat's value, if the share's meta and the host's record
+/// are as the host knows them; otherwise it reads both.
 pub fn transaction(keys: &Keys, identity: &Identity, value: &str) -> Transaction {
     Transaction {
         checks: standing(keys, identity),
@@ -22,8 +22,8 @@ pub fn transaction(keys: &Keys, identity: &Identity, value: &str) -> Transaction
     }
 }
 
-/// Returns the checks that fence everything a host writes: the epoch is the one it knows, and
-/// nobody has written its record since.
+/// Returns the checks that guard everything a host writes: the epoch is the one it knows, and its
+/// record has not been written since.
 pub fn standing(keys: &Keys, identity: &Identity) -> Vec<Check> {
     let is = |key: Vec<u8>, value: &Option<String>| match value {
         Some(value) => Check::Is(key, value.clone().into()),
@@ -38,24 +38,24 @@ pub fn standing(keys: &Keys, identity: &Identity) -> Vec<Check> {
 /// What a refused beat means.
 #[derive(Debug)]
 pub enum Standing {
-    /// It had arrived before. The identity is as confirmed.
+    /// The beat had already arrived. Holds the identity with that beat confirmed.
     Arrived(Identity),
-    /// Others have changed the epoch, or a restored share is put right: beat again with this
-    /// identity.
+    /// Others have changed the epoch, or the share is again as this host knows it: beat again
+    /// with this identity.
     Again(Identity),
-    /// etcd was restored, and nobody has noticed yet: the share must be suspended. `found` is
-    /// its meta, if it has one; `known` the latest epoch that this host has seen.
+    /// etcd was restored, and no host has noticed yet: the share must be suspended. `found` is
+    /// its meta, if it has one; `known` is the latest epoch that this host has seen.
     Restored {
         found: Option<Box<Meta>>,
         known: Box<Meta>,
     },
 }
 
-/// Judges a beat that was refused, by the share's meta and the host's record as they are.
+/// Judges a refused beat by the present values of the share's meta and the host's record.
 ///
 /// # Errors
-/// If the host may not speak for itself any more: evicted, or its identity is somebody
-/// else's. If a value cannot be read.
+/// If the host may no longer speak for itself: it was evicted, or its identity is in use
+/// elsewhere. If a value cannot be read.
 pub fn judge(
     identity: &Identity,
     meta: Option<&[u8]>,
@@ -91,14 +91,14 @@ pub fn judge(
     };
     let found = Meta::decode(found)?;
     if found.epoch.number <= known.epoch.number {
-        // Another history has reached the same number, or this one has gone back.
+        // Another history has reached the same number, or the share has gone back.
         return Ok(Standing::Restored {
             found: Some(Box::new(found)),
             known: Box::new(known),
         });
     }
-    // A later epoch. Whatever of the record is missing, its restore explains; a beat sent
-    // under the old epoch can no longer be carried out.
+    // A later epoch. Its restore explains a record that is missing or old, and a beat sent under
+    // the old epoch can no longer be carried out.
     standing_of(&identity.host, &next, record)?;
     next.meta = meta_now;
     next.record = record_now;
@@ -107,7 +107,7 @@ pub fn judge(
 }
 
 enum Age {
-    /// As the host wrote it last.
+    /// As the host last wrote it.
     Mine,
     /// From before the host's last beat.
     Older,

@@ -1,4 +1,5 @@
-//! A claim: all of a container's addresses, or none. And its end, by the exact value.
+//! A claim takes all of a container's addresses, or none. Its release deletes a key by the key's
+//! exact value.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -9,17 +10,18 @@ use crate::identity::Identity;
 use crate::key::Keys;
 use crate::registry::{Check, Found, Read, Transaction, Write};
 
-/// A claim to be made, and what its key must be before.
+/// A claim to be made, and what its key must hold before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     pub claim: Claim,
-    /// The value of an earlier claim of this store's for the same address, which this one
-    /// takes the place of; `None` if the key must not be there.
+    /// The value of this store's earlier claim for the same address, which this one replaces;
+    /// `None` if the key must not exist.
     pub over: Option<Vec<u8>>,
 }
 
 /// Returns the transaction that claims addresses, if none of them is taken and the host may
-/// speak for itself; otherwise it reads what stood in the way, and who is in these windows.
+/// speak for itself; otherwise it reads what stood in the way, and which addresses of these
+/// windows are taken.
 pub fn transaction(
     keys: &Keys,
     identity: &Identity,
@@ -56,12 +58,12 @@ pub struct Obstacles<'f> {
     pub record: Option<&'f [u8]>,
     /// The present value of each claimed address's key.
     pub present: Vec<Option<&'f [u8]>>,
-    /// The addresses that are taken in each window.
+    /// The taken addresses of each window.
     pub windows: Vec<BTreeSet<IpAddr>>,
 }
 
 impl<'f> Obstacles<'f> {
-    /// Reads the answer to a refused [`transaction`] with so many claims.
+    /// Reads the answer to a refused [`transaction`] with this many claims.
     pub fn read(keys: &Keys, found: &'f [Found], claims: usize) -> Self {
         let value = |at: usize| found.get(at).and_then(Found::value);
         let windows = found.iter().skip(2 + claims);
@@ -73,7 +75,7 @@ impl<'f> Obstacles<'f> {
         }
     }
 
-    /// Returns whether the claim had arrived before: it is not in its own way.
+    /// Returns whether the claim was refused only because it had already arrived.
     pub fn is_mine(&self, wanted: &[Wanted]) -> bool {
         let mut pairs = self.present.iter().zip(wanted);
         let is_mine = |(present, one): (&Option<&[u8]>, &Wanted)| {
@@ -92,8 +94,8 @@ pub fn taken(keys: &Keys, found: &Found) -> BTreeSet<IpAddr> {
 }
 
 /// Returns the transaction that gives an address back, if the key still has the claim's exact
-/// value and the host may speak for itself. However late it arrives, it cannot meet the next
-/// holder's.
+/// value and the host may speak for itself. However late it arrives, it cannot delete the next
+/// holder's claim.
 pub fn release(keys: &Keys, identity: &Identity, claim: &Claim) -> Transaction {
     let key = keys.address(claim.address);
     let mut checks = standing(keys, identity);
@@ -105,7 +107,7 @@ pub fn release(keys: &Keys, identity: &Identity, claim: &Claim) -> Transaction {
     }
 }
 
-/// Returns whether a key is of this host and store.
+/// Returns whether a key's value belongs to this host and store.
 pub fn is_own(identity: &Identity, store: &str, value: &[u8]) -> bool {
     Holder::decode(value).is_ok_and(|holder| holder.host == identity.host && holder.store == store)
 }

@@ -1,4 +1,4 @@
-//! Why a share does not do what was asked of it, and what to do about it.
+//! Why a share refuses or fails, and what to do about it.
 
 use std::io;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use crate::key::HostId;
 use crate::meta::Difference;
 use crate::registry::RegistryError;
 
-/// A refusal, or a failure. None of them changes what running containers have.
+/// A refusal or a failure. None of them changes the addresses of running containers.
 #[derive(Debug, Error)]
 pub enum ShareError {
     #[error(transparent)]
@@ -56,10 +56,10 @@ pub enum ShareError {
     Operator(String),
 }
 
-/// Who has an address that was asked for.
+/// Who already has an address that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taker {
-    /// The host's name, if its record says one.
+    /// The host's name, if it has a record.
     pub host: String,
     pub container: String,
     pub name: String,

@@ -1,43 +1,44 @@
-//! Whether a host's addresses may be given to others: only when its network shows that
-//! nobody has them, and shows it in a way that would also have shown the contrary.
+//! Whether a host's addresses may be given to others: only if probes of its network show that
+//! nothing uses them, and if the same probes would have shown the contrary.
 //!
-//! An etcd lease that has run out proves nothing: a host that is cut off from etcd goes on
-//! using its addresses on the LAN.
+//! An expired etcd lease proves nothing: a host that is cut off from etcd keeps using its
+//! addresses on the LAN.
 
 use std::net::IpAddr;
 
 use thiserror::Error;
 
-/// How often each address is asked before its silence counts.
+/// How many times each address is probed before its silence counts.
 pub const PROBES: u32 = 3;
 
 /// What the share says of the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// Whether `live` of the host is there.
+    /// Whether the host's `live` key exists.
     pub beats: bool,
-    /// Whether the share may lack addresses that the host has: etcd was restored, and it has
-    /// not put its leases back. Nobody would ask for those.
+    /// Whether the share may lack addresses that the host has: etcd was restored, and the host has
+    /// not put its leases back. Nothing would probe those addresses.
     pub is_incomplete: bool,
 }
 
-/// What probes of the link have shown.
+/// What the probes of the link have shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
-    /// Whether some address that is known to be in use, or the gateway, has answered from each
-    /// of the places that the host's addresses were asked from.
+    /// Whether, at each place from which the host's addresses were probed, the gateway or some
+    /// address known to be in use has answered.
     pub link_answers: bool,
-    /// From which places of the link was asked: each must be able to hear what the others
-    /// cannot. On macvlan the parent does not hear its own children, nor a sibling the parent.
+    /// From which places of the link the addresses were probed. It takes both, because each hears
+    /// what the other cannot: on macvlan the parent does not hear its own children, and a sibling
+    /// does not hear the parent.
     pub from_parent: bool,
     pub from_sibling: bool,
-    /// Each address of the host, with how often it was asked and whether anything answered.
+    /// Each address of the host, with how often it was probed and whether anything answered.
     pub addresses: Vec<Probed>,
 }
 
 impl Evidence {
-    /// Joins the evidence of two links that the host's addresses may be on: silence on both
-    /// counts, or an answer on either.
+    /// Joins the evidence of two links that the host's addresses may be on: an address is silent
+    /// only if it is on both, and answers if it does on either.
     #[must_use]
     pub fn and(mut self, mut other: Self) -> Self {
         self.link_answers &= other.link_answers;
@@ -48,7 +49,7 @@ impl Evidence {
     }
 }
 
-/// What probes of one address have shown.
+/// What the probes of one address have shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probed {
     pub address: IpAddr,
@@ -94,10 +95,10 @@ pub enum Doubt {
 }
 
 impl Standing {
-    /// Decides whether the host's addresses are worth asking for.
+    /// Decides whether the host's addresses are worth probing.
     ///
     /// # Errors
-    /// If the share itself speaks for the host.
+    /// If the share itself speaks against the eviction.
     pub fn decide(self) -> Result<(), Doubt> {
         match self {
             Self { beats: true, .. } => Err(Doubt::Beats),
@@ -110,10 +111,10 @@ impl Standing {
     }
 }
 
-/// Decides about an eviction by what the link has shown.
+/// Decides on an eviction by what the link has shown.
 ///
 /// # Errors
-/// If anything speaks for the host, or not enough speaks against it.
+/// If anything shows that the host is still there, or too little shows that it is gone.
 pub fn decide(evidence: &Evidence) -> Result<(), Doubt> {
     let addresses = &evidence.addresses;
     if let Some(answered) = addresses.iter().find(|probed| probed.answered) {

@@ -1,16 +1,16 @@
-//! What a host keeps of a share on its disk, in a directory for each:
+//! What a host keeps on its disk for each share, in a directory of its own:
 //!
 //! ```text
 //! /var/lib/berth/shares/lan/
 //!   lock             held by the one command that speaks for the host in the share
-//!   identity.0, .1   who the host is there, twice: see `identity`
+//!   identity.0, .1   the host's identity in the share, twice: see `identity`
 //!   confirmed        the last beat that was answered
 //!   breaker.json     until when etcd is not asked, because it has not answered
 //! ```
 //!
-//! Each beat waits for the disk. So the older of the two identities is written over in place,
-//! in whole blocks, which needs one flush; a new file and its rename need several times that.
-//! If the write is torn, its checksum shows it, and the other one counts.
+//! Each beat waits for the disk. So it overwrites the older of the two identities in place, in
+//! whole blocks, which needs one flush; a new file and its rename need several times that. If the
+//! write is torn, its checksum shows it, and the other identity counts.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
@@ -24,24 +24,24 @@ use serde::{Deserialize, Serialize};
 use crate::identity::{Identity, IdentityFile};
 use crate::key::HostId;
 
-/// How often a lock that is held is tried again.
+/// The pause before a held lock is tried again.
 const POLL: Duration = Duration::from_millis(5);
 
 /// A host's directory for one share, locked.
 #[derive(Debug)]
 pub struct Folder {
     directory: PathBuf,
-    /// Of the identity that was saved last, and its beat if that is not confirmed.
+    /// The number of the last saved identity, and its beat if that is not confirmed.
     number: u64,
     pending: Option<String>,
     lock: File,
 }
 
 impl Drop for Folder {
-    /// Closing the file is not enough: a child that another thread has just forked has it open
+    /// Closing the file is not enough: a child that another thread has just forked keeps it open
     /// until it executes its program.
     fn drop(&mut self) {
-        // It fails for nothing but a bad descriptor.
+        // This fails only for a bad descriptor.
         let _ = self.lock.unlock();
     }
 }
@@ -78,11 +78,11 @@ impl Folder {
         })
     }
 
-    /// Returns who the host is in the share whose directory this is, without its lock; `None`
-    /// if it has never taken part.
+    /// Returns the host's identity in the share whose directory this is, without taking the lock;
+    /// `None` if the host has never taken part.
     ///
     /// # Errors
-    /// If that is there and cannot be read.
+    /// If the identity exists and cannot be read.
     pub fn peek(directory: &Path) -> io::Result<Option<HostId>> {
         let newest = newest(directory)?;
         Ok(newest.map(|(_, identity)| identity.host))
@@ -121,7 +121,7 @@ fn newest(directory: &Path) -> io::Result<Option<(u64, Identity)>> {
     Ok(newest)
 }
 
-/// What the disk writes as one.
+/// What the disk writes in one piece.
 const BLOCK: usize = 4096;
 
 /// Returns a file of whole blocks: checksum, number, identity, spaces.
@@ -149,7 +149,7 @@ impl IdentityFile for Folder {
             return Ok(None);
         };
         self.number = number;
-        // Torn, lost or of an earlier beat: then this beat is repeated.
+        // If the note is torn, lost or about an earlier beat, this beat is repeated.
         let confirmed = fs::read(self.directory.join("confirmed")).unwrap_or_default();
         if identity.pending.as_deref().map(str::as_bytes) == Some(&confirmed) {
             return Ok(Some(identity.confirmed()));
@@ -170,7 +170,7 @@ impl IdentityFile for Folder {
             .open(&path)?;
         let text = render(number, identity)?;
         file.write_all(&text)?;
-        // It changes only when an identity has grown a lot, or has shrunk.
+        // The size changes only when the identity has grown a lot, or has shrunk.
         if file.metadata()?.len() != text.len() as u64 {
             file.set_len(text.len() as u64)?;
         }
@@ -189,8 +189,8 @@ impl IdentityFile for Folder {
     }
 }
 
-/// Keeps commands from waiting for an etcd that has just not answered. Each command is a
-/// process of its own, so it is a file. If that cannot be read or written, etcd is asked.
+/// Keeps commands from waiting for an etcd that has just failed to answer. It is a file, because
+/// each command is a process of its own. If the file cannot be read or written, etcd is asked.
 #[derive(Debug)]
 pub struct Breaker {
     path: PathBuf,
@@ -212,7 +212,7 @@ impl Breaker {
         }
     }
 
-    /// Returns for how long etcd is not to be asked; `None` if it may be.
+    /// Returns for how long etcd must not be asked; `None` if it may be.
     pub fn is_open_for(&self) -> Option<Duration> {
         let open: Open = serde_json::from_slice(&fs::read(&self.path).ok()?).ok()?;
         let (boot, now) = now()?;
@@ -220,7 +220,7 @@ impl Breaker {
         is_now.then(|| Duration::from_millis(open.until - now))
     }
 
-    /// Lets everybody fail at once for so long.
+    /// Makes all commands fail at once for this long.
     pub fn open(&mut self, wait: Duration) {
         let Some((boot, since)) = now() else {
             return;
@@ -236,7 +236,7 @@ impl Breaker {
 
     /// Lets etcd be asked again.
     pub fn close(&mut self) {
-        // Mostly there is none.
+        // Usually there is no file.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -283,7 +283,7 @@ mod tests {
         text[40] ^= 1;
         fs::write(&newest, &text).unwrap();
         assert_eq!(folder(&directory).load().unwrap(), Some(identity(4)));
-        // Damage is not absence: a new identity would lose what the host has.
+        // Damage is not absence: with a new identity the host would lose its addresses.
         fs::write(directory.path().join("identity.0"), "").unwrap();
         let told = folder(&directory).load().unwrap_err().to_string();
         assert!(told.ends_with("identity.0 and .1 are damaged"), "{told}");
@@ -329,7 +329,7 @@ mod tests {
         assert_eq!(breaker.is_open_for(), None);
         breaker.open(Duration::ZERO);
         assert_eq!(breaker.is_open_for(), None);
-        // Of another boot, or from a clock that ran further.
+        // From another boot, or from a clock that was further ahead.
         fs::write(
             &breaker.path,
             r#"{"boot":"other","since":0,"until":18446744073709551615}"#,

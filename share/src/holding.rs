@@ -1,5 +1,5 @@
-//! The value of an address's key: who has it. Only its owner ever replaces it, and no two claims
-//! have the same, so whoever deletes by value deletes its own.
+//! The value of an address's key: who has the address. Only its owner ever replaces it, and no two
+//! claims have the same value, so a host that deletes by value deletes only its own claim.
 
 use std::net::IpAddr;
 
@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use crate::ShareError;
 use crate::key::HostId;
 
-/// The longest value that is read: hosts write some hundred bytes.
+/// The longest value that is read. Hosts write a few hundred bytes.
 const LONGEST_VALUE: usize = 64 << 10;
 
 /// Who has an address, as the key says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     pub host: HostId,
-    /// Which of the host's lease stores: its state directory. Only that one judges the key.
+    /// Which of the host's lease stores, by its state directory. Only that store judges the key.
     pub store: String,
     pub container: String,
     /// For people.
@@ -32,7 +32,7 @@ pub struct Claim {
     pub value: String,
 }
 
-/// An address that a store has leased, with whose it is: what a share must say of it.
+/// An address that a store has leased, with its container: what the share's key must say too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
     pub address: IpAddr,
@@ -45,7 +45,7 @@ impl Holder {
     /// Reads the value of an address's key.
     ///
     /// # Errors
-    /// If it is not one.
+    /// If it is not such a value.
     pub fn decode(value: &[u8]) -> Result<Self, ShareError> {
         decode("an address", value)
     }
@@ -57,7 +57,7 @@ impl Holder {
     }
 }
 
-/// Reads a value that a host has written.
+/// Reads a value that some host has written.
 pub(crate) fn decode<T: DeserializeOwned>(what: &str, value: &[u8]) -> Result<T, ShareError> {
     let unreadable = |reason: String| ShareError::Unreadable {
         what: what.to_owned(),

@@ -17,14 +17,15 @@ pub struct HostRecord {
     /// What tells the machine from a copy of it, hashed.
     pub machine: String,
     pub boot: String,
-    /// Grows with each beat. A record with a lower one than the host has written is from a
+    /// Grows with each beat. If it is lower than what the host last wrote, the record is from a
     /// backup.
     pub seq: u64,
-    /// Random, new for each beat: two copies of a host that count alike are told apart.
+    /// Random, new for each beat: tells two copies of a host apart that have reached the same
+    /// `seq`.
     pub nonce: String,
     /// The epoch up to which each of the host's lease stores has put its leases back.
     pub stores: BTreeMap<String, u64>,
-    /// An operator has given the host's addresses to others: it must join again.
+    /// An operator has freed the host's addresses for others: it must join again.
     #[serde(default)]
     pub evicted: bool,
 }
@@ -33,7 +34,7 @@ impl HostRecord {
     /// Reads the value of a host's key.
     ///
     /// # Errors
-    /// If it is not one.
+    /// If it is not such a value.
     pub fn decode(value: &[u8]) -> Result<Self, ShareError> {
         decode("a host's record", value)
     }

@@ -1,7 +1,7 @@
-//! What a host must remember of itself in a share, on its disk.
+//! What a host must remember on its disk about itself in a share.
 //!
-//! It is written and synced before a beat is sent, so that the answer to a beat whose sender
-//! was killed is understood later.
+//! It is written and synced before a beat is sent. So even if the sender is killed, a later command
+//! can tell what became of the beat.
 
 use std::io;
 
@@ -17,20 +17,20 @@ pub struct Identity {
     pub host: HostId,
     /// The machine that this identity was made for.
     pub machine: String,
-    /// Of the latest beat, sent or not.
+    /// The number of the latest beat, sent or not.
     pub seq: u64,
     /// The value of the host's record that was confirmed last.
     pub record: Option<String>,
-    /// A beat that was sent and not answered. There is one at most: it is repeated until
-    /// its outcome is known, so that no earlier one can arrive after it.
+    /// A beat that was sent and not answered. There is at most one: it is repeated until its
+    /// outcome is known, so no earlier beat can arrive after a later one.
     pub pending: Option<String>,
     /// The share's meta as seen last.
     pub meta: Option<String>,
-    /// Who the host was before it joined anew, with that record's number, until the first beat:
-    /// what it knew of the share must not be forgotten in between.
+    /// The identity that the host had before it joined anew, with the number of its record. It is
+    /// kept until the first beat, so that the host does not forget what it knew of the share.
     #[serde(default)]
     pub former: Option<(HostId, u64)>,
-    /// When `live` was renewed last, in seconds since the boot of that id.
+    /// When `live` was last renewed: the boot's id, and the seconds since that boot.
     pub renewed: Option<(String, u64)>,
 }
 
@@ -49,10 +49,10 @@ impl Identity {
         }
     }
 
-    /// Returns the share's meta as this host has seen it last.
+    /// Returns the share's meta as this host last saw it.
     ///
     /// # Errors
-    /// If it has not joined the share, or cannot read what it noted.
+    /// If the host has not joined the share, or its note cannot be read.
     pub fn known_meta(&self) -> Result<Meta, ShareError> {
         match &self.meta {
             Some(meta) => Meta::decode(meta.as_bytes()),
@@ -60,7 +60,7 @@ impl Identity {
         }
     }
 
-    /// Returns it with the pending beat confirmed.
+    /// Returns the identity with its pending beat confirmed.
     #[must_use]
     pub fn confirmed(mut self) -> Self {
         if let Some(value) = self.pending.take() {
@@ -71,23 +71,23 @@ impl Identity {
     }
 }
 
-/// Where the identity is kept. Whoever has it open has the share's own lock on this host.
+/// Where the identity is kept. Whoever has it open holds the share's own lock on this host.
 pub trait IdentityFile {
     /// Reads it; `None` if there is none.
     ///
     /// # Errors
-    /// If it is there and cannot be read.
+    /// If it exists and cannot be read.
     fn load(&mut self) -> io::Result<Option<Identity>>;
 
     /// Replaces it; durable on return.
     ///
     /// # Errors
-    /// If it cannot be written; it is the old one or the new one then.
+    /// If it cannot be written; the file then holds the old identity or the new one.
     fn save(&mut self, identity: &Identity) -> io::Result<()>;
 
-    /// Notes that the pending beat of the identity saved last is confirmed. A power cut may
-    /// undo this: then the beat is repeated, and found to have arrived. A beat so costs one
-    /// wait for the disk and not two.
+    /// Notes that the pending beat of the last saved identity is confirmed. A power cut may undo
+    /// this; the beat is then repeated, and found to have arrived. So a beat waits for the disk
+    /// once, not twice.
     ///
     /// # Errors
     /// If it cannot be written.

@@ -1,14 +1,14 @@
-//! What keys are called: below `PREFIX/SHARE/`, where every host of a share looks.
+//! The names of the keys. All keys of a share are below `PREFIX/SHARE/`.
 //!
 //! ```text
 //! /berth/v1/lan/meta                 the terms, and the epoch
 //! /berth/v1/lan/h/<host>             the host's record, for ever
-//! /berth/v1/lan/live/<host>          goes with an etcd lease: a hint
-//! /berth/v1/lan/a/4/c0a80114         an address that somebody has
+//! /berth/v1/lan/live/<host>          expires with an etcd lease: a hint
+//! /berth/v1/lan/a/4/c0a80114         an address in use
 //! /berth/v1/lan/a/6/<32 hex>
 //! ```
 //!
-//! Addresses in hexadecimal sort as they count, so a window of addresses is a span of keys.
+//! Hexadecimal addresses sort in numerical order, so a window of addresses is a span of keys.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -17,7 +17,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Where keys are if nothing else is configured.
+/// The prefix of keys if none is configured.
 pub const PREFIX: &str = "/berth/v1";
 
 /// The longest name of a share.
@@ -27,7 +27,7 @@ const LONGEST_NAME: usize = 63;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShareName(String);
 
-/// A text that cannot be what it should be.
+/// A text that is no valid name or identity.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum NameError {
     #[error(
@@ -66,13 +66,13 @@ impl fmt::Display for ShareName {
     }
 }
 
-/// Who a host is: a random number, never its name, which may be another's tomorrow.
+/// The identity of a host: a random number, never its name, which another host may have tomorrow.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct HostId(String);
 
 impl HostId {
-    /// Makes an identity of a random number.
+    /// Makes an identity from a random number.
     pub fn new(random: u128) -> Self {
         Self(format!("{random:032x}"))
     }
@@ -82,7 +82,7 @@ impl HostId {
         &self.0
     }
 
-    /// Returns its first digits, for people.
+    /// Returns its first 12 digits, for people.
     pub fn short(&self) -> &str {
         &self.0[..12]
     }
@@ -114,7 +114,7 @@ impl fmt::Display for HostId {
 }
 
 /// A span of keys, its end not included. It always has an end: etcd counts all keys of an
-/// open one, 8 ms with 65,000 of them (3.5).
+/// open span, which takes 8 ms with 65,000 keys (3.5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span {
     pub first: Vec<u8>,
@@ -122,7 +122,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// Returns what is left of the span after a key of it.
+    /// Returns the part of the span after one of its keys.
     #[must_use]
     pub fn after(&self, key: &[u8]) -> Self {
         let mut first = key.to_vec();
@@ -146,7 +146,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Returns the keys of a share below a prefix, without a slash at its end.
+    /// Returns the keys of a share below a prefix, which has no slash at its end.
     pub fn new(prefix: &str, share: &ShareName) -> Self {
         Self {
             base: format!("{prefix}/{share}/"),
@@ -168,7 +168,7 @@ impl Keys {
         self.below("h")
     }
 
-    /// Returns the key that is there while a host has beaten lately.
+    /// Returns the key that exists as long as a host has beaten lately.
     pub fn live(&self, host: &HostId) -> Vec<u8> {
         self.named(&format!("live/{host}"))
     }

@@ -1,4 +1,4 @@
-//! What a member does with addresses: claims them, looks whether they are still its own, gives
+//! What a member does with addresses: it claims them, checks whether they are still its own, gives
 //! them back, and makes the share and its leases agree.
 
 use std::net::IpAddr;
@@ -17,37 +17,37 @@ use crate::search::{Searches, Want};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
     Held,
-    /// Surely not: the address, and who has it now if anybody does.
+    /// Certainly not: the address, and the value of its key now, if there is one.
     Lost(IpAddr, Option<Vec<u8>>),
 }
 
 /// What a reconciliation has done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reconciled {
-    /// Keys of ours that no lease mentioned are gone.
+    /// Keys of ours that no lease mentioned, now deleted.
     pub deleted: Vec<Claim>,
     /// Leases that were put back.
     pub claimed: Vec<Claim>,
     pub conflicts: Vec<Conflict>,
 }
 
-/// A lease whose address somebody else has in the share.
+/// A lease whose address another holder has in the share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
     pub lease: Lease,
-    /// Who has it; `None` if its key cannot be read.
+    /// Who has it; `None` if the key cannot be read.
     pub taker: Option<Taker>,
 }
 
 impl Member<'_> {
     /// Claims addresses for a container, all or none, in the order of `wants`. On return they
-    /// are this store's: it must lease them durably before anything is plumbed (I1). A claim
-    /// takes the place of an earlier one of this store's for the same address: the caller has
-    /// the share's lock and knows that no other container has leased it.
+    /// belong to this store, which must lease them durably before anything is plumbed (I1). A
+    /// claim replaces this store's earlier claim for the same address: the caller holds the
+    /// share's lock and knows that no other container has leased the address.
     ///
     /// # Errors
-    /// If one is taken, or a range is full; if the host may not speak for itself; if nobody
-    /// answers: then a later [`reconcile`](Self::reconcile) takes back what may have been
+    /// If an address is taken, or a range is full; if the host may not speak for itself; if
+    /// nothing answers: a later [`reconcile`](Self::reconcile) then takes back what may have been
     /// claimed.
     pub fn claim(
         &mut self,
@@ -55,8 +55,8 @@ impl Member<'_> {
         name: &str,
         wants: &[Want<'_>],
     ) -> Result<Vec<Claim>, ShareError> {
-        // A beat of its own is needed only to find out about an earlier one, or whether a
-        // suspension is over: usually it is in the claim's transaction.
+        // A separate beat is needed only to learn the outcome of an earlier one, or whether a
+        // suspension is over. Usually the beat is part of the claim's transaction.
         let first = self.identity.former.is_some();
         if first || self.identity.pending.is_some() || self.meta()?.epoch.suspended {
             if self.beat()?.epoch.suspended {
@@ -97,7 +97,7 @@ impl Member<'_> {
                 return Ok(claims());
             }
             if !self.stands(&obstacles) {
-                // The beat says why, or that all is well again.
+                // The beat finds out why, or that all is well again.
                 if self.beat()?.epoch.suspended {
                     return Err(ShareError::Suspended);
                 }
@@ -105,8 +105,8 @@ impl Member<'_> {
             }
             for (at, want) in wants.iter().enumerate() {
                 let present = obstacles.present[at];
-                // The container's own from before, or left by a crash or a release that has
-                // not reached etcd.
+                // The container's own earlier claim, or one left by a crash or by a release that
+                // has not reached etcd.
                 let own =
                     present.filter(|value| claim::is_own(&self.identity, &self.facts.store, value));
                 earlier[at] = own.map(<[u8]>::to_vec);
@@ -124,10 +124,10 @@ impl Member<'_> {
         Err(self.changing())
     }
 
-    /// Looks whether claims are still in the share.
+    /// Checks whether claims are still in the share.
     ///
     /// # Errors
-    /// If nobody answers: nothing is known then.
+    /// If nothing answers: nothing is then known.
     pub fn verify(&mut self, claims: &[Claim]) -> Result<Proof, ShareError> {
         let reads = claims
             .iter()
@@ -143,12 +143,12 @@ impl Member<'_> {
         Ok(Proof::Held)
     }
 
-    /// Gives an address back. `true` if the key is surely not this claim's any more; `false`
-    /// if this host may not delete it at present. What a former identity of this host claimed
-    /// may be the original's that this host is a copy of: it stays until that is evicted.
+    /// Gives an address back. Returns `true` if the key certainly no longer has this claim;
+    /// `false` if this host may not delete it at present. A claim of this host's former identity
+    /// may belong to the original that this host is a copy of: it stays until that is evicted.
     ///
     /// # Errors
-    /// If nobody answers.
+    /// If nothing answers.
     pub fn give_back(&mut self, claim: &Claim) -> Result<bool, ShareError> {
         if !claim::is_own(&self.identity, &self.facts.store, claim.value.as_bytes()) {
             return Ok(true);
@@ -163,12 +163,12 @@ impl Member<'_> {
         })
     }
 
-    /// Gives back the address that a container had. The caller has the share's lock, and has
-    /// seen since then that the store does not lease the address. `true` if the container
-    /// surely has it no more; `false` as in [`give_back`](Self::give_back).
+    /// Gives back the address that a container had. The caller holds the share's lock, and has
+    /// seen since taking it that the store does not lease the address. Returns `true` if the
+    /// container certainly no longer has it; `false` as in [`give_back`](Self::give_back).
     ///
     /// # Errors
-    /// If nobody answers.
+    /// If nothing answers.
     pub fn release(&mut self, address: IpAddr, container: &str) -> Result<bool, ShareError> {
         let found = self
             .registry
@@ -185,11 +185,11 @@ impl Member<'_> {
 
     /// Makes the share's keys and a store's leases agree: see [`reconcile::plan`]. The caller
     /// has read the leases since it took the share's lock. `is_complete` says whether these
-    /// are surely all that containers have; if not, no key is deleted, and after a restore the
-    /// host has not put its leases back yet.
+    /// are certainly all that containers have. If not, no key is deleted, and after a restore the
+    /// host does not yet count as having put its leases back.
     ///
     /// # Errors
-    /// If the host may not speak for itself, or nobody answers. What was done stays done, and
+    /// If the host may not speak for itself, or nothing answers. What was done stays done, and
     /// doing it again does no harm.
     pub fn reconcile(
         &mut self,
@@ -236,8 +236,8 @@ impl Member<'_> {
         }
         let record = self.identity.record.as_deref().unwrap_or_default();
         let settled = HostRecord::decode(record.as_bytes())?.stores;
-        // What stands in a lease's way may be an old claim that the backup has brought back,
-        // which its owner deletes yet. Until the lease has its key again, nobody may claim.
+        // What stands in a lease's way may be an old claim that the backup brought back and that
+        // its owner has yet to delete. Until the lease has its key again, no host may claim.
         let is_new = settled.get(&self.facts.store) != Some(&meta.epoch.number);
         if is_complete && is_new && done.conflicts.is_empty() {
             let now = self.beat_settling(Some(meta.epoch.number))?;

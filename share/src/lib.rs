@@ -1,24 +1,24 @@
-//! Leases that several hosts share through etcd: no address is given twice, whoever crashes
-//! or is cut off.
+//! Leases that several hosts share through etcd: no address is given out twice, whichever host
+//! crashes or is cut off.
 //!
-//! A share is one pool of addresses on one LAN. Each address that somebody has is one key in
-//! etcd, put there by a transaction that fails if the key exists. That is all the agreement
-//! there is: no index, no leader, no clock that is compared.
+//! A share is one pool of addresses on one LAN. Each address in use is one key in etcd, put
+//! there by a transaction that fails if the key exists. The hosts need no other agreement: there
+//! is no index, no leader, and no clock is compared.
 //!
-//! - [`registry`] is what the protocol needs of etcd, as a trait; `model` in the tests is
-//!   another implementation, in memory.
-//! - [`key`], [`meta`], [`host`], [`holding`] are what the keys are called and what is in them.
-//! - [`beat`], [`claim`], [`window`], [`reconcile`], [`evict`] decide; they know no etcd and
-//!   no file.
-//! - [`Member`] is a host in a share: it asks the registry what was decided, and keeps what
+//! - [`registry`] is what the protocol needs of etcd, as a trait; `model` in the tests implements
+//!   it in memory.
+//! - [`key`], [`meta`], [`host`], [`holding`] define the keys' names and their values.
+//! - [`beat`], [`claim`], [`window`], [`reconcile`], [`evict`] make the decisions; they touch
+//!   neither etcd nor files.
+//! - [`Member`] is a host in a share: it carries the decisions out in the registry, and keeps what
 //!   the host must remember ([`identity`]; [`files`] on its disk). [`operator`] is what only a
 //!   person may do.
-//! - [`etcd`] is the registry that is etcd.
+//! - [`etcd`] implements the registry with etcd.
 //!
-//! Invariants, which the tests name:
+//! The invariants, by the names that the tests use:
 //!
 //! - **I1** no address is plumbed without a confirmed claim.
-//! - **I2** only the owner deletes a key, by its exact value, or an operator's evict.
+//! - **I2** a key is deleted only by its owner, by its exact value, or by an operator's evict.
 //! - **I3** every write may be repeated, or arrive late.
 //! - **I4** no clock is compared between hosts.
 

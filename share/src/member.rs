@@ -1,7 +1,7 @@
 //! A host in a share: what it asks the registry, in which order, and what it remembers.
 //!
-//! Whoever has a `Member` has the share's own lock on this host. The lock of the lease store is
-//! not held meanwhile: etcd may take seconds to answer.
+//! Whoever has a `Member` holds the share's own lock on this host. The lock of the lease store is
+//! not held meanwhile, because etcd may take seconds to answer.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,14 +15,14 @@ use crate::meta::{Meta, Terms};
 use crate::registry::{Check, Entry, Outcome, Read, Registry, Transaction, Write};
 use crate::{RegistryError, ShareError};
 
-/// How many keys one look at the share brings.
+/// How many keys one read of the share returns at most.
 const PAGE: usize = 1000;
 
-/// How often a step is tried again because others changed something meanwhile. Each time
-/// somebody else got on, so this ends before only under attack.
+/// How often a step is tried again because others changed something meanwhile. Each time another
+/// host has made progress, so only under attack do the tries run out.
 pub(crate) const TRIES: usize = 200;
 
-/// What a host knows of itself.
+/// What a host knows about itself.
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// For people.
@@ -30,11 +30,11 @@ pub struct Facts {
     /// What tells the machine from a copy of it, hashed.
     pub machine: String,
     pub boot: String,
-    /// Seconds since the boot: compared with nobody's but this host's own.
+    /// Seconds since the boot: compared only with this host's own.
     pub uptime: u64,
     /// The lease store that this command serves.
     pub store: String,
-    /// How long after its last beat a host still counts as there, for people.
+    /// How long after its last beat a host still counts as live, for people.
     pub ttl: Duration,
 }
 
@@ -49,7 +49,7 @@ pub struct Member<'m> {
 }
 
 impl<'m> Member<'m> {
-    /// Reads the host's identity, or makes one. Nothing is asked of the registry.
+    /// Reads the host's identity, or makes one. Does not ask the registry anything.
     ///
     /// # Errors
     /// If the identity cannot be read, or was made for another machine.
@@ -68,7 +68,7 @@ impl<'m> Member<'m> {
         }
     }
 
-    /// As [`open`](Self::open), whatever machine the identity was made for.
+    /// As [`open`](Self::open), for whatever machine the identity was made.
     ///
     /// # Errors
     /// If the identity cannot be read.
@@ -92,13 +92,13 @@ impl<'m> Member<'m> {
         })
     }
 
-    /// Returns who this host is in the share.
+    /// Returns this host's identity in the share.
     pub fn host(&self) -> &HostId {
         &self.identity.host
     }
 
     /// Agrees with the share on the terms; the first host sets them. A host that knows the
-    /// share's meta asks nobody: whether that still holds, its next beat sees.
+    /// share's meta asks nothing: its next beat shows whether that meta still holds.
     ///
     /// # Errors
     /// If they differ, with both values; if the registry does not answer.
@@ -136,17 +136,17 @@ impl<'m> Member<'m> {
         Ok(String::from_utf8_lossy(found).into_owned())
     }
 
-    /// Says in the share that this host is here. On return nobody else can speak for it, and
+    /// Says in the share that this host is here. On return nothing else can speak for it, and
     /// the returned meta is the share's.
     ///
     /// # Errors
-    /// If the host may not speak for itself, or nobody answers.
+    /// If the host may not speak for itself, or nothing answers.
     pub fn beat(&mut self) -> Result<Meta, ShareError> {
         self.beat_settling(None)
     }
 
-    /// As [`beat`](Self::beat), saying that this store has put its leases back as of an epoch:
-    /// not of one that has begun meanwhile.
+    /// As [`beat`](Self::beat), and says that this store has put its leases back as of epoch
+    /// `settled`, but not as of an epoch that has begun meanwhile.
     pub(crate) fn beat_settling(&mut self, settled: Option<u64>) -> Result<Meta, ShareError> {
         self.renew_live()?;
         self.ask_for_former()?;
@@ -174,7 +174,7 @@ impl<'m> Member<'m> {
                     }
                 }
             }
-            // What was left of an earlier command says nothing of this one.
+            // A beat left by an earlier command says nothing about this one.
             if !repeated {
                 return self.meta();
             }
@@ -182,8 +182,8 @@ impl<'m> Member<'m> {
         Err(self.changing())
     }
 
-    /// Suspends the share if its record of who this host was is older than the host's memory.
-    /// A newer one is fine: the original goes on under that identity, or it was evicted.
+    /// Suspends the share if its record of this host's former identity is older than the host's
+    /// memory. A newer record is fine: the original still uses that identity, or it was evicted.
     fn ask_for_former(&mut self) -> Result<(), ShareError> {
         let Some((former, seq)) = self.identity.former.clone() else {
             return Ok(());
@@ -249,8 +249,8 @@ impl<'m> Member<'m> {
         Ok(())
     }
 
-    /// Puts `live` there again once a quarter of its time has passed, by this host's own
-    /// count: not with each beat, which would leave as many leases in etcd.
+    /// Renews `live` once a quarter of its time has passed, by this host's own count. It does not
+    /// do so with each beat, which would leave as many leases in etcd.
     pub(crate) fn renew_live(&mut self) -> Result<(), ShareError> {
         let quarter = self.facts.ttl.as_secs() / 4;
         let fresh = self.identity.renewed.as_ref().is_some_and(|(boot, at)| {
@@ -281,7 +281,7 @@ impl<'m> Member<'m> {
         };
         let next = found.unwrap_or(known);
         let next = next.next(known.epoch.number, true, (self.random)());
-        // Whether it is carried out or somebody was faster, the next beat sees.
+        // The next beat shows whether this was carried out or another host was faster.
         self.registry.commit(&Transaction {
             checks: vec![check],
             writes: vec![Write::Put(key, next.encode())],
@@ -293,7 +293,7 @@ impl<'m> Member<'m> {
     /// Returns every address key of the share with its value.
     ///
     /// # Errors
-    /// If nobody answers.
+    /// If nothing answers.
     pub fn addresses(&mut self) -> Result<BTreeMap<IpAddr, Vec<u8>>, ShareError> {
         let entries = entries(self.registry, self.keys.all_addresses())?;
         let known = entries.into_iter().filter_map(|entry| {

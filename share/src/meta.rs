@@ -1,5 +1,5 @@
 //! What all hosts of a share agree on: the terms, which never change, and the epoch, which
-//! changes when etcd was restored from a backup.
+//! changes when etcd is restored from a backup.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ShareError;
 
-/// The format of everything below a share's keys. A share with a newer one is left alone.
+/// The format of a share's keys and values. A share with a newer format is left alone.
 pub const FORMAT: u32 = 1;
 
 /// One subnet of a share, as every host must have it.
@@ -78,15 +78,15 @@ impl Terms {
     }
 }
 
-/// A life of the share between two restores.
+/// The share's life between two restores.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Epoch {
     /// Grows with every change.
     pub number: u64,
-    /// Random: two histories that reach the same number are still told apart.
+    /// Random: tells two histories apart that reach the same number.
     pub token: String,
-    /// etcd was restored, and the hosts are still putting back what the backup lacks: there
-    /// are no new claims.
+    /// etcd was restored, and the hosts are still putting back what the backup lacks. Until they
+    /// have, new claims are refused.
     pub suspended: bool,
 }
 
@@ -100,7 +100,7 @@ pub struct Meta {
 }
 
 impl Meta {
-    /// Returns what the first host writes.
+    /// Returns the meta that the first host writes.
     pub fn first(terms: Terms, random: u128) -> Self {
         Self {
             format: FORMAT,
@@ -113,7 +113,7 @@ impl Meta {
         }
     }
 
-    /// Returns the same terms in a later epoch than any of `known`.
+    /// Returns the same terms in an epoch later than this one and than `known`.
     #[must_use]
     pub fn next(&self, known: u64, suspended: bool, random: u128) -> Self {
         Self {
@@ -129,7 +129,7 @@ impl Meta {
     /// Reads the value of the key.
     ///
     /// # Errors
-    /// If it is not one, or of a newer format.
+    /// If it is not such a value, or has a newer format.
     pub fn decode(value: &[u8]) -> Result<Self, ShareError> {
         let meta: Self = crate::holding::decode("meta", value)?;
         if meta.format > FORMAT {

@@ -31,15 +31,15 @@ pub struct Picture {
 #[derive(Clone, Debug)]
 pub struct Host {
     pub record: HostRecord,
-    /// It has beaten within its lease: a hint.
+    /// It has beaten lately, so its etcd lease has not expired: a hint.
     pub live: bool,
     pub addresses: Vec<Claim>,
-    /// etcd was restored, and the host has not put its leases back: it may have more.
+    /// etcd was restored, and the host has not put its leases back: it may have more addresses.
     pub is_incomplete: bool,
 }
 
 impl Picture {
-    /// Returns every claim with the name of its host, if that is recorded.
+    /// Returns every claim with its host's name, if the host has a record.
     pub fn claims(&self) -> impl Iterator<Item = (Option<&str>, &Claim)> {
         let recorded = self.hosts.iter().flat_map(|host| {
             let name = Some(host.record.name.as_str());
@@ -49,10 +49,10 @@ impl Picture {
     }
 }
 
-/// Looks at the share: `None` if nobody has joined it yet.
+/// Reads the whole share; `None` if no host has joined it yet.
 ///
 /// # Errors
-/// If nobody answers, or a value cannot be read.
+/// If nothing answers, or a value cannot be read.
 pub fn picture(registry: &mut dyn Registry, keys: &Keys) -> Result<Option<Picture>, ShareError> {
     let found = registry.read(&[Read::Key(keys.meta())])?;
     let Some(meta) = found.first().and_then(|found| found.value()) else {
@@ -91,10 +91,10 @@ pub fn picture(registry: &mut dyn Registry, keys: &Keys) -> Result<Option<Pictur
     }))
 }
 
-/// Returns the one host that is called so: by its identity, the beginning of it, or its name.
+/// Returns the one host that `called` names: by its identity, the beginning of it, or its name.
 ///
 /// # Errors
-/// If none is, or several are.
+/// If it names no host, or several.
 pub fn find<'p>(picture: &'p Picture, called: &str) -> Result<&'p Host, ShareError> {
     let is_called = |host: &&Host| {
         let HostRecord { host, name, .. } = &host.record;
@@ -114,10 +114,10 @@ pub fn find<'p>(picture: &'p Picture, called: &str) -> Result<&'p Host, ShareErr
 }
 
 /// Ends the suspension after a restore, once every recorded host has put its leases back or
-/// is named in `without`. `false` if the share is not suspended.
+/// is named in `without`. Returns `false` if the share is not suspended.
 ///
 /// # Errors
-/// If hosts are missing, with their names; if nobody answers.
+/// If hosts are missing (the error names them), or nothing answers.
 pub fn accept(member: &mut Member<'_>, without: &[&str]) -> Result<bool, ShareError> {
     let Some(picture) = picture(member.registry, member.keys)? else {
         return Err(ShareError::Operator(
@@ -166,16 +166,16 @@ pub fn accept(member: &mut Member<'_>, without: &[&str]) -> Result<bool, ShareEr
 /// How a host that was refused takes part again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejoin {
-    /// As a new host. What its old identity has stays until that is evicted.
+    /// As a new host. Its old identity keeps its addresses until it is evicted.
     Anew,
-    /// As the one it was: whoever else uses the identity is refused from now on.
+    /// As the host it was: any other host that uses the identity is refused from now on.
     Original,
 }
 
 /// Lets this host take part again, and beats.
 ///
 /// # Errors
-/// If the identity cannot be read or written, or nobody answers.
+/// If the identity cannot be read or written, or nothing answers.
 pub fn rejoin(
     (keys, facts): (&Keys, &Facts),
     registry: &mut dyn Registry,
@@ -200,13 +200,15 @@ pub fn rejoin(
     };
     let seq_of = |record: &str| HostRecord::decode(record.as_bytes()).map(|record| record.seq);
     let written = known_seq(&member.identity)?;
-    // An older record than this host's own, or none, is from a backup: its beat will tell.
+    // If the record is missing or older than this host's own, etcd was restored from a backup: the
+    // beat will find out.
     let record = match text(1) {
         Some(found) if seq_of(&found)? >= written => Some(found),
         _ if how == Rejoin::Original => member.identity.record.clone(),
         found => found,
     };
-    // What the old identity has written, or, if it was not to beat either, its own former one.
+    // The old identity and its last record; or, if that one has never beaten either, its own
+    // former identity.
     let known = &member.identity;
     let former = match (how, &known.record) {
         (Rejoin::Original, _) => None,
@@ -220,7 +222,7 @@ pub fn rejoin(
         seq,
         record,
         pending: None,
-        // As the host knows it: its beat sees what has become of it.
+        // As the host last saw it: the beat finds out whether it has changed.
         meta: member.identity.meta.clone().or_else(|| text(0)),
         renewed: None,
     })?;
@@ -228,7 +230,7 @@ pub fn rejoin(
     Ok(host)
 }
 
-/// Returns the number of the beat that this host has written last; 0 if none.
+/// Returns the number of the last beat that this host wrote; 0 if none.
 fn known_seq(identity: &Identity) -> Result<u64, ShareError> {
     match &identity.record {
         Some(record) => Ok(HostRecord::decode(record.as_bytes())?.seq),
@@ -236,12 +238,12 @@ fn known_seq(identity: &Identity) -> Result<u64, ShareError> {
     }
 }
 
-/// Gives a host's addresses to whoever asks next, in the steps of [`Eviction`]. `probe` looks
-/// on the link whether anybody still has these addresses.
+/// Frees a host's addresses for others, in the steps of [`Eviction`]. `probe` asks the link
+/// whether anything still uses these addresses.
 ///
 /// # Errors
-/// If anything speaks for the host; then nothing was taken from it. If nobody answers: what
-/// was done stays done, and doing it again does no harm.
+/// If anything shows that the host is still there; nothing was then taken from it. If nothing
+/// answers: what was done stays done, and doing it again does no harm.
 pub fn evict(
     member: &mut Member<'_>,
     called: &str,

@@ -1,8 +1,8 @@
-//! What a store's leases and the share's keys must do to agree again.
+//! What must change so that a store's leases and the share's keys agree again.
 //!
-//! Only keys of this host and store are judged, by their value; everybody else's are left
-//! alone. The caller has read the leases under the share's own lock, which it still has, so no
-//! claim of this store is under way.
+//! Only keys whose value names this host and store are judged; all others are left alone. The
+//! caller has read the leases under the share's own lock, which it still holds, so no claim of
+//! this store is under way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,12 +14,12 @@ use crate::identity::Identity;
 /// What is to be done, in this order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// Keys of ours that no lease mentions: a crash between claim and lease, or between
+    /// Keys of ours that no lease mentions: left by a crash between claim and lease, or between
     /// release and deletion.
     pub delete: Vec<Claim>,
     /// Leases without a key.
     pub claim: Vec<Lease>,
-    /// Leases whose address somebody else has in the share, with the value of their key.
+    /// Leases whose address another holder has in the share, with the value of that key.
     pub conflicts: Vec<(Lease, Vec<u8>)>,
 }
 

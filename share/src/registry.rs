@@ -1,7 +1,8 @@
-//! What the protocol needs of etcd: transactions that check, write, and otherwise read.
+//! What the protocol needs of etcd: transactions that check, and then write if the checks hold and
+//! read if not.
 //!
 //! Every transaction of the protocol may be repeated, or arrive late, without harm (I3). So an
-//! implementation may send one to the next endpoint when the first does not answer.
+//! implementation may send a transaction to the next endpoint when the first does not answer.
 
 use std::time::Duration;
 
@@ -9,8 +10,7 @@ use thiserror::Error;
 
 use crate::key::Span;
 
-/// How much of etcd's work one transaction may ask for: etcd refuses more than 128 operations
-/// (`--max-txn-ops`, etcd 3.5).
+/// The most operations in one transaction: etcd refuses more than 128 (`--max-txn-ops`, etcd 3.5).
 pub const OPERATIONS: usize = 128;
 
 /// Something that must be true for a transaction to write.
@@ -24,7 +24,7 @@ pub enum Check {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
     Put(Vec<u8>, Vec<u8>),
-    /// A key that goes with the etcd lease: a hint, never a proof.
+    /// A key that expires with the etcd lease: a hint, never a proof.
     PutLeased(Vec<u8>, Vec<u8>, LeaseId),
     Delete(Vec<u8>),
 }
@@ -39,13 +39,13 @@ pub enum Read {
     Span(Span, usize),
 }
 
-/// Checks, and what to do with them: all or nothing.
+/// Checks, and what to do if they hold or fail: all or nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transaction {
     pub checks: Vec<Check>,
-    /// Done if all checks hold. No key is in it twice.
+    /// Done if all checks hold. No key appears twice.
     pub writes: Vec<Write>,
-    /// Read in the same instant if not.
+    /// Read in the same instant if one fails.
     pub otherwise: Vec<Read>,
 }
 
@@ -53,7 +53,7 @@ pub struct Transaction {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Done,
-    /// A check did not hold; the answer to each of `otherwise`, in order.
+    /// A check failed. Holds the answer to each of `otherwise`, in order.
     Refused(Vec<Found>),
 }
 
@@ -86,31 +86,31 @@ pub type LeaseId = i64;
 /// Failure of a registry.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum RegistryError {
-    /// Nobody has answered in time. What was asked for may have been done, or be done later.
+    /// Nothing answered in time. What was asked for may have been done, or be done later.
     #[error("{0}")]
     Unreachable(String),
-    /// It has answered, with a refusal that another try does not change.
+    /// It answered with a refusal that another try would not change.
     #[error("etcd refuses: {0}")]
     Refused(String),
 }
 
 /// What the protocol needs of etcd.
 pub trait Registry {
-    /// Carries out a transaction. A `Done` or `Refused` is the word of a quorum.
+    /// Carries out a transaction. `Done` and `Refused` are the answer of a quorum.
     ///
     /// # Errors
-    /// If nobody answers in time: then the outcome is unknown. If etcd refuses.
+    /// If nothing answers in time (the outcome is then unknown), or etcd refuses.
     fn commit(&mut self, transaction: &Transaction) -> Result<Outcome, RegistryError>;
 
     /// Looks up, in one instant, what a quorum agrees on.
     ///
     /// # Errors
-    /// If nobody answers in time, or etcd refuses.
+    /// If nothing answers in time, or etcd refuses.
     fn read(&mut self, reads: &[Read]) -> Result<Vec<Found>, RegistryError>;
 
-    /// Makes an etcd lease that runs out after `ttl`.
+    /// Makes an etcd lease that expires after `ttl`.
     ///
     /// # Errors
-    /// If nobody answers in time, or etcd refuses.
+    /// If nothing answers in time, or etcd refuses.
     fn grant(&mut self, ttl: Duration) -> Result<LeaseId, RegistryError>;
 }

@@ -1,4 +1,4 @@
-//! The addresses that a claim tries next, one for each that the container wants.
+//! Chooses the addresses that a claim tries next, one for each that the container wants.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -14,8 +14,8 @@ use crate::window::Search;
 pub enum Want<'w> {
     /// This one. The store has not leased it.
     Static(IpAddr),
-    /// Any of a range, beginning here, that `usable` allows: none that the store has leased,
-    /// excluded or reserved.
+    /// Any address of a range that `usable` allows, searched from `start` on. `usable` allows none
+    /// that the store has leased, excluded or reserved.
     Dynamic {
         range: Span,
         start: IpAddr,
@@ -23,17 +23,17 @@ pub enum Want<'w> {
     },
 }
 
-/// The present choice, and where to look on.
+/// The present choice, and where to go on searching.
 pub(crate) struct Searches<'w> {
     wants: &'w [Want<'w>],
     pub(crate) choice: Vec<IpAddr>,
     searches: Vec<Option<Search>>,
-    /// Which of the choice others have.
+    /// Which of the chosen addresses others have.
     lost: Vec<bool>,
 }
 
 impl<'w> Searches<'w> {
-    /// Begins, before anything is known of the share.
+    /// Makes the first choice, before anything is known of the share.
     pub(crate) fn new(wants: &'w [Want<'w>]) -> Result<Self, ShareError> {
         let mut new = Self {
             wants,
@@ -72,7 +72,7 @@ impl<'w> Searches<'w> {
         self.searches.iter().flatten().map(Search::window).collect()
     }
 
-    /// Notes that somebody else has the choice.
+    /// Notes that another holder has the address chosen for this want.
     pub(crate) fn lose(&mut self, at: usize) {
         self.lost[at] = true;
         if let Some(search) = &mut self.searches[at] {
@@ -80,8 +80,8 @@ impl<'w> Searches<'w> {
         }
     }
 
-    /// Chooses again where the last choice is lost: at random among what is free in the
-    /// window, else in the next windows.
+    /// Chooses again where the last choice was lost: at random among the free addresses of the
+    /// window, or else of the next windows.
     pub(crate) fn choose(
         &mut self,
         keys: &Keys,
@@ -121,7 +121,7 @@ impl<'w> Searches<'w> {
     }
 }
 
-/// Returns whether the container gets an address by another of its wants: no transaction may
+/// Returns whether another of the container's wants already gets this address: no transaction may
 /// put a key twice.
 fn is_asked_for(wants: &[Want<'_>], chosen: &[IpAddr], address: IpAddr) -> bool {
     let is_static = |want: &Want<'_>| matches!(want, Want::Static(own) if *own == address);

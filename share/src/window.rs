@@ -1,10 +1,10 @@
-//! Where to look for a free address: in a part of the range at a time, so that a look costs
-//! the same however many addresses the range has.
+//! Where to look for a free address: in one part of the range at a time, so that a look costs
+//! the same however large the range is.
 //!
-//! Hosts begin at different places, so in an empty range they do not meet. After a refusal a
-//! host takes a random free address of the window, so in a full range two hosts seldom want
-//! the same one again. (Measured with 32 clients on a /22: 23 times as many claims as when
-//! all begin at the bottom.)
+//! Hosts begin at different places, so they do not collide in an empty range. After a refusal a
+//! host takes a random free address of the window, so in a full range two hosts seldom want the
+//! same one again. (Measured with 32 clients on a /22: 23 times as many claims as when all begin
+//! at the bottom.)
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -17,18 +17,18 @@ const FIRST: u128 = 256;
 /// The largest one.
 const LARGEST: u128 = 4096;
 
-/// A search through a range that ends: each window is looked at once.
+/// A search through a range. It looks at each window once, so it ends.
 #[derive(Clone, Debug)]
 pub struct Search {
     range: Span,
-    /// Offset of the window now looked at, and its length; it does not pass the range's end.
+    /// The offset and length of the present window, which does not pass the range's end.
     at: u128,
     length: u128,
     /// How wide the next window may be.
     width: u128,
-    /// How many addresses are in this window and those before it.
+    /// How many addresses this window and those before it have.
     seen: u128,
-    /// What others took while we were looking.
+    /// What others took during the search.
     lost: BTreeSet<IpAddr>,
 }
 
@@ -53,18 +53,18 @@ impl Search {
         (self.range.at(self.at), self.range.at(last))
     }
 
-    /// Returns the window's first address that `usable` allows: the one to try before
-    /// anything is known of the others.
+    /// Returns the window's first address that `usable` allows: the one to try before anything
+    /// is known about the other hosts' addresses.
     pub fn first(&self, usable: &dyn Fn(IpAddr) -> bool) -> Option<IpAddr> {
         self.addresses().find(|address| usable(*address))
     }
 
-    /// Notes that somebody else has this address.
+    /// Notes that another holder has this address.
     pub fn lose(&mut self, address: IpAddr) {
         self.lost.insert(address);
     }
 
-    /// Returns a random one of the window's addresses that are not taken.
+    /// Returns a random one of the window's free and usable addresses.
     pub fn choose(
         &self,
         taken: &BTreeSet<IpAddr>,
@@ -79,8 +79,8 @@ impl Search {
         free.get(usize::try_from(at).ok()?).copied()
     }
 
-    /// Goes on to the next window, twice as wide; from the range's end to its beginning.
-    /// `false` if all has been seen.
+    /// Goes on to the next window, twice as wide, and from the range's end to its beginning.
+    /// Returns `false` if the whole range has been seen.
     pub fn advance(&mut self) -> bool {
         let size = self.range.len();
         if self.seen >= size {

@@ -1,8 +1,8 @@
 //! The network files as they were before adoption, kept beside the present ones:
 //! `<network config dir>/berth-backup/<name>.json`.
 //!
-//! The directory is where the networks are, so it survives a boot and belongs to the
-//! same Podman, which takes no directory for a network (`loadNetworks`, 5.4).
+//! The directory is where the network files are, so it survives a reboot and belongs to the
+//! same Podman. Podman does not take a directory for a network (`loadNetworks`, 5.4).
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::file::FileError;
 use crate::network_file::{NetworkFile, Staged, remove};
 
-/// Name of the directory.
+/// The name of the directory.
 pub(crate) const DIRECTORY: &str = "berth-backup";
 
 /// Returns where a network's original file is kept.
@@ -23,7 +23,7 @@ pub(crate) fn path(file: &NetworkFile) -> PathBuf {
     directory.join(DIRECTORY).join(name)
 }
 
-/// Keeps a file as it is, in place of what an earlier network of its name has left. On
+/// Keeps a file as it is, and replaces what an earlier network of the same name left. On
 /// return it is durable.
 ///
 /// # Errors
@@ -32,8 +32,8 @@ pub(crate) fn keep(file: &NetworkFile) -> Result<(), FileError> {
     if file.is_there() {
         return Ok(Staged::new(&path(file), &file.bytes, file.owner())?.put()?);
     }
-    // Podman has it in memory only. If an earlier file stayed here, a rollback would
-    // bring it back.
+    // Podman has this network in memory only. If an earlier file stayed here, a rollback would
+    // bring that back.
     let path = path(file);
     if path.exists() { remove(&path) } else { Ok(()) }
 }
@@ -42,7 +42,7 @@ pub(crate) fn keep(file: &NetworkFile) -> Result<(), FileError> {
 /// it. If not, the network was made again or changed since.
 ///
 /// # Errors
-/// If it is there and cannot be read.
+/// If a file was kept and cannot be read.
 pub(crate) fn original(file: &NetworkFile) -> Result<Option<NetworkFile>, Error> {
     let kept = NetworkFile::read(&path(file))?;
     Ok(kept.filter(|kept| becomes(&kept.network, &file.network)))
@@ -57,7 +57,7 @@ pub(crate) fn forget(file: &NetworkFile) -> Result<(), FileError> {
     if path.exists() {
         remove(&path)?;
     }
-    // Nothing is lost if it stays: others may still be kept in it.
+    // It does no harm if the directory stays: other files may still be kept in it.
     if let Some(directory) = path.parent() {
         let _ = std::fs::remove_dir(directory);
     }
@@ -66,7 +66,7 @@ pub(crate) fn forget(file: &NetworkFile) -> Result<(), FileError> {
 
 /// Returns whether adoption turns one network into the other.
 pub(crate) fn becomes(before: &Network, after: &Network) -> bool {
-    // Whether its parent is there now does not matter.
+    // It does not matter whether the parent interface exists now.
     let links = before.network_interface.iter().cloned().collect();
     let form = if after.is_plain() {
         Form::Plain

@@ -1,5 +1,5 @@
-//! What to change in the file: a pure decision over its content, the networks and the
-//! verdicts, and how to carry it out on the tree of buckets. What no edit names stays as
+//! What to change in the file: a pure decision from its content, the networks and the
+//! verdicts, and how to carry it out on the tree of buckets. Whatever no edit names stays as
 //! it is, byte for byte.
 
 mod apply;
@@ -24,7 +24,7 @@ use crate::verdict::{Sign, Verdict};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "edit", rename_all = "kebab-case")]
 pub(crate) enum Edit {
-    /// An address is free again, or goes on under another key or in another bucket.
+    /// Frees an address, or moves it to another key or bucket.
     RemoveLease {
         network: String,
         /// The key of the subnet's bucket.
@@ -35,7 +35,7 @@ pub(crate) enum Edit {
         address: IpAddr,
         container: String,
     },
-    /// A container has an address in the allocator's eyes.
+    /// Makes the allocator see that a container has an address.
     PutLease {
         network: String,
         /// The key of the subnet's bucket, which is made if need be.
@@ -43,23 +43,23 @@ pub(crate) enum Edit {
         address: IpAddr,
         container: String,
     },
-    /// What Podman releases when a container stops.
+    /// Sets what Podman releases when a container stops.
     SetList {
         network: String,
         container: String,
         addresses: Vec<IpAddr>,
     },
-    /// A container has nothing to release.
+    /// Leaves a container nothing to release.
     RemoveList { network: String, container: String },
-    /// The next dynamic lease begins at the start of the range.
+    /// Makes the next dynamic lease begin at the start of the range.
     RemoveCursor {
         network: String,
         /// The key of the subnet's bucket.
         subnet: String,
     },
-    /// A subnet that the network no longer has, and nobody uses.
+    /// Removes a subnet that the network no longer has and no container uses.
     RemoveSubnet { network: String, subnet: String },
-    /// A network that no longer exists, and nobody uses.
+    /// Removes a network that no longer exists and that no container uses.
     RemoveNetwork { network: String },
 }
 
@@ -125,11 +125,11 @@ impl fmt::Display for Edit {
     }
 }
 
-/// Returns what to change: dead and contradictory entries go, and the two indexes are
-/// made to agree about the rest. If all is well, that is nothing; after the changes, it
-/// is nothing again.
+/// Returns what to change: dead and contradictory entries are removed, and the two indexes are
+/// made to agree about the rest. If all is well, there is nothing to change; nor is there after
+/// the changes.
 ///
-/// `only` names one network: then nothing else is changed.
+/// If `only` names a network, nothing else is changed.
 pub(crate) fn edits(
     content: &Content,
     judgements: &Judgements,
@@ -156,9 +156,9 @@ struct Wanted {
 
 impl Wanted {
     /// Of the containers whose claims are kept, one gets the address: the one that the
-    /// kernel shows, else the one that the subnet's entry names, because Podman's
+    /// kernel shows, or else the one that the subnet's entry names, because Podman's
     /// allocator reads that. No other container's list may name the address, or Podman
-    /// would release it under its holder.
+    /// would release it while its holder uses it.
     fn of<'a>(judged: impl Iterator<Item = &'a Judgement>) -> Self {
         let mut best: BTreeMap<IpAddr, (Rank, &ClaimKey)> = BTreeMap::new();
         for judgement in judged.filter(|judgement| judgement.verdict.keeps()) {
@@ -229,7 +229,7 @@ impl Wanted {
     }
 
     /// Returns the bucket that an address belongs in: that of the network's own subnet,
-    /// where Podman looks for it; else one of the file that fits.
+    /// where Podman looks for it, or else one in the file that fits.
     fn place(
         &self,
         address: IpAddr,
@@ -272,7 +272,7 @@ impl Wanted {
                 });
                 continue;
             };
-            // In Podman's order, as far as it has one.
+            // In Podman's order, for the addresses that Podman has listed.
             let mut next: Vec<IpAddr> = listed
                 .addresses()
                 .iter()

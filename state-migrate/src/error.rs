@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::file::FileError;
 
-/// Failure of a command. Nothing is changed then, unless the message says otherwise.
+/// Failure of a command. Nothing was changed, unless the message says otherwise.
 #[derive(Debug, Error)]
 pub(crate) enum Error {
     /// ipam.db, or a network's configuration file.
@@ -40,7 +40,7 @@ pub(crate) enum Error {
         .0.display()
     )]
     Changed(PathBuf),
-    /// No container could start any more.
+    /// Containers could no longer start.
     #[error("{}{}; to repair that: {}", .0.what, because(.0), .0.repair)]
     Plugin(Box<Finding>),
     #[error(

@@ -1,11 +1,11 @@
-//! The file `ipam.db` itself: its lock, its backup, its change in place.
+//! The file `ipam.db` itself: how it is locked, backed up and changed in place.
 //!
 //! Podman opens the file only while it holds its network lock
 //! ([`berth::podman::NetworkLock`]), and bbolt tries the file's own lock (flock(2)) every
 //! 50 ms, for ever (bbolt `bolt_unix.go`). So a process that changes the file takes
 //! Podman's lock first, then berth's store lock if it needs that one, and this one last,
-//! for milliseconds. The file is never replaced by a rename: a process waiting for the
-//! old inode's lock would write into the void.
+//! for milliseconds. The file is never replaced by a rename: a process that waits for the
+//! old inode's lock would then write to a file that nothing reads.
 
 mod copy;
 mod lock;
@@ -37,7 +37,7 @@ pub enum FileError {
         #[source]
         source: io::Error,
     },
-    /// Somebody keeps it locked.
+    /// Another process keeps it locked.
     #[error(
         "timed out after {} waiting for {}, locked by {holder}; try again, or end that process",
         humantime::format_duration(*wait),
@@ -51,7 +51,7 @@ pub enum FileError {
         /// `pid <pid> (<its command>)`, or `an unknown process`.
         holder: String,
     },
-    /// It is larger than any that Podman makes.
+    /// It is larger than any file that Podman makes.
     #[error("{} has {size} bytes, more than any file of Podman's; is it the right one?", path.display())]
     TooLarge {
         /// Which file.
@@ -59,14 +59,14 @@ pub enum FileError {
         /// Its size.
         size: u64,
     },
-    /// Its content, and where.
+    /// Its content is damaged.
     #[error(
         "{} is damaged: {damage}; `berth-migrate dump --salvage` prints what can be read, and \
          `berth-migrate sanitise --salvage --output FILE` writes it into a new file",
         path.display()
     )]
     Damaged { path: PathBuf, damage: Damage },
-    /// The commit.
+    /// The commit failed.
     #[error("failed to change {}", path.display())]
     Commit {
         /// Which file.
@@ -103,18 +103,18 @@ impl From<StageError> for FileError {
 }
 
 /// Returns all bytes of a file, read under its shared lock. Waits for the lock no longer
-/// than `wait`; it is free again on return.
+/// than `wait`, and releases it before returning.
 ///
 /// # Errors
-/// If it cannot be read, is too large for a file of Podman's, or somebody keeps it
-/// locked.
+/// If the file cannot be read, is too large for a file of Podman's, or another process keeps
+/// it locked.
 pub fn read(path: &Path, wait: Duration) -> Result<Vec<u8>, FileError> {
     let file = File::open(path).map_err(failed("open", path))?;
     lock::take(&file, path, FlockOperation::NonBlockingLockShared, wait)?;
     all(&file, path)
 }
 
-/// The file, locked against every other process until it is dropped (`flock`, as bbolt
+/// The file, locked against every other process until this is dropped (`flock`, as bbolt
 /// locks it). Podman opens it only with its network lock held: take that one first.
 #[derive(Debug)]
 pub struct IpamFile {
@@ -124,10 +124,10 @@ pub struct IpamFile {
 
 impl IpamFile {
     /// Opens and locks the file for a change, waiting no longer than `wait`.
-    /// `None` if there is none: Podman has never leased an address by itself.
+    /// Returns `None` if there is no file: Podman has never leased an address by itself.
     ///
     /// # Errors
-    /// If somebody keeps it locked, with the holder's name, or it cannot be opened.
+    /// If another process keeps it locked (the error names it), or it cannot be opened.
     pub fn open(path: &Path, wait: Duration) -> Result<Option<Self>, FileError> {
         loop {
             let file = match OpenOptions::new().read(true).write(true).open(path) {
@@ -136,7 +136,7 @@ impl IpamFile {
                 Err(source) => return Err(failed("open", path)(source)),
             };
             lock::take(&file, path, FlockOperation::NonBlockingLockExclusive, wait)?;
-            // Podman does not, but a person may have put another file in its place
+            // Podman never replaces the file, but a person may have put another in its place
             // while we waited.
             if is_at(&file, path)? {
                 let path = path.to_owned();
@@ -154,7 +154,8 @@ impl IpamFile {
             if let Some(file) = Self::open(path, wait)? {
                 return Ok(file);
             }
-            // Whole or not at all, and never over one that has come since.
+            // The new file appears whole or not at all, and never replaces one that has appeared
+            // meanwhile.
             let mut new = beside(path)?;
             write_all(&mut new, &bolt::image(&Bucket::default()), path)?;
             persist(new, path)?;
@@ -174,8 +175,8 @@ impl IpamFile {
         all(&self.file, &self.path)
     }
 
-    /// Returns the whole content. An empty file is left when Podman is killed while it
-    /// makes one: bbolt takes it for a new one.
+    /// Returns the whole content. If Podman is killed while it makes the file, it leaves an
+    /// empty one, which bbolt takes for a new one.
     ///
     /// # Errors
     /// If it is damaged.
@@ -187,12 +188,12 @@ impl IpamFile {
     /// durable. A kill at any moment leaves either the old content or the new, whole.
     ///
     /// # Errors
-    /// If it cannot be written; the old content is there then.
+    /// If it cannot be written; the file then has its old content.
     pub fn replace(&self, content: &Bucket) -> Result<(), FileError> {
         let io = |action| failed(action, &self.path);
         if self.file.metadata().map_err(io("examine"))?.len() == 0 {
-            // bbolt begins a file in this way, too, with one write. There is no old
-            // content to keep.
+            // bbolt begins a file in the same way, with one write. There is no old content to
+            // keep.
             (&self.file)
                 .write_all(&bolt::image(content))
                 .and_then(|()| self.file.sync_all())
@@ -212,7 +213,7 @@ impl IpamFile {
     }
 }
 
-/// Returns what the bytes of a file say.
+/// Returns the content of a file, given its bytes.
 ///
 /// # Errors
 /// If they are damaged.
@@ -226,10 +227,10 @@ pub fn content(bytes: &[u8], path: &Path) -> Result<Bucket, FileError> {
     })
 }
 
-/// Returns what can be read of the bytes of a file, and what had to be skipped.
+/// Returns what can be read of a file, given its bytes, and what had to be skipped.
 ///
 /// # Errors
-/// If nothing can be read of them.
+/// If nothing of it can be read.
 pub fn salvage(bytes: &[u8], path: &Path) -> Result<Salvaged, FileError> {
     if bytes.is_empty() {
         return Ok(Salvaged::default());
@@ -240,11 +241,11 @@ pub fn salvage(bytes: &[u8], path: &Path) -> Result<Salvaged, FileError> {
     })
 }
 
-/// Writes a new file with this content, whole or not at all, with the mode that
-/// Podman's has. On return it is durable.
+/// Writes a new file with this content, whole or not at all, with the mode of Podman's
+/// file. On return it is durable.
 ///
 /// # Errors
-/// If there is a file already (Podman might use it), or it cannot be written.
+/// If a file is already there (Podman might use it), or it cannot be written.
 pub fn write_new(path: &Path, content: &Bucket) -> Result<(), FileError> {
     let mut new = beside(path)?;
     write_all(&mut new, &bolt::image(content), path)?;
@@ -267,7 +268,7 @@ fn all(mut file: &File, path: &Path) -> Result<Vec<u8>, FileError> {
     Ok(bytes)
 }
 
-/// Makes a file without a lasting name in the directory of another.
+/// Makes a temporary file in another file's directory.
 fn beside(path: &Path) -> Result<NamedTempFile, FileError> {
     let directory = directory(path);
     let permissions = fs::Permissions::from_mode(0o600);
@@ -284,7 +285,7 @@ fn write_all(file: &mut NamedTempFile, bytes: &[u8], path: &Path) -> Result<(), 
         .map_err(failed("write a file beside", path))
 }
 
-/// Gives a new file its name, unless another file has it by now.
+/// Gives a new file its name, unless another file has that name by now.
 fn persist(new: NamedTempFile, path: &Path) -> Result<(), FileError> {
     match new.persist_noclobber(path) {
         Err(error) if error.error.kind() != ErrorKind::AlreadyExists => {
@@ -318,7 +319,7 @@ fn is_at(file: &File, path: &Path) -> Result<bool, FileError> {
     }
 }
 
-/// Says what was tried with a file or directory, and failed.
+/// Returns a function that turns an I/O error into one that says what failed, on which path.
 pub(crate) fn failed(
     action: &'static str,
     path: &Path,

@@ -1,4 +1,4 @@
-//! What is wrong with a file, how it comes about, and what to do. Pure.
+//! What is wrong with a file, how that comes about, and what to do about it. Pure.
 
 mod find;
 
@@ -16,7 +16,7 @@ use berth::rules::lease::short_id;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub(crate) enum Flaw {
-    /// A subnet's entry names a container that lists nothing of it in `ids`.
+    /// A subnet's entry names a container whose list in `ids` lacks the address.
     NotListed(ClaimKey),
     /// `ids` lists an address for which no subnet has an entry.
     NotLeased(ClaimKey),
@@ -74,11 +74,11 @@ pub(crate) enum Flaw {
         /// The key of the subnet's bucket.
         subnet: String,
     },
-    /// An address that a container has and nobody has leased.
+    /// An address that a container has and that is not leased to anything.
     Unleased {
         network: String,
         address: IpAddr,
-        /// Who has it, as far as that shows.
+        /// Who has it, as far as the kernel shows.
         holder: String,
     },
     /// A key that Podman does not write.
@@ -86,7 +86,7 @@ pub(crate) enum Flaw {
         /// The network and the subnet that it is in, if it is in one.
         network: Option<String>,
         subnet: Option<String>,
-        /// As text if it is one, else as hexadecimal digits.
+        /// As text if it is text, else as hexadecimal digits.
         key: String,
     },
 }
@@ -150,7 +150,7 @@ impl Flaw {
         }
     }
 
-    /// Says what it is, how it comes about and what to do.
+    /// Explains what it is, how it comes about and what to do.
     pub(crate) fn explain(&self) -> Explanation {
         let lease = |key: &ClaimKey| {
             let (address, network) = (key.address, &key.network);

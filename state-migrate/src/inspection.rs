@@ -16,11 +16,11 @@ use crate::judgement::{Judgement, subnet_of};
 use crate::look::{Lease, Look};
 use berth::rules::lease::short_id;
 
-/// Everything that one look at a file tells.
+/// Everything that one look at a file shows.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Inspection {
     pub(crate) file: PathBuf,
-    /// Why Podman's word is missing, if it is.
+    /// Why Podman's answer is missing, if it is.
     pub(crate) podman: Option<String>,
     /// What the kernel did not show, if anything.
     pub(crate) doubt: Option<String>,
@@ -68,7 +68,7 @@ pub(crate) struct FlawRow {
 }
 
 impl Inspection {
-    /// Puts together what a look shows of all networks, or of one by name or id.
+    /// Collects what a look shows of all networks, or of the one with this name or id.
     pub(crate) fn new(file: PathBuf, look: &Look, only: Option<&str>) -> Self {
         let wanted = |name: &str| {
             let network = look.networks.all.get(name);

@@ -1,4 +1,4 @@
-//! Every claim of a file with its verdict. Pure.
+//! Judges every claim of a file. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,8 +58,8 @@ pub(crate) fn judge_all(content: &Content, networks: &Networks, evidence: &Evide
     judged.collect()
 }
 
-/// Returns the subnet that an address belongs to: the network's own, else one that the
-/// file has.
+/// Returns the subnet that an address belongs to: one of the network's own, or else one in the
+/// file.
 pub(crate) fn subnet_of(
     content: &Content,
     networks: &Networks,
@@ -74,7 +74,7 @@ pub(crate) fn subnet_of(
     all.find(|subnet| subnet.contains(key.address))
 }
 
-/// Keeps as dead only what was dead at an earlier look, too.
+/// Lets a claim stay dead only if it was dead at an earlier look, too.
 pub(crate) fn confirm(judgements: &mut Judgements, earlier: &Judgements) {
     let is_dead = |judgement: &Judgement| matches!(judgement.verdict, Verdict::Dead(_));
     for (key, judgement) in judgements {
@@ -86,7 +86,7 @@ pub(crate) fn confirm(judgements: &mut Judgements, earlier: &Judgements) {
     }
 }
 
-/// Returns whether anything is dead.
+/// Returns whether any claim is dead.
 pub(crate) fn any_dead(judgements: &Judgements) -> bool {
     let mut verdicts = judgements.values().map(|judgement| &judgement.verdict);
     verdicts.any(|verdict| matches!(verdict, Verdict::Dead(_)))

@@ -1,7 +1,7 @@
 //! The address leases of Podman's own allocation: the file `ipam.db`, what it says,
-//! which of its entries are true, and the way from it to berth and back.
+//! which of its entries are true, and the moves from it to berth and back.
 //!
-//! [`bolt`] knows the file's format and no meaning; [`ipam`] knows the meaning and no
+//! [`bolt`] knows the file's format but not its meaning; [`ipam`] knows the meaning but no
 //! file. Decisions are made without I/O, and then carried out.
 
 pub mod bolt;

@@ -1,6 +1,6 @@
 //! One look at the file, and at every process and namespace that may have its addresses.
 //!
-//! The order is that of [`crate::evidence`]: the file, Podman's word, the locks, the file
+//! The order is that of [`crate::evidence`]: the file, Podman's answer, the locks, the file
 //! again, the kernel.
 
 use berth::rules::lease::short_id;
@@ -25,16 +25,16 @@ use crate::networks::Networks;
 use crate::site::Site;
 use crate::verdict::Verdict;
 
-/// How long somebody may keep the file's lock: while we have Podman's lock, only another
-/// command of ours takes it, for milliseconds.
+/// How long to wait for the file's lock: while we hold Podman's lock, only another command of
+/// ours takes it, for milliseconds.
 pub(crate) const FILE_WAIT: Duration = Duration::from_secs(10);
 
 /// How to read a damaged file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reading {
-    /// Not at all.
+    /// Do not read it at all.
     Whole,
-    /// What can be read of it.
+    /// Read what can be read of it.
     Salvage,
 }
 
@@ -57,24 +57,24 @@ pub(crate) struct Look {
     pub(crate) networks: Networks,
     pub(crate) evidence: Evidence,
     pub(crate) judgements: Judgements,
-    /// Addresses in use that nobody has leased.
+    /// Addresses in use that are not leased.
     pub(crate) unleased: Vec<Flaw>,
 }
 
-/// A claim for people and programs, and why its verdict is what it is.
+/// A claim for people and programs, with the reason for its verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Lease {
     pub(crate) network: String,
     pub(crate) address: IpAddr,
     /// The full id.
     pub(crate) container: String,
-    /// If Podman knows it.
+    /// `None` if Podman does not know the container.
     pub(crate) name: Option<String>,
     pub(crate) why: String,
 }
 
 impl Site {
-    /// Looks without any lock but the file's own, for the moment of reading. What a
+    /// Looks without any lock but the file's own, which is held only while reading. What a
     /// podman does at the same time may show only in part.
     ///
     /// # Errors
@@ -84,18 +84,18 @@ impl Site {
         let evidence = self.ask(look.content.claims());
         let mut look = self.judged(look, evidence);
         if !look.unleased.is_empty() {
-            // Not those that were leased after the file was read.
+            // Leave out those that were leased after the file was read.
             let now = Look::at(&self.ipam_db(), reading)?.content;
             look.unleased = unleased(&now, &look.networks, &look.evidence.kernel);
         }
         Ok(look)
     }
 
-    /// Looks, and keeps Podman's network lock: what was seen stays so until it is dropped,
-    /// except that containers may end.
+    /// Looks, and keeps Podman's network lock. What was seen stays true until the lock is
+    /// dropped, except that containers may end.
     ///
     /// # Errors
-    /// If somebody keeps the lock, with the holder's name; if the file cannot be read, or is
+    /// If another process keeps the lock (the error names it); if the file cannot be read, or is
     /// damaged.
     pub(crate) fn look(&self, reading: Reading) -> Result<(NetworkLock, Look), Error> {
         let before = Look::at(&self.ipam_db(), reading)?;
@@ -116,7 +116,7 @@ impl Site {
 }
 
 impl Look {
-    /// Reads a file. One that is not there is an empty one.
+    /// Reads a file. A missing file counts as an empty one.
     pub(crate) fn at(path: &Path, reading: Reading) -> Result<Self, FileError> {
         let bytes = match file::read(path, FILE_WAIT) {
             Ok(bytes) => bytes,
@@ -136,11 +136,11 @@ impl Look {
         Ok(look)
     }
 
-    /// Reads a file that no Podman of this host uses, such as a copy: nothing shows
+    /// Reads a file that no Podman of this host uses, such as a copy. Nothing then shows
     /// whether its containers are alive.
     ///
     /// # Errors
-    /// If it is not there, cannot be read, or is damaged.
+    /// If it does not exist, cannot be read, or is damaged.
     pub(crate) fn of_copy(
         path: &Path,
         networks: Networks,

@@ -1,4 +1,4 @@
-//! The `berth-migrate` executable: from the command line to a command.
+//! The `berth-migrate` executable: reads the command line and runs the command.
 
 use std::process::ExitCode;
 

@@ -10,13 +10,13 @@ use serde::Serialize;
 /// The report on all networks.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct MoveReport {
-    /// Whether this is only what would be done.
+    /// Whether the report only says what would be done.
     pub(crate) dry_run: bool,
     /// Each network that was named, or all.
     pub(crate) networks: Vec<NetworkReport>,
 }
 
-/// How it went with a network.
+/// What became of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Outcome {
@@ -27,7 +27,7 @@ pub(crate) enum Outcome {
     Skipped,
     /// It was refused: nothing is changed.
     Refused,
-    /// It failed: nothing is changed, or as the reason says.
+    /// It failed: nothing is changed, unless the reason says otherwise.
     Failed,
 }
 
@@ -36,16 +36,16 @@ pub(crate) enum Outcome {
 pub(crate) struct NetworkReport {
     pub(crate) network: String,
     pub(crate) id: String,
-    /// netavark's driver that does its plumbing.
+    /// The netavark driver that does the network's plumbing.
     pub(crate) driver: String,
     pub(crate) outcome: Outcome,
     /// The containers that have an address on it, and keep it.
     pub(crate) containers: Vec<Party>,
-    /// Leases that are not taken along.
+    /// Leases that are not moved.
     pub(crate) left_behind: Vec<LeftBehind>,
     /// What is changed, one line each.
     pub(crate) changes: Vec<String>,
-    /// Why it was refused, skipped, or has failed.
+    /// Why it was refused or skipped, or why it failed.
     pub(crate) reason: Option<String>,
 }
 
@@ -66,7 +66,7 @@ pub(crate) struct HeldAddress {
     pub(crate) kind: Kind,
 }
 
-/// A lease that is not taken along.
+/// A lease that is not moved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct LeftBehind {
     pub(crate) address: IpAddr,
@@ -93,21 +93,21 @@ impl NetworkReport {
         }
     }
 
-    /// Says why nothing that was planned was done.
+    /// Notes why nothing of the plan was done.
     #[must_use]
     pub(crate) fn unchanged(mut self, reason: String) -> Self {
         self.changes.clear();
         self.failed(reason)
     }
 
-    /// Says what has failed.
+    /// Notes what failed.
     #[must_use]
     pub(crate) fn failed(mut self, reason: String) -> Self {
         self.outcome = Outcome::Failed;
         self.because(reason)
     }
 
-    /// Says why.
+    /// Notes the reason.
     #[must_use]
     pub(crate) fn because(mut self, reason: impl Into<String>) -> Self {
         self.reason = Some(reason.into());
@@ -116,7 +116,7 @@ impl NetworkReport {
 }
 
 impl MoveReport {
-    /// Returns whether nothing was refused and nothing has failed.
+    /// Returns whether nothing was refused and nothing failed.
     pub(crate) fn is_well(&self) -> bool {
         let bad = [Outcome::Refused, Outcome::Failed];
         !self.networks.iter().any(|own| bad.contains(&own.outcome))

@@ -1,5 +1,5 @@
-//! A network's configuration file: read with every byte kept, changed in single
-//! fields, replaced durably.
+//! A network's configuration file. Reading keeps every byte, a change touches single fields
+//! only, and a replacement is durable.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -17,10 +17,10 @@ use crate::file::{FileError, failed, sync_directory};
 #[derive(Clone, Debug)]
 pub(crate) struct NetworkFile {
     pub(crate) path: PathBuf,
-    /// What it says, byte by byte.
+    /// The file's text, byte for byte.
     pub(crate) bytes: Vec<u8>,
     pub(crate) network: Network,
-    /// Its mode, user and group; `None` for one that is not there yet.
+    /// The file's mode, user and group; `None` for a file that does not exist yet.
     owner: Option<(u32, u32, u32)>,
 }
 
@@ -28,16 +28,17 @@ impl NetworkFile {
     /// Reads a file; `None` if there is none, or Podman does not take it for a network.
     ///
     /// # Errors
-    /// If it is there and cannot be read.
+    /// If it exists and cannot be read.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>, Error> {
         let file = podman::NetworkFile::read(path.to_owned());
         file.map_or(Ok(None), Self::of)
     }
 
-    /// Reads all files of a directory, by name. It need not exist.
+    /// Reads all files of a directory, sorted by the networks' names. The directory need not
+    /// exist.
     ///
     /// # Errors
-    /// If one is there and cannot be read.
+    /// If a file cannot be read.
     pub(crate) fn read_all(directory: &Path) -> Result<Vec<Self>, Error> {
         let mut files = Vec::new();
         for file in podman::read_networks(directory)? {
@@ -75,27 +76,27 @@ impl NetworkFile {
         }
     }
 
-    /// Returns its mode, user and group, if it is there.
+    /// Returns the file's mode, user and group, if it exists.
     pub(crate) const fn owner(&self) -> Option<(u32, u32, u32)> {
         self.owner
     }
 
-    /// Returns whether the file is there.
+    /// Returns whether the file exists.
     pub(crate) fn is_there(&self) -> bool {
         self.owner.is_some()
     }
 
-    /// Returns the file's text with another network in it: only the fields that differ
-    /// are changed.
+    /// Returns the file's text with another network in it. Changes only the fields that
+    /// differ.
     pub(crate) fn rewritten(&self, network: &Network) -> Vec<u8> {
         protocol::rewritten(&self.bytes, &self.network, network)
     }
 
-    /// Writes the file's replacement beside it, so that only the renaming can still fail;
-    /// makes the directory if there is none.
+    /// Writes the file's replacement beside it, so that only the renaming can still fail.
+    /// Makes the directory if there is none.
     ///
     /// # Errors
-    /// If it cannot be written; nothing is left of it then.
+    /// If it cannot be written; nothing of it is then left.
     pub(crate) fn stage(&self, bytes: &[u8]) -> Result<Staged, FileError> {
         Ok(Staged::new(&self.path, bytes, self.owner)?)
     }

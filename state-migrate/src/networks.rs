@@ -1,5 +1,5 @@
-//! The networks there are: their configuration files, and the default network, which
-//! may exist in Podman's memory only.
+//! The networks that exist: their configuration files, and the default network, which may
+//! exist only in Podman's memory.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use crate::site::Site;
 
-/// The networks, and whether these are all.
+/// The networks, and whether there may be others.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Networks {
     pub(crate) all: BTreeMap<String, Network>,
@@ -38,7 +38,7 @@ impl Networks {
         networks
     }
 
-    /// What cannot be read is left alone.
+    /// Adds the networks that only netavark remembers. What cannot be read is left alone.
     fn add_lost(&mut self, run_directory: &Path) {
         let Ok(links) = sight::links() else {
             return;
@@ -51,7 +51,7 @@ impl Networks {
         }
     }
 
-    /// Reads the configurations in a directory, of a Podman that is not here.
+    /// Reads the configurations in a directory of a Podman on another host.
     pub(crate) fn of_directory(directory: &Path) -> Self {
         // Its default network is not known.
         let mut networks = Self::unseen("another host's networks");
@@ -59,7 +59,7 @@ impl Networks {
         networks
     }
 
-    /// Returns that nothing is known of any network.
+    /// Returns a value that knows nothing about any network.
     pub(crate) fn unseen(reason: &str) -> Self {
         Self {
             doubt: Some(reason.to_owned()),
@@ -99,7 +99,7 @@ impl Networks {
         }
     }
 
-    /// Returns a network, if it is there and Podman leases its addresses.
+    /// Returns a network, if it exists and Podman leases its addresses.
     pub(crate) fn allocated(&self, name: &str) -> Option<&Network> {
         self.all.get(name).filter(|network| is_allocated(network))
     }

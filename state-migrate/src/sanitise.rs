@@ -1,10 +1,10 @@
-//! The repair: what is dead or contradictory is removed from the file, under Podman's
-//! network lock.
+//! The repair: removes dead and contradictory entries from the file, under Podman's network
+//! lock.
 //!
-//! First a look (see [`crate::look`]). If anything is dead, the lock is let go, and a
-//! second look follows two seconds later: only what both find dead is dead. Then, still
-//! under the second look's lock: the plan, a backup beside the file, the change in place,
-//! and the removal of what the dead have left elsewhere. A kill leaves the file either as
+//! It begins with a look (see [`crate::look`]). If anything is dead, the lock is released, and
+//! a second look follows two seconds later: only what both looks find dead is dead. Then, still
+//! under the second look's lock, the repair plans, backs the file up beside itself, changes it
+//! in place, and removes what dead containers left elsewhere. A kill leaves the file either as
 //! it was or as planned.
 
 mod ghosts;
@@ -38,7 +38,7 @@ pub(crate) struct Wish {
     pub(crate) now: bool,
     /// Have Podman clean up after containers that do not run.
     pub(crate) cleanup: bool,
-    /// Tear down what the dead have left elsewhere.
+    /// Tear down what dead containers left elsewhere.
     pub(crate) ghosts: bool,
     pub(crate) reading: Reading,
 }
@@ -47,7 +47,7 @@ pub(crate) struct Wish {
 ///
 /// # Errors
 /// If a lock is not free in time, or the file cannot be read or written. What could not
-/// be done for one container is in the report.
+/// be done for a single container is in the report.
 pub(crate) fn sanitise(site: &Site, wish: &Wish) -> Result<RepairReport, Error> {
     let mut report = RepairReport::new(site.ipam_db(), wish);
     if wish.cleanup && !wish.dry_run {
@@ -88,7 +88,7 @@ pub(crate) fn sanitise(site: &Site, wish: &Wish) -> Result<RepairReport, Error> 
     Ok(report)
 }
 
-/// Changes the file from what was seen to what was planned.
+/// Changes the file from the content that was seen to the one that was planned.
 fn change(site: &Site, look: &Look, result: &Bucket) -> Result<PathBuf, Error> {
     let changed = || Error::Changed(site.ipam_db());
     let file = IpamFile::open(&site.ipam_db(), FILE_WAIT)?.ok_or_else(changed)?;
@@ -117,7 +117,7 @@ fn clean_up(site: &Site, wish: &Wish, report: &mut RepairReport) -> Result<(), E
     Ok(())
 }
 
-/// Tears down what the dead have left, with Podman's lock still held.
+/// Tears down what dead containers left, with Podman's lock still held.
 fn clear(found: &[ghosts::Ghost], site: &Site, _lock: &NetworkLock, report: &mut RepairReport) {
     for ghost in found {
         match ghosts::clear(ghost, &site.podman) {

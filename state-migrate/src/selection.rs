@@ -19,10 +19,11 @@ pub(crate) enum Wanted {
     Named(Vec<String>),
 }
 
-/// Returns all networks, by name; also the default one if it is only in Podman's memory.
+/// Returns all networks, sorted by name, and also the default one if it is only in Podman's
+/// memory.
 ///
 /// # Errors
-/// If a file is there and cannot be read.
+/// If a file exists and cannot be read.
 pub(crate) fn all(directory: &Path, conf: &ContainersConf) -> Result<Vec<NetworkFile>, Error> {
     let mut files = NetworkFile::read_all(directory)?;
     if files
@@ -43,7 +44,7 @@ impl Site {
     /// Returns all networks: see [`all`].
     ///
     /// # Errors
-    /// If a file is there and cannot be read.
+    /// If a file exists and cannot be read.
     pub(crate) fn networks(&self) -> Result<Vec<NetworkFile>, Error> {
         all(&self.directory, &self.conf)
     }
@@ -51,7 +52,7 @@ impl Site {
     /// Returns one network.
     ///
     /// # Errors
-    /// If it is gone.
+    /// If it no longer exists.
     pub(crate) fn network(&self, name: &str) -> Result<NetworkFile, Error> {
         let mut files = self.networks()?.into_iter();
         let own = files.find(|file| file.network.name == name);
@@ -89,7 +90,7 @@ pub(crate) fn select(
     Ok(names)
 }
 
-/// Returns the name of the network that a word means, as Podman does (`getNetwork`).
+/// Returns the name of the network that a word refers to, by Podman's rules (`getNetwork`).
 fn find<'a>(files: &'a [NetworkFile], word: &str) -> Result<Option<&'a String>, Error> {
     let named = |file: &&NetworkFile| file.network.name == word;
     if let Some(file) = files.iter().find(named) {

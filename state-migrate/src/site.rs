@@ -1,8 +1,8 @@
 //! A Podman of this host: where its files are, how to ask it, and the locks.
 //!
 //! The locks are taken in the order in which Podman reaches them: its network lock, then
-//! the lease store's, then that of ipam.db, for which only the holder of the network lock
-//! ever waits. While the network lock is held, no container gets or gives back an
+//! the lease store's, then that of ipam.db. Only the holder of the network lock ever waits
+//! for the last one. While the network lock is held, no container gets or gives back an
 //! address.
 
 use std::collections::BTreeSet;
@@ -24,13 +24,13 @@ pub(crate) struct Site {
     pub(crate) conf: ContainersConf,
     /// The directory of network configurations.
     pub(crate) directory: PathBuf,
-    /// How to ask it; `None` if the kernel's evidence is to be enough.
+    /// How to ask it; `None` if the kernel's evidence must suffice.
     pub(crate) asking: Option<Asking>,
 }
 
 impl Site {
     /// Finds the Podman that is meant, in its namespaces. `commands` are the podman
-    /// commands to ask, each with its options; if empty, `podman`.
+    /// commands to ask, each with its options; if there are none, `podman` is asked.
     ///
     /// # Errors
     /// If it cannot be found.
@@ -51,7 +51,7 @@ impl Site {
     }
 
     /// Asks Podman about every container with these claims. No lock may be held. The
-    /// evidence does not have the kernel's part yet.
+    /// evidence still lacks the kernel's part.
     pub(crate) fn ask(&self, claims: Vec<Claim>) -> Evidence {
         let about: BTreeSet<ClaimKey> = claims.into_iter().map(|claim| claim.key).collect();
         let ids: BTreeSet<&str> = about.iter().map(|key| key.container.as_str()).collect();
@@ -72,7 +72,7 @@ impl Site {
     /// of this Podman starts, stops or changes its networks.
     ///
     /// # Errors
-    /// If somebody keeps it, with the holder's name.
+    /// If another process keeps it; the error names that process.
     pub(crate) fn lock(&self) -> Result<NetworkLock, Error> {
         Ok(self
             .podman
@@ -83,7 +83,7 @@ impl Site {
     /// closes it.
     ///
     /// # Errors
-    /// If somebody keeps the lock, the store cannot be opened, or `act` fails.
+    /// If another process keeps the lock, the store cannot be opened, or `act` fails.
     pub(crate) fn with_store<T>(
         &self,
         _networks: &NetworkLock,

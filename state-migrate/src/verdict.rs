@@ -1,8 +1,8 @@
 //! Is an address that a container claims in use? A pure function of the claim and the
 //! evidence.
 //!
-//! The rows are tried in order. An error is never read as absence: what could not be
-//! seen ends in [`Verdict::Unknown`], which keeps the lease.
+//! The rules are tried in order. An error never counts as absence: if something could not be
+//! seen, the verdict is [`Verdict::Unknown`], which keeps the lease.
 
 use berth::rules::lease::short_id;
 use std::collections::BTreeSet;
@@ -18,21 +18,21 @@ use crate::ipam::claim::Claim;
 /// Whether an address that a container claims is in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It is, or may be at any moment.
+    /// It is in use, or may be at any moment.
     Live(Sign),
-    /// The container does not run, and Podman has not cleaned up after it: it would
+    /// The container does not run, and Podman has not cleaned up after it yet. Podman would
     /// complain later if the lease were gone.
     Pending { status: String },
-    /// It is not: the lease can be removed.
+    /// It is not in use: the lease can be removed.
     Dead(Cause),
-    /// berth cannot tell; the reason.
+    /// berth cannot tell, for this reason.
     Unknown(String),
 }
 
 /// What shows that an address is in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Sign {
-    /// A namespace that somebody lives in has it.
+    /// A namespace in which a process lives has it.
     Held {
         pid: i32,
         name: String,
@@ -59,10 +59,10 @@ pub(crate) enum Cause {
     NotRunning { status: String },
     /// Podman was not asked, and no namespace with a process has the address.
     NotHeld,
-    /// The namespace of another container that claims it has it.
+    /// The namespace of another container has it, and that container claims it too.
     Others { container: String },
     /// Only one of the two indexes has it; the container has another address of this
-    /// subnet on record and in its namespace, and nobody has this one.
+    /// subnet on record and in its namespace, and no namespace has this one.
     Superseded { by: std::net::IpAddr },
 }
 
@@ -72,9 +72,9 @@ pub(crate) struct Case<'a> {
     pub(crate) claim: &'a Claim,
     /// Its network, if its configuration is known.
     pub(crate) network: Option<&'a Network>,
-    /// All who claim the same address on the same network.
+    /// All containers that claim the same address on the same network.
     pub(crate) rivals: BTreeSet<&'a str>,
-    /// Whether it is the gateway of its network: the bridge, and so the host, has it.
+    /// Whether it is its network's gateway, which the bridge, and so the host, has.
     pub(crate) gateway: bool,
     /// Other addresses of the same subnet that the same container claims, on record
     /// in both indexes.
@@ -134,7 +134,7 @@ pub(crate) fn judge(case: &Case<'_>, evidence: &Evidence) -> Verdict {
             }
         }
     }
-    // Its container may be between netavark and its first process.
+    // The container may be on its way: netavark is done, and its first process has not started.
     let on_its_way = holders.iter().find_map(|holder| match holder.inhabitant {
         Inhabitant::Nobody { since } => Some((holder, evidence.maker(&holder.path, since)?)),
         Inhabitant::Process { .. } | Inhabitant::Host => None,
@@ -159,7 +159,7 @@ pub(crate) fn judge(case: &Case<'_>, evidence: &Evidence) -> Verdict {
 }
 
 impl Case<'_> {
-    /// Returns how a namespace with the address shows that the claim is live.
+    /// Returns the sign by which a namespace with the address shows that the claim is live.
     fn sign(&self, holder: &Holder) -> Option<Sign> {
         match &holder.inhabitant {
             Inhabitant::Process { pid, name } if self.rival_in(holder).is_none() => {
@@ -183,8 +183,8 @@ impl Case<'_> {
         rival.then(|| container.clone())
     }
 
-    /// Returns the address that the container has instead of one that only one index has:
-    /// of two setups, the second has overwritten the list of the first.
+    /// Returns the address that the container has instead of one that is in only one index.
+    /// That happens when the second of two setups overwrites the list of the first.
     fn superseded(&self, evidence: &Evidence) -> Option<std::net::IpAddr> {
         let kernel = &evidence.kernel;
         let holders = |address| kernel.holders(address, self.network).into_iter();
@@ -203,7 +203,7 @@ impl Case<'_> {
 }
 
 impl Verdict {
-    /// Returns whether the lease is to be kept.
+    /// Returns whether the lease must be kept.
     pub(crate) const fn keeps(&self) -> bool {
         match self {
             Self::Live(_) | Self::Pending { .. } | Self::Unknown(_) => true,
@@ -211,7 +211,7 @@ impl Verdict {
         }
     }
 
-    /// Returns the verdict's one word.
+    /// Returns the verdict as one word.
     pub(crate) const fn word(&self) -> &'static str {
         match self {
             Self::Live(_) => "live",
@@ -262,7 +262,7 @@ impl fmt::Display for Cause {
     }
 }
 
-/// How long after a first look the second one follows.
+/// How long after the first look the second one follows.
 pub(crate) const SECOND_LOOK: Duration = berth::rules::verdict::STARTER_GRACE;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The outage that berth exists for, twice: with Podman's own address allocation,
-//! and with berth. Real commands, real output, in a lab of its own.
+//! Shows the outage for which berth exists, twice: with Podman's own address allocation, and
+//! with berth. Real commands with real output, in a lab of their own.
 //!
 //! Ends with an error if either half does not behave as claimed.
 #![allow(

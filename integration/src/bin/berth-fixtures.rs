@@ -2,8 +2,8 @@
 //!
 //!     make fixtures LAB=forky
 //!
-//! `podman-VERSION-live` is of running containers, `podman-VERSION-leaked` of the same after
-//! four that started, or ended, with podman killed. Beside each is its content.
+//! `podman-VERSION-live` has running containers only. `podman-VERSION-leaked` has the same after
+//! podman was killed while it started or ended four more. Beside each is its content.
 
 use std::error::Error;
 use std::fs::{self, File};
@@ -19,7 +19,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
 
-/// How long a slow Podman may keep the file locked.
+/// How long to wait for a slow Podman that keeps the file locked.
 const WAIT: Duration = Duration::from_secs(10);
 
 type Failure = Box<dyn Error>;
@@ -38,11 +38,11 @@ fn main() -> Result<(), Failure> {
     write(&lab, &name("leaked"))
 }
 
-/// Runs containers on networks of every kind that Podman leases addresses of.
+/// Runs containers on every kind of network on which Podman leases addresses.
 fn live(lab: &Lab) {
     let dual = ["--subnet=10.50.0.0/24", "--ipv6", "--subnet=fd00:50::/64"];
     lab.network(Driver::Bridge, "dual", &dual);
-    // As users write them: with the host's own address in it.
+    // As users write subnets: with the host's own address in it.
     let range = ["--subnet=10.51.0.9/24", "--ip-range=10.51.0.128/28"];
     lab.network(Driver::Bridge, "range", &range);
     lab.network(Driver::Bridge, "wrapped", &["--subnet=10.52.0.0/29"]);
@@ -50,7 +50,7 @@ fn live(lab: &Lab) {
     lab.container("dynamic", &["dual", "range"]).start();
     let both = lab.container("static", &["dual"]);
     both.ip("10.50.0.77").ip6("fd00:50::77").start();
-    // The last address is followed by the first again.
+    // After the last address, the first one follows again.
     for number in 0..6 {
         lab.container("short", &["wrapped"]).start();
         lab.remove("short");
@@ -78,7 +78,7 @@ fn leak(lab: &Lab) {
     lab.remove_at_last("four");
 }
 
-/// Writes the lab's file and its content, once bbolt has read the same there.
+/// Writes the lab's file and its content, after checking that bbolt reads the same from it.
 fn write(lab: &Lab, name: &Path) -> Result<(), Failure> {
     let bytes = file::read(&lab.ipam_db(), WAIT)?;
     let plain = tempfile::NamedTempFile::new()?;
@@ -95,7 +95,8 @@ fn write(lab: &Lab, name: &Path) -> Result<(), Failure> {
     Ok(fs::write(with(name, "json"), content)?)
 }
 
-/// Returns a fixture's file of this kind. A version has dots of its own.
+/// Returns the path of a fixture's file with this extension. It is appended, because the
+/// version in the name has dots of its own.
 fn with(name: &Path, extension: &str) -> PathBuf {
     let mut name = name.as_os_str().to_owned();
     name.push(".");

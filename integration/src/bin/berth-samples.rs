@@ -1,8 +1,8 @@
-//! Prints what docs/USING.md shows of berth's commands, from real containers in a lab:
+//! Prints the output of berth's commands that docs/USING.md shows, from real containers in a lab:
 //!
 //!     make samples
 //!
-//! `berth-samples [DIRECTORY]`; with a directory, it also writes the picture there.
+//! Usage: `berth-samples [DIRECTORY]`. With a directory, it also writes the picture there.
 #![allow(
     clippy::print_stdout,
     reason = "standard output is what this program is for"

@@ -1,7 +1,7 @@
-//! Kills whatever can be killed, more often than the tests do, and prints the
-//! figures of `docs/RELIABILITY.md`.
+//! Kills whatever can be killed, more often than the tests do, and prints the figures in
+//! `docs/RELIABILITY.md`.
 //!
-//! Ends with an error if berth has lost anything.
+//! Ends with an error if berth lost anything.
 #![allow(
     clippy::print_stdout,
     reason = "standard output is what this program is for"

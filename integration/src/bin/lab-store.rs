@@ -1,20 +1,20 @@
 //! Prints berth's store as JSON, `lab-store [NETWORK-ID…]`: all tenants, the reservations
-//! on the named networks, and everything that contradicts itself.
+//! on the named networks, and all contradictions. The output also says where everything is, and
+//! which addresses the namespaces of this host hold.
 //!
 //! Or damages it: `lab-store delete|garble TABLE TEXT` deletes the entries of a table
-//! whose key has this text in it, or spoils their values, and prints how many.
+//! whose key contains this text, or spoils their values, and prints how many.
 //!
 //! Or fills it: `lab-store fill NETWORK COUNT live|dead` leases the first addresses of a
-//! network to as many containers that do not exist, which look alive as long as this
+//! network to this many containers that do not exist. They look alive as long as this
 //! program's parent runs, or dead.
 //!
-//! Or times a command: `lab-store time COMMAND…` prints the milliseconds it took, those of
-//! the processors, and its peak memory in KiB. What it says is thrown away, as is whether
-//! it found something.
+//! Or times a command: `lab-store time COMMAND…` prints how many milliseconds the command took,
+//! how many the processors spent on it, and its peak memory in KiB. The command's output, and
+//! whether it found something, is thrown away.
 //!
-//! With the store come where it all is, and which addresses the namespaces of this
-//! host hold. It takes the store that an operator's command of the same user takes. A
-//! store that is not there yet is an empty one.
+//! The store is the one that an operator's command of the same user uses. A store that does not
+//! exist yet counts as an empty one.
 #![allow(
     clippy::print_stdout,
     reason = "standard output is what this program is for"
@@ -38,7 +38,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use redb::{ReadableTable, TableDefinition};
 use serde_json::{Value, json};
 
-/// The tables, by the first byte of their keys, from 1.
+/// The tables, in the order of the first byte of their keys, which begins at 1.
 const TABLES: [&str; 11] = [
     "meta",
     "pool",
@@ -101,7 +101,7 @@ fn damage(
     let mut changed = 0;
     let sled = EngineKind::Sled.store_in(&directory);
     if sled.exists() {
-        // As the store itself opens it: sled keeps these with the files.
+        // The options with which the store itself opens it: sled keeps them with the files.
         let config = sled::Config::new().path(sled).use_compression(false);
         let db = config.mode(sled::Mode::LowSpace).open()?;
         for entry in db.iter() {
@@ -139,7 +139,7 @@ fn damage(
     Ok(json!(changed))
 }
 
-/// Leases addresses to containers whose namespace is recorded at a path, with one
+/// Leases addresses to containers whose namespace is recorded at this path, with one
 /// transaction for each, as in real life.
 fn fill(network: &str, count: &str, namespace: &Path) -> Result<Value, Failure> {
     let podman = Podman::find(None, None)?;
@@ -253,7 +253,7 @@ fn read(networks: &[String]) -> Result<Value, Failure> {
     }))
 }
 
-/// Returns the addresses that are in use, found as when the TTL of a lease has run out.
+/// Returns the addresses that are in use, found in the same way as when a lease's TTL has expired.
 fn seen(tenants: &[Tenant]) -> Result<Vec<IpAddr>, Failure> {
     let evidence = Evidence::gather(&[], &sight::boot_id()?, sight::now()?);
     let everywhere = Everywhere::look(&evidence)?;

@@ -1,10 +1,10 @@
-//! One lease, one process: what the store costs a plugin that starts again for every
+//! One process for one lease: shows what the store costs a plugin that starts afresh for every
 //! container, without netavark's work. For the allocation benchmark.
 //!
-//! `lease-once add|del|die DIR`, with a setup request on stdin. Opens the store in
-//! DIR, leases the next address of the network (or releases the container's),
-//! commits, closes, and only then prints the addresses. `die` is `add`, killed before it
-//! closes the store.
+//! Usage: `lease-once add|del|die DIR`, with a setup request on stdin. It opens the store in
+//! DIR, leases the next address of the network (or releases the container's), commits, closes
+//! the store, and only then prints the addresses. `die` is `add`, but is killed before it closes
+//! the store.
 
 use std::io::{Write, stderr, stdin, stdout};
 use std::path::Path;
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Does everything and returns what to print. The store is closed then.
+/// Does everything and returns what to print. On return the store is closed.
 fn run(verb: &str, dir: &Path) -> Result<String, Failure> {
     let request: Attachment = serde_json::from_reader(stdin())?;
     let (boot_id, now) = (sight::boot_id()?, sight::now()?);

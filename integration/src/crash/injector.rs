@@ -1,7 +1,7 @@
-//! strace between a program and its caller, when it is armed.
+//! Puts strace between a program and its caller, when armed.
 //!
-//! The executable is the real one: a script of its name, in a directory before it,
-//! starts it under strace.
+//! The executable is the real one: a script of the same name, in a directory that is searched
+//! first, starts it under strace.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub struct Injector {
 }
 
 impl Injector {
-    /// Puts a script of its name before a program, given by its path.
+    /// Puts a script of the same name before the program at this path.
     #[track_caller]
     pub fn before(lab: &Lab, path: &str) -> Self {
         let name = path.rsplit('/').next().unwrap_or(path);
@@ -74,13 +74,13 @@ exec {path} "$@"
         arm.args(["-euc", &script, "bash", options]).ok();
     }
 
-    /// Lets later runs pass, whether or not one was injured.
+    /// Lets later runs pass, whether or not a run was injured.
     #[track_caller]
     pub(super) fn disarm(&self, lab: &Lab) {
         lab.sh(&format!("rm -f {}/armed-*", self.state));
     }
 
-    /// Waits for strace, which survives the program for a moment.
+    /// Waits for strace, which outlives the program for a moment.
     #[track_caller]
     pub fn await_strace(&self, lab: &Lab) {
         wait_until("the end of strace", BOUND, || {

@@ -1,8 +1,8 @@
-//! berth-migrate, injured while it adopts a network or rolls it back.
+//! Injures berth-migrate while it adopts a network or rolls it back.
 //!
-//! Two containers run all the time: one with a published port, one with a static
-//! address. Whatever happens, they answer, nobody else gets their addresses, and the
-//! same command completes the move when it is run again.
+//! Two containers run all the time: one with a published port, one with a static address.
+//! Whatever happens, they answer, no other container gets their addresses, and running the
+//! same command again completes the move.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const ADDRESSES: [&str; 2] = ["10.77.0.2", "10.77.0.50"];
 /// A lab with a network of Podman's own allocation, and two containers on it.
 pub(super) struct MigrationScene {
     setting: Setting,
-    /// As Podman has written them.
+    /// The network's file and allocation, as Podman wrote them.
     file: String,
     allocation: String,
 }
@@ -61,7 +61,7 @@ impl Scene for MigrationScene {
     fn check_answer(&self, outcome: &Outcome, _trace: &str) {
         assert_ne!(outcome.status.code(), Some(101), "it panicked:\n{outcome}");
         assert_no_crash(outcome);
-        // A failed move is undone, unless the report says that it is not.
+        // A failed move was undone, unless the report says that it was not.
         let is_moved = self.setting.lab.cmd("cat").arg(FILE).ok() != self.file;
         let is_silenced = outcome
             .stderr
@@ -125,8 +125,8 @@ impl MigrationScene {
             .ok();
     }
 
-    /// Asserts that nobody else gets the two containers' addresses, whichever allocator
-    /// leases them now, and whether they are asked for or not.
+    /// Asserts that no other container gets the two containers' addresses, whichever allocator
+    /// leases them now, and whether or not they are asked for.
     #[track_caller]
     fn assert_nobody_gets_their_addresses(&self) {
         for address in ADDRESSES {
@@ -155,7 +155,7 @@ impl MigrationScene {
         assert!(self.is_served(), "they answer once it is adopted");
     }
 
-    /// Asserts that all is as it was when Podman had made it.
+    /// Asserts that everything is as Podman made it.
     #[track_caller]
     fn assert_as_before(&self) {
         assert_eq!(self.setting.lab.cmd("cat").arg(FILE).ok(), self.file);
@@ -163,7 +163,8 @@ impl MigrationScene {
             without_cursors(&dump(&self.setting.lab)),
             without_cursors(&self.allocation)
         );
-        // Killed after its last step, a rollback leaves the copy: the next adopt overwrites it.
+        // A rollback that is killed after its last step leaves the copy. The next adopt overwrites
+        // it.
         let mut files = self.setting.lab.names("/etc/containers/networks");
         files.retain(|name| name != "berth-backup");
         assert_eq!(files, ["n.json"], "nothing is left staged");
@@ -172,12 +173,12 @@ impl MigrationScene {
         assert!(self.is_served(), "they answer in the end");
     }
 
-    /// Returns whether they answer: at the published port, at the other's address, and
-    /// by their names.
+    /// Returns whether the two containers answer: one at its published port, the other at its
+    /// address, and both by their names.
     #[track_caller]
     fn is_served(&self) -> bool {
-        // With any driver, a restarted container has its address with another MAC
-        // address. A peer that has just spoken to it notices after half a minute.
+        // With any driver, a restarted container has the same address with another MAC
+        // address. A peer that has just talked to it notices only after half a minute.
         let [web, twin] = ADDRESSES;
         let lab = &self.setting.lab;
         lab.cmd("ip").args(["neighbour", "flush", "all"]).ok();
@@ -193,7 +194,7 @@ fn dump(lab: &Lab) -> String {
     lab.cmd(MIGRATE).arg("dump").ok()
 }
 
-/// Returns a dump without the cursors, which every dynamic lease moves.
+/// Returns a dump without the cursors, which move with every dynamic lease.
 fn without_cursors(dump: &str) -> Vec<&str> {
     let lines = dump.lines().filter(|line| !line.contains("lastIP"));
     lines.map(|line| line.trim_end_matches(',')).collect()

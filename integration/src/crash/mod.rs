@@ -1,9 +1,9 @@
-//! One of our commands is killed, or one of its system calls fails. Then a user does what
-//! users do, and everything must be as before.
+//! Kills one of our commands, or makes one of its system calls fail. Then a user does what users
+//! do, and everything must be as before.
 //!
-//! A [`Scene`] says what a command is run on, and what must be true afterwards: one for
-//! the plugin's verbs, one for each group of commands that need another lab. A new verb
-//! is a variant of [`Verb`], its stage, and a scene for that stage.
+//! A [`Scene`] says what a command is run on, and what must be true afterwards. There is one for
+//! the plugin's verbs, and one for each group of commands that need another lab. A new verb needs
+//! a variant of [`Verb`], its stage, and a scene for that stage.
 
 mod injector;
 mod migration;
@@ -20,14 +20,14 @@ use self::setting::Setting;
 use crate::syscalls::{Injury, Point, Recording};
 use crate::{Lab, Outcome};
 
-/// What is being done when it is injured.
+/// What a program is doing when it is injured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verb {
     /// berth sets a container's network up.
     Setup,
     /// berth takes it down.
     Teardown,
-    /// berth collects what a dead container has left.
+    /// berth collects what a dead container left.
     Gc,
     /// berth moves the lease store to its other engine.
     Rebuild,
@@ -35,7 +35,7 @@ pub enum Verb {
     SharedSetup,
     /// berth takes it down.
     SharedTeardown,
-    /// berth collects what a dead container has left there.
+    /// berth collects what a dead container left there.
     SharedGc,
     /// berth-migrate moves a network to berth.
     Adopt,
@@ -68,7 +68,7 @@ enum Stage {
 }
 
 impl Verb {
-    /// All of them.
+    /// All verbs.
     pub const ALL: [Self; 16] = [
         Self::Setup,
         Self::Teardown,
@@ -88,16 +88,16 @@ impl Verb {
         Self::PodmanRm,
     ];
 
-    /// Those of the plugin.
+    /// The plugin's verbs.
     pub const PLUGIN: [Self; 4] = [Self::Setup, Self::Teardown, Self::Gc, Self::Rebuild];
 
-    /// Those of the plugin on a network in a share.
+    /// The plugin's verbs on a network in a share.
     pub const SHARED: [Self; 3] = [Self::SharedSetup, Self::SharedTeardown, Self::SharedGc];
 
-    /// Those that move networks.
+    /// The verbs that move networks.
     pub const MIGRATION: [Self; 2] = [Self::Adopt, Self::Rollback];
 
-    /// Those of a call that passes berth on its way to netavark.
+    /// The verbs of a call that passes through berth on its way to netavark.
     pub const HOST_WIDE: [Self; 6] = [
         Self::FrontSetup,
         Self::FrontTeardown,
@@ -129,14 +129,14 @@ impl Verb {
         }
     }
 
-    /// Returns it as the injured program gets it on its command line.
+    /// Returns the verb as it is on the injured program's command line.
     fn word(self) -> &'static str {
         let name = self.name();
         name.split_once('-').map_or(name, |(_, word)| word)
     }
 
-    /// Returns whether the program is ours, and so must bear any injury. Others are only
-    /// killed, and where they change something.
+    /// Returns whether the program is ours, and so must withstand any injury. Other programs are
+    /// only killed, and only where they change something.
     pub fn is_ours(self) -> bool {
         use Verb::{NetavarkSetup, NetavarkTeardown, PodmanRm, PodmanRun};
         !matches!(
@@ -166,32 +166,31 @@ impl Verb {
 pub enum Hit {
     /// The call was made, and injured.
     Yes,
-    /// The call was not made this time: threads do not always share work alike.
+    /// The call was not made this time: threads do not always share the work in the same way.
     NotReached,
     /// The call was injured, and the store with it. berth noticed, and `berth rebuild`
-    /// made the store again from what runs.
+    /// rebuilt the store from what runs.
     Rebuilt,
 }
 
-/// A lab for some verbs: what they are run on, and what must be true afterwards.
+/// A lab for some verbs: what the verbs are run on, and what must be true afterwards.
 trait Scene {
-    /// Returns the lab, and what stands before the program.
+    /// Returns the lab, with the injector in front of the program.
     fn setting(&self) -> &Setting;
 
-    /// Returns what stands before the program of a verb.
+    /// Returns the injector in front of a verb's program.
     fn injector(&self, _verb: Verb) -> &Injector {
         &self.setting().injector
     }
 
-    /// Makes what a verb is run on.
+    /// Makes what the verb is run on.
     fn prepare(&mut self, verb: Verb);
 
-    /// Runs the verb once, through the injector, and waits for strace's end if nobody
+    /// Runs the verb once, through the injector, and waits for strace's end if nothing
     /// else does.
     fn run(&mut self, verb: Verb) -> Outcome;
 
-    /// Asserts that a run with a failed call has not just crashed. `trace` is what strace
-    /// has written.
+    /// Asserts that a run with a failed call did not just crash. `trace` is what strace wrote.
     fn check_answer(&self, outcome: &Outcome, trace: &str);
 
     /// Repairs what only this injury may break, and returns whether it had to.
@@ -200,8 +199,8 @@ trait Scene {
     }
 
     /// Asserts that everything works again after what a user does next, and leaves
-    /// everything as it was before [`Scene::prepare`]. Half of the time `at_once`:
-    /// without a collection or other repair first.
+    /// everything as it was before [`Scene::prepare`]. Half of the time `at_once` is set:
+    /// then there is no collection or other repair first.
     fn recover(&mut self, verb: Verb, at_once: bool);
 }
 
@@ -212,7 +211,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// Starts a lab for a verb, with a lease store of an engine.
+    /// Starts a lab for a verb, with a lease store of this engine.
     #[track_caller]
     pub fn start(verb: Verb, engine: EngineKind) -> Self {
         let lab = Lab::start();
@@ -221,7 +220,7 @@ impl Site {
         Self::start_in(lab, verb)
     }
 
-    /// Starts a lab where berth's and netavark's directory is small.
+    /// Starts a lab in which berth's and netavark's directory is small.
     #[track_caller]
     pub fn start_with_small_run_directory(verb: Verb) -> Self {
         let lab = Lab::start();
@@ -261,7 +260,7 @@ impl Site {
         Recording::parse(&trace)
     }
 
-    /// Injures one run at one call, lets a user do what users do, and asserts that
+    /// Injures one run at one call, does what a user would do next, and asserts that
     /// everything is as before.
     ///
     /// # Panics
@@ -285,8 +284,8 @@ impl Site {
         hit
     }
 
-    /// Lets it run while berth's and netavark's directory is full, then makes room,
-    /// and asserts that everything is as before. Returns how it ran.
+    /// Runs the verb while berth's and netavark's directory is full, then makes room, and
+    /// asserts that everything is as before. Returns how the run ended.
     ///
     /// # Panics
     /// If it is not.

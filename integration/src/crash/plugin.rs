@@ -1,9 +1,8 @@
-//! berth itself, injured while it sets up, takes down or collects: as netavark's plugin, or
-//! in front of netavark. There a victim is on two networks, and netavark and podman are
+//! Injures berth itself while it sets up, takes down or collects, as netavark's plugin or in front
+//! of netavark. In front of netavark, a victim is on two networks, and netavark and podman are
 //! killed as well.
 //!
-//! Beside the victim lives a bystander, whose lease, name, port and interface must
-//! never change.
+//! Beside the victim lives a bystander, whose lease, name, port and interface must never change.
 
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use crate::syscalls::{Injury, Point};
 use crate::{Cmd, Driver, Lab, Outcome, wait_until};
 
 const STATE: &str = "/run/containers/networks/berth";
-/// How the directories of sled stores begin that a rebuild has kept.
+/// The beginning of the names of directories in which a rebuild keeps damaged sled stores.
 const KEPT: &str = "leases.sled.damaged-";
 const PLUGIN: &str = "/usr/libexec/netavark/berth";
 const BOUND: Duration = Duration::from_secs(15);
@@ -36,7 +35,7 @@ pub(super) struct PluginScene {
     bystander: Value,
     /// The victim's networks, with its address on each.
     networks: Vec<(&'static str, &'static str)>,
-    /// What stands before netavark and podman, in host-wide mode.
+    /// What is in front of netavark and podman, in host-wide mode.
     beside: Option<Beside>,
 }
 
@@ -70,8 +69,8 @@ impl PluginScene {
         let netavark = lab.netavark();
         lab.host_wide();
         let directory = |name: &str| format!("{}/{name}", Injector::directory());
-        // Under the name that makes it a front, below one by which it is recognised as
-        // berth.
+        // Its name makes it act as a front; the injector's script has the name by which it is
+        // recognised as berth.
         let under = format!("{}/netavark", directory("front"));
         lab.sh(&format!(
             "mkdir -p {0}; ln -s {PLUGIN} {under}",
@@ -163,7 +162,7 @@ impl Scene for PluginScene {
     }
 
     fn check_answer(&self, outcome: &Outcome, trace: &str) {
-        // strace counts in each thread, so the answer itself may be hit as well.
+        // strace counts in each thread, so the answer itself may be hit, too.
         let is_silenced = trace
             .lines()
             .any(|line| line.contains(r#", "{\"error\":"#) && line.ends_with("(INJECTED)"));
@@ -183,8 +182,8 @@ impl Scene for PluginScene {
         if is_damaged {
             self.rebuild();
         }
-        // A change of engine makes a store again from what runs if sled, refused any look at
-        // its files, shows it damaged.
+        // If sled is refused a look at its files, the store appears damaged, and a change of engine
+        // then rebuilds it from what runs.
         let kept = self.setting.lab.names(STATE).into_iter();
         let kept = kept.filter(|name| name.starts_with(KEPT)).count();
         let has_rebuilt = kept > 0 && point.injury == Injury::Fail("EIO");
@@ -217,7 +216,7 @@ impl Scene for PluginScene {
 }
 
 impl PluginScene {
-    /// Returns the engine that the store is not kept in.
+    /// Returns the engine that the store does not use.
     #[track_caller]
     fn other_engine(&self) -> EngineKind {
         let names = self.setting.lab.names(STATE);
@@ -235,8 +234,8 @@ impl PluginScene {
         !read.status.success() && read.stderr.contains("is damaged")
     }
 
-    /// Makes the store again from what runs. The bystander's lease is a new one, of
-    /// the same address.
+    /// Rebuilds the store from what runs. The bystander then has a new lease of the same
+    /// address.
     #[track_caller]
     fn rebuild(&mut self) {
         self.remove_victim();
@@ -257,7 +256,7 @@ impl PluginScene {
         self.remove_victim();
     }
 
-    /// Asserts that the bystander is as it was, and nobody else is there.
+    /// Asserts that the bystander is as it was, and that no other container is there.
     #[track_caller]
     fn assert_as_before(&self) {
         self.setting.assert_as_before(|| ());
@@ -267,12 +266,12 @@ impl PluginScene {
         assert_eq!(claims, [""; 0], "Podman leases nothing of these networks");
     }
 
-    /// Returns what runs the victim.
+    /// Returns the command that runs the victim.
     fn victim(&self) -> Cmd<'_> {
         self.setting.lab.podman(self.words())
     }
 
-    /// Returns podman's arguments that run the victim.
+    /// Returns the arguments with which podman runs the victim.
     fn words(&self) -> Vec<String> {
         let on = |(number, (network, address)): (usize, &(&str, &str))| {
             format!("--network={network}:ip={address},interface_name=eth{number}")
@@ -283,7 +282,7 @@ impl PluginScene {
         words.chain(networks).chain([IMAGE.to_owned()]).collect()
     }
 
-    /// Removes the victim, whatever Podman makes of it.
+    /// Removes the victim, whatever state Podman thinks it is in.
     #[track_caller]
     pub(super) fn remove_victim(&self) {
         for _ in 0..3 {
@@ -299,9 +298,9 @@ impl PluginScene {
         assert_eq!(known.status.code(), Some(1), "the victim is removed");
     }
 
-    /// Has Podman enter the bystander's names again, if they are gone: netavark empties a
-    /// network's file of names before it writes it again (1.14, `dns/aardvark.rs`), so if
-    /// it is killed in between, everybody's names are lost, also where Podman leases.
+    /// Makes Podman enter the bystander's names again, if they are gone. netavark empties a
+    /// network's file of names before it writes it again (1.14, `dns/aardvark.rs`), so if it is
+    /// killed in between, all containers' names are lost, even where Podman leases.
     #[track_caller]
     fn restore_names(&mut self) {
         if self.setting.lab.dns_entries("n").is_empty() {
@@ -311,9 +310,10 @@ impl PluginScene {
         }
     }
 
-    /// Ends the victim's conmon, runtime and processes: a podman that was killed between
-    /// starting them and saying so, or removing their container and ending them, knows
-    /// nothing of them. Some still listen at the published port, others are in the namespace.
+    /// Ends the victim's conmon, runtime and processes. If podman was killed after it started
+    /// them and before it recorded that, or after it removed their container and before it ended
+    /// them, Podman knows nothing about them. Some still listen at the published port, others are
+    /// in the namespace.
     #[track_caller]
     fn end_what_podman_has_lost(&self) {
         let lab = &self.setting.lab;
@@ -341,8 +341,8 @@ impl PluginScene {
         self.remove_victim();
     }
 
-    /// Returns what must not change of the bystander's lease: everything except the times
-    /// of its last renewal.
+    /// Returns the part of the bystander's lease that must not change: everything except the
+    /// times of its last renewal.
     #[track_caller]
     fn bystanders_lease(&self) -> Value {
         let leases = self.setting.lab.leases(&self.setting.network);

@@ -1,7 +1,7 @@
-//! berth-migrate, injured while it repairs Podman's file and clears away after the dead.
+//! Injures berth-migrate while it repairs Podman's file and clears away what dead containers left.
 //!
-//! A web server runs all the time. Whatever happens, it answers, its lease stays, the
-//! file is whole, and the same command again completes the repair.
+//! A web server runs all the time. Whatever happens, it answers, its lease stays, the file is
+//! whole, and running the same command again completes the repair.
 
 use super::injector::Injector;
 use super::setting::Setting;
@@ -29,8 +29,8 @@ impl RepairScene {
         }
     }
 
-    /// Asserts that live containers have their leases, and that only dead ones have
-    /// others.
+    /// Asserts that live containers have their leases, and that all other leases belong to dead
+    /// ones.
     #[track_caller]
     fn assert_old_or_new(&self) {
         let mut claims = self.setting.lab.claims();
@@ -69,7 +69,7 @@ impl Scene for RepairScene {
         assert!(self.setting.is_served(&[]), "it answers whatever happened");
         self.assert_old_or_new();
         if at_once {
-            // Podman itself leases and releases in what is there.
+            // Podman itself leases and releases in the file as it is.
             lab.container("next", &["n"]).start();
             lab.remove("next");
             self.assert_old_or_new();

@@ -1,5 +1,5 @@
-//! What every scene has: the network `n` in a lab, a container on it that serves a page
-//! all the time, and a program that can be injured.
+//! What every scene has: a lab with the network `n`, a container on it that serves a page all
+//! the time, and a program that can be injured.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ pub(super) struct Setting {
 }
 
 impl Setting {
-    /// Makes the network, and starts a container of this name that serves its page at
+    /// Makes the network, and starts a container with this name that serves its page at
     /// port 8081.
     #[track_caller]
     pub(super) fn new(lab: Lab, injector: Injector, driver: Driver, server: &str) -> Self {
@@ -39,7 +39,7 @@ impl Setting {
         setting
     }
 
-    /// Remembers what is in the lab now: what must be in it after each injury.
+    /// Remembers what is in the lab now, and so must be in it after each injury.
     #[track_caller]
     pub(super) fn remember(&mut self) {
         self.before = self.leftovers();
@@ -63,7 +63,7 @@ impl Setting {
             })
     }
 
-    /// Asserts that everything is in the lab that was, and nothing else, within a bound.
+    /// Asserts that, within a bound, everything that was in the lab is in it, and nothing else.
     /// `again` is run between two looks.
     #[track_caller]
     pub(super) fn assert_as_before(&self, again: impl Fn()) {

@@ -1,5 +1,5 @@
-//! berth as netavark's plugin on a network in a share: what it claims in etcd must go with what
-//! it leases, whoever is killed in between.
+//! Injures berth as netavark's plugin on a network in a share: what it claims in etcd must match
+//! what it leases, whatever is killed in between.
 
 use crate::Lab;
 use crate::Outcome;
@@ -13,7 +13,7 @@ use super::{Scene, Verb};
 /// Where the node is in the lab.
 const NODE: &str = "127.0.0.1";
 
-/// The scene of the plugin, with a node of etcd in the lab.
+/// The plugin's scene, with a node of etcd in the lab.
 pub(super) struct SharedScene {
     plugin: PluginScene,
     cluster: Cluster,
@@ -35,8 +35,8 @@ impl SharedScene {
             let text = text.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             lab.write(&format!("/etc/berth/{name}"), &text);
         }
-        // A refused call may look like an etcd that does not answer: the next command must ask
-        // it all the same.
+        // A refused call may look like an etcd that does not answer. The next command must ask etcd
+        // all the same.
         lab.write(
             "/etc/containers/berth.conf.d/share.conf",
             &format!(
@@ -66,7 +66,7 @@ impl SharedScene {
     }
 }
 
-/// Returns the plugin's verb that a verb is on a network in a share.
+/// Returns the plugin's verb for a verb on a network in a share.
 fn alone(verb: Verb) -> Verb {
     match verb {
         Verb::SharedSetup => Verb::Setup,
@@ -99,7 +99,7 @@ impl Scene for SharedScene {
 
     fn recover(&mut self, verb: Verb, at_once: bool) {
         if !at_once {
-            // The next start would take over what is left.
+            // Otherwise the next start would take over what is left.
             self.plugin.remove_victim();
             self.setting().lab.cmd("berth").args(["gc", "--now"]).ok();
             assert_eq!(self.keys(), self.before, "after a collection");

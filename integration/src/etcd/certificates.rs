@@ -1,12 +1,12 @@
-//! Certificates for etcd and its clients, of an authority made for them.
+//! Certificates for etcd and its clients, signed by an authority made for them.
 
 use std::fs;
 use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 
-/// Writes an authority, and what it has signed: `server` and `client`. `stranger` is signed by
-/// another authority. Nodes listen at the addresses `servers`.
+/// Writes an authority, and the certificates that it signed: `server` and `client`. `stranger` is
+/// signed by another authority. Nodes listen at the addresses `servers`.
 pub(super) fn write_certificates(directory: &Path, servers: Vec<String>) {
     let authority = authority();
     for (name, issuer) in [

@@ -1,4 +1,4 @@
-//! A cluster of etcd, with certificates of an authority of its own: on loopback, in a network
+//! An etcd cluster, with certificates of an authority of its own. It runs on loopback in a network
 //! namespace of its own, or with a node in each of several namespaces.
 
 mod certificates;
@@ -19,7 +19,7 @@ use self::certificates::write_certificates;
 use crate::lab::{prepared, profile};
 use crate::wait_until;
 
-/// How long nodes may take to find a leader. Usually it is a second or two.
+/// How long nodes may take to find a leader. Usually that takes a second or two.
 const START: Duration = Duration::from_secs(30);
 
 /// etcd nodes that end with this value, or with the thread that started them.
@@ -40,7 +40,7 @@ pub(crate) struct Home {
     address: String,
     client_port: usize,
     peer_port: usize,
-    /// A process in the network namespace; `None` if it is the starting thread's.
+    /// A process in the node's network namespace; `None` if that is the starting thread's.
     namespace: Option<u32>,
 }
 
@@ -74,7 +74,7 @@ impl Home {
         format!("https://{}:{}", self.address, self.peer_port)
     }
 
-    /// Returns a command that runs a program there.
+    /// Returns a command that runs a program in the node's namespace.
     fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let Some(process) = self.namespace else {
             return Command::new(program);
@@ -89,11 +89,11 @@ impl Home {
 }
 
 impl Cluster {
-    /// Starts so many nodes, and waits for their leader. From here on this thread is in a
+    /// Starts this many nodes, and waits for their leader. From then on this thread is in a
     /// network namespace of its own, with nothing but loopback.
     ///
     /// # Panics
-    /// If etcd is missing, with what to do; if it does not start.
+    /// If etcd is missing (the message says what to do), or does not start.
     #[track_caller]
     pub fn start(nodes: usize) -> Self {
         Self::start_with(nodes, &[])
@@ -175,7 +175,7 @@ impl Cluster {
         self.nodes[number].process = Some(etcd);
     }
 
-    /// Returns all nodes as etcd's option `--initial-cluster` has them.
+    /// Returns all nodes in the format of etcd's option `--initial-cluster`.
     fn members(&self) -> String {
         let nodes = self.nodes.iter().enumerate();
         let nodes = nodes.map(|(number, node)| format!("n{number}={}", node.home.peer_url()));
@@ -190,12 +190,12 @@ impl Cluster {
         }
     }
 
-    /// Starts a killed node again, with what it had on its disk.
+    /// Starts a killed node again, with the data on its disk.
     pub fn revive(&mut self, node: usize) {
         self.start_node(node, "existing");
     }
 
-    /// Writes what etcd knows into a file.
+    /// Writes a backup of etcd's data to a file.
     ///
     /// # Panics
     /// If etcdctl fails.
@@ -207,7 +207,7 @@ impl Cluster {
         file
     }
 
-    /// Ends all nodes, and starts them with what a backup has.
+    /// Ends all nodes, and starts them with the data of a backup.
     ///
     /// # Panics
     /// If etcdctl fails.
@@ -239,8 +239,8 @@ impl Cluster {
         wait_until("a leader of etcd", START, || self.leader());
     }
 
-    /// Stops a node, without ending it, until [`resume`](Self::resume): it is silent, but its
-    /// connections stay.
+    /// Stops a node, without ending it, until [`resume`](Self::resume). It is silent, but its
+    /// connections stay open.
     pub fn freeze(&self, node: usize) {
         self.signal(node, "STOP");
     }
@@ -262,7 +262,7 @@ impl Cluster {
         }
     }
 
-    /// Returns the node that leads, if all that run agree on one.
+    /// Returns the leading node, if all running nodes agree on one.
     pub fn leader(&self) -> Option<usize> {
         let running = (0..self.nodes.len()).filter(|node| self.nodes[*node].process.is_some());
         let mut leaders = Vec::new();
@@ -298,7 +298,7 @@ impl Cluster {
             .then(|| String::from_utf8_lossy(&out.stdout).into_owned())
     }
 
-    /// Returns a client that begins with this node.
+    /// Returns a client that asks this node first.
     ///
     /// # Panics
     /// If the certificates cannot be read.
@@ -333,7 +333,7 @@ impl Cluster {
         }
     }
 
-    /// Returns a directory that goes with the cluster.
+    /// Returns a directory that is removed with the cluster.
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }

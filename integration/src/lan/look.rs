@@ -1,4 +1,4 @@
-//! Which addresses of the LAN containers have, as the kernels of several hosts show it.
+//! Which addresses of the LAN containers have, according to the kernels of several hosts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -8,8 +8,8 @@ use super::NAMES;
 use crate::Lab;
 use crate::processes::Sighting;
 
-/// One look at every namespace with processes, on all hosts at once: the hosts and namespaces
-/// that have each address.
+/// One look at every namespace with processes, on all hosts at once: for each address, the hosts
+/// and namespaces that have it.
 pub(super) struct Look(BTreeMap<IpAddr, BTreeSet<(&'static str, u64)>>);
 
 impl Look {
@@ -40,8 +40,8 @@ impl Look {
         self.0.len()
     }
 
-    /// Returns the addresses that several namespaces have in this look and a second one, one
-    /// line each. A look takes time, and an address may move meanwhile.
+    /// Returns the addresses that several namespaces have both in this look and in a second one,
+    /// one line each. A look takes time, and an address may move meanwhile.
     #[track_caller]
     pub(super) fn duplicates(mut self, labs: &[Lab]) -> Vec<String> {
         self.0.retain(|_, holders| holders.len() > 1);
@@ -57,7 +57,7 @@ impl Look {
     }
 }
 
-/// Returns whether an address is of the LAN, not of a network that is one host's own.
+/// Returns whether an address is on the LAN, and not on a network of a single host.
 fn is_on_lan(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.octets().starts_with(&[10, 77, 0]),

@@ -1,5 +1,5 @@
-//! Three machines on one LAN: a lab each, whose containers reach each other's, and a node of
-//! etcd beside each.
+//! Three machines on one LAN: each is a lab with a node of etcd beside it, and the containers of
+//! all labs reach each other.
 //!
 //! ```text
 //! the switch, a network namespace:   bridge lan (with the gateway)      bridge etcd
@@ -8,8 +8,8 @@
 //!                                      └ a port of lan0, or the parent of macvlans
 //! ```
 //!
-//! A host is cut off where its cable meets the switch, so that it finds out as a real one does:
-//! nobody answers any more. What it has goes on running.
+//! A host is cut off where its cable meets the switch, so that it finds out as a real host does:
+//! nothing answers any more. Its containers keep running.
 
 mod look;
 mod storm;
@@ -26,15 +26,15 @@ use crate::{Cmd, Driver, Lab, Network};
 
 /// The LAN's subnet.
 pub const SUBNET: &str = "10.77.0.0/24";
-/// Who answers on it if nobody else does.
+/// The gateway's address, which answers even if no other does.
 pub const GATEWAY: &str = "10.77.0.1";
-/// What the hosts are called, in their order.
+/// The hosts' names, in order.
 pub const NAMES: [&str; 3] = ["a", "b", "c"];
-/// The network on the LAN, on each host, and the share.
+/// The name of the network on the LAN, on each host, and of the share.
 pub const LAN: &str = "lan";
 
-/// A killed node finds what it has written in the kernel's cache: it need not wait for the
-/// disk, which is as slow as others keep it busy.
+/// A killed node finds what it wrote in the kernel's cache. So it need not wait for the disk,
+/// which may be slow because others keep it busy.
 const NODE: [&str; 1] = ["--unsafe-no-fsync"];
 
 /// Runs until its standard input ends.
@@ -48,25 +48,25 @@ ip address add "$1" dev lan
 echo ready
 read -r _ || true"#;
 
-/// How containers are on the LAN.
+/// How containers are attached to the LAN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// On a bridge that the lab has made, and Podman leaves alone.
+    /// To a bridge that the lab made and that Podman leaves alone.
     Bridge,
-    /// With an interface of their own on the host's.
+    /// With a macvlan interface of their own on top of the host's.
     Macvlan,
 }
 
-/// Two networks that hosts are on.
+/// The two networks that hosts are on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wire {
-    /// Where the containers are.
+    /// The network of the containers.
     Lan,
-    /// Where berth and the nodes meet the nodes.
+    /// The network over which berth and the etcd nodes reach the nodes.
     Etcd,
 }
 
-/// Hosts, their nodes, and what is between them. All of it ends with this value.
+/// Hosts, their nodes, and what is between them. Everything ends with this value.
 pub struct Lan {
     hosts: Vec<Lab>,
     /// A node for each host.
@@ -76,17 +76,17 @@ pub struct Lan {
 }
 
 impl Lan {
-    /// Starts three hosts with nothing on them but the LAN, their names and what berth needs to
-    /// know of etcd.
+    /// Starts three hosts that have nothing but the LAN, their names and what berth needs to
+    /// know about etcd.
     ///
     /// # Panics
-    /// If a lab cannot be started, with what to do.
+    /// If a lab cannot be started; the message says what to do.
     #[track_caller]
     pub fn start(kind: Kind) -> Self {
         Self::of(NAMES.len(), kind)
     }
 
-    /// Starts fewer hosts, with as many nodes.
+    /// Starts `count` hosts, with as many nodes.
     ///
     /// # Panics
     /// As [`start`](Self::start).
@@ -135,8 +135,8 @@ impl Lan {
         &self.hosts[number]
     }
 
-    /// Writes a host's berth.conf: the share, with the certificate of this name, and further
-    /// lines for its table or after it.
+    /// Writes a host's berth.conf: the share, with the certificate of this name, and more lines
+    /// for the share's table or to follow it.
     #[track_caller]
     pub fn configure(&self, lab: &Lab, certificate: &str, lines: &str) {
         let own = self.cluster.certificates(certificate);
@@ -166,7 +166,7 @@ impl Lan {
         );
     }
 
-    /// Makes the network on the LAN, on one host: Podman's own ([`Driver::Bridge`]) or berth's,
+    /// Makes the network on the LAN on one host: Podman's own ([`Driver::Bridge`]), or berth's,
     /// which is in the share.
     #[track_caller]
     pub fn network(&self, lab: &Lab, driver: Driver, options: &[&str]) -> Network {
@@ -174,7 +174,7 @@ impl Lan {
         lab.inspect_network(LAN)
     }
 
-    /// Makes the network on the LAN, on every host, with berth.
+    /// Makes berth's network on the LAN on every host.
     #[track_caller]
     pub fn share(&self, options: &[&str]) -> Vec<Network> {
         let made = self.hosts.iter();
@@ -205,30 +205,30 @@ impl Lan {
         create.args(options).arg(LAN)
     }
 
-    /// Pulls a host's cable out of the switch.
+    /// Unplugs a host's cable from the switch.
     #[track_caller]
     pub fn unplug(&self, number: usize, wire: Wire) {
         self.switch.set(number, wire, "down");
     }
 
-    /// Plugs it in again.
+    /// Plugs a host's cable in again.
     #[track_caller]
     pub fn plug(&self, number: usize, wire: Wire) {
         self.switch.set(number, wire, "up");
     }
 
-    /// Returns the addresses that several inhabited namespaces have, on whatever hosts, one line
+    /// Returns the addresses that several inhabited namespaces have, on any hosts, one line
     /// each. Only what two looks show counts, as in [`Lab::duplicates`].
     #[track_caller]
     pub fn duplicates(&self) -> Vec<String> {
         Look::take(&self.hosts).duplicates(&self.hosts)
     }
 
-    /// Returns the keys of the addresses that somebody has in the share, as a node that is not
-    /// cut off tells.
+    /// Returns the keys of the claimed addresses in the share, read from a node that is not cut
+    /// off.
     ///
     /// # Panics
-    /// If none answers.
+    /// If no node answers.
     #[track_caller]
     pub fn keys(&self) -> Vec<String> {
         let prefix = format!("/berth/v1/{LAN}/a/");
@@ -280,7 +280,7 @@ impl Switch {
         Self { process, lifeline }
     }
 
-    /// Leads a cable of each wire to a host.
+    /// Connects a host with a cable of each wire.
     #[track_caller]
     fn connect(&self, number: usize, lab: &Lab) {
         let init = lab.init().to_string();
@@ -318,7 +318,7 @@ impl Drop for Switch {
     }
 }
 
-/// Makes a lab a machine that is unlike the others, with both wires.
+/// Makes a lab a machine distinct from the others, with both wires.
 #[track_caller]
 fn set_up(number: usize, lab: &Lab, kind: Kind) {
     let (name, address) = (NAMES[number], etcd_address(number));
@@ -348,7 +348,7 @@ fn set_up(number: usize, lab: &Lab, kind: Kind) {
     }
 }
 
-/// Returns what a host's cable is called where it meets the switch.
+/// Returns the name of a host's cable at the switch.
 fn port(number: usize, wire: Wire) -> String {
     let wire = match wire {
         Wire::Lan => "lan",
@@ -357,7 +357,7 @@ fn port(number: usize, wire: Wire) -> String {
     format!("{wire}-{}", NAMES[number])
 }
 
-/// Returns where a host's node is reached.
+/// Returns the address of a host's node.
 fn etcd_address(number: usize) -> String {
     format!("10.9.0.{}", number + 1)
 }

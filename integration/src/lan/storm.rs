@@ -1,5 +1,5 @@
-//! Workers on three hosts that start and remove containers on one LAN, while collections run in
-//! a loop, processes at work are killed, nodes of etcd die and hosts are cut off from it.
+//! Workers on three hosts start and remove containers on one LAN, while collections run in a
+//! loop, processes are killed at work, nodes of etcd die, and hosts are cut off from etcd.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -12,9 +12,10 @@ use super::{Kind, Lan, NAMES, Wire};
 use crate::podman::IMAGE;
 use crate::{Lab, wait_until};
 
-/// On each host.
+/// The number of workers on each host.
 const WORKERS: usize = 4;
-/// Fewer than there are workers: on all hosts, they are in want of each other's addresses.
+/// The lease range, with fewer addresses than there are workers on all hosts: they compete for
+/// each other's addresses.
 const RANGE: &str = "10.77.0.16-10.77.0.20";
 /// The programs whose processes are killed. `sleep` is what the containers run.
 const PREY: [&str; 5] = ["podman", "conmon", "netavark", "berth", "sleep"];
@@ -30,8 +31,8 @@ const AGAIN: Duration = Duration::from_secs(30);
 pub struct Storm {
     /// How long it lasts.
     pub length: Duration,
-    /// The seed by which everybody chooses. Threads and processes run in any order, so a seed
-    /// does not repeat a storm exactly.
+    /// The seed of all random choices. Threads and processes run in any order, so a seed does
+    /// not repeat a storm exactly.
     pub seed: u64,
 }
 
@@ -50,15 +51,15 @@ pub struct Outcome {
     pub cuts: usize,
     /// How many collections finished.
     pub collected: usize,
-    /// How often the kernels were asked for every namespace's addresses.
+    /// How many times the kernels were asked for every namespace's addresses.
     pub samples: usize,
     /// The most addresses seen at once.
     pub most: usize,
-    /// Addresses that two namespaces with processes had at once, on whatever hosts.
+    /// Addresses that two namespaces with processes had at once, on any hosts.
     pub duplicates: Vec<String>,
     /// How many processes lived on in a namespace that Podman did not know.
     pub lost: usize,
-    /// The keys and leases that are left after the end, and one collection on each host.
+    /// The keys and leases that are left after the end and one collection on each host.
     pub left: Vec<String>,
 }
 
@@ -76,13 +77,14 @@ impl Storm {
     /// Runs it on a LAN of its own, and cleans up after it.
     ///
     /// # Panics
-    /// If Podman itself cannot remove its containers any more, etcd does not recover, or the
+    /// If Podman itself can no longer remove its containers, etcd does not recover, or the
     /// last collection or the doctor fails.
     #[track_caller]
     pub fn rage(self, kind: Kind) -> Outcome {
         let mut lan = Lan::start(kind);
         for lab in lan.hosts() {
-            // By default, a host spends most of a storm waiting until it asks etcd again.
+            // With the default breaker, a host would spend most of a storm waiting until it may ask
+            // etcd again.
             lan.configure(lab, "client", "breaker = \"1s\"\n");
         }
         let networks = lan.share(&["--ip-range", RANGE]);
@@ -93,7 +95,7 @@ impl Storm {
             outcome.lost += lab.remove_all();
         }
         for (lab, network) in lan.hosts().into_iter().zip(&networks) {
-            // A host that was refused a moment ago asks again once its breaker is closed.
+            // A host whose etcd did not answer a moment ago asks again once its breaker is closed.
             wait_until("a collection that reaches etcd", AGAIN, || {
                 let collection = lab.cmd("berth").args(["gc", "--now"]).run();
                 collection.status.success().then_some(())
@@ -123,7 +125,7 @@ impl Storm {
             for (place, lab) in labs.iter().enumerate() {
                 for number in 0..WORKERS {
                     let random = seeds.fork();
-                    // Of each address, the worker of each host with the same number is in want.
+                    // The workers with the same number on all hosts want the same address.
                     let worker = Worker {
                         number,
                         place,
@@ -136,7 +138,7 @@ impl Storm {
             let random = seeds.fork();
             scope.spawn(move || kill(labs, counts, random));
             scope.spawn(move || sample(labs, counts, sampled));
-            // Nodes end with the thread that has started them: this one.
+            // Nodes end with the thread that started them, which is this one.
             let start = Instant::now();
             while start.elapsed() < self.length {
                 thread::sleep(Duration::from_millis(seeds.u64(1000..3000)));
@@ -191,8 +193,8 @@ impl Counts {
     }
 }
 
-/// Works with one container on one host. The first of each host asks for an address, the same
-/// on all hosts.
+/// Works with one container on one host. The first worker of each host asks for an address, the
+/// same on all hosts.
 struct Worker {
     number: usize,
     place: usize,
@@ -215,7 +217,7 @@ impl Worker {
                     _ => counts.podman(lab, &["network", "reload", &name]),
                 }
             }
-            // A look at the kernels takes a while: it must meet containers that run.
+            // A look at the kernels takes a while, and must find running containers.
             let until = Instant::now() + Duration::from_millis(self.random.u64(..LONGEST_LIFE));
             while counts.goes_on() && Instant::now() < until {
                 thread::sleep(Duration::from_millis(50));
@@ -239,7 +241,7 @@ fn kill(labs: &[Lab], counts: &Counts, mut random: fastrand::Rng) {
     }
 }
 
-/// Collects again and again, as the timer does and as people do.
+/// Collects again and again, both as the timer does and as people do.
 fn collect(lab: &Lab, counts: &Counts) {
     let commands: [&[&str]; 2] = [&["gc"], &["gc", "--now"]];
     for command in commands.iter().cycle() {
@@ -252,7 +254,7 @@ fn collect(lab: &Lab, counts: &Counts) {
     }
 }
 
-/// Asks the kernels again and again who has which address.
+/// Asks the kernels again and again which namespace has which address.
 fn sample(labs: &[Lab], counts: &Counts, sampled: &Mutex<Outcome>) {
     while counts.goes_on() {
         let look = Look::take(labs);

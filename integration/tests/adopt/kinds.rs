@@ -1,4 +1,5 @@
-//! Networks of every kind are moved: bridge, macvlan, the default one, a pod's, a compose project's.
+//! Networks of every kind are moved: a bridge, macvlan, the default network, a pod's, a compose
+//! project's.
 
 use std::net::IpAddr;
 
@@ -143,8 +144,8 @@ const KINDS: [(&str, &str); 6] = [
     ("podman", "10.88.0.2"),
 ];
 
-/// Changes only the networks' files, as a kill after the first step does. The store
-/// has been surveyed before.
+/// Changes only the networks' files, as if the move were killed after its first step. The store
+/// was surveyed before.
 #[track_caller]
 fn die_after_the_first_step(lab: &Lab) {
     migrate(lab, &["adopt", "--all"]);
@@ -155,7 +156,7 @@ fn die_after_the_first_step(lab: &Lab) {
     ));
 }
 
-/// Asserts that the next container does not get what a running container has.
+/// Asserts that the next container does not get the address of a running container.
 #[track_caller]
 fn assert_nobody_gets(lab: &Lab, name: &str, address: &str) {
     lab.container("guest", &[name]).start();

@@ -25,8 +25,8 @@ fn allocation(lab: &Lab) -> String {
 /// Asserts that a published port and a name lead to `web`.
 #[track_caller]
 fn assert_web_is_served(lab: &Lab, client: &str) {
-    // With Podman's own drivers, too, a restarted container has its address with another
-    // MAC address. A container that has just spoken to it notices after half a minute.
+    // Even with Podman's own drivers, a restarted container has the same address with another
+    // MAC address. A container that has just talked to it notices only after half a minute.
     let flush = ["neighbour", "flush", "all"];
     lab.beside_bridges("ip").args(flush).ok();
     lab.inside(client, "ip").args(flush).ok();
@@ -34,8 +34,8 @@ fn assert_web_is_served(lab: &Lab, client: &str) {
     lab.assert_served_to(client, "http://web/");
 }
 
-/// Returns a lab with a dual-stack network of Podman's own, a container with a published
-/// port and an address of its choice, and one without.
+/// Returns a lab with a dual-stack network of Podman's own, and two containers: one with a
+/// published port and an address of its choice, and one without.
 #[track_caller]
 fn busy(lab: Lab) -> (Lab, Network) {
     let six = ["--ipv6", "--subnet", "fd77::/64"];
@@ -50,8 +50,8 @@ fn busy(lab: Lab) -> (Lab, Network) {
     (lab, network)
 }
 
-/// Asserts that others are refused the address of `web` in these words, and that nobody
-/// gets that of `client` without asking; leaves a container `new`.
+/// Asserts that other containers are refused the address of `web` in these words, and that none
+/// gets that of `client` without asking for it; leaves a container `new`.
 #[track_caller]
 fn assert_nobody_gets_their_addresses(lab: &Lab, refusal: &str) {
     let thief = lab.container("thief", &["n"]).ip("10.77.0.50");

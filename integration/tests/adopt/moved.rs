@@ -10,8 +10,8 @@ use super::{
     busy, migrate,
 };
 
-/// Asserts that containers of an adopted network work like any of berth's, then removes
-/// all.
+/// Asserts that containers of an adopted network work like any others on berth's networks, then
+/// removes all.
 #[track_caller]
 fn assert_all_goes_on(lab: &Lab, network: &Network) {
     let reported = lab.podman(["network", "inspect", "n"]).ok();
@@ -36,8 +36,8 @@ fn assert_all_goes_on(lab: &Lab, network: &Network) {
     lab.assert_clean(network);
 }
 
-/// Asserts that containers of a network that was rolled back work like any of Podman's,
-/// then removes all.
+/// Asserts that containers of a network that was rolled back work like any others on Podman's
+/// networks, then removes all.
 #[track_caller]
 fn assert_podman_serves(lab: &Lab, network: &Network) {
     assert!(lab.leases(network).of(network).is_empty());
@@ -111,7 +111,7 @@ fn rolled_back_containers_work_as_any_of_podmans() {
     migrate(&lab, &["rollback", "n"]);
     assert_eq!((allocation(&lab), files()), before, "byte by byte");
     assert_podman_serves(&lab, &network);
-    // The same with an ipam.db that has to be made again.
+    // The same with an ipam.db that must be made afresh.
     let (lab, network) = busy(Lab::start());
     migrate(&lab, &["adopt", "n"]);
     lab.sh("rm /run/containers/networks/ipam.db");

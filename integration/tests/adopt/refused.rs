@@ -1,4 +1,4 @@
-//! When a network is not moved: nothing changes, and berth-migrate says why.
+//! When a network cannot be moved, nothing changes, and berth-migrate says why.
 
 use berth_integration::{Cmd, Driver, Lab, outage::Death};
 
@@ -15,8 +15,8 @@ fn busy() -> Lab {
     lab
 }
 
-/// Asserts that a command fails with this message and changes nothing: no file of a
-/// network, no byte of ipam.db, no lease.
+/// Asserts that a command fails with this message and changes nothing: no network file, no
+/// byte of ipam.db, no lease.
 #[track_caller]
 fn assert_refused(lab: &Lab, command: Cmd<'_>, message: &str) {
     let state = || {
@@ -73,7 +73,7 @@ fn what_berth_cannot_serve_is_left_alone() {
     assert_refused(&lab, adopt(&lab, "tiny"), "can ever be leased");
     assert_refused(&lab, adopt(&lab, "nothing"), "found no network \"nothing\"");
     assert_refused(&lab, rollback(&lab, "bare"), "berth does not lease");
-    // All others are moved nevertheless, and the end of the report says what was refused.
+    // All others are still moved, and the end of the report says what was refused.
     let all = adopt(&lab, "--all").fails("n (bridge): moved");
     assert!(all.stdout.contains("bare (bridge): left alone"), "{all}");
     assert!(all.stdout.contains("tiny (bridge): REFUSED"), "{all}");

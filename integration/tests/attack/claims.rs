@@ -1,5 +1,5 @@
-//! Podman's own allocation: a process that shows an address keeps no claim of the dead,
-//! and one that hides keeps none on another network.
+//! Podman's own allocation: a process that shows an address cannot keep a dead container's claim
+//! alive, and a process that hides cannot do so on another network.
 
 use berth_integration::outage::Death;
 use berth_integration::{Driver, Lab};
@@ -8,7 +8,7 @@ use super::{SUBNET, stranger};
 
 const ADDRESS: &str = "10.77.0.99";
 
-/// Returns a lab with a network of Podman's, and a claim there of a container that is gone.
+/// Returns a lab with a network of Podman's, on which a container that is gone has a claim.
 fn leaked() -> Lab {
     let lab = Lab::start();
     lab.network(Driver::Bridge, "n", &SUBNET);
@@ -37,8 +37,8 @@ fn an_address_on_no_interface_of_the_hosts_keeps_no_claim() {
     assert_it_is_removed(&lab);
 }
 
-/// A runtime in a container on another network gives the container's interface to a
-/// namespace that nothing but a descriptor keeps.
+/// A runtime in a container on another network moves the container's interface to a namespace
+/// that only a descriptor keeps alive.
 #[test]
 fn a_hidden_namespace_keeps_no_claim_on_another_network() {
     let lab = leaked();

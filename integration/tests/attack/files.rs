@@ -1,4 +1,4 @@
-//! Files that somebody else has put in the place of berth's, or can open.
+//! Files that another user has put in place of berth's, or can open.
 
 use super::{lab, stranger};
 
@@ -17,7 +17,7 @@ time.sleep(600)"#;
 #[test]
 fn nobody_takes_the_lock_that_berth_has_made() {
     let (lab, _) = lab();
-    // As after a reboot when a collection comes first.
+    // As after a reboot, if a collection comes first.
     lab.sh(&format!("rm -f {LOCK}"));
     lab.cmd("berth").arg("gc").ok();
     lab.write("/opt/lock.py", READ_LOCK);

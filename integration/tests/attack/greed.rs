@@ -1,11 +1,11 @@
-//! Processes that ask for more than their share: memory by endless arguments, addresses
-//! by an interface of their own.
+//! Processes that take more than their share: memory by endless arguments, and addresses by an
+//! interface of their own.
 
 use berth_integration::ip;
 
 use super::{lab, stranger};
 
-/// Its arguments are 64 GiB of zeros that nobody has written.
+/// A process whose arguments are 64 GiB of zeros that were never written.
 const BOMB: &str = r#"
 import ctypes, signal, struct
 libc = ctypes.CDLL(None, use_errno=True)

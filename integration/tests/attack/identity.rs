@@ -1,5 +1,5 @@
-//! A runtime within a container gives the container's interface to a namespace of its own,
-//! and mounts what looks like another container's files.
+//! A runtime within a container moves the container's interface to a namespace of its own, and
+//! mounts what looks like another container's files.
 
 use berth_integration::{Lab, Network};
 
@@ -13,8 +13,8 @@ fn holders(lab: &Lab, network: &Network) -> Vec<String> {
         .collect()
 }
 
-/// Moves `eth0` of container `$1` into a new namespace, with the address `$2`, whose process
-/// has files of container `$3` mounted. Prints that process.
+/// Moves `eth0` of container `$1`, with the address `$2`, into a new namespace, whose process has
+/// files of container `$3` mounted. Prints the pid of that process.
 const PASS_FOR: &str = r#"
 mkdir -p "/tmp/x-containers/$3/userdata"
 echo forged >"/tmp/x-containers/$3/userdata/hosts"

@@ -1,4 +1,4 @@
-//! Somebody in a container, or an ordinary user of the host, tries to write to an
+//! An attacker in a container, or an ordinary user of the host, tries to write to an
 //! administrator's terminal, to lock others out, or to pass for another container.
 
 mod claims;
@@ -22,8 +22,8 @@ fn lab() -> (Lab, Network) {
     (lab, network)
 }
 
-/// Runs a shell script as an ordinary user of the lab, until the lab ends; returns when it
-/// has called `ready`.
+/// Runs a shell script as an ordinary user of the lab, until the lab ends. Returns once the
+/// script has called `ready`.
 #[track_caller]
 fn stranger(lab: &Lab, script: &str) {
     let ready = "/tmp/stranger-is-ready";

@@ -1,4 +1,4 @@
-//! What belongs to another container, or to another user.
+//! Attempts on what belongs to another container, or to another user.
 
 use std::time::{Duration, Instant};
 
@@ -6,8 +6,8 @@ use berth_integration::Lab;
 
 use super::{lab, stranger};
 
-/// A container that the store knows nothing of has given itself the bystander's address.
-/// Returns its namespace, and the request to tear it down.
+/// Makes a container that the store does not know and that has given itself the bystander's
+/// address. Returns its namespace, and the request to tear it down.
 fn pretender() -> (Lab, String, String) {
     let (lab, _) = Lab::with_bystander();
     lab.container("c", &["n"]).start();
@@ -88,7 +88,7 @@ fn another_users_directories_do_not_choose_what_root_runs() {
     assert!(!was_run());
 }
 
-/// An ordinary user's processes with the names of Podman's, and arguments that fit.
+/// An ordinary user runs processes with the names of Podman's, and with fitting arguments.
 #[test]
 fn a_name_that_anybody_can_take_keeps_no_lease_and_nobody_waiting() {
     let (lab, network) = lab();

@@ -1,4 +1,4 @@
-//! What a look at the host cannot see or read decides nothing about anybody else.
+//! What a look at the host cannot see or read decides nothing about anything else.
 
 use berth_integration::{Cmd, Driver, Lab};
 
@@ -6,7 +6,7 @@ use super::{lab, stranger};
 
 const STORE: &str = "/run/containers/networks/berth";
 
-/// Asserts that berth leases and collects with a store that knows nothing of what runs.
+/// Asserts that berth leases and collects with a store that knows nothing about what runs.
 #[track_caller]
 fn assert_a_lost_store_comes_back(lab: &Lab) {
     lab.sh(&format!("rm -rf {STORE}"));
@@ -25,9 +25,9 @@ fn a_byte_that_is_no_text_locks_nobody_out() {
     assert_a_lost_store_comes_back(&lab);
 }
 
-/// A command of root's without CAP_SYS_PTRACE, as in a service with bounded capabilities.
-/// The kernel refuses it the namespaces of processes that have more, such as the
-/// machine's first.
+/// Returns a command of root's without CAP_SYS_PTRACE, as in a service with bounded capabilities.
+/// The kernel does not let it see the namespaces of processes that have more capabilities, such
+/// as the machine's first process.
 fn bounded<'a>(lab: &'a Lab, program: &str) -> Cmd<'a> {
     lab.cmd("setpriv")
         .args(["--bounding-set=-sys_ptrace", program])
@@ -46,9 +46,9 @@ fn bounded_run<'a>(lab: &'a Lab, name: &str, network: &str) -> Cmd<'a> {
     bounded(lab, "podman").args(run)
 }
 
-/// Starts a process with all capabilities in a network namespace of its own, which is
-/// connected to the host by a veth pair with this address, and on a bridge if one is
-/// named. Returns its pid.
+/// Starts a process with all capabilities in a network namespace of its own. A veth pair with
+/// this address connects the namespace to the host, through a bridge if one is named. Returns
+/// the pid.
 fn recluse(lab: &Lab, address: &str, bridge: Option<&str>) -> String {
     let script = r#"
         unshare --net sleep 600 >/dev/null 2>&1 &
@@ -77,7 +77,7 @@ fn whoever_may_not_trace_starts_the_first_container() {
     assert_a_lost_store_comes_back(&lab);
 }
 
-/// One process that cannot be looked at says nothing about networks that it is not on.
+/// A process that cannot be looked at says nothing about networks that it is not on.
 #[test]
 fn a_namespace_out_of_sight_is_no_doubt_about_anybody_else() {
     let (lab, network) = lab();
@@ -118,7 +118,7 @@ fn somebody_out_of_sight_on_a_bridge_is_a_doubt_about_that_network_only() {
     bounded_run(&lab, "d", "o").ok();
 }
 
-/// A runtime in a container gives its only interface to a container of its own.
+/// A runtime in a container moves its only interface to a container of its own.
 #[test]
 fn an_interface_that_was_moved_on_keeps_its_address() {
     let (lab, network) = lab();

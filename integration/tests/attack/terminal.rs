@@ -1,10 +1,10 @@
-//! Processes and interfaces have names that a terminal takes for commands.
+//! Processes and interfaces have names that a terminal would take for commands.
 
 use super::lab;
 
-/// Clears the screen: as two characters, and as one.
+/// A name that clears the screen, with the escape code as two characters and as one.
 const NAME: &str = "\u{1b}[2J\u{9b}2Jx";
-/// How it is shown.
+/// How the name is shown.
 const SHOWN: &str = "\\u{1b}[2J\\u{9b}2Jx";
 
 #[track_caller]
@@ -13,7 +13,7 @@ fn assert_plain(text: &str) {
     assert!(!text.contains(is_hidden), "{text:?}");
 }
 
-/// It takes Podman's network lock and keeps it.
+/// Takes Podman's network lock and keeps it.
 const HOLD: &str = r#"
 import fcntl, sys, time
 lock = open("/run/lock/netavark.lock", "a+b")
@@ -69,7 +69,7 @@ fn no_name_writes_to_a_terminal() {
         assert_plain(&outcome.stdout);
         assert_plain(&outcome.stderr);
     }
-    // The process that keeps everybody waiting is named, but not at full length.
+    // The process that makes everything wait is named, but not at full length.
     lab.write("/tmp/hold.py", HOLD);
     let hold = format!(
         r#"exec -a '{NAME}' python3 /tmp/hold.py '{NAME}' {}"#,

@@ -54,7 +54,7 @@ fn an_installation_that_cannot_work_is_a_problem() {
     let report = problems(&lab, &["netavark"]);
     assert!(finding(&report, "netavark").contains("/nowhere"));
     lab.write(conf, "[engine]\nhelper_binaries_dir = 7\n");
-    // With this, Podman does not even print its version.
+    // With this file, Podman does not even print its version.
     let report = problems(&lab, &["configuration", "podman"]);
     assert!(finding(&report, "configuration").contains("99-test.conf"));
     lab.sh(&format!("rm {conf}"));

@@ -1,5 +1,5 @@
-//! `berth doctor` beside a real Podman: a clean report when all is well, and otherwise
-//! what it says and repairs, while containers run undisturbed.
+//! `berth doctor` beside a real Podman: its report is clean when all is well. Otherwise, this
+//! tests what it says and repairs, while containers run undisturbed.
 
 mod host;
 mod store;
@@ -65,8 +65,8 @@ fn finding(report: &Value, check: &str) -> String {
     )
 }
 
-/// Asserts that there are no problems, and only the notes of every lab: no systemd,
-/// Podman's default network, and its lock, which everybody may read until that is
+/// Asserts that there are no problems, and only the notes that every lab gets: no systemd,
+/// Podman's default network, and Podman's lock, which every user may read until that is
 /// repaired.
 #[track_caller]
 fn assert_well(lab: &Lab) {

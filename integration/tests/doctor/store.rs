@@ -1,4 +1,4 @@
-//! A store that is damaged, unreadable, locked, or cannot be written.
+//! A store that is damaged, unreadable, locked, or not writable.
 
 use std::time::Duration;
 
@@ -57,8 +57,8 @@ fn free_extents_and_indexes_are_repaired_under_a_running_container() {
     lab.assert_clean(&network);
 }
 
-/// Where records contradict each other, the doctor changes nothing: working out what is
-/// free from them could give the address to another container.
+/// If records contradict each other, the doctor changes nothing: if it worked out from them
+/// what is free, it could give the address to another container.
 #[test]
 fn a_lost_record_keeps_its_lease_until_a_rebuild() {
     let (lab, network) = lab();
@@ -151,8 +151,8 @@ fn a_lost_record_keeps_its_lease_while_a_namespace_has_the_address() {
     });
 }
 
-/// The first setup on a network looks for whoever is there already, and reads no more than
-/// it must for that.
+/// The first setup on a network looks for the containers that are already there, and reads no
+/// more of the store than that needs.
 #[test]
 fn a_tenant_that_cannot_be_read_keeps_nobody_from_another_network() {
     let (lab, network) = lab();

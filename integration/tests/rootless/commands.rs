@@ -1,4 +1,4 @@
-//! berth's commands find the user's Podman, or say why they do not.
+//! berth's commands find the user's Podman, or say why they cannot.
 
 use berth_integration::{Driver, Lab, with_driver};
 
@@ -12,7 +12,7 @@ with_driver!(
     commands_say_why_they_do_not_get_to_the_users_podman,
 );
 
-/// From the user's shell, outside of all of Podman's namespaces.
+/// The commands are run from the user's shell, outside all of Podman's namespaces.
 fn commands_find_the_users_podman(driver: Driver) {
     let (lab, network) = user(driver);
     web(&lab).start();
@@ -83,7 +83,7 @@ fn commands_say_why_they_do_not_get_to_the_users_podman(driver: Driver) {
     };
     let refused = command(&["PATH=/nowhere"]).fails("lab-store: failed to run podman, which leads");
     assert_eq!(refused.stderr.lines().count(), 1, "{refused}");
-    // A user whose Podman has never run does not need one.
+    // If a user's Podman has never run, berth does not need it.
     command(&["PATH=/nowhere", "XDG_RUNTIME_DIR=/run/user"]).ok();
     lab.write_executable("/opt/wrapper/podman", "#!/bin/sh\nshift 2\nexec \"$@\"\n");
     command(&["PATH=/opt/wrapper:/usr/bin:/bin"]).fails("outside of a user namespace");

@@ -1,4 +1,4 @@
-//! What the dead held is free again.
+//! What dead containers held is free again.
 
 use berth_integration::{Driver, Lab, after_each_death, ip, outage::Death, with_driver};
 
@@ -17,7 +17,7 @@ with_driver!(
     a_ghost_gives_way_where_proc_hides_other_users,
 );
 
-/// A container dies this death, is removed, and comes back with its address.
+/// Lets a container die this death, removes it, and asserts that it comes back with its address.
 #[track_caller]
 fn comes_back_after(death: Death) {
     let (lab, network) = user(Driver::Berth);
@@ -27,14 +27,14 @@ fn comes_back_after(death: Death) {
     if death == Death::PodmanBeforeNetavark {
         lab.remove_empty_namespaces();
     } else if death != Death::NetavarkBeforePlumbing {
-        // There the plugin goes on, finds a closed pipe and may undo everything.
+        // At that death the plugin goes on, finds a closed pipe and may undo everything.
         let left = lab.leftovers(&network).join("\n");
         assert!(left.contains(&format!("lease [{ADDRESS}]")), "{left}");
     }
     assert_comes_back(&lab, &network);
 }
 
-/// Podman still says `running`; another container asks for the address.
+/// Podman still says `running` when another container asks for the address.
 fn an_address_is_free_again_after_conmon_and_container_are_killed(driver: Driver) {
     let (lab, network) = user(driver);
     bystander(&lab, driver);
@@ -56,9 +56,9 @@ fn an_address_is_free_again_after_conmon_and_container_are_killed(driver: Driver
     }
 }
 
-/// As when an administrator ends a user's processes: Podman makes new namespaces, and
-/// only files are left of the old ones. Processes that `hidepid` hides may be left of the
-/// container; a sandbox is not, as its addresses show.
+/// As when an administrator ends a user's processes: Podman makes new namespaces, and only files
+/// are left of the old ones. Processes hidden by `hidepid` may be what is left of the
+/// container, but a sandbox is not, as its addresses show.
 fn an_address_is_free_again_after_all_of_the_users_processes_are_killed(driver: Driver) {
     let (lab, network) = user(driver);
     web(&lab).dies(Death::EverybodyAfterPlumbing);
@@ -106,8 +106,8 @@ fn a_full_pool_of_ghosts_is_free_again(driver: Driver) {
     lab.assert_clean(&network);
 }
 
-/// From the user's shell. One ghost has everything, the other only an empty namespace.
-/// The pause process is a podman, too, but does not keep either.
+/// The collection is run from the user's shell. One ghost has everything, the other only an
+/// empty namespace. The pause process is a podman, too, but keeps neither alive.
 fn a_collection_gives_back_everything_that_ghosts_hold(driver: Driver) {
     let (lab, network) = user(driver);
     bystander(&lab, driver);

@@ -1,5 +1,5 @@
-//! An ordinary user's Podman: the same promises from inside a user namespace, where much of
-//! the machine cannot be seen.
+//! An ordinary user's Podman: berth keeps the same promises inside a user namespace, from which
+//! much of the machine cannot be seen.
 
 mod commands;
 mod ghosts;
@@ -15,7 +15,7 @@ const ADDRESS: &str = "10.77.0.99";
 const SUBNET: [&str; 2] = ["--subnet", "10.77.0.0/24"];
 const TAKEN: &str = "requested ip address 10.77.0.99 is already allocated to container ID";
 
-/// Returns a lab as a user has it, with the network `n`.
+/// Returns a lab as a user sees it, with the network `n`.
 #[track_caller]
 fn user(driver: Driver) -> (Lab, Network) {
     let lab = Lab::start().user();
@@ -23,8 +23,8 @@ fn user(driver: Driver) -> (Lab, Network) {
     (lab, network)
 }
 
-/// Starts a container on a network of its own, so that the namespace of the bridges
-/// stays, with whatever is left in it.
+/// Starts a container on a network of its own, so that the namespace of the bridges stays,
+/// together with whatever is left in it.
 fn bystander(lab: &Lab, driver: Driver) {
     lab.network(driver, "m", &["--subnet", "10.78.0.0/24"]);
     lab.container("bystander", &["m"]).start();
@@ -51,8 +51,8 @@ fn remount_proc(lab: &Lab, option: &str) {
     mount.cmd("mount").args(["-o", &option, "/proc"]).ok();
 }
 
-/// Runs something in a user namespace of the user's that is not Podman's, with an
-/// interface: without one, berth sees that it has no address.
+/// Runs something in a user namespace of the user's that is not Podman's. It has an interface,
+/// because without one berth would see that it has no address.
 #[track_caller]
 fn sandbox(lab: &Lab) {
     let sleep = "ip link add inner type veth peer name outer && exec sleep 2000";

@@ -89,7 +89,7 @@ fn a_network_can_be_removed_and_made_again(driver: Driver) {
 fn root_and_users_have_leases_of_their_own(driver: Driver) {
     let (sailor, network) = user(driver);
     let (root, mate) = (sailor.seen_by_root(), sailor.other_user());
-    // Before root's bridge is on the host, because then its subnet is taken.
+    // Made before root's bridge is on the host, because from then on its subnet is taken.
     let everybody = [
         (&root, "roots", root.network(driver, "n", &SUBNET)),
         (&mate, "mates", mate.network(driver, "n", &SUBNET)),

@@ -1,4 +1,4 @@
-//! Who is seen from inside a user namespace, and who does not matter.
+//! Which processes are seen from inside a user namespace, and which do not matter.
 
 use berth_integration::{Driver, ip, outage::Death, wait_until, with_driver};
 
@@ -50,10 +50,10 @@ fn a_live_containers_address_is_refused_with_its_name(driver: Driver) {
     lab.assert_clean(&network);
 }
 
-/// Only the process in the namespace keeps the address.
+/// Nothing but the process in the namespace keeps the address.
 fn a_container_without_conmon_is_seen_whatever_user_it_runs_as(driver: Driver) {
     let (lab, network) = user(driver);
-    // The process of a program that may be executed but not read is not dumpable.
+    // The process of a program that can be executed but not read is not dumpable.
     lab.seen_by_root()
         .sh("install -D --mode=711 /bin/busybox /opt/secret/busybox");
     for options in [
@@ -103,7 +103,7 @@ fn a_container_without_conmon_is_seen_whatever_user_it_runs_as(driver: Driver) {
     }
 }
 
-/// None of these is readable: processes of root, of another user with containers, and of the user's
+/// The unreadable processes are those of root, of another user with containers, and of the user's
 /// own shell, and a sandbox of the user's.
 fn unreadable_processes_that_do_not_matter_cast_no_doubt(driver: Driver) {
     let (lab, network) = user(driver);

@@ -101,7 +101,7 @@ fn contradictions_of_every_kind_are_repaired() {
         assert!(seen.status.success(), "{what}: {seen}");
         let content = lab.ipam_content();
         assert_eq!(content.networks.len(), 1, "{what}");
-        // Podman itself allocates in it and releases.
+        // Podman itself allocates and releases in it.
         lab.container("next", &["n"]).start();
         assert_eq!(lab.claims().len(), 3, "{what}");
         lab.remove("next");
@@ -130,7 +130,7 @@ fn every_lease_in_a_copy_elsewhere_is_unknown() {
         "{seen:#}"
     );
     assert_eq!(lab.names("/tmp/copy"), ["ipam.db"]);
-    // The result for another machine, or to look at first.
+    // Write the result elsewhere, for another machine or to look at first.
     let before = lab.claims();
     lab.sanitise(&["--output", "/tmp/copy/clean.db"]);
     assert_eq!(lab.claims(), before);
@@ -153,7 +153,7 @@ fn a_damaged_file_is_left_alone_and_its_readable_part_can_be_saved() {
     let mut bytes = std::fs::read(&path).expect("a file");
     let good = bytes.clone();
     let needle = b"10.77.0.0/24";
-    // The pages that this key is on, now or before, are of an unknown kind.
+    // Give all pages that have this key, now or before, an unknown kind.
     let at = bytes.windows(needle.len()).enumerate();
     let found: Vec<usize> = at
         .filter(|(_, part)| part == needle)

@@ -1,4 +1,5 @@
-//! When in doubt, nothing is removed: Podman does not answer, a lock is held, others are at work.
+//! When in doubt, nothing is removed: if Podman does not answer, a lock is held, or others are at
+//! work.
 
 use std::time::Duration;
 
@@ -44,7 +45,7 @@ fn nothing_is_removed_while_podman_does_not_answer() {
         assert!(why.starts_with("Podman gave no answer: "), "{why}");
     }
     assert_eq!(lab.claims(), before);
-    // berth-migrate waits for one that hangs, and ends it.
+    // berth-migrate waits for a podman that hangs, and then ends it.
     lab.write_executable("/tmp/podman", "#!/bin/bash\nexec sleep 1000\n");
     let report = lab.migrate_json(["sanitise", "--podman", "/tmp/podman"]);
     let why = &leases(&report, "unknown")[0].1;
@@ -54,7 +55,7 @@ fn nothing_is_removed_while_podman_does_not_answer() {
     );
     assert_eq!(lab.pids("sleep").len(), 1, "only the container's");
     assert_eq!(lab.claims(), before);
-    // The user may decide that the kernel's word is enough.
+    // The user may decide that the kernel's evidence is enough.
     let report = lab.sanitise(&["--without-podman"]);
     assert_eq!(addresses(&report, "removed"), [ADDRESS]);
     all_is_well(&lab);

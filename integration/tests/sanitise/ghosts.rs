@@ -1,4 +1,4 @@
-//! `--ghosts` also takes down what the dead left: interfaces, rules, names, ports.
+//! `--ghosts` also takes down what dead containers left: interfaces, rules, names, ports.
 
 use berth_integration::outage::Death;
 use berth_integration::tally::Tally;
@@ -9,7 +9,7 @@ use super::{
     ADDRESS, BOUND, SUBNET, Visitor, addresses, all_is_well, only_the_living_are_on_record, web,
 };
 
-/// Leaves what a container `x` had on `n` when podman was killed, and no container.
+/// Leaves what a container `x` had on `n` when podman was killed, but no container.
 #[track_caller]
 fn leave_ghost(lab: &Lab, options: &[(&str, &str)]) {
     let dead = lab.container("x", &["n"]).ip(ADDRESS);
@@ -36,7 +36,7 @@ fn everything_that_dead_containers_left_is_taken_down_when_asked() {
     );
     let left = lab.leftovers(&network);
     assert!(left.len() > before.len() + 3, "{left:?}");
-    // Unless asked, it removes only the lease.
+    // Without `--ghosts`, it removes only the lease.
     let report = lab.sanitise(&[]);
     assert_eq!(addresses(&report, "removed"), [ADDRESS]);
     assert_eq!(lab.leftovers(&network), left);
@@ -55,7 +55,7 @@ fn everything_that_dead_containers_left_is_taken_down_when_asked() {
     lab.assert_clean(&network);
 }
 
-/// A host where some podman is always running: none of them is starting the dead.
+/// On this host some podman is always running, but none of them is starting the dead container.
 #[test]
 fn podmans_at_work_for_others_hide_no_ghost() {
     let lab = Lab::start();
@@ -78,7 +78,7 @@ fn podmans_at_work_for_others_hide_no_ghost() {
         (found.run().stdout.trim() == "true" && count.trim() == "6").then_some(())
     });
     leave_ghost(&lab, &[]);
-    // That of a container that Podman still knows.
+    // What a container that Podman still knows has left.
     let known = lab.container("y", &["n"]).ip("10.77.0.98");
     known.dies(Death::PodmanAfterNetavark);
     let report = lab.sanitise(&["--ghosts"]);
@@ -119,14 +119,14 @@ fn an_interface_without_an_address_is_a_ghost_too() {
     lab.assert_clean(&network);
 }
 
-/// What people try first: remove the network, and make it again.
+/// What people try first: to remove the network, and make it again.
 #[test]
 fn a_network_that_was_removed_with_a_ghost_on_it_can_be_made_again() {
     let lab = Lab::start();
     let network = lab.network(Driver::Bridge, "n", &SUBNET);
     leave_ghost(&lab, &[("--publish", "8081:80")]);
     lab.podman(["network", "rm", "--force", "n"]).ok();
-    // On another subnet under the same name: its names are served at the old address.
+    // The same name with another subnet: its DNS names are served at the old address.
     lab.network(Driver::Bridge, "n", &["--subnet", "10.78.0.0/24"]);
     let run = lab.container("y", &["n"]);
     run.option("--publish", "8081:80").serving().start();
@@ -145,7 +145,7 @@ fn a_network_that_was_removed_with_a_ghost_on_it_can_be_made_again() {
     assert_eq!(left, [""; 0]);
     lab.remove("y");
     lab.podman(["network", "rm", "n"]).ok();
-    // And on the subnet that it had.
+    // And again with the subnet that it had.
     let again = lab.network(Driver::Bridge, "n", &SUBNET);
     lab.container("z", &["n"]).ip(ADDRESS).start();
     lab.podman(["exec", "z", "nslookup", "z"]).ok();
@@ -207,8 +207,8 @@ fn what_the_kill_torture_leaves_is_cleared_away_beside_running_containers() {
         let left = Tally::take(&lab, &network, Driver::Bridge);
         (left.names + left.ports + left.namespaces == 0).then_some(left)
     });
-    // netavark was killed after it had forgotten a published port. The port's rules lead
-    // to no container, and keep the network's rules.
+    // netavark was killed after it forgot a published port. The port's rules lead to no
+    // container, and keep the network's rules in place.
     assert!(
         left.interfaces == 0 && left.rules <= before.rules,
         "{left:#?}"

@@ -1,5 +1,5 @@
-//! `berth-migrate sanitise` and `inspect` beside a real Podman that keeps its own
-//! allocator: they repair the outage and its relatives, and touch nothing alive.
+//! `berth-migrate sanitise` and `inspect` beside a real Podman that keeps its own allocator: they
+//! repair what the outage and similar failures leave, and touch nothing alive.
 
 mod damage;
 mod doubt;
@@ -31,7 +31,7 @@ fn web(lab: &Lab, name: &str, network: &str) -> Container {
     lab.container(name, &[network]).serving().start()
 }
 
-/// Returns the leases of a report's list: address and reason.
+/// Returns the leases in a list of a report, each as address and reason.
 fn leases(report: &Value, kind: &str) -> Vec<(String, String)> {
     let rows = report[kind].as_array().cloned().unwrap_or_default();
     let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
@@ -44,8 +44,8 @@ fn addresses(report: &Value, kind: &str) -> Vec<String> {
     leases(report, kind).into_iter().map(|(a, _)| a).collect()
 }
 
-/// Asserts that the file has exactly what running containers have, and that Podman
-/// removes all of them without complaint and leaves nothing on record.
+/// Asserts that the file has exactly what running containers have, and that Podman removes
+/// all of them without complaint and leaves nothing on record.
 #[track_caller]
 fn all_is_well(lab: &Lab) {
     only_the_living_are_on_record(lab);
@@ -115,7 +115,7 @@ done >"/tmp/visits.$1" 2>&1 &)"#;
     }
 }
 
-/// Leaks an address: podman is killed before netavark runs, and the container removed.
+/// Leaks an address: podman is killed before netavark runs, and the container is removed.
 fn leak(lab: &Lab, name: &str, address: &str) {
     let run = lab.container(name, &["n"]).ip(address);
     run.dies(Death::PodmanBeforeNetavark);
@@ -130,7 +130,7 @@ fn leave_pending(lab: &Lab, name: &str) {
 fn leave_pending_of(lab: &Lab, name: &str, podman: &[&str]) {
     let inspect = ["inspect", "--format={{.State.Pid}}", name];
     let pid = lab.podman(podman).args(inspect).ok();
-    // Meanwhile the podman that conmon starts to clean up does nothing.
+    // While this is mounted, the podman that conmon starts to clean up does nothing.
     lab.sh(&format!(
         "mount --bind /bin/true /usr/bin/podman; kill -9 {pid}
          while pgrep -x conmon -a | grep -q -- '-n {name} '; do sleep 0.02; done

@@ -7,7 +7,7 @@ use super::{ADDRESS, NET, addresses, all_is_well, lab, leak, leave_pending_of};
 #[test]
 fn a_podman_with_directories_of_its_own_is_asked_when_it_is_named() {
     let lab = lab();
-    // All of root's share a file, wherever their containers are.
+    // All of root's podmans share a file, wherever their containers are.
     let own = ["--root", "/srv/own/root", "--runroot", "/srv/own/run"];
     let podman = |args: &[&str]| lab.podman(own).args(args);
     lab.sh("mkdir /srv/own; mount -t tmpfs own /srv/own");
@@ -91,8 +91,8 @@ fn a_users_podman_with_directories_of_its_own_is_found_by_them() {
     podman(&["rm", "--force", "--all", "--time=0"]).ok();
 }
 
-/// A command that only shows asks as little as it can. One that removes makes sure that it
-/// is the right Podman.
+/// A command that only shows something asks as little as it can. A command that removes something
+/// makes sure that it asks the right Podman.
 #[test]
 fn podman_is_asked_who_it_is_before_anything_is_removed() {
     let lab = lab();
@@ -114,7 +114,7 @@ fn podman_is_asked_who_it_is_before_anything_is_removed() {
     assert!(report.stdout.contains("1 live"), "{report}");
     assert_eq!(verbs, ["info", "ps"]);
     assert_eq!(asked(&["sanitise"]).1[..2], ["info", "ps"]);
-    // One that is never anything but a client has no such option.
+    // A podman that can only be a client has no such option.
     let client = "#!/bin/sh\necho \"$*\" >>/tmp/asked
         case \"$*\" in *--syslog*) exit 125;; esac\necho '[]'\n";
     lab.write_executable("/tmp/bin/podman", client);

@@ -1,4 +1,4 @@
-//! Whose an address is, as three kernels show it: never two containers', on whatever host.
+//! Which containers have an address, according to three kernels: never two, on any hosts.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -13,10 +13,10 @@ use crate::assert_nothing_is_left;
 const RANGE: &str = "10.77.0.16-10.77.0.30";
 const EACH: usize = 5;
 const STATIC: &str = "10.77.0.200";
-/// How long a host that was refused does not ask etcd, and then some.
+/// How long a host does not ask etcd after it got no answer, and then some.
 const BREAKER: Duration = Duration::from_secs(20);
 
-/// Starts so many containers on each host, on all hosts at once.
+/// Starts this many containers on each host, on all hosts at once.
 fn start_everywhere(lan: &Lan, count: usize) {
     thread::scope(|scope| {
         for lab in lan.hosts() {
@@ -29,8 +29,8 @@ fn start_everywhere(lan: &Lan, count: usize) {
     });
 }
 
-/// The range has as many addresses as there are containers: all hosts choose from the same, up
-/// to the last.
+/// The range has as many addresses as there are containers, so all hosts choose from the same
+/// addresses, down to the last one.
 fn dynamic_addresses_never_meet(kind: Kind) {
     let lan = Lan::start(kind);
     lan.share(&["--ip-range", RANGE]);
@@ -50,7 +50,7 @@ fn dynamic_addresses_never_meet(kind: Kind) {
     b.container("more", &["lan"])
         .fails("share lan has no free address from 10.77.0.16 to 10.77.0.30");
     b.podman(["rm", "-f", "more"]).ok();
-    // What one host gives back, another can have at once.
+    // An address that one host gives back is at once available to another.
     let freed = a.addresses("c0", "eth0");
     a.remove("c0");
     c.container("more", &["lan"]).start();
@@ -86,14 +86,14 @@ fn a_static_address_is_refused_across_hosts_and_moves_with_its_container() {
     b.podman(["rm", "-f", "web"]).ok();
     assert!(c.reaches("client", STATIC), "it has not noticed");
 
-    // Stopped, it has given its address back; started, it has it again.
+    // The container gives its address back when it is stopped, and has it again when started.
     a.podman(["stop", "--time=0", "web"]).ok();
     b.container("web", &["lan"]).ip(STATIC).start();
     assert_eq!(b.addresses("web", "eth0"), [ip(STATIC)]);
     a.podman(["start", "web"]).fails("on host b");
     a.remove("web");
-    // As with any driver, it has another hardware address now: a peer that has just spoken to
-    // it would notice after half a minute.
+    // As with any driver, it now has another hardware address. A peer that has just talked to
+    // it would notice only after half a minute.
     c.inside("client", "ip")
         .args(["neighbour", "flush", "all"])
         .ok();
@@ -126,7 +126,7 @@ fn addresses_of_both_families_are_claimed() {
     assert_nothing_is_left(&lan);
 }
 
-/// What a network must have like the other hosts': else their pools would not be one.
+/// Some settings must be the same on all hosts, or they would not lease from one pool.
 #[test]
 fn a_network_unlike_the_shares_is_not_created() {
     let lan = Lan::start(Kind::Bridge);
@@ -150,7 +150,7 @@ fn a_network_unlike_the_shares_is_not_created() {
     );
     lan.network(b, Driver::Berth, &["--ip-range", RANGE]);
 
-    // Nor on a host that etcd does not let in.
+    // Nor is it created on a host that etcd does not let in.
     lan.configure(c, "stranger", "");
     create(c, &["--ip-range", RANGE]).fails("share lan: ");
     lan.configure(c, "client", "");
@@ -162,8 +162,8 @@ fn a_network_unlike_the_shares_is_not_created() {
     assert_nothing_is_left(&lan);
 }
 
-/// The network has Podman's own driver, and berth is before netavark. What puts it in the share
-/// is berth.conf.
+/// The network has Podman's own driver, and berth is in front of netavark. berth.conf puts the
+/// network in the share.
 #[test]
 fn networks_of_host_wide_mode_are_in_a_share_by_berth_conf() {
     let lan = Lan::start(Kind::Macvlan);

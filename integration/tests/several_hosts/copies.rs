@@ -1,5 +1,5 @@
-//! What is there twice: a host that was cloned, an etcd of yesterday. Nobody leases before it is
-//! clear whose an address is.
+//! Copies: a host that was cloned, and yesterday's etcd. No host leases before it is clear which
+//! host has an address.
 
 use berth_integration::Lab;
 use berth_integration::lan::{Kind, Lan};
@@ -8,7 +8,7 @@ use crate::assert_nothing_is_left;
 
 const SHARES: &str = "/var/lib/berth";
 
-/// Makes one host's place in the share that of another, as a copied disk does.
+/// Gives one host the identity of another in the share, as a copied disk does.
 fn copy(from: &Lab, to: &Lab, with_machine_id: bool) {
     let files = from.sh(&format!("tar -C {SHARES} -cz . | base64 -w0"));
     to.sh(&format!("rm -rf {SHARES}; mkdir -p {SHARES}"));
@@ -36,12 +36,12 @@ fn a_cloned_host_leases_nothing_until_it_has_joined_as_itself() {
     copy(a, b, false);
     copy(a, c, true);
 
-    // On another machine, it is known at once.
+    // On another machine, the copy is recognised at once.
     fails_to_start(b, "was made for another machine");
-    // A copy in every detail is known when the original goes on.
+    // A copy that matches in every detail is recognised once the original goes on.
     a.container("more", &["lan"]).start();
     fails_to_start(c, "is in use elsewhere");
-    // Nor does a collection there, which sees none of the containers, give anything back.
+    // A collection on the copies, which sees none of the containers, gives nothing back, either.
     for lab in [b, c] {
         lab.cmd("berth").args(["gc", "--now"]).run();
     }
@@ -59,7 +59,7 @@ fn a_cloned_host_leases_nothing_until_it_has_joined_as_itself() {
     assert_nothing_is_left(&lan);
 }
 
-/// The original on new hardware, and the copy that was quicker.
+/// The original is on new hardware, and the copy was quicker.
 #[test]
 fn an_original_is_told_from_its_copy_by_a_person() {
     let lan = Lan::start(Kind::Bridge);
@@ -117,7 +117,7 @@ fn after_a_restore_nobody_leases_until_every_host_has_put_its_leases_back() {
     let accepted = accept(a, &[]);
     assert!(accepted.status.success(), "{accepted}");
 
-    // What was claimed after the backup is claimed, and what was given back is free.
+    // Addresses claimed after the backup are claimed again, and those given back are free.
     assert_eq!(lan.keys().len(), 4, "{:?}", lan.keys());
     c.container("thief", &["lan"])
         .ip("10.77.0.50")
@@ -149,7 +149,7 @@ fn after_a_restore_a_host_that_is_gone_for_good_is_named() {
     b.cmd("berth").args(accept).fails("c (");
     b.cmd("berth").args(accept).args(["--without", "c"]).ok();
     b.container("new", &["lan"]).start();
-    // Its addresses stay its own: nobody has evicted it.
+    // The missing host keeps its addresses: no one has evicted it.
     assert_eq!(lan.keys().len(), 5);
     assert_eq!(lan.duplicates(), [""; 0]);
 }

@@ -1,5 +1,5 @@
-//! Nodes die, hosts are cut off: what runs goes on running, nothing waits for long, and no
-//! address is given without a claim.
+//! Nodes die and hosts are cut off: what runs keeps running, nothing waits for long, and no
+//! address is given out without a claim.
 
 use std::time::{Duration, Instant};
 
@@ -8,17 +8,17 @@ use berth_integration::{Driver, Lab, Outcome, ip, wait_until};
 
 use crate::assert_nothing_is_left;
 
-/// How long a start may take to be refused: berth's 4 s, and what podman needs besides on a
-/// busy machine.
+/// How long it may take until a start is refused: berth's 4 s, plus what podman needs on a busy
+/// machine.
 const REFUSED: Duration = Duration::from_millis(6000);
 /// The same while the breaker is open.
 const AT_ONCE: Duration = Duration::from_millis(2500);
-/// How long it may take until everything goes on again: the breaker's 10 s, and then some.
+/// How long it may take until everything works again: the breaker's 10 s, and then some.
 const AGAIN: Duration = Duration::from_secs(30);
 const KEPT: &str = "10.77.0.50";
 const GONE: &str = "10.77.0.60";
 
-/// A host with two containers on the LAN, and a network of its own.
+/// Gives a host two containers on the LAN, and a network of its own.
 fn settle(lan: &Lan, lab: &Lab) {
     lan.share(&[]);
     let own = ["--subnet", "10.78.0.0/24"];
@@ -37,7 +37,7 @@ fn refused(lab: &Lab) -> Outcome {
 }
 
 /// Asserts what a host without etcd does: it refuses new containers on the LAN, first within
-/// 4 s and then at once, and does all else as ever.
+/// 4 s and then at once, and does everything else as usual.
 #[track_caller]
 fn assert_goes_on_without_etcd(lab: &Lab) {
     let first = refused(lab);
@@ -76,7 +76,7 @@ fn the_leader_is_killed_and_every_host_goes_on() {
     }
     let leader = lan.cluster.leader().expect("all nodes run");
     lan.cluster.kill(leader);
-    // The first of them meets the election.
+    // The first of these starts happens during the election.
     for lab in lan.hosts() {
         lab.container("after", &["lan"]).start();
     }
@@ -87,8 +87,8 @@ fn the_leader_is_killed_and_every_host_goes_on() {
     assert_nothing_is_left(&lan);
 }
 
-/// A removal waits for half a second only, and asked but the node that is silent: that is no
-/// reason to refuse the next container for ten.
+/// A removal waits for only half a second, and has asked only the silent node. That is no reason
+/// to refuse the next containers for ten seconds.
 #[test]
 fn a_silent_node_that_a_removal_has_met_keeps_no_container_from_starting() {
     let lan = Lan::start(Kind::Bridge);
@@ -114,7 +114,7 @@ fn a_host_that_is_cut_off_keeps_what_it_has_until_it_is_back() {
     lan.unplug(0, Wire::Etcd);
     assert_goes_on_without_etcd(a);
 
-    // The others go on, and do not take what it has, or may have.
+    // The others go on, and do not take the addresses that it has or may have.
     for (lab, address) in [(b, KEPT), (c, GONE)] {
         lab.container("thief", &["lan"])
             .ip(address)
@@ -147,7 +147,7 @@ fn without_a_quorum_nothing_new_is_leased_and_everything_else_goes_on() {
     lan.cluster.kill(0);
     lan.cluster.kill(1);
     assert_goes_on_without_etcd(lan.host(0));
-    // On the host whose node is the last one, too; and without any.
+    // The same holds on the host with the last node, and without any node.
     let last = refused(lan.host(2));
     assert!(last.took < REFUSED, "{last}");
     lan.cluster.kill(2);

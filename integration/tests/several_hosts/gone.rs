@@ -1,5 +1,5 @@
-//! A host is gone for good: its addresses are given to others once a person says so, and only
-//! if nothing on the network speaks against it.
+//! A host is gone for good. Its addresses are freed for others once a person says so, and only if
+//! nothing on the network speaks against it.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use berth_integration::{Lab, ip, wait_until};
 
 use crate::assert_nothing_is_left;
 
-/// How long a host counts as there here; an hour by default.
+/// How long a host counts as live in these tests; an hour by default.
 const LEASE: &str = "lease = \"3s\"\n";
 const BOUND: Duration = Duration::from_secs(30);
 const KEPT: &str = "10.77.0.50";
@@ -39,10 +39,10 @@ fn a_host_is_evicted_once_nothing_speaks_for_it(kind: Kind) {
         (!is_live(&lan)).then_some(())
     });
 
-    // Cut off from etcd, it goes on using its address.
+    // Cut off from etcd, the host keeps using its address.
     lan.unplug(0, Wire::Etcd);
     evict(b).fails(&format!("{KEPT} answers on the link"));
-    // Silence proves nothing on a link where nobody is heard.
+    // Silence proves nothing on a link on which nothing is heard.
     lan.unplug(1, Wire::Lan);
     evict(b).fails("silence proves nothing");
     lan.plug(1, Wire::Lan);
@@ -57,8 +57,8 @@ fn a_host_is_evicted_once_nothing_speaks_for_it(kind: Kind) {
     assert_eq!(lan.keys().len(), 1);
     c.container("heir", &["lan"]).ip(KEPT).start();
 
-    // It comes back, with a container that has the address still: it is told, and leases
-    // nothing until a person says so.
+    // The host comes back, with a container that still has the address. berth tells it about the
+    // eviction, and leases nothing there until a person says so.
     lan.plug(0, Wire::Lan);
     lan.plug(0, Wire::Etcd);
     wait_until("etcd to be asked again", BOUND, || {

@@ -11,11 +11,12 @@ use std::time::Duration;
 use berth_integration::lan::Lan;
 use berth_integration::wait_until;
 
-/// How long a host that etcd did not answer asks it no more, and then some.
+/// How long a host does not ask etcd after it got no answer, and then some.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// Asserts what each test ends with: without containers, and after a collection, which gives
-/// back what a hurried removal did not, nobody has an address, on the hosts or in the share.
+/// Asserts what must be true at the end of each test: once the containers are removed and a
+/// collection has given back what a hurried removal did not, there is no address in use, neither
+/// on the hosts nor in the share.
 #[track_caller]
 fn assert_nothing_is_left(lan: &Lan) {
     for lab in lan.hosts() {

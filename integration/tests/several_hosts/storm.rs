@@ -1,11 +1,11 @@
-//! Everything at once, on three hosts: what `make torture` does for longer.
+//! Everything at once, on three hosts. `make torture` does the same for longer.
 
 use std::time::Duration;
 
 use berth_integration::lan::{Kind, Storm};
 use berth_integration::seed;
 
-/// How long the storm lasts here; `make torture` has one of two minutes.
+/// How long the storm lasts here; in `make torture` it lasts two minutes.
 const LENGTH: Duration = Duration::from_secs(15);
 
 #[test]

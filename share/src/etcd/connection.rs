@@ -1,4 +1,4 @@
-//! One connection to one etcd: gRPC's way of asking over HTTP/2, as much as unary calls need.
+//! One connection to one etcd: as much of gRPC over HTTP/2 as unary calls need.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use super::endpoint::Endpoint;
 
-/// The longest answer that is read: a thousand keys with their values have some hundred KiB.
+/// The longest answer that is read. A thousand keys with their values take a few hundred KiB.
 const LONGEST_ANSWER: usize = 16 << 20;
 
 /// How much of an answer etcd may send before we have read any of it.
@@ -25,13 +25,13 @@ const WINDOW: u32 = 4 << 20;
 /// Why a call has failed.
 #[derive(Debug)]
 pub(super) enum CallError {
-    /// Perhaps another endpoint, or the same one a little later, can do it.
+    /// Another endpoint, or the same one a little later, may succeed.
     Elsewhere(String),
-    /// Nobody will do it.
+    /// No endpoint will do it.
     Refused(String),
 }
 
-/// An open connection. It makes progress only while a call of it is waited for.
+/// An open connection. It makes progress only while one of its calls is awaited.
 pub(super) struct Connection {
     sender: SendRequest<Bytes>,
     authority: String,
@@ -50,7 +50,7 @@ impl Connection {
             let stream = TcpStream::connect(address)
                 .await
                 .map_err(|error| error.to_string())?;
-            // A small question waits for nothing.
+            // Small requests are sent without delay.
             let _ = stream.set_nodelay(true);
             let Some(tls) = tls else {
                 return handshake(stream).await;
@@ -102,7 +102,7 @@ impl Connection {
             .header("content-type", "application/grpc")
             .header("te", "trailers")
             .header("grpc-timeout", format!("{}m", wait.as_millis()))
-            // An etcd that sees no leader refuses at once.
+            // Makes an etcd that sees no leader refuse at once.
             .header("hasleader", "true")
             .body(())
             .map_err(|error| CallError::Refused(error.to_string()))?;
@@ -114,7 +114,7 @@ impl Connection {
             let status = format!("it answers HTTP {}", head.status);
             return Err(CallError::Elsewhere(status));
         }
-        // An error alone comes in the place of the headers.
+        // An answer that is only an error carries its status in the headers.
         check(&head.headers)?;
         let mut data = BytesMut::new();
         while let Some(chunk) = body.data().await {
@@ -145,14 +145,14 @@ where
         .handshake(stream)
         .await
         .map_err(|error| error.to_string())?;
-    // It ends with its sender, or with the runtime.
+    // The task ends with its sender, or with the runtime.
     tokio::spawn(async move {
         let _ = connection.await;
     });
     Ok(sender)
 }
 
-/// Puts a message into gRPC's frame: not compressed, its length, itself.
+/// Puts a message into gRPC's frame: a byte for "not compressed", the length, the message.
 fn frame(message: &impl Message) -> Bytes {
     let length = message.encoded_len();
     let mut frame = BytesMut::with_capacity(5 + length);
@@ -166,7 +166,7 @@ fn lost(error: h2::Error) -> CallError {
     CallError::Elsewhere(error.to_string())
 }
 
-/// Reads gRPC's status. What a quorum, a leader or time was missing for is worth another try.
+/// Reads gRPC's status. A call that lacked a quorum, a leader or time is worth another try.
 fn check(headers: &HeaderMap) -> Result<(), CallError> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let Some(status) = text("grpc-status") else {

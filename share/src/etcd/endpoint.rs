@@ -11,10 +11,10 @@ use wait_timeout::ChildExt;
 
 use super::EtcdError;
 
-/// The port for etcd's clients, if none is given.
+/// etcd's client port, if none is given.
 const PORT: u16 = 2379;
 
-/// Looks names up. By its path: the variable `PATH` may be another user's.
+/// Looks names up. It is run by its full path, because another user may have set `PATH`.
 const GETENT: &str = "/usr/bin/getent";
 
 /// An address as in `https://etcd1.example:2379`.
@@ -74,7 +74,7 @@ impl fmt::Display for Endpoint {
 }
 
 impl Endpoint {
-    /// Returns where to connect to. A name is looked up for at most `wait`.
+    /// Returns the address to connect to. Looking up a name takes at most `wait`.
     pub(super) fn resolve(&self, wait: Duration) -> Result<SocketAddr, String> {
         let address = match self.host.parse::<IpAddr>() {
             Ok(address) => address,
@@ -84,8 +84,8 @@ impl Endpoint {
     }
 }
 
-/// Looks a name up. getent(1) does it: the C library's own functions have no limit, and are
-/// not for an executable without shared libraries (`plugin/build.rs`).
+/// Looks a name up with getent(1): the C library's own functions have no time limit, and do not
+/// work in an executable without shared libraries (`plugin/build.rs`).
 fn look_up(name: &str, wait: Duration) -> Result<IpAddr, String> {
     let failed = |error| format!("its name cannot be looked up with {GETENT}: {error}");
     let mut getent = Command::new(GETENT)

@@ -1,7 +1,7 @@
-//! etcd's messages, as far as berth sends and reads them: the numbers are those of etcd's
+//! etcd's messages, as far as berth sends and reads them. The numbers are those of etcd's
 //! `rpc.proto` and `kv.proto` (3.5; they are the same in 3.4 and 3.6).
 //!
-//! They are declared here, so that whoever builds berth needs no protoc.
+//! They are declared by hand, so that building berth needs no protoc.
 
 use prost::{Message, Oneof};
 
@@ -67,7 +67,7 @@ pub(super) struct RequestOp {
     pub request: Option<Request>,
 }
 
-/// The answers to puts and deletions are empty to us.
+/// berth ignores the answers to puts and deletions.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ResponseOp {
     #[prost(message, optional, tag = "1")]

@@ -1,9 +1,9 @@
-//! The registry that is etcd: three to five endpoints of which any may be down.
+//! The registry implemented with etcd: three to five endpoints, any of which may be down.
 //!
-//! Everything runs on the calling thread, and only while it waits for an answer. A call goes
-//! from endpoint to endpoint, each with its own time, until one answers with the word of a
-//! quorum or the time of all is over: what we ask for may be carried out twice (I3). After that
-//! the [`Breaker`] lets others fail at once.
+//! Everything runs on the calling thread, and only while it waits for an answer. A call goes from
+//! endpoint to endpoint, each with its own timeout, until one answers for a quorum or the total
+//! time is over. So a request may be carried out twice, which does no harm (I3). If the time runs
+//! out, the [`Breaker`] makes other commands fail at once.
 
 mod connection;
 mod endpoint;
@@ -28,19 +28,19 @@ use crate::registry::{Found, LeaseId, Outcome, Read, Registry, RegistryError, Tr
 use connection::{CallError, Connection};
 use messages::{LeaseGrantRequest, LeaseGrantResponse, TxnRequest, TxnResponse, reading};
 
-/// How long to pause when every endpoint has failed.
+/// The pause after every endpoint has failed.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How long to wait for what.
+/// How long to wait for each thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
     /// For one endpoint's connection.
     pub connect: Duration,
     /// For one endpoint's answer.
     pub attempt: Duration,
-    /// For all that one command asks.
+    /// For everything that one command asks.
     pub total: Duration,
-    /// For how long others fail at once after that.
+    /// How long other commands fail at once after that.
     pub breaker: Duration,
 }
 
@@ -81,13 +81,13 @@ pub struct Etcd {
     /// The endpoint to ask first, and the connection to it.
     at: usize,
     connection: Option<Connection>,
-    /// When the time of this command is over; it begins with its first question.
+    /// When this command's time is over; the time begins with its first request.
     deadline: Option<Instant>,
     runtime: Runtime,
 }
 
 impl Etcd {
-    /// Makes a client, which asks endpoint number `first` of them first. Nothing is sent yet.
+    /// Makes a client that asks endpoint number `first` first. Sends nothing yet.
     ///
     /// # Errors
     /// If a certificate cannot be read, or is missing for a secure endpoint.
@@ -120,8 +120,8 @@ impl Etcd {
         })
     }
 
-    /// Begins the time anew, for a step that must not pay for those before it. All it asks
-    /// takes at most `total`.
+    /// Starts the time afresh, for a step that must not pay for those before it. Everything the
+    /// step asks takes at most `total`.
     pub fn begin(&mut self, total: Duration) {
         self.times.total = total;
         self.deadline = None;
@@ -168,7 +168,7 @@ impl Etcd {
                 }
             }
         }
-        // A removal has little time, and one silent node says nothing of the others.
+        // A removal has little time, and one silent node says nothing about the others.
         let is_gone = failures.len() == self.endpoints.len() || total >= self.patience;
         if let Some(breaker) = self.breaker.as_mut().filter(|_| is_gone) {
             breaker.open(self.times.breaker);
@@ -183,7 +183,7 @@ impl Etcd {
         )))
     }
 
-    /// Asks the present endpoint, connecting to it if need be.
+    /// Asks the present endpoint, and connects to it first if need be.
     fn attempt<A: Message + Default>(
         &mut self,
         method: &str,

@@ -1,4 +1,5 @@
-//! Who the servers are and who we are: certificates of one authority, nobody else's.
+//! TLS to etcd: both sides prove who they are with certificates, and the servers' must come from
+//! one configured authority.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use super::EtcdError;
 pub struct Certificates {
     /// The authority that signs etcd's certificates, in PEM.
     pub ca: PathBuf,
-    /// This host's certificate, with those between it and its authority.
+    /// This host's certificate, followed by those between it and its authority.
     pub certificate: PathBuf,
     pub key: PathBuf,
 }

@@ -1,5 +1,5 @@
-//! The steps of an eviction. Between them the link is probed, which takes its time: nothing is
-//! locked, and no answer of etcd awaited, meanwhile.
+//! The steps of an eviction. Between them the caller probes the link, which takes a while: no lock
+//! is held, and no answer from etcd is awaited, meanwhile.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use crate::key::{HostId, Keys};
 use crate::registry::{Check, Outcome, Read, Registry, Transaction, Write};
 
 /// An eviction that has begun: probe the link for the host's addresses, then
-/// [`fence`](Self::fence) it off. Nothing has been taken from it.
+/// [`fence`](Self::fence) the host off. Nothing has been taken from it yet.
 #[derive(Debug)]
 pub struct Eviction {
     target: Host,
@@ -20,10 +20,10 @@ pub struct Eviction {
 }
 
 impl Eviction {
-    /// Begins to evict the host that is called so ([`find`]). `own` is the host that evicts.
+    /// Begins to evict the host that `called` names ([`find`]). `own` is the host that evicts.
     ///
     /// # Errors
-    /// If there is no such host, or the share speaks for it; if nobody answers.
+    /// If there is no such host, or the share speaks against the eviction; if nothing answers.
     pub fn begin(
         registry: &mut dyn Registry,
         keys: &Keys,
@@ -62,7 +62,7 @@ impl Eviction {
     /// Keeps the host from claiming anything, if the evidence allows it. `nonce` is random.
     ///
     /// # Errors
-    /// If anything speaks for the host; if nobody answers.
+    /// If the evidence speaks against the eviction, or the host has beaten; if nothing answers.
     pub fn fence(
         self,
         registry: &mut dyn Registry,
@@ -94,13 +94,13 @@ impl Eviction {
                 )));
             }
         }
-        // What it had claimed in the last moment is asked for, too.
+        // Looks again, so that what it claimed at the last moment is probed, too.
         let (target, _) = look(registry, keys, host.as_str())?;
         Ok(Fenced { fenced, target })
     }
 }
 
-/// An eviction of a host that claims nothing any more: probe the link for its addresses once
+/// An eviction of a host that can no longer claim anything: probe the link for its addresses once
 /// more, then [`free`](Self::free) them.
 #[derive(Debug)]
 pub struct Fenced {
@@ -122,7 +122,7 @@ impl Fenced {
     /// that were deleted.
     ///
     /// # Errors
-    /// As [`Eviction::fence`]. What was deleted stays so.
+    /// As [`Eviction::fence`]. What was deleted stays deleted.
     pub fn free(
         self,
         registry: &mut dyn Registry,
@@ -175,7 +175,7 @@ fn refused(target: &Host, doubt: &Doubt) -> ShareError {
     ShareError::Operator(format!("host {name} is not evicted: {doubt}"))
 }
 
-/// Judges by the evidence, in which every address of the host must be.
+/// Judges by the evidence. An address of the host that the evidence lacks counts as not probed.
 fn judge(target: &Host, mut evidence: Evidence) -> Result<(), ShareError> {
     for claim in &target.addresses {
         let address = claim.address;

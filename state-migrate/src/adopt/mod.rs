@@ -1,16 +1,16 @@
-//! Networks move from Podman's own allocation to berth, while their containers run.
+//! Moves networks from Podman's own allocation to berth, while their containers run.
 //!
 //! For each network, under the locks:
 //! - M0 the original file is kept, durably ([`crate::backup`]).
-//! - M1 the network's file says berth.
-//! - M2 the store adopts what namespaces hold: one transaction.
-//! - M3 the network's bucket goes from ipam.db: one commit.
+//! - M1 the network's file names berth.
+//! - M2 the store adopts the addresses that namespaces hold: one transaction.
+//! - M3 the network's bucket is removed from ipam.db: one commit.
 //!
 //! Everything is looked at and decided before the first step. If berth-migrate is killed
 //! after M1, the store does not know a network that is in use, so the next setup,
-//! teardown or collection adopts as it does after a loss. If it is killed after M2, a
-//! bucket is left that Podman never looks at while the network is berth's. Running the
-//! command again finishes either. `ARCHITECTURE.md` has the table.
+//! teardown or collection adopts as it does after a loss. If it is killed after M2, it
+//! leaves a bucket that Podman never looks at while the network is berth's. Either way,
+//! running the command again finishes the move. `ARCHITECTURE.md` has the table.
 
 mod plan;
 
@@ -35,13 +35,13 @@ use crate::network_file::{NetworkFile, Staged, sweep};
 use crate::site::Site;
 use plan::{Facts, Plan, Target, decide};
 
-/// What a process that waits for the store is told.
+/// How this command introduces itself to a process that waits for the store.
 const INTRODUCTION: &str = "adoption of networks";
 
-/// What Podman was asked, before any lock was taken.
+/// What Podman answered, before any lock was taken.
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
-    /// What it says; nothing of the kernel's yet.
+    /// What Podman says; the kernel's part is still missing.
     evidence: Evidence,
     /// The addresses that containers were given by name.
     statics: Statics,
@@ -51,7 +51,7 @@ pub(crate) struct Asked {
 /// held.
 ///
 /// # Errors
-/// If ipam.db is there and cannot be read.
+/// If ipam.db exists and cannot be read.
 pub(crate) fn ask(site: &Site, networks: &[String]) -> Result<Asked, Error> {
     let mut claims = Look::at(&site.ipam_db(), Reading::Whole)?.content.claims();
     claims.retain(|claim| networks.contains(&claim.key.network));
@@ -74,7 +74,7 @@ pub(crate) fn ask(site: &Site, networks: &[String]) -> Result<Asked, Error> {
     })
 }
 
-/// Returns the form that networks get: plain where berth is in front of netavark, else the
+/// Returns the form that networks get: plain if berth is in front of netavark, else the
 /// plugin's. Makes sure that containers can start on them.
 ///
 /// # Errors
@@ -93,18 +93,18 @@ pub(crate) fn form(site: &Site, plain: bool) -> Result<Form, Error> {
     }
 }
 
-/// How networks are to become berth's.
+/// How networks become berth's.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct How {
     /// All networks are meant: those whose addresses Podman does not lease, or that a
-    /// label keeps with Podman, are left alone, not refused.
+    /// label keeps with Podman, are skipped, not refused.
     pub(crate) all: bool,
     pub(crate) form: Form,
     /// Whether networks of the plugin are turned into plain ones.
     pub(crate) turn: bool,
 }
 
-/// Says what would be done with networks.
+/// Reports what would be done with networks.
 ///
 /// # Errors
 /// If not everything can be looked at.
@@ -133,8 +133,8 @@ pub(crate) fn examine(
 /// Moves one network. On return it is durable.
 ///
 /// # Errors
-/// If something fails; what was changed is undone then, unless the error says that it
-/// could not be.
+/// If something fails; what was changed is then undone, unless the error says that it could
+/// not be.
 pub(crate) fn adopt(
     site: &Site,
     name: &str,
@@ -190,12 +190,12 @@ pub(crate) fn adopt(
     Ok(report)
 }
 
-/// How a move has ended for the store.
+/// How a move ended for the store.
 enum Moved {
     Yes(Box<Found>),
-    /// Nothing was to be done, or it is refused.
+    /// There was nothing to do, or it was refused.
     Not(NetworkReport),
-    /// The store has failed: open it again to see what it knows.
+    /// The store failed: open it again to see what it knows.
     Doubtful {
         error: Box<Error>,
         undo: Undo,
@@ -203,13 +203,13 @@ enum Moved {
     },
 }
 
-/// What a look at one network has found.
+/// What a look at one network found.
 enum Looked {
     Go(Box<Found>),
     Not(NetworkReport),
 }
 
-/// A network that can be moved, and everything that is needed for it.
+/// A network that can be moved, and everything that the move needs.
 struct Found {
     target: Target,
     plan: Plan,
@@ -297,11 +297,12 @@ impl Found {
         let Some(bytes) = &self.target.rewrite else {
             return Ok(Undo::Nothing);
         };
-        // A network of ours that only changes its form is not an original to go back to.
+        // If a network is already ours and only changes its form, its file is not an original to go
+        // back to.
         if !file.network.is_ours() {
             backup::keep(file)?;
         }
-        // Written before anything is changed, so that it needs no room later.
+        // Written before anything is changed, so that undoing needs no disk space later.
         let undo = if file.is_there() {
             Undo::PutBack(file.stage(&file.bytes)?)
         } else {
@@ -328,7 +329,7 @@ impl Found {
         };
         let mut transaction = session.store.begin();
         session.stage_adoption(&mut transaction, &self.survey, &kind)?;
-        // A collection that adopted them after a kill took them for dynamic ones.
+        // A collection that adopted these addresses after a kill took them for dynamic ones.
         for tenant in transaction.tenants(&id)? {
             let leased = tenant.leased.iter();
             let wanted: Vec<_> = leased
@@ -400,7 +401,7 @@ fn refused(error: impl Into<CreateError>) -> Error {
     TakeOverError::from(error.into()).into()
 }
 
-/// How to get the network's file back as it was.
+/// How to restore the network's file as it was.
 enum Undo {
     Nothing,
     Remove(Box<NetworkFile>),

@@ -1,7 +1,8 @@
-//! What adoption does with one network: a pure decision over what was seen.
+//! What adoption does with one network: a pure decision from what was seen.
 //!
 //! Every claim in ipam.db must be accounted for: its container is seen with the address,
-//! or it is dead by evidence. Anything else is in doubt, and the network is refused.
+//! or the evidence shows that the claim is dead. Any other claim is in doubt, and the network
+//! is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -22,11 +23,11 @@ use crate::network_file::NetworkFile;
 use crate::networks::Networks;
 use crate::verdict::Verdict;
 
-/// The network as berth's, and what its file must say.
+/// The network as berth will serve it, and what its file must say.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) network: Network,
-    /// The file's new text; `None` if the file says so already.
+    /// The file's new text; `None` if it already says so.
     pub(crate) rewrite: Option<Vec<u8>>,
 }
 
@@ -66,16 +67,16 @@ pub(crate) struct Plan {
     pub(crate) cursors: Vec<(IpNetwork, IpAddr)>,
 }
 
-/// Everything that a plan rests on.
+/// Everything that a plan is based on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts<'a> {
     pub(crate) network: &'a Network,
-    /// What ipam.db says of it, if anything.
+    /// What ipam.db says about the network, if anything.
     pub(crate) record: Option<&'a NetworkRecord>,
     pub(crate) survey: &'a Survey,
-    /// What the store knows, of all networks.
+    /// What the store knows about all networks.
     pub(crate) tenants: &'a [Tenant],
-    /// What the store would adopt, of all networks.
+    /// What the store would adopt on all networks.
     pub(crate) adoptions: &'a [Adoption],
     pub(crate) evidence: &'a Evidence,
     pub(crate) statics: &'a Statics,
@@ -133,14 +134,14 @@ fn judgements(facts: &Facts<'_>) -> Judgements {
         content.networks.insert(name.clone(), record.clone());
     }
     let mut networks = Networks::default();
-    // As it was when the claims were made.
+    // The network as it was when the claims were made.
     if let Ok(network) = hand_back(facts.network.clone()) {
         networks.all.insert(name.clone(), network);
     }
     judge_all(&content, &networks, facts.evidence)
 }
 
-/// Says why a claim cannot be left behind, and what to do.
+/// Explains why a claim cannot be left behind, and what to do.
 fn doubt(claim: &Claim, verdict: &Verdict) -> String {
     let (address, container) = (claim.key.address, short_id(&claim.key.container));
     let advice = match verdict {
@@ -159,8 +160,8 @@ fn doubt(claim: &Claim, verdict: &Verdict) -> String {
     )
 }
 
-/// Returns the containers that have an address on the network and keep it: those in the
-/// store, and those that are seen.
+/// Returns the containers that have an address on the network and keep it: those that the
+/// store knows, and those that the survey shows.
 fn holders(facts: &Facts<'_>) -> Vec<Party> {
     let id = facts.network.id.as_str();
     let kind =
@@ -202,8 +203,8 @@ fn holders(facts: &Facts<'_>) -> Vec<Party> {
     parties
 }
 
-/// Returns how a container got an address, as far as Podman said: without an answer, it
-/// counts as dynamic.
+/// Returns how a container got an address, according to Podman. Without an answer from
+/// Podman, it counts as dynamic.
 pub(crate) fn kind(statics: &Statics, network: &str, tenancy: &Tenancy, address: IpAddr) -> Kind {
     let of_container = statics.get(tenancy.container_id.as_str());
     let of_network = of_container.and_then(|networks| networks.get(network));
@@ -214,7 +215,7 @@ pub(crate) fn kind(statics: &Statics, network: &str, tenancy: &Tenancy, address:
     }
 }
 
-/// Says which addresses two namespaces have at once: the store can know only one.
+/// Reports the addresses that two namespaces have at once: the store can know only one holder.
 fn twice(network: &Network, survey: &Survey) -> Vec<String> {
     let mut seen: BTreeMap<IpAddr, BTreeSet<_>> = BTreeMap::new();
     for sighting in survey.sightings() {

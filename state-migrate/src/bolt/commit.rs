@@ -5,12 +5,12 @@
 //!    file grows if there are too few. Sync.
 //! 3. Read them back, and compare. Nothing leads to them yet: if the commit ends before
 //!    here, the old content stays.
-//! 4. Write the meta page that is not the file's, and sync. It is one page, and its
-//!    checksum shows a torn one: a reader finds the old meta page's content or the new
-//!    one's.
+//! 4. Write the meta page that is not current, and sync. It is one page, and its checksum
+//!    shows if the write was torn: a reader finds the content of the old meta page or of the
+//!    new one.
 //!
-//! bbolt reuses the pages of the commit before the last; we leave them alone too, so
-//! that both meta pages stay good until the last write, and one of them after it.
+//! bbolt reuses the pages of the commit before the last. We leave those alone, too, so that
+//! both meta pages stay good until the last write, and one of them after it.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -28,7 +28,7 @@ use super::{Bucket, CommitError, Damage, MAX_SIZE};
 const MIN_SIZE: u64 = 32 * 1024;
 const MAX_GROWTH: u64 = 16 * 1024 * 1024;
 
-/// What a commit does to a file.
+/// The file operations that a commit needs.
 pub(super) trait Medium {
     fn read(&self) -> io::Result<Vec<u8>>;
     fn lengthen(&self, length: u64) -> io::Result<()>;
@@ -86,7 +86,7 @@ pub(super) fn commit(file: &impl Medium, root: &Bucket) -> Result<(), CommitErro
         .write(&layout.meta.to_page(), at)
         .and_then(|()| file.sync());
     made.map_err(|source| {
-        // Nobody knows then whether the disk has it, so put the old page back.
+        // Nothing shows whether the page has reached the disk, so put the old one back.
         let old = usize::try_from(at)
             .ok()
             .and_then(|at| bytes.get(at..at + layout.meta.page_size));
@@ -109,7 +109,7 @@ fn space(bytes: &[u8], metas: &Metas) -> Result<Space, Damage> {
     let mut high_water = metas.current.high_water;
     let mut before = None;
     if let Ok(other) = &metas.other {
-        // As far as it is still readable: bbolt may have written over some of it.
+        // Read it as far as possible: bbolt may have overwritten some of it.
         let mut reader = Reader::new(bytes, other, Notes::keep())?;
         reader.root(other)?;
         before = Some(reader.finish().0);
@@ -129,7 +129,7 @@ fn space(bytes: &[u8], metas: &Metas) -> Result<Space, Damage> {
     ))
 }
 
-/// Checks that what was written reads as it should, and that nobody else has changed it.
+/// Checks that what was written reads as it should, and that nothing else has changed the file.
 fn read_back(bytes: &[u8], last: &Meta, new: &Meta, root: &Bucket) -> Result<(), Damage> {
     let damage = |page: u64, problem: &str| Damage {
         page,
@@ -151,7 +151,7 @@ fn read_back(bytes: &[u8], last: &Meta, new: &Meta, root: &Bucket) -> Result<(),
     Ok(())
 }
 
-/// Returns the length of a file that needs at least this much, growing as bbolt does.
+/// Returns the length of a file that needs at least this much, grown as bbolt grows it.
 pub(super) fn grown(length: u64) -> io::Result<u64> {
     let grown = if length <= MAX_GROWTH {
         length.next_power_of_two().max(MIN_SIZE)

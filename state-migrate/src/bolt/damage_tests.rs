@@ -14,7 +14,7 @@ fn value(number: u32) -> Item {
     Item::Value(format!("{number:0100}").into_bytes())
 }
 
-/// Three networks: one inline; one of a leaf; one of a branch with five leaves.
+/// Three networks: one inline, one with a single leaf, one with a branch of five leaves.
 fn sample() -> Bucket {
     let network = |count: u32| {
         let items = (0..count).map(|key| (key.to_be_bytes().to_vec(), value(key)));
@@ -58,7 +58,7 @@ impl Broken {
         self.bytes[page * PAGE + at..][..bytes.len()].copy_from_slice(bytes);
     }
 
-    /// Changes the meta page, with a checksum that is right.
+    /// Changes the meta page, and gives it a correct checksum.
     fn meta(&mut self, change: impl FnOnce(&mut Meta)) {
         change(&mut self.meta);
         let page = self.meta.to_page();
@@ -124,11 +124,11 @@ fn headers_of_pages() {
     file.check(branch, "a branch without a child", &lost(0));
     let mut file = Broken::new();
     file.put(root, 8, &[16, 0]);
-    // Nothing of it is left, so the commit before is shown, an empty one.
+    // Nothing of it is left, so the commit before is shown, which is empty.
     file.check(root, "it has type 0x10", &[]);
 }
 
-/// How many leases are on a leaf.
+/// Returns how many leases are on a leaf.
 fn on_leaf(leaf: usize) -> usize {
     let file = Broken::new();
     usize::from(file.bytes[leaf * PAGE + 10])
@@ -139,7 +139,7 @@ fn elements() {
     let (_, _, leaf) = places(&Broken::new());
     let second = 16 + 16;
     for (at, bytes, problem, gone) in [
-        // A position: those on both sides of it no longer meet.
+        // A position: the elements on both sides of it no longer meet.
         (
             second + 4,
             &[1u8, 0, 0, 0][..],
@@ -148,7 +148,7 @@ fn elements() {
         ),
         (second + 4, &[255; 4], "element 0 does not end", 3),
         (second + 8, &[255; 4], "element 0 does not end", 3),
-        // A size: so do those.
+        // A size: again, the elements on both sides no longer meet.
         (
             second + 12,
             &[99, 0, 0, 0],
@@ -260,7 +260,7 @@ fn without_a_free_list_nothing_is_missed() {
 
 #[test]
 fn meta_pages() {
-    // The last commit's is torn: the content is that of the commit before.
+    // The last commit's meta page is torn: the content is that of the commit before.
     let mut file = Broken::new();
     let page = usize::try_from(file.meta.page).unwrap();
     file.put(page, 16 + 48, &[77]);
@@ -270,7 +270,7 @@ fn meta_pages() {
         salvaged.skipped[0].to_string(),
         "page 0: its checksum does not match"
     );
-    // Both are.
+    // Both meta pages are torn.
     file.put(1 - page, 16 + 48, &[77]);
     let damage = salvage(&file.bytes).unwrap_err();
     assert_eq!(damage.to_string(), "page 0: its checksum does not match");
@@ -299,7 +299,7 @@ fn meta_pages() {
             .problem
             .contains("there are only")
     );
-    // Of another byte order.
+    // A file of another byte order.
     let mut file = Broken::new();
     for page in [0, 1] {
         let magic: [u8; 4] = file.bytes[page * PAGE + 16..][..4].try_into().unwrap();
@@ -315,7 +315,7 @@ fn meta_pages() {
 
 #[test]
 fn the_commit_before_is_shown_if_it_is_whole_and_holds_more() {
-    // bbolt's way: only the leaf of the last change is new, and that leaf is hit.
+    // As bbolt commits: only the leaf of the last change is new, and that leaf is damaged.
     let mut file = Broken::new();
     let before = file.meta.clone();
     let (root, ..) = places(&file);

@@ -1,6 +1,6 @@
-//! The free list: the numbers of the pages that nothing uses. One that is longer than
-//! 65,534 has 65,535 in its header and its length before the first number. bbolt's two
-//! kinds (array, hashmap) are the same in the file.
+//! The free list: the numbers of the pages that nothing uses. A list of more than 65,534 pages
+//! has 65,535 in its header, and its length before the first number. bbolt's two kinds (array,
+//! hashmap) are the same in the file.
 
 use super::Damage;
 use super::page::{FREELIST, HEADER, Pages, u64_at};
@@ -9,8 +9,8 @@ use super::usage::{Usage, Use};
 /// Instead of the count: the first number is the count.
 const COUNT_FOLLOWS: u16 = 0xFFFF;
 
-/// Marks the pages of the free list, and those it names. At the first damage it stops;
-/// what it has read so far stays marked.
+/// Marks the pages of the free list, and those it names. Stops at the first damage; what was
+/// read so far stays marked.
 pub(super) fn read(page: u64, pages: &Pages<'_>, usage: &mut Usage) -> Result<(), Damage> {
     let list = pages.get(page)?;
     let damage = |problem: String| Damage { page, problem };
@@ -54,7 +54,7 @@ pub(super) fn read(page: u64, pages: &Pages<'_>, usage: &mut Usage) -> Result<()
     Ok(())
 }
 
-/// Returns how many bytes a list of that many pages takes, with the page's header.
+/// Returns how many bytes a list of this many pages takes, with the page's header.
 pub(super) fn length(count: usize) -> usize {
     let follows = usize::from(count >= usize::from(COUNT_FOLLOWS));
     HEADER + 8 * (count + follows)

@@ -8,11 +8,11 @@ use super::node;
 use super::page::{FREELIST, HEADER};
 use super::space::Space;
 
-/// The page size that bbolt takes where the kernel's pages have 4 KiB.
+/// The page size that bbolt uses where the kernel's pages have 4 KiB.
 const PAGE_SIZE: usize = 4096;
 
-/// Returns the bytes of a new file: what bbolt writes when it creates one (`db.init`),
-/// and a commit after that.
+/// Returns the bytes of a new file: what bbolt writes when it creates one (`db.init`), followed
+/// by a commit.
 pub(super) fn image(root: &Bucket) -> Vec<u8> {
     let empty = Meta {
         page: 0,
@@ -39,7 +39,7 @@ pub(super) fn image(root: &Bucket) -> Vec<u8> {
     }
     let layout = Layout::new(root, &last, Space::new([], last.high_water));
     let length = grown(layout.length()).unwrap_or_else(|_| layout.length());
-    // Content that is longer than memory does not get here.
+    // Content that does not fit in memory never gets here.
     file.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
     let meta = (layout.meta.page * PAGE_SIZE as u64, layout.meta.to_page());
     for (at, page) in layout.pages.into_iter().chain([meta]) {

@@ -1,4 +1,4 @@
-//! What a commit writes: a pure function of the content and of where there is room.
+//! What a commit writes: a pure function of the content and of the free space.
 
 use std::borrow::Cow;
 
@@ -12,9 +12,9 @@ use super::{Bucket, Item, freelist};
 /// The pages of a commit, without the meta page that makes them the file's content.
 #[derive(Debug)]
 pub(super) struct Layout {
-    /// Where in the file, and what.
+    /// Where in the file to write what.
     pub(super) pages: Vec<(u64, Vec<u8>)>,
-    /// The meta page to be written last.
+    /// The meta page, which must be written last.
     pub(super) meta: Meta,
 }
 
@@ -28,7 +28,7 @@ impl Layout {
         };
         let page = writer.tree(root);
         let freelist = writer.freelist();
-        // The transaction says which meta page it is: bbolt writes them in turn.
+        // The transaction's number decides which meta page is written: bbolt writes them in turn.
         let step = if (last.transaction.wrapping_add(1)) % 2 == last.page {
             2
         } else {
@@ -90,7 +90,7 @@ impl Writer {
         Element::Leaf { flags, key, value }
     }
 
-    /// Returns a bucket's value, with the bucket in it if it is small: as bbolt decides
+    /// Returns a bucket's value, with the bucket itself in it if it is small, by bbolt's rule
     /// (`inlineable`).
     fn bucket(&mut self, bucket: &Bucket) -> Vec<u8> {
         let root = match inline(bucket, self.page_size / 4) {
@@ -109,7 +109,7 @@ impl Writer {
         root
     }
 
-    /// Writes elements onto pages, and returns what leads to these.
+    /// Writes elements onto pages, and returns the elements that lead to these pages.
     fn level<'a>(&mut self, elements: &[Element<'a>]) -> Vec<Element<'a>> {
         let pages = node::split(elements, self.page_size);
         let write = |page: std::ops::Range<usize>| {
@@ -128,8 +128,8 @@ impl Writer {
         id
     }
 
-    /// Writes the list of all pages that are free once this is the file's content: those
-    /// of the commits before are among them.
+    /// Writes the list of all pages that are free once this is the file's content. The pages of
+    /// earlier commits are among them.
     fn freelist(&mut self) -> u64 {
         // The pages that the list itself takes make it shorter, never longer.
         let longest = freelist::length(self.space.untaken().len());
@@ -157,7 +157,7 @@ fn overflow(pages: usize) -> u32 {
     u32::try_from(pages - 1).unwrap_or(u32::MAX)
 }
 
-/// Returns a bucket as a page within another, if it has only values, and few.
+/// Returns a bucket as a page within another, if it has only values, and only few.
 fn inline(bucket: &Bucket, limit: usize) -> Option<Vec<u8>> {
     let mut length = HEADER;
     let mut elements = Vec::new();

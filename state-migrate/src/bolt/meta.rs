@@ -1,5 +1,5 @@
-//! The two meta pages: each names a tree, and bbolt writes them in turn. The valid one
-//! with the higher transaction counts; the other is there in case that one was torn.
+//! The two meta pages: each names a tree, and bbolt writes them in turn. The valid one with
+//! the higher transaction number counts; the other is there in case that one was torn.
 //!
 //! ```text
 //! behind the page's header of 16 bytes:
@@ -14,11 +14,11 @@ use super::page::{HEADER, META, u32_at, u64_at};
 
 const MAGIC: u32 = 0xED0C_DAED;
 const VERSION: u32 = 2;
-/// Instead of the free list's page: there is no list, and every page that no tree reaches
-/// is free.
+/// In place of the free list's page number: there is no list, and every page that no tree
+/// reaches is free.
 const NO_FREELIST: u64 = u64::MAX;
 
-/// The length of the part that is checked, and of the whole.
+/// The length of the part that the checksum covers, and of the whole.
 const SUMMED: usize = 56;
 const LENGTH: usize = 64;
 
@@ -34,7 +34,7 @@ pub(super) struct Meta {
     pub(super) root: u64,
     pub(super) sequence: u64,
     pub(super) freelist: Option<u64>,
-    /// How many pages were ever in use: every page has a lower number.
+    /// How many pages were ever in use: every page's number is lower.
     pub(super) high_water: u64,
     pub(super) transaction: u64,
 }
@@ -110,18 +110,18 @@ impl Meta {
 /// The meta pages of a file.
 #[derive(Debug)]
 pub(super) struct Metas {
-    /// The file's.
+    /// The one that counts.
     pub(super) current: Meta,
     /// The other one: what it says, or why it says nothing.
     pub(super) other: Result<Meta, Damage>,
 }
 
 impl Metas {
-    /// Finds them. Only the first one says where the second one lies; without it, every
-    /// power of two is tried, as bbolt does (`getPageSizeFromSecondMeta`).
+    /// Finds both. Only the first one says where the second one lies; without it, every power
+    /// of two is tried, as bbolt does (`getPageSizeFromSecondMeta`).
     ///
     /// # Errors
-    /// If neither is valid: what is wrong with the first.
+    /// If neither is valid; the error says what is wrong with the first.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Damage> {
         let first = Meta::parse(0, bytes).and_then(|meta| roomy(meta, bytes.len()));
         let second = match &first {
@@ -151,7 +151,7 @@ impl Metas {
     }
 }
 
-/// Reads the second meta page, for pages of a size.
+/// Reads the second meta page, assuming this page size.
 fn at(bytes: &[u8], page_size: usize) -> Result<Meta, Damage> {
     let meta = Meta::parse(1, bytes.get(page_size..).unwrap_or_default())?;
     if meta.page_size != page_size {

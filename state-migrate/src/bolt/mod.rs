@@ -23,7 +23,7 @@ use std::fs::File;
 
 use thiserror::Error;
 
-/// The longest file that is read: Podman's have a few megabytes.
+/// The longest file that is read. Podman's files have a few megabytes.
 pub const MAX_SIZE: u64 = 1 << 30;
 
 /// A bucket: keys in order, each with a value or a bucket of its own.
@@ -40,7 +40,7 @@ pub struct Bucket {
 pub enum Item {
     /// A value.
     Value(Vec<u8>),
-    /// A bucket within.
+    /// A bucket within this one.
     Bucket(Bucket),
 }
 
@@ -75,7 +75,7 @@ pub fn read(bytes: &[u8]) -> Result<Bucket, Damage> {
 /// Reads what can be read of a file.
 ///
 /// # Errors
-/// If there is no meta page to begin with.
+/// If there is no valid meta page to begin with.
 pub fn salvage(bytes: &[u8]) -> Result<Salvaged, Damage> {
     salvage::salvage(bytes)
 }
@@ -110,10 +110,10 @@ pub enum CommitError {
     },
 }
 
-/// Replaces a file's content in place, as bbolt commits: the new tree goes into pages
-/// that neither meta page references, and is synced and read back; only then does the
-/// other meta page name it. On return it is durable; at any moment before, a reader finds
-/// either the old content or the new, whole.
+/// Replaces a file's content in place, as bbolt commits. The new tree goes into pages that
+/// neither meta page references, and is synced and read back; only then does the other meta
+/// page name it. On return the content is durable; at any moment before, a reader finds either
+/// the old content or the new, whole.
 ///
 /// The caller holds the file's exclusive lock. No key may be empty or longer than
 /// 32 KiB: bbolt refuses such keys, and so does reading back.

@@ -5,11 +5,11 @@ use std::ops::Range;
 
 use super::page::{BRANCH, ELEMENT, HEADER, LEAF};
 
-/// How full a page is made if there are more: bbolt leaves half of it free, for a
-/// growing tree. Podman's hardly grows, and the new one has to fit beside the old one.
+/// How full a page becomes if others follow. bbolt leaves half of it free, for a growing tree.
+/// Podman's tree hardly grows, and the new one must fit beside the old one.
 const FILL_PERCENT: usize = 80;
-/// What bbolt puts on a page at least (`minKeysPerPage`): its rebalancing counts on a
-/// branch with two children.
+/// The least that bbolt puts on a page (`minKeysPerPage`): its rebalancing relies on branches
+/// having two children.
 const MIN_ELEMENTS: usize = 2;
 /// bbolt writes fewer than 65,535 elements on a page.
 const MAX_ELEMENTS: usize = 0xFFFE;
@@ -56,13 +56,13 @@ pub(super) fn length(elements: &[Element<'_>]) -> usize {
     HEADER + elements.iter().map(Element::length).sum::<usize>()
 }
 
-/// Writes a page; it ends after its last element, without filling.
+/// Writes a page, which ends after its last element, without padding.
 pub(super) fn write(id: u64, overflow: u32, elements: &[Element<'_>]) -> Vec<u8> {
     let flags = match elements.first() {
         Some(Element::Branch { .. }) => BRANCH,
         Some(Element::Leaf { .. }) | None => LEAF,
     };
-    // `split` sees to that.
+    // `split` makes sure that the count fits.
     let count = u16::try_from(elements.len()).unwrap_or(u16::MAX);
     let mut page = Vec::with_capacity(length(elements));
     page.extend(id.to_le_bytes());
@@ -71,7 +71,7 @@ pub(super) fn write(id: u64, overflow: u32, elements: &[Element<'_>]) -> Vec<u8>
     page.extend(overflow.to_le_bytes());
     let mut data = HEADER + ELEMENT * elements.len();
     for element in elements {
-        // A page as long as that is refused when it is read back.
+        // A page whose lengths do not fit is refused when it is read back.
         let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
         let position = number(data - page.len());
         let key = number(element.key().len());
@@ -97,8 +97,8 @@ pub(super) fn write(id: u64, overflow: u32, elements: &[Element<'_>]) -> Vec<u8>
     page
 }
 
-/// Divides the elements of a bucket's level into pages, filling each except the last: as
-/// bbolt does (`node.split`), and never so that a page has fewer than two elements.
+/// Divides the elements of a bucket's level into pages, and fills each but the last, as bbolt
+/// does (`node.split`). No page gets fewer than two elements.
 pub(super) fn split(elements: &[Element<'_>], page_size: usize) -> Vec<Range<usize>> {
     let measure = page_size * FILL_PERCENT / 100;
     let mut pages = Vec::new();

@@ -1,20 +1,20 @@
-//! What to do at damage: stop, or note it and go on.
+//! What to do on damage: stop, or note it and go on.
 
 use super::Damage;
 
-/// More than a person reads, and a bound for files that are damaged everywhere.
+/// More notes than anyone reads, and a bound for files that are damaged everywhere.
 const MAX_NOTES: usize = 1000;
 /// How much of a bucket's name is shown.
 const MAX_NAME: usize = 64;
 
-/// What is done at damage.
+/// What to do on damage.
 #[derive(Debug)]
 pub(super) enum Notes {
-    /// It ends the reading.
+    /// Damage ends the reading.
     Refuse,
-    /// It is noted, and the reading goes on.
+    /// Damage is noted, and the reading goes on.
     Keep {
-        /// The first thousand.
+        /// The first thousand notes.
         noted: Vec<Damage>,
         /// How many came after them, and the last page.
         more: usize,
@@ -22,7 +22,7 @@ pub(super) enum Notes {
 }
 
 impl Notes {
-    /// None yet, and every damage is noted.
+    /// Returns the kind that notes all damage, with no notes yet.
     pub(super) fn keep() -> Self {
         Self::Keep {
             noted: Vec::new(),
@@ -69,7 +69,7 @@ impl Notes {
     }
 }
 
-/// Says in which bucket something is damaged. Two levels are all that Podman has.
+/// Adds the bucket in which something is damaged. Podman has only two levels.
 fn within(mut damage: Damage, path: &[&[u8]]) -> Damage {
     let mut names = path.iter().take(3).map(|name| match name.get(..MAX_NAME) {
         Some(start) => format!("{}…", start.escape_ascii()),

@@ -6,11 +6,10 @@
 //! leaf      flags u32 · position u32 · key size u32 · value size u32
 //! ```
 //!
-//! All numbers are little-endian. A page with overflow continues over that many pages
-//! after it. A position counts from its element's own first byte. bbolt writes the data
-//! back to back, in the elements' order (`node.write`); we require that of every page, so
-//! that no wrong size or position goes unnoticed, and no two elements can claim the same
-//! bytes.
+//! All numbers are little-endian. A page with overflow continues over that many following
+//! pages. A position counts from its element's own first byte. bbolt writes the data back to
+//! back, in the elements' order (`node.write`). We require that of every page, so that no wrong
+//! size or position goes unnoticed, and no two elements can claim the same bytes.
 
 use super::Damage;
 
@@ -52,7 +51,7 @@ pub(super) struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    /// The first `count` pages of a file, or as many as it has.
+    /// Returns the first `count` pages of a file, or as many as it has.
     pub(super) fn new(bytes: &'a [u8], size: usize, count: u64) -> Self {
         let there = (bytes.len() / size) as u64;
         Self {
@@ -81,7 +80,7 @@ impl<'a> Pages<'a> {
                 "it is referenced, but there are only {count} pages"
             )));
         }
-        // Within the file, and so within memory.
+        // The page is within the file, and so within memory.
         let start = usize::try_from(id)
             .unwrap_or(usize::MAX)
             .saturating_mul(self.size);
@@ -111,7 +110,7 @@ pub(super) struct Page<'a> {
     pub(super) flags: u16,
     pub(super) count: u16,
     pub(super) overflow: u32,
-    /// All of it, the header and the overflow included.
+    /// The whole page, the header and the overflow included.
     pub(super) bytes: &'a [u8],
 }
 
@@ -129,7 +128,7 @@ impl<'a> Page<'a> {
 
     /// Returns the elements of a branch or leaf page, or what is wrong with each.
     ///
-    /// With `filled`, the last one has to end where the page does.
+    /// With `filled`, the last element must end where the page does.
     pub(super) fn elements(self, filled: bool) -> Result<Elements<'a>, String> {
         let count = usize::from(self.count);
         let end = HEADER + ELEMENT * count;
@@ -174,11 +173,11 @@ pub(super) struct Element<'a> {
     /// Its place on the page.
     pub(super) index: usize,
     pub(super) key: &'a [u8],
-    /// What the key leads to: on a leaf.
+    /// What the key leads to, on a leaf.
     pub(super) value: &'a [u8],
-    /// The flags: of a leaf.
+    /// The flags, on a leaf.
     pub(super) flags: u32,
-    /// The page: of a branch.
+    /// The child's page, on a branch.
     pub(super) child: u64,
 }
 
@@ -188,15 +187,15 @@ pub(super) struct Elements<'a> {
     page: Page<'a>,
     filled: bool,
     next: usize,
-    /// Whether the next one begins where the one before ends.
+    /// Whether the next element begins where the one before ends.
     met: bool,
-    /// Where the data of the last good one ends.
+    /// Where the data of the last good element ends.
     kept: usize,
 }
 
 impl<'a> Elements<'a> {
-    /// An element is good only if it meets both neighbours: if two do not meet, either
-    /// can be the wrong one.
+    /// An element is good only if it meets both neighbours: if two do not meet, either may be
+    /// the wrong one.
     fn element(&mut self, index: usize) -> Result<Element<'a>, String> {
         let page = self.page;
         let met = self.met;

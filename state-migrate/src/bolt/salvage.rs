@@ -1,15 +1,15 @@
-//! Reading what can be read of a damaged file.
+//! Reads what can be read of a damaged file.
 //!
 //! Every problem is noted, and what it concerns is left out: an element that does not fit
 //! its neighbours, a page that is not what it should be, and everything below that page.
 //! Three things are noted but read anyway, because nothing shows which side is wrong:
-//! keys out of order, pages in use that are on the free list too, and a bucket with two
+//! keys out of order, pages in use that are also on the free list, and a bucket with two
 //! contents.
 //!
-//! The commit before the last is still in the file, under the other meta page. It
-//! replaces the last one only if part of the last one's tree is damaged, it is whole
-//! itself, and it holds more than could be read of the last: then the damage hit what the
-//! last commit wrote, and the file is shown as it was before that commit.
+//! The commit before the last is still in the file, under the other meta page. It replaces
+//! the last one only if part of the last one's tree is damaged, the earlier one is whole, and
+//! it holds more than could be read of the last. Then the damage hit what the last commit
+//! wrote, and the file is shown as it was before that commit.
 
 use super::meta::{Meta, Metas};
 use super::notes::Notes;
@@ -19,7 +19,7 @@ use super::{Bucket, Damage, Item, Salvaged};
 /// Reads what can be read of a file.
 ///
 /// # Errors
-/// If there is no meta page to begin with.
+/// If there is no valid meta page to begin with.
 pub(super) fn salvage(bytes: &[u8]) -> Result<Salvaged, Damage> {
     let Metas { current, other } = Metas::read(bytes)?;
     let mut last = tree(bytes, &current);
@@ -42,7 +42,7 @@ pub(super) fn salvage(bytes: &[u8]) -> Result<Salvaged, Damage> {
     Ok(last)
 }
 
-/// Returns whether only the free list is damaged, or the file's end, not the content.
+/// Returns whether only the free list or the file's end is damaged, and the content is whole.
 fn whole_without_list(bytes: &[u8], meta: &Meta) -> bool {
     let content = Meta {
         freelist: None,
@@ -69,7 +69,7 @@ fn tree(bytes: &[u8], meta: &Meta) -> Salvaged {
             skipped: reader.finish().1,
         })
     };
-    // Notes that are kept never end the reading.
+    // With notes that are kept, damage never ends the reading.
     read().unwrap_or_else(|damage| Salvaged {
         skipped: vec![damage],
         ..Salvaged::default()

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
-/// The pages that can be written, and those that have been given out.
+/// The pages that can be written, and those already given out.
 #[derive(Debug)]
 pub(super) struct Space {
-    /// The first page of each run of free ones, and how many they are.
+    /// The first page of each run of free pages, with the run's length.
     free: BTreeMap<u64, u64>,
     high_water: u64,
     taken: Vec<(u64, u64)>,
 }
 
 impl Space {
-    /// Room on these pages, which are in order, and from the high water mark on.
+    /// Makes a space of these pages, which must be in order, and of all from the high water mark
+    /// on.
     pub(super) fn new(free: impl IntoIterator<Item = u64>, high_water: u64) -> Self {
         let mut runs = BTreeMap::new();
         let mut run: Option<(u64, u64)> = None;

@@ -1,4 +1,4 @@
-//! Random contents, through the writer and back; every way a commit can end.
+//! Random contents go through the writer and back; commits end in every possible way.
 
 #![allow(clippy::unwrap_used)]
 
@@ -20,7 +20,7 @@ use super::{Bucket, CommitError, Item, image, read, salvage};
 struct Memory {
     bytes: RefCell<Vec<u8>>,
     writes: RefCell<Vec<Write>>,
-    /// How many writes and syncs succeed before one fails, or all.
+    /// How many writes and syncs succeed before one fails, or all of them.
     good_for: Cell<Option<usize>>,
     for_ever: bool,
 }
@@ -114,7 +114,7 @@ fn buckets() -> impl Strategy<Value = Bucket> {
     prop_oneof![8 => nested, 1 => large]
 }
 
-/// What `bbolt`'s own check looks for: every page is used once, or free.
+/// Checks what `bbolt`'s own check does: every page is used once, or free.
 fn check(bytes: &[u8]) {
     let meta = Metas::read(bytes).unwrap().current;
     let mut reader = Reader::new(bytes, &meta, Notes::Refuse).unwrap();
@@ -130,7 +130,7 @@ fn check(bytes: &[u8]) {
     }
 }
 
-/// Returns the content below the meta page that is not the file's.
+/// Returns the content below the meta page that is not current.
 fn before(bytes: &[u8]) -> Bucket {
     let other = Metas::read(bytes).unwrap().other.unwrap();
     Reader::new(bytes, &other, Notes::Refuse)
@@ -193,7 +193,7 @@ proptest! {
             let content = read(&bytes).unwrap();
             let wanted = if end < last_sync { &roots[1] } else { &roots[2] };
             if end < last_sync {
-                // The commit before is also a way back, until the last moment.
+                // Until the last moment, the commit before can be restored, too.
                 prop_assert!(before(&bytes) == roots[0]);
             }
             prop_assert!(content == *wanted, "after {} of {} writes", end, writes.len());
@@ -206,7 +206,7 @@ proptest! {
                 let file = Memory { good_for, for_ever, ..Memory::new(old.clone()) };
                 let failed = commit_to(&file, &roots[2]).unwrap_err();
                 let content = read(&file.bytes()).unwrap();
-                // Its last sync failed, and it could not be taken back.
+                // The last sync failed, and the meta page could not be restored.
                 let unknown = for_ever && at_the_meta_page(&file, &writes);
                 prop_assert_eq!(matches!(failed, CommitError::Unknown { .. }), unknown);
                 prop_assert!(unknown || content == roots[1]);
@@ -215,7 +215,7 @@ proptest! {
     }
 }
 
-/// Whether the meta page was written, or about to be.
+/// Returns whether the meta page was written, or was about to be.
 fn at_the_meta_page(file: &Memory, writes: &[Write]) -> bool {
     file.writes.borrow().len() + 2 >= writes.len()
 }

@@ -1,11 +1,10 @@
 //! The tree of buckets below a meta page.
 //!
-//! Each bucket is a tree of branch and leaf pages; a small one lies inline, in its
-//! parent's leaf, as a page without a number. Every page is visited once, however often
-//! it is referenced, and the path to it is bounded. So the work is bounded by the file's
-//! size.
+//! Each bucket is a tree of branch and leaf pages; a small one lies inline, in its parent's
+//! leaf, as a page without a number. Every page is visited once, however often it is
+//! referenced, and the path to it is bounded. So the work is bounded by the file's size.
 //!
-//! Two readers share the walk, and differ only in what they do at damage ([`Notes`]).
+//! Two readers share the walk, and differ only in what they do on damage ([`Notes`]).
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -16,11 +15,11 @@ use super::page::{BRANCH, BUCKET, Element, HEADER, LEAF, Page, Pages, u64_at};
 use super::usage::{Usage, Use};
 use super::{Bucket, Damage, Item, freelist};
 
-/// How many pages, those of inline buckets included, can lie on the path from the root
-/// to a key. A tree of two billion keys has 31 at most, and Podman nests two buckets.
+/// How many pages, those of inline buckets included, may lie on the path from the root to a
+/// key. A tree of two billion keys has at most 31, and Podman nests two buckets.
 const MAX_DEPTH: usize = 256;
 
-/// The head of a bucket's value: the root's page (0: inline), and the sequence.
+/// The length of the head of a bucket's value: the root's page (0: inline), and the sequence.
 pub(super) const BUCKET_HEADER: usize = 16;
 
 /// A reader of one meta page's tree.
@@ -37,7 +36,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Begins to read: everything but the tree.
+    /// Begins to read: reads everything but the tree.
     ///
     /// # Errors
     /// At the first damage, if the notes say so.
@@ -84,9 +83,9 @@ impl<'a> Reader<'a> {
         Ok(root)
     }
 
-    /// With a free list, every page is in use or on it. One that is neither was in use
-    /// when it was written, by something that no longer leads to it: for example a bucket
-    /// that one bit has turned into a value. bbolt's own check does the same.
+    /// Notes lost pages. With a free list, every page is either in use or on the list. A page
+    /// that is neither was once used by something that no longer leads to it: for example a
+    /// bucket that one flipped bit has turned into a value. bbolt's own check does the same.
     fn nothing_lost(&mut self) -> Result<(), Damage> {
         let lost = |page: &u64| self.usage.get(*page) == Some(Use::Unnamed);
         match (0..self.pages.count()).find(lost) {
@@ -138,7 +137,7 @@ impl<'a> Reader<'a> {
             let problem = format!("a tree leads to it, but it is {} already", by.name());
             return self.problem(taken, problem);
         }
-        // If a page is in use and the list says otherwise, the page is right.
+        // If a page is in use and the list says that it is free, the page is right.
         if let Some((free, _)) = self
             .usage
             .first(id, page.overflow, |page| page == Use::Free)
@@ -297,7 +296,7 @@ impl<'a> Reader<'a> {
         self.tree(root, sequence).map(Some)
     }
 
-    /// Notes a key that is out of order. It is read anyway: the page can be right, and
+    /// Notes a key that is out of order. The key is read anyway: the page may be right, and
     /// the branch above it wrong.
     fn ordered(
         &mut self,

@@ -3,11 +3,11 @@
 /// What a page is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
-    /// Nobody has named it yet.
+    /// Nothing has named it yet.
     Unnamed,
     /// One of the two meta pages.
     Meta,
-    /// The free list is written there.
+    /// The free list is written on it.
     Freelist,
     /// The free list names it.
     Free,
@@ -16,7 +16,7 @@ pub(super) enum Use {
 }
 
 impl Use {
-    /// Returns whether something is there that must stay.
+    /// Returns whether the page has something that must stay.
     pub(super) fn needed(self) -> bool {
         match self {
             Self::Meta | Self::Freelist | Self::Tree => true,
@@ -24,7 +24,7 @@ impl Use {
         }
     }
 
-    /// Names the use, for "it is …".
+    /// Returns the use in words, to follow "it is …".
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Unnamed => "unused",
@@ -41,9 +41,9 @@ impl Use {
 pub(super) struct Usage(Vec<Use>);
 
 impl Usage {
-    /// That many pages; only the first two have a use.
+    /// Returns this many pages; only the first two have a use.
     pub(super) fn new(pages: u64) -> Self {
-        // As many as the file has.
+        // There are no more pages than the file has, so the number fits.
         let mut usage = vec![Use::Unnamed; usize::try_from(pages).unwrap_or_default()];
         usage.iter_mut().take(2).for_each(|page| *page = Use::Meta);
         Self(usage)
@@ -66,7 +66,7 @@ impl Usage {
         span.for_each(|page| *page = to);
     }
 
-    /// Returns the first, of a page and its overflow, with such a use.
+    /// Returns the first page with such a use, among a page and its overflow.
     pub(super) fn first(
         &self,
         page: u64,

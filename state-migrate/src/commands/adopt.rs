@@ -25,7 +25,7 @@ pub struct Adopt {
     plain: bool,
 }
 
-/// Adopts, and says what was done.
+/// Adopts, and reports what was done.
 ///
 /// # Errors
 /// If a network is refused, or something could not be done.

@@ -1,5 +1,4 @@
-//! What `berth-migrate` understands on its command line. Its help, man page and completions
-//! are made from this.
+//! The command line of `berth-migrate`. Its help, man page and completions are made from this.
 
 use clap::Parser;
 

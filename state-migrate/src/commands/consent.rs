@@ -1,11 +1,11 @@
-//! Asking the user at the terminal before networks are changed.
+//! Asks the user at the terminal before networks are changed.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use berth::text;
 use thiserror::Error;
 
-/// Nobody has agreed.
+/// The user has not agreed.
 #[derive(Debug, Error)]
 pub(super) enum ConsentError {
     /// There is nobody to ask.

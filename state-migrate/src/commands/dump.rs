@@ -18,7 +18,7 @@ use crate::bolt::{Bucket, Salvaged};
 use crate::file;
 use crate::ipam::dump;
 
-/// How long somebody else may keep the file locked: Podman has it for milliseconds.
+/// How long to wait for the file's lock: Podman holds it for milliseconds.
 const WAIT: Duration = Duration::from_secs(5);
 
 const AFTER: &str = "\
@@ -55,7 +55,7 @@ pub struct Dump {
 /// Prints the content.
 ///
 /// # Errors
-/// If the file cannot be read, or not all of it.
+/// If the file, or part of it, cannot be read.
 pub(super) fn run(dump: &Dump) -> Result<ExitCode, Failure> {
     let path = match &dump.file {
         Some(path) => path.clone(),

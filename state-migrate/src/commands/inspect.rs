@@ -55,7 +55,7 @@ pub struct Inspect {
     whom: Whom,
 }
 
-/// Looks, and shows.
+/// Looks, and shows what was seen.
 ///
 /// # Errors
 /// If the file cannot be read.

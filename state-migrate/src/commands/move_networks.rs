@@ -1,5 +1,5 @@
-//! What `adopt` and `rollback` have in common: which networks, the plan, the question,
-//! one network after the other, the report.
+//! What `adopt` and `rollback` have in common: they select networks, show the plan, ask the
+//! user, move one network after the other, and report.
 
 use std::io;
 use std::process::ExitCode;
@@ -45,16 +45,16 @@ pub(super) struct Choice {
 
 /// A way to move networks.
 pub(super) trait Direction {
-    /// Says what would be done with them.
+    /// Reports what would be done with the networks.
     fn examine(&self, site: &Site, names: &[String]) -> Result<Vec<NetworkReport>, Error>;
 
-    /// Moves one.
+    /// Moves one network.
     fn carry_out(&self, site: &Site, name: &str) -> Result<NetworkReport, Error>;
 
-    /// The question asked before; `networks` says how many there are.
+    /// Returns the question to ask beforehand; `networks` says how many there are.
     fn question(&self, networks: &str) -> String;
 
-    /// What people are told at the end.
+    /// Returns what to tell the user at the end.
     fn farewell(&self, site: &Site) -> Option<String>;
 }
 
@@ -74,7 +74,7 @@ impl Choice {
         select(&site.networks()?, &wanted, &site.directory)
     }
 
-    /// Does everything, and says what was done.
+    /// Does everything, and reports what was done.
     pub(super) fn run(
         &self,
         site: &Site,

@@ -1,4 +1,4 @@
-//! A sign of life for a user who waits at a terminal.
+//! Shows a sign of life to a user who waits at a terminal.
 
 use std::io::{self, IsTerminal};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -8,11 +8,11 @@ use std::time::Duration;
 use berth::text;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Work that takes less than this needs none.
+/// Work that takes less than this needs no sign of life.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Does some work. If it takes more than a second and standard error is a terminal, this
-/// says there what is being done and since when, until it is done.
+/// Does some work. If the work takes more than a second and standard error is a terminal, this
+/// shows there what is being done and for how long, until it is done.
 pub(super) fn watched<T>(what: &str, work: impl FnOnce() -> T) -> T {
     if !io::stderr().is_terminal() {
         return work();
@@ -20,7 +20,7 @@ pub(super) fn watched<T>(what: &str, work: impl FnOnce() -> T) -> T {
     let (done, is_done) = mpsc::channel::<()>();
     thread::scope(|scope| {
         scope.spawn(move || {
-            // The other end is dropped when the work is done, or has panicked.
+            // The other end is dropped when the work is done or has panicked.
             if is_done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
                 let spinner = ProgressBar::new_spinner();
                 if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {

@@ -19,7 +19,7 @@ pub struct Rollback {
     choice: Choice,
 }
 
-/// Moves networks back, and says what was done.
+/// Moves networks back, and reports what was done.
 ///
 /// # Errors
 /// If a network is refused, or something could not be done.
@@ -40,7 +40,7 @@ impl Direction for Return {
     }
 
     fn carry_out(&self, site: &Site, name: &str) -> Result<NetworkReport, Error> {
-        // Podman would never take back the addresses of dead containers.
+        // Otherwise Podman would never get back the addresses of dead containers.
         let wish = Wish {
             network: Some(name.to_owned()),
             ..Wish::default()

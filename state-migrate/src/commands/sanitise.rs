@@ -73,7 +73,7 @@ pub struct Sanitise {
     whom: Whom,
 }
 
-/// Repairs, and says what was done.
+/// Repairs, and reports what was done.
 ///
 /// # Errors
 /// If nothing could be done.

@@ -1,4 +1,4 @@
-//! Carrying edits out on a tree of buckets.
+//! Carries edits out on a tree of buckets.
 
 use serde_json::json;
 
@@ -69,7 +69,7 @@ fn within<'a>(root: &'a mut Bucket, network: &str, key: &[u8]) -> &'a mut Bucket
     child(child(root, network.as_bytes()), key)
 }
 
-/// Returns a bucket within another, which is made if need be, as Podman does.
+/// Returns a bucket within another, and makes it if need be, as Podman does.
 fn child<'a>(bucket: &'a mut Bucket, key: &[u8]) -> &'a mut Bucket {
     let item = bucket
         .items

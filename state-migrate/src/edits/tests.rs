@@ -25,7 +25,7 @@ fn networks() -> Networks {
     networks
 }
 
-/// Makes a file out of lines: `network subnet address container`, an address with `*`
+/// Makes a file out of lines: `network subnet address container`, where `*` puts an address
 /// under a 16-byte key; `network ids container list`; `network subnet lastIP address`.
 fn file(lines: &[&str]) -> Bucket {
     let mut root = Bucket::default();
@@ -151,7 +151,7 @@ fn the_two_indexes_agree_afterwards() {
     check(&[&six, FOUR, both[2]], &both);
     check(&[both[2]], &both);
     check(&[&four, &six, "net ids live null"], &both);
-    // What is dead may be on one side only.
+    // A dead entry may be on one side only.
     let dead = line(FOUR, "10.1.0.9 dead");
     let empty = [FOUR, "net ids"];
     check(&[&dead, "net ids"], &empty);
@@ -174,7 +174,7 @@ fn of_those_who_claim_an_address_one_keeps_it_and_no_other_can_release_it() {
         let split = |text: &'static str| text.lines().collect::<Vec<_>>();
         self::check(&split(before.leak()), &split(after.leak()));
     };
-    // The one that the kernel shows.
+    // The container that the kernel shows.
     check("live", ["live", "held"], "held", &["held"]);
     check("unkn", ["unkn", "held"], "held", &["held"]);
     // Else the one that the subnet's entry names.
@@ -204,13 +204,13 @@ fn what_is_leased_in_a_subnet_of_before_is_brought_to_the_present_one() {
     let now = line(FOUR, "10.1.0.2 live");
     // The network was /16 once: the allocator looks into the bucket of the /24.
     check(&["net 10.1.0.0/16 10.1.0.2 live", list], &[&now, list]);
-    // Nobody uses this one any more.
+    // Nothing uses this one any more.
     let dead = [
         "net 10.2.0.0/24 10.2.0.2 dead",
         r#"net ids dead ["10.2.0.2"]"#,
     ];
     check(&[&now, list, dead[0], dead[1]], &[&now, list]);
-    // Somebody does, though the network no longer has it.
+    // A container does, though the network no longer has the subnet.
     let used = [
         "net 10.2.0.0/24 10.2.0.2 unkn",
         r#"net ids unkn ["10.2.0.2"]"#,
@@ -316,7 +316,7 @@ proptest! {
         };
         // No address of a live container is lost, and none of a dead one is left.
         prop_assert_eq!(addresses(&before, &kept), addresses(&after, &|_| true));
-        // Each has one holder, who had claimed it.
+        // Each address has one holder, which had claimed it.
         prop_assert_eq!(after.claims().len(), addresses(&after, &|_| true).len());
         let claimed: BTreeSet<_> = before.claims().into_iter().map(|claim| claim.key).collect();
         for claim in after.claims() {

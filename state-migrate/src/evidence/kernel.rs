@@ -1,4 +1,4 @@
-//! What the kernel shows: who runs, and in which namespaces the addresses are.
+//! What the kernel shows: which processes run, and which namespaces have the addresses.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use berth::rules::lease::Moment;
 use berth::sight::survey::{Survey, hangs_on, may_be_port_of};
 use berth::sight::{self, Doubt, Evidence, Link, NamespaceKey, Peer, ProcessFact};
 
-/// How long a netavark may take whose podman was killed. Usually it takes milliseconds.
+/// How long to wait for a netavark whose podman was killed. Usually it takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the kernel shows at one moment.
@@ -28,13 +28,13 @@ pub(crate) struct Kernel {
     pub(crate) empty: Vec<Empty>,
     /// The host's interfaces.
     pub(crate) host: Vec<Link>,
-    /// Those of the host's interfaces that lead into a namespace that cannot be seen.
+    /// The host's interfaces that lead into namespaces that cannot be seen.
     pub(crate) hidden: Vec<Link>,
     /// The namespaces that could not be looked into.
     pub(crate) doubts: Vec<Doubt>,
     /// Why an address that no holder has may be in use, on any network.
     pub(crate) doubt: Option<String>,
-    /// The same, for containers that Podman would know about.
+    /// The same, but only for containers that Podman would know about.
     pub(crate) elsewhere: Option<String>,
 }
 
@@ -47,11 +47,11 @@ pub(crate) struct Holder {
     /// A path by which it can be opened.
     pub(crate) path: PathBuf,
     pub(crate) inhabitant: Inhabitant,
-    /// The container it was made for, as far as its first process shows.
+    /// The container that the namespace was made for, as far as its first process shows.
     pub(crate) container: Option<String>,
 }
 
-/// A namespace that nobody lives in.
+/// A namespace without a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Empty {
     pub(crate) namespace: NamespaceKey,
@@ -64,9 +64,9 @@ pub(crate) struct Empty {
 /// Who lives in a namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Inhabitant {
-    /// A process, the first of them.
+    /// Processes; this is the first of them.
     Process { pid: i32, name: String },
-    /// Nobody: a file keeps the namespace alive.
+    /// No process: a file keeps the namespace alive.
     Nobody {
         /// How long the file has been there; `None` if that cannot be told.
         since: Option<Duration>,
@@ -76,8 +76,8 @@ pub(crate) enum Inhabitant {
 }
 
 impl Kernel {
-    /// Looks at the host, once no netavark is at work any more. Call it after the claims
-    /// were read.
+    /// Looks at the host, once no netavark is at work any more. Call it after reading the
+    /// claims.
     pub(crate) fn observe(podman: &Podman) -> Self {
         Self::await_netavark(podman);
         let survey = sight::boot_id().and_then(|boot_id| Ok((boot_id, sight::now()?)));
@@ -95,8 +95,8 @@ impl Kernel {
         }
     }
 
-    /// Waits until no netavark is at work with a Podman's directories. The caller has
-    /// Podman's network lock, so it must be one whose podman was killed.
+    /// Waits until no netavark is at work with a Podman's directories. The caller holds
+    /// Podman's network lock, so the podman of any such netavark must have been killed.
     pub(crate) fn await_netavark(podman: &Podman) {
         let config = &podman.delegation.config;
         delegate::wait_until(PATIENCE, || {
@@ -145,7 +145,7 @@ impl Kernel {
                 });
             }
         }
-        // Files on which no namespace is mounted yet, or no longer.
+        // Files on which a namespace is not yet, or no longer, mounted.
         let bare = seen.files.iter().filter(|(_, key)| key.0 != survey.own.0);
         kernel.empty.extend(bare.map(|(path, key)| Empty {
             namespace: *key,
@@ -165,10 +165,11 @@ impl Kernel {
         }
     }
 
-    /// Returns the namespaces that have an address by an interface that hangs on a network's
-    /// bridge or parent, and this host itself if it has it. Anybody can give any address to
-    /// an interface that hangs on nothing. If the network is not known, it is enough that
-    /// the interface hangs on something of the host's.
+    /// Returns the namespaces that have an address on an interface attached to a network's
+    /// bridge or parent, and this host itself if it has the address. An interface that is
+    /// attached to nothing does not count, because any user can give it any address. If the
+    /// network is not known, it is enough that the interface is attached to something of the
+    /// host's.
     pub(crate) fn holders(&self, address: IpAddr, network: Option<&Network>) -> Vec<&Holder> {
         let is_on = |holder: &&Holder| {
             let link = &holder.link;
@@ -180,7 +181,7 @@ impl Kernel {
         holders.filter(is_on).collect()
     }
 
-    /// Returns why an address of a network that no holder has may be in use.
+    /// Returns why an address of a network may be in use although no holder has it.
     pub(crate) fn doubt_about(&self, network: Option<&Network>) -> Option<String> {
         let may_hide = |outer: &&Link| {
             network.is_none_or(|network| may_be_port_of(outer, network, &self.host))
@@ -194,7 +195,7 @@ impl Kernel {
     }
 
     /// Returns the processes that may have made a namespace of this age: the podmans and
-    /// buildahs that may start a container and were already running then.
+    /// buildahs that may start a container and were already running when it was made.
     pub(super) fn makers(&self, since: Duration) -> impl Iterator<Item = &ProcessFact> {
         let makers = self.processes.iter().filter(|fact| fact.is_maker());
         makers.filter(move |fact| !fact.process.is_younger_than(since, &self.at))

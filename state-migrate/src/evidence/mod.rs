@@ -1,10 +1,10 @@
-//! What shows whether a claim's container is alive: the kernel, and Podman's own word.
-//! Facts, without a verdict.
+//! What shows whether a claim's container is alive: the kernel, and Podman's own answer.
+//! These are facts, without a verdict.
 //!
 //! The order matters. The file is read, then Podman is asked, then the locks are taken,
-//! the file is read again, and only then does the kernel give evidence. So a lease made
-//! meanwhile is known to be newer than its evidence; and while Podman's network lock is
-//! held, no lease is made whose interface is not there yet.
+//! the file is read again, and only then is the kernel looked at. So a lease made meanwhile
+//! counts as newer than Podman's answer; and while Podman's network lock is held, there
+//! is no new lease whose interface is not there yet.
 
 mod kernel;
 mod word;
@@ -21,7 +21,7 @@ pub(crate) use word::{Asking, Known, State, Statics, Word};
 
 use crate::ipam::claim::ClaimKey;
 
-/// Everything a verdict rests on.
+/// Everything that a verdict is based on.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Evidence {
     pub(crate) kernel: Kernel,
@@ -34,11 +34,11 @@ pub(crate) struct Evidence {
 
 impl Evidence {
     /// Returns a process that may be about to start a container in a namespace without
-    /// processes, and how long that may last. `since` is the age of the namespace's file.
+    /// processes, and how long that may take. `since` is the age of the namespace's file.
     ///
-    /// A podman that starts a container has the container's lock, and Podman's answer
-    /// waits for it. So if Podman was asked after the namespace was made, only a podman
-    /// that knows other containers is left. (A buildah's namespace has no file of this
+    /// A podman that starts a container holds the container's lock, and Podman's answer
+    /// waits for that lock. So if Podman was asked after the namespace was made, only a podman
+    /// that knows other containers can be the one. (A buildah's namespace has no file of this
     /// kind.)
     pub(crate) fn maker(
         &self,

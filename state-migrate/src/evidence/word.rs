@@ -1,11 +1,11 @@
-//! Podman's own word about its containers.
+//! What Podman itself says about its containers.
 //!
-//! It is asked before any lock is taken: it may wait for one of them. A container has its
-//! record in Podman's database from before its first address is leased until after its
-//! last is released. While it is started or stopped, its lock is held, and Podman's
-//! answer waits for that lock (podman `container_api.go`, `Container.Batch`). So a
-//! container that Podman does not know was gone when it was asked, and nobody was
-//! starting it.
+//! Podman is asked before any lock is taken, because it may wait for one of them. A container
+//! has its record in Podman's database from before its first address is leased until after its
+//! last is released. While it is started or stopped, its lock is held, and Podman's answer
+//! waits for that lock (podman `container_api.go`, `Container.Batch`). So if Podman does not
+//! know a container, the container was gone when Podman was asked, and no podman was starting
+//! it.
 
 mod ask;
 mod statics;
@@ -19,9 +19,9 @@ pub(crate) use statics::Statics;
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Word {
     Given(BTreeMap<String, Known>),
-    /// Nothing reliable; the reason.
+    /// Nothing reliable, for this reason.
     None(String),
-    /// It was not asked: the user says that the kernel's evidence is enough.
+    /// Podman was not asked: the user says that the kernel's evidence is enough.
     #[default]
     Waived,
 }
@@ -40,7 +40,7 @@ impl Word {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Known {
     pub(crate) name: String,
-    /// What it does, in Podman's word: `running`, `exited`, …
+    /// Its state in Podman's words: `running`, `exited`, …
     pub(crate) status: String,
     /// What that means for its addresses.
     pub(crate) state: State,
@@ -57,13 +57,13 @@ pub(crate) enum State {
     Pending(String),
     /// It does not run, and has no namespace.
     Down,
-    /// It changed while Podman was asked, or is in a state that Podman cannot tell.
+    /// It changed while Podman was asked, or its state is one that Podman cannot tell.
     Unclear,
 }
 
 impl State {
-    /// Returns what Podman's word for a container's state and the path of its
-    /// namespace, empty if it has none, mean (podman `define/containerstate.go`).
+    /// Returns what Podman's name for a container's state means, together with the path of its
+    /// namespace, which is empty if it has none (podman `define/containerstate.go`).
     pub(crate) fn of(status: &str, sandbox: &str) -> Self {
         match status {
             "running" | "paused" | "stopping" | "initialized" => Self::Up,

@@ -1,4 +1,4 @@
-//! Copies of the file as it was before a change, beside it.
+//! Copies beside the file, of its content before a change.
 
 use std::fs::{self, FileTimes};
 use std::io::ErrorKind;
@@ -8,16 +8,16 @@ use std::time::SystemTime;
 
 use super::{FileError, IpamFile, beside, directory, failed, sync_directory, write_all};
 
-/// How many copies are kept: the newest. They are on a tmpfs.
+/// How many of the newest copies are kept. They are on a tmpfs.
 const KEPT: usize = 10;
 
 impl IpamFile {
-    /// Keeps a copy beside the file, with its times, mode and owner, and returns its
+    /// Keeps a copy beside the file, with the file's times, mode and owner, and returns its
     /// path: `ipam.db.berth-2026-01-31T02-00-00Z`. No earlier copy is overwritten. On
-    /// return it is durable.
+    /// return the copy is durable.
     ///
     /// # Errors
-    /// If it cannot be written; nothing is left of it then.
+    /// If it cannot be written; nothing of it is then left.
     pub fn back_up(&self) -> Result<PathBuf, FileError> {
         let io = |action| failed(action, &self.path);
         let before = self.file.metadata().map_err(io("examine"))?;
@@ -50,7 +50,7 @@ impl IpamFile {
     }
 
     /// Removes all copies of [`IpamFile::back_up`] but the newest ten, by the times in
-    /// their names. One that cannot be removed stays: it does no harm.
+    /// their names. A copy that cannot be removed stays, and does no harm.
     pub fn drop_old_copies(&self) {
         let entries = fs::read_dir(directory(&self.path));
         let paths = entries.into_iter().flatten().flatten();
@@ -67,13 +67,13 @@ impl IpamFile {
         }
     }
 
-    /// What all copies' paths begin with.
+    /// Returns what all copies' paths begin with.
     fn stem(&self) -> String {
         format!("{}.berth-", self.path.display())
     }
 
-    /// Returns whether a path is that of a copy, and not of a file that a person has
-    /// given a similar name.
+    /// Returns whether a path is that of a copy, and not of a file to which a person gave a
+    /// similar name.
     fn is_copy(&self, path: &str) -> bool {
         let name = path.strip_prefix(&self.stem());
         name.is_some_and(|name| {

@@ -1,4 +1,4 @@
-//! Waiting for the file's lock, not for ever, and its holder's name.
+//! Waits for the file's lock for a limited time, and finds out who holds it.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::FileError;
 
-/// Pause between two attempts. A holder has the lock for milliseconds.
+/// The pause between two attempts. Holders keep the lock for milliseconds.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Locks an open file until it is closed, waiting no longer than `wait` (zero: one
@@ -50,7 +50,7 @@ pub(super) fn take(
     }
 }
 
-/// Returns who has a file locked, as the kernel says.
+/// Returns which process has a file locked, according to the kernel.
 fn holder(file: &File) -> String {
     let unknown = || "an unknown process".to_owned();
     let Ok(metadata) = file.metadata() else {
@@ -68,8 +68,9 @@ fn holder(file: &File) -> String {
     })
 }
 
-/// Returns the process that has a file locked by flock(2), from proc_locks(5). Lines of
-/// waiting processes have an arrow; a process of another pid namespace does not count.
+/// Returns the process that has a file locked by flock(2), from proc_locks(5). The lines of
+/// waiting processes have an arrow, and do not count; nor does a process of another pid
+/// namespace.
 fn holder_of(locks: &str, file: &str) -> Option<i32> {
     locks.lines().find_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();

@@ -28,8 +28,8 @@ pub(crate) fn flaws(content: &Content, networks: &Networks, word: &Word) -> Vec<
     found
 }
 
-/// Returns the addresses that containers have on Podman's networks and that nobody has
-/// leased.
+/// Returns the addresses that containers have on Podman's networks although they are not
+/// leased to anything.
 pub(crate) fn unleased(content: &Content, networks: &Networks, kernel: &Kernel) -> Vec<Flaw> {
     let leased: BTreeSet<_> = content
         .claims()

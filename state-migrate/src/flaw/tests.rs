@@ -43,7 +43,7 @@ struct Made {
     name: &'static str,
 }
 
-/// A sound one.
+/// A sound file.
 fn sound() -> Made {
     Made {
         slots: vec![

@@ -1,5 +1,5 @@
-//! Who claims an address: a container, by an entry in a subnet's bucket, by its list
-//! in `ids`, or by both, as it should be.
+//! Which container claims an address: by an entry in a subnet's bucket, by its list in
+//! `ids`, or, as it should be, by both.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -33,7 +33,7 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Returns a claim that the file has nowhere.
+    /// Returns a claim that is nowhere in the file.
     pub fn new(key: ClaimKey) -> Self {
         Self {
             key,

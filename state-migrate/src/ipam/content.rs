@@ -1,5 +1,5 @@
-//! The meaning of the file: networks, their subnets, who has which address. Keys that
-//! mean nothing to Podman are noted, and never touched.
+//! The meaning of the file: the networks, their subnets, and who has which address. Keys
+//! that mean nothing to Podman are noted, and never touched.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ pub struct Content {
     pub foreign: Vec<Vec<u8>>,
 }
 
-/// What the file says of one network.
+/// What the file says about one network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkRecord {
     /// What `ids` lists for each container.
@@ -30,13 +30,13 @@ pub struct NetworkRecord {
     pub foreign: Vec<Vec<u8>>,
 }
 
-/// The addresses that `ids` lists for a container: Podman releases them when the
-/// container stops, whoever has them by then.
+/// The addresses that `ids` lists for a container. Podman releases them when the container
+/// stops, even if another container has them by then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listed {
-    /// In Podman's order, that of the subnets.
+    /// In Podman's order, which is that of the subnets.
     Addresses(Vec<IpAddr>),
-    /// Not a JSON list of addresses: Podman fails on it.
+    /// Not a JSON list of addresses; Podman fails on it.
     Malformed(Vec<u8>),
 }
 
@@ -45,7 +45,7 @@ impl Listed {
         let texts: Result<Vec<String>, _> = serde_json::from_slice(value);
         let addresses = texts.ok().and_then(|texts| {
             let parsed = texts.iter().map(|text| text.parse::<IpAddr>().ok());
-            // Podman reads both writings of IPv4 as one.
+            // Podman reads both ways of writing an IPv4 address as the same address.
             parsed
                 .map(|address| Some(address?.to_canonical()))
                 .collect::<Option<_>>()
@@ -53,7 +53,7 @@ impl Listed {
         addresses.map_or_else(|| Self::Malformed(value.to_owned()), Self::Addresses)
     }
 
-    /// Returns the addresses; none where they cannot be read.
+    /// Returns the addresses; none if they cannot be read.
     pub fn addresses(&self) -> &[IpAddr] {
         match self {
             Self::Addresses(addresses) => addresses,
@@ -62,7 +62,7 @@ impl Listed {
     }
 }
 
-/// What the file says of one subnet of a network.
+/// What the file says about one subnet of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubnetRecord {
     /// The key of its bucket, such as `10.88.0.0/16`.
@@ -82,8 +82,8 @@ pub struct SubnetRecord {
 pub struct Slot {
     /// The address.
     pub address: IpAddr,
-    /// Whether the key is 16 bytes for an address of IPv4, which Podman's allocator
-    /// never finds.
+    /// Whether the key has 16 bytes for an IPv4 address, so that Podman's allocator never
+    /// finds it.
     pub mapped: bool,
     /// The container's id.
     pub container: String,
@@ -112,7 +112,7 @@ pub fn address_key(address: IpAddr) -> Vec<u8> {
 pub enum Cursor {
     /// The address.
     At(IpAddr),
-    /// No address.
+    /// Something that is no address.
     Malformed(Vec<u8>),
 }
 
@@ -162,7 +162,7 @@ impl NetworkRecord {
         }
     }
 
-    /// Returns whether nobody has an address.
+    /// Returns whether no container has an address.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty() && self.subnets.iter().all(|subnet| subnet.slots.is_empty())
     }

@@ -1,5 +1,4 @@
-//! The file's raw content as JSON: all of it, and nothing that can be taken for something
-//! else:
+//! The file's raw content as JSON: all of it, and unambiguously:
 //!
 //! ```json
 //! {
@@ -10,16 +9,15 @@
 //! }
 //! ```
 //!
-//! What Podman does not write appears as well, in a form that Podman's own entries never
-//! have:
+//! What Podman never writes appears as well, in a form that Podman's own entries never have:
 //!
-//! - text that is not UTF-8 is `hex:` and its bytes; so is text that begins with `hex:`;
-//! - a key of a subnet that is neither 4 nor 16 bytes nor `lastIP` is `hex:` and its
-//!   bytes; an IPv4 address in 16 bytes is `::ffff:192.0.2.1`;
-//! - a value of `ids` that is not a list of texts, written as Go writes it, is a text;
+//! - text that is not UTF-8 becomes `hex:` and its bytes; so does text that begins with `hex:`;
+//! - a key of a subnet that is neither 4 nor 16 bytes nor `lastIP` becomes `hex:` and its
+//!   bytes; an IPv4 address in 16 bytes becomes `::ffff:192.0.2.1`;
+//! - a value of `ids` that is not a list of texts as Go writes it becomes a text;
 //! - a network's values, and an `ids` that is not a bucket, are below `values`;
-//! - a bucket where a value belongs is an object, a value in place of a network a text;
-//! - a bucket's sequence, unless it is 0, is its `hex:`, a name that no key has.
+//! - a bucket in place of a value becomes an object, and a value in place of a network a text;
+//! - a bucket's sequence, unless it is 0, is under the name `hex:`, which no key has.
 
 use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -39,7 +37,7 @@ pub enum Dump {
     Text(String),
     /// A container's addresses.
     List(Vec<String>),
-    /// A bucket, in the order of the file: that of the keys' bytes.
+    /// A bucket, in the order of the file, which is that of the keys' bytes.
     Object(Vec<(String, Dump)>),
 }
 
@@ -106,7 +104,7 @@ fn subnet(subnet: &Bucket) -> Dump {
     Dump::Object(entries)
 }
 
-/// A bucket of any content, by its keys and items.
+/// Returns a bucket of any content, given how to write its keys and items.
 fn bucket(bucket: &Bucket, key: fn(&[u8]) -> String, item: impl Fn(&Item) -> Dump) -> Dump {
     let mut entries = sequence(bucket);
     entries.extend(
@@ -118,7 +116,7 @@ fn bucket(bucket: &Bucket, key: fn(&[u8]) -> String, item: impl Fn(&Item) -> Dum
     Dump::Object(entries)
 }
 
-/// A value, or a bucket in place of one.
+/// Returns a value, or a bucket in place of one.
 fn item_or(item: &Item, value: fn(&[u8]) -> Dump) -> Dump {
     match item {
         Item::Value(bytes) => value(bytes),
@@ -128,7 +126,7 @@ fn item_or(item: &Item, value: fn(&[u8]) -> Dump) -> Dump {
     }
 }
 
-/// The beginning of a bucket's entries.
+/// Returns the first of a bucket's entries: its sequence, unless that is 0.
 fn sequence(bucket: &Bucket) -> Vec<(String, Dump)> {
     match bucket.sequence {
         0 => Vec::new(),
@@ -136,14 +134,16 @@ fn sequence(bucket: &Bucket) -> Vec<(String, Dump)> {
     }
 }
 
-/// The addresses of a container, if they are written just as Go writes them.
+/// Returns the addresses of a container as a list if they are written exactly as Go writes
+/// them, else as a text.
 fn addresses(value: &[u8]) -> Dump {
     let list = serde_json::from_slice::<Vec<String>>(value).ok();
     let list = list.filter(|list| as_go_writes(list).as_bytes() == value);
     list.map_or_else(|| Dump::Text(text(value)), Dump::List)
 }
 
-/// Go escapes what HTML and JavaScript would misread (`encoding/json`).
+/// Writes a list as Go does, which escapes what HTML and JavaScript would misread
+/// (`encoding/json`).
 fn as_go_writes(list: &[String]) -> String {
     ['<', '>', '&', '\u{2028}', '\u{2029}']
         .into_iter()

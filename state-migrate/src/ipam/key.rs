@@ -10,7 +10,7 @@ pub const LAST_IP: &[u8] = b"lastIP";
 /// A key of a subnet's bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key<'a> {
-    /// An address, as Podman writes it: 4 bytes of IPv4, 16 bytes of IPv6.
+    /// An address, as Podman writes it: 4 bytes for IPv4, 16 bytes for IPv6.
     Address(IpAddr),
     /// 16 bytes that are an IPv4 address: to Podman, a second key for the same address.
     Mapped(std::net::Ipv4Addr),

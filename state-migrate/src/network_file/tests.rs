@@ -9,7 +9,7 @@ use super::*;
 
 const ID: &str = "5e94126e8fe1abd2994e547399520cdf473cfe40f0ecbbd2bf13772180dea359";
 
-/// As Podman 5.4 writes it, except the fields that nobody knows.
+/// As Podman 5.4 writes it, apart from the fields that neither Podman nor berth knows.
 fn podmans() -> String {
     format!(
         r#"{{

@@ -1,5 +1,5 @@
-//! What Podman's own allocation would have on record if it had leased what berth has
-//! leased (containers/common `ipam.go`, `allocIPs`).
+//! What ipam.db would contain if Podman had leased the addresses that berth has leased
+//! (containers/common `ipam.go`, `allocIPs`).
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,11 +13,11 @@ use crate::bolt::{Bucket, Item};
 use crate::ipam::content::address_key;
 use crate::ipam::key::{IDS, LAST_IP};
 
-/// Returns a network's bucket: `ids`, and one for each subnet, with the holders of its
-/// addresses and the last one leased dynamically. `None` if there is nothing to write.
+/// Returns a network's bucket: `ids`, and a bucket for each subnet, with the holders of its
+/// addresses and the address last leased dynamically. `None` if there is nothing to write.
 ///
-/// Podman knows one address of a container per subnet, and none outside them. If there
-/// are more, `ids` lists only the first, but none of them is leased again.
+/// Podman knows one address per container and subnet, and none outside the subnets. If a
+/// container has more, `ids` lists only the first, but none of them is leased again.
 pub(crate) fn bucket(
     network: &Network,
     tenants: &[Tenant],
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_bucket_is_as_podman_writes_it() {
-        // In any order, as berth has them; one of a subnet that is gone.
+        // In any order, as berth keeps them; one address is of a subnet that is gone.
         let tenants = [
             tenant("c1", &["fd77::2", "10.77.0.2", "10.99.0.1"]),
             tenant("c2", &["10.77.0.3", "10.77.0.4"]),

@@ -1,15 +1,15 @@
-//! Networks move back from berth to Podman's own allocation, while their containers run.
+//! Moves networks back from berth to Podman's own allocation, while their containers run.
 //!
 //! For each network, under the locks:
 //! - U1 its bucket is written into ipam.db, from the store's leases: one commit.
 //! - U2 the store forgets the network: one transaction.
-//! - U3 the network's file says Podman's driver; the original one comes back if nothing
-//!   else was changed since.
+//! - U3 the network's file names Podman's driver; the original file comes back if nothing
+//!   else has changed since.
 //!
-//! So at no moment do two allocators serve the network, and at no moment are its leases
-//! unknown. If berth-migrate is killed after U1, a bucket is left that Podman never looks
-//! at while the network is berth's; if it is killed after U2, the store adopts again from
-//! what namespaces hold. Either way, running the command again starts over.
+//! So two allocators never serve the network at the same time, and its leases are never
+//! unknown. If berth-migrate is killed after U1, it leaves a bucket that Podman never looks
+//! at while the network is berth's; if it is killed after U2, the store adopts again the
+//! addresses that namespaces hold. Either way, running the command again starts over.
 //! `ARCHITECTURE.md` has the table.
 
 mod bucket;
@@ -35,11 +35,11 @@ use crate::network_file::{NetworkFile, Staged, sweep};
 use crate::site::Site;
 use bucket::bucket;
 
-/// What a process that waits for the store is told.
+/// How this command introduces itself to a process that waits for the store.
 const INTRODUCTION: &str = "rollback of networks";
 
-/// Says what would be done with networks. With `all`, networks that are not berth's are
-/// left alone; if they were named, the report says that they are Podman's already.
+/// Reports what would be done with networks. With `all`, networks that are not berth's are
+/// left alone; if they were named, the report says that they are already Podman's.
 ///
 /// # Errors
 /// If not everything can be looked at.
@@ -67,8 +67,8 @@ pub(crate) fn examine(
 /// Moves one network back. On return it is durable.
 ///
 /// # Errors
-/// If something fails; the network is berth's then as before, with the same leases, unless
-/// the error says otherwise.
+/// If something fails; the network then still is berth's, with the same leases, unless the
+/// error says otherwise.
 pub(crate) fn roll_back(site: &Site, name: &str, all: bool) -> Result<NetworkReport, Error> {
     let networks = site.lock()?;
     sweep(&site.directory);
@@ -77,7 +77,7 @@ pub(crate) fn roll_back(site: &Site, name: &str, all: bool) -> Result<NetworkRep
         Ok(target) => target,
         Err(report) => return Ok(report),
     };
-    // Written before anything is changed: only its renaming can still fail.
+    // Written before anything is changed, so that only the renaming can still fail.
     let staged = target.stage(&file)?;
     let leases = site.with_store(&networks, INTRODUCTION, |session| {
         let leases = Leases::take(session, &file.network)?;
@@ -115,7 +115,7 @@ pub(crate) fn roll_back(site: &Site, name: &str, all: bool) -> Result<NetworkRep
     Ok(done)
 }
 
-/// U1: puts a network's bucket into ipam.db, in place of whatever is there.
+/// U1: puts a network's bucket into ipam.db, and replaces whatever is there.
 fn record(site: &Site, name: &str, bucket: Option<Bucket>) -> Result<(), Error> {
     let path = site.ipam_db();
     let ipam = match &bucket {
@@ -140,16 +140,16 @@ fn record(site: &Site, name: &str, bucket: Option<Bucket>) -> Result<(), Error> 
 /// What becomes of a network's file.
 struct Target {
     network: Network,
-    /// What is to be in its file.
+    /// What its file must contain.
     after: After,
 }
 
 enum After {
-    /// The original one, byte by byte.
+    /// The original file, byte for byte.
     Original(Box<NetworkFile>),
-    /// The present one without our changes.
+    /// The present file without our changes.
     Rewritten(Vec<u8>),
-    /// None: Podman makes the same network in its memory.
+    /// No file: Podman makes the same network in its memory.
     Nothing,
 }
 
@@ -196,7 +196,8 @@ impl Target {
     }
 }
 
-/// Returns whether Podman makes this very network in its memory, except for the time.
+/// Returns whether Podman makes this very network in its memory, apart from the time of
+/// creation.
 fn is_of_memory(site: &Site, file: &NetworkFile) -> Result<bool, Error> {
     if file.network.name != site.conf.default_network {
         return Ok(false);
@@ -235,7 +236,7 @@ impl Leases {
         Ok(own)
     }
 
-    /// Adopts what the store does not know, and returns what it knows then.
+    /// Adopts what the store does not know, and returns what it then knows.
     fn take(session: &Session<'_>, network: &Network) -> Result<Self, Error> {
         let tenants = session.store.begin().all_tenants()?;
         let survey = session.survey_including(network, &tenants)?;

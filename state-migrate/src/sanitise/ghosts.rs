@@ -1,8 +1,8 @@
-//! What the dead have left beside their leases: interfaces in namespaces that nobody
-//! lives in, DNS names, firewall rules, published ports, namespace files.
+//! What dead containers left besides their leases: interfaces in namespaces without a process,
+//! DNS names, firewall rules, published ports, namespace files.
 //!
-//! A pure decision over the look finds them, under the same lock; netavark itself takes
-//! them down. If a living container has an address by now, nothing that names that
+//! A pure decision from the look finds these ghosts, under the same lock; netavark itself takes
+//! them down. If a live container has one of their addresses by now, nothing that names that
 //! address is touched.
 
 use std::collections::BTreeSet;
@@ -30,16 +30,16 @@ use crate::look::Look;
 use crate::networks::is_allocated;
 use crate::verdict::{Case, Verdict, judge};
 
-/// Something of the dead.
+/// Something that a dead container or a removed network left.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Ghost {
     /// What netavark remembers of a container: its DNS names, ports and rules.
     Record {
         network: Box<Network>,
-        /// What it remembers, without addresses that somebody has.
+        /// What it remembers, without the addresses that a container has.
         record: Record,
     },
-    /// A namespace that nobody lives in, with its interfaces on these networks.
+    /// A namespace without a process, with its interfaces on these networks.
     Namespace {
         path: PathBuf,
         key: NamespaceKey,
@@ -47,15 +47,15 @@ pub(super) enum Ghost {
     },
     /// A network that was removed, with its bridge and its rules.
     Network { network: Box<Network> },
-    /// The addresses of a removed network at which the names of another network, of the
-    /// same name, are served.
+    /// The addresses of a removed network at which the DNS names of another network, which has
+    /// the same name, are served.
     Servers {
         network: Box<Network>,
         served: Vec<IpAddr>,
     },
 }
 
-/// An interface of the dead.
+/// An interface of a dead container.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Interface {
     name: String,
@@ -105,9 +105,9 @@ impl fmt::Display for Ghost {
     }
 }
 
-/// Returns what the dead have left, in the order in which it must be cleared away:
-/// netavark removes a network's chains with its last interface, and cannot while rules of
-/// others are in them. Returns nothing if anything could not be seen.
+/// Returns what dead containers left, in the order in which it must be cleared away: netavark
+/// removes a network's chains with its last interface, and cannot while they have rules of
+/// others. Returns nothing if anything could not be seen.
 pub(super) fn find(podman: &Podman, look: &Look, only: Option<&str>) -> Vec<Ghost> {
     let evidence = &look.evidence;
     if evidence.kernel.doubt_about(None).is_some() || matches!(evidence.word, Word::None(_)) {
@@ -119,7 +119,7 @@ pub(super) fn find(podman: &Podman, look: &Look, only: Option<&str>) -> Vec<Ghos
     let run_directory = &podman.delegation.config;
     let mut records = Vec::new();
     for network in &networks {
-        // What cannot be read is left alone.
+        // Records that cannot be read are left alone.
         let found = survey::records(run_directory, network).unwrap_or_default();
         records.extend(found.into_iter().map(|record| (*network, record)));
     }
@@ -163,8 +163,8 @@ struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    /// A container that netavark remembers and that has no lease on record is not just
-    /// being set up: a lease is made first and released last.
+    /// If netavark remembers a container that has no lease on record, the container is not
+    /// being set up just now: a lease is made first and released last.
     fn new(look: &'a Look, records: &[(&Network, Record)]) -> Self {
         let mut evidence = look.evidence.clone();
         let keys = records.iter().flat_map(|(network, record)| {
@@ -197,8 +197,8 @@ impl<'a> Scene<'a> {
         .collect()
     }
 
-    /// Returns whether a container is no longer on a network: it has no lease there that
-    /// is kept, and neither the container nor its addresses are alive.
+    /// Returns whether a container is no longer on a network: none of its leases there is
+    /// kept, and neither the container nor its addresses are alive.
     fn is_dead(&self, network: &Network, record: &Record) -> bool {
         let container = record.container_id.as_str();
         let keeps = |judgement: &Judgement| {
@@ -223,8 +223,8 @@ impl<'a> Scene<'a> {
         })
     }
 
-    /// Returns a record without the addresses that somebody has: the rules for them are
-    /// that container's.
+    /// Returns a record without the addresses that another container has: the rules for them
+    /// belong to that container.
     fn without_leased(&self, network: &Network, record: &Record) -> Record {
         let is_leased = |address: &IpAddr| {
             self.look.judgements.values().any(|judgement| {
@@ -249,7 +249,7 @@ impl<'a> Scene<'a> {
             let links = empty.links.iter().filter(|link| link.name != "lo");
             let interfaces: Option<Vec<Interface>> =
                 links.map(|link| self.interface(link, records)).collect();
-            // Of another network, or not of the dead.
+            // An interface is on another network, or not a dead container's.
             let Some(interfaces) = interfaces else {
                 continue;
             };
@@ -264,7 +264,7 @@ impl<'a> Scene<'a> {
         ghosts
     }
 
-    /// Returns whether only these ghosts are on a network: the bridge has no port that
+    /// Returns whether nothing but these ghosts is on a network: the bridge has no port that
     /// leads anywhere else, and no lease of the network is kept.
     fn is_idle(&self, network: &Network, ghosts: &[Ghost]) -> bool {
         let kernel = &self.look.evidence.kernel;
@@ -282,7 +282,7 @@ impl<'a> Scene<'a> {
             })
     }
 
-    /// Returns whether Podman knows a namespace as one of its containers'.
+    /// Returns whether Podman knows a namespace as that of one of its containers.
     fn is_pending(&self, path: &Path) -> bool {
         let Word::Given(known) = &self.look.evidence.word else {
             return false;
@@ -294,8 +294,8 @@ impl<'a> Scene<'a> {
         })
     }
 
-    /// Returns an interface of the dead on one of the networks: by its addresses, or by the
-    /// bridge if netavark was killed before it had any.
+    /// Returns the link as a dead container's interface on one of the networks, recognised by
+    /// its addresses, or by the bridge if netavark was killed before it had any.
     fn interface(&self, link: &Link, records: &[(&Network, Record)]) -> Option<Interface> {
         let networks = &self.look.networks;
         let host = &self.look.evidence.kernel.host;
@@ -335,7 +335,7 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// Stands for a container of which nothing is known.
+/// Stands for a container about which nothing is known.
 const NOBODY: &str = "nobody";
 
 /// Stands for whatever a container without addresses has.
@@ -349,10 +349,10 @@ fn key(network: &Network, address: IpAddr, container: &ContainerId) -> ClaimKey 
     }
 }
 
-/// Clears one thing away. Podman's network lock must be held since it was found.
+/// Clears one ghost away. Podman's network lock must have been held since the ghost was found.
 ///
 /// # Errors
-/// Why it is still there, or part of it.
+/// If it, or part of it, is still there; the error says why.
 pub(super) fn clear(ghost: &Ghost, podman: &Podman) -> Result<(), String> {
     match ghost {
         Ghost::Record { network, record } => {

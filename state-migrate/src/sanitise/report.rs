@@ -13,16 +13,16 @@ use crate::judgement::Judgement;
 use crate::look::{Lease, Look};
 use crate::verdict::Verdict;
 
-/// What a repair has done; in a dry run, would do.
+/// What a repair has done or, in a dry run, would do.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct RepairReport {
     pub(crate) file: PathBuf,
     pub(crate) dry_run: bool,
     /// Where the result was written, if not into the file.
     pub(crate) output: Option<PathBuf>,
-    /// The copy of before, if anything was changed.
+    /// The copy of the file as it was before, if anything was changed.
     pub(crate) backup: Option<PathBuf>,
-    /// How often berth looked for the containers.
+    /// How many times berth looked for the containers.
     pub(crate) looks: u32,
     pub(crate) removed: Vec<Lease>,
     pub(crate) live: usize,
@@ -35,7 +35,7 @@ pub(crate) struct RepairReport {
     pub(crate) skipped: Vec<String>,
     /// The containers that Podman has cleaned up after.
     pub(crate) cleaned_up: Vec<String>,
-    /// What else was torn down that the dead had left.
+    /// What else of dead containers was torn down.
     pub(crate) cleared: Vec<String>,
     pub(crate) failures: Vec<String>,
 }
@@ -69,8 +69,7 @@ impl RepairReport {
         self.skipped = look.skipped.iter().map(ToString::to_string).collect();
     }
 
-    /// Returns whether all is well now: nothing has failed, and nothing is left that
-    /// may be dead.
+    /// Returns whether all is well now: nothing failed, and nothing is left that may be dead.
     pub(crate) fn is_clean(&self) -> bool {
         let found = self.dry_run && !self.edits.is_empty();
         let left = [&self.pending, &self.unknown];

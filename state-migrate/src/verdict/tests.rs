@@ -12,7 +12,7 @@ use crate::ipam::sample::address;
 const ADDRESS: &str = "10.1.0.5";
 const OTHER: &str = "10.1.0.6";
 
-/// A claim of container `own` on [`ADDRESS`], with evidence to which a test adds.
+/// A claim of container `own` on [`ADDRESS`], with evidence that a test adds to.
 struct Scene {
     claim: Claim,
     network: Option<Network>,
@@ -23,7 +23,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Podman answers and does not know it, and the kernel shows nothing.
+    /// Podman answers and does not know the container, and the kernel shows nothing.
     fn new() -> Self {
         let key = ClaimKey {
             network: "net".to_owned(),
@@ -267,8 +267,8 @@ fn a_namespace_without_a_process_is_one_on_its_way_while_somebody_may_start_it()
         .holder(ADDRESS, timeless, None)
         .runs("podman", &service)
         .is("unknown: ");
-    // The one that keeps a user namespace, the one above ourselves, one that only reads,
-    // and one that was not there yet.
+    // The podman that keeps a user namespace, the one above ourselves, one that only reads,
+    // and one that was not running yet.
     ghost(1).runs("podman", &["podman"]).is("dead: ");
     let unshare = ["podman", "unshare", "--rootless-netns", "berth-migrate"];
     ghost(1).runs("podman", &unshare).is("dead: ");
@@ -292,7 +292,7 @@ fn nobody_starts_what_was_there_before_podman_said_that_it_does_not_run() {
         .known("exited", "")
         .runs("podman", &service)
         .is("dead: Podman says it is exited");
-    // That one may have another storage, with containers that Podman does not know.
+    // That podman may use another storage, with containers that Podman does not know.
     let other = ["podman", "--root=/other", "system", "service"];
     ghost().runs("podman", &other).is("unknown: ");
     ghost()
@@ -337,7 +337,7 @@ fn a_lease_that_a_second_setup_has_orphaned_is_dead_though_its_container_lives()
     orphaned()
         .holder(OTHER, process(), own)
         .is("dead: its container has 10.1.0.6 instead");
-    // Any of these may mean that it is in use.
+    // Any of these may mean that the address is in use.
     orphaned().is("live: ");
     orphaned().holder(OTHER, process(), None).is("live: ");
     orphaned().holder(OTHER, nobody(900), own).is("live: ");

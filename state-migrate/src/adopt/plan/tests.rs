@@ -1,4 +1,4 @@
-//! Decisions for what was seen.
+//! What is decided for what was seen.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +24,7 @@ fn network() -> Network {
     .unwrap()
 }
 
-/// Returns what ipam.db says: address and container.
+/// Returns a record of ipam.db with these leases, each an address and a container.
 fn record(leases: &[(&str, &str)], cursor: Option<&str>) -> NetworkRecord {
     let slots = leases.iter().map(|(address, container)| Slot {
         address: ip(address),
@@ -70,7 +70,7 @@ fn adoption(container: &str, address: &str) -> Adoption {
     }
 }
 
-/// Podman's word on some containers, asked about everything on record.
+/// Returns Podman's answer about some containers. It was asked about everything on record.
 fn evidence(record: &NetworkRecord, known: &[(&str, &str, State)]) -> Evidence {
     let known = known.iter().map(|(id, status, state)| {
         let known = Known {

@@ -1,4 +1,4 @@
-//! Asking Podman: which one, how, and whether it is the right one.
+//! Asks Podman: which one, how, and whether it is the right one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,8 +12,8 @@ use serde::Deserialize;
 
 use super::{Known, State, Word};
 
-/// How long Podman may take for an answer. It takes a tenth of a second, and ten seconds
-/// when it waits for a container that is being stopped.
+/// How long Podman may take to answer. It takes a tenth of a second, or ten seconds when it
+/// waits for a container that is being stopped.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The run directory of all of root's podmans.
@@ -27,8 +27,8 @@ const BATCH: usize = 200;
 /// Without root, each Podman has a file of its own. All of root's, whatever their
 /// `--root`, share one (containers/common `netavarkBackendFromConf`).
 ///
-/// `podman info` tells whether a podman's leases are in our file; that takes as long as all
-/// the rest. Of the one without options the configuration says so, too, which is enough where
+/// `podman info` tells whether a podman's leases are in our file, but takes as long as all the
+/// rest. For the podman without options the configuration tells it too, which is enough when
 /// nothing is changed.
 #[derive(Clone, Debug)]
 pub(crate) struct Asking {
@@ -37,7 +37,7 @@ pub(crate) struct Asking {
     /// Whether the answer is only shown.
     pub(crate) for_show: bool,
     commands: Vec<Vec<String>>,
-    /// Whether its leases are known to be in our file.
+    /// Whether Podman's leases are known to be in our file.
     is_known: bool,
     run_directory: PathBuf,
     rootless: bool,
@@ -68,7 +68,7 @@ struct InfoStore {
     run_root: PathBuf,
 }
 
-/// A container in the list of `podman ps`.
+/// A container in the output of `podman ps`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Row {
@@ -161,7 +161,7 @@ impl Asking {
         Ok(known)
     }
 
-    /// Makes sure that it is the Podman whose leases are in our file.
+    /// Makes sure that this is the Podman whose leases are in our file.
     fn verify(&self, info: &Info) -> Result<(), String> {
         if info.host.service_is_remote {
             return Err("podman is a client of another host's podman".to_owned());
@@ -202,9 +202,9 @@ impl Asking {
     }
 }
 
-/// Returns whether the `podman` of this user has its leases in our file, as far as that is
-/// known without asking: root's are all in one place, and another user's Podman has told us
-/// its run root when it let us into its namespaces, or is told it by us.
+/// Returns whether the `podman` of this user has its leases in our file, as far as we know
+/// without asking it. Root's podmans all have them in one place. Another user's Podman told us
+/// its run root when it let us into its namespaces, or we tell it which one to use.
 fn has_leases_in(podman: &Podman, run_directory: Option<&Path>) -> bool {
     let own = &podman.delegation.config;
     if !podman.delegation.rootless {
@@ -240,8 +240,7 @@ impl Row {
     }
 }
 
-/// Returns id, state and namespace of containers; those that are gone by now are left
-/// out.
+/// Returns the id, state and namespace of containers, without those that are gone by now.
 fn details(podman: &[String], ids: &[String]) -> Result<Vec<(String, String, String)>, String> {
     const FORMAT: &str = "{{.Id}} {{.State.Status}} {{.NetworkSettings.SandboxKey}}";
     let mut arguments = vec!["container", "inspect", "--format", FORMAT];
@@ -268,7 +267,7 @@ pub(super) fn run(podman: &[String], arguments: &[&str]) -> Result<String, Strin
     Err(format!("`{line}` ended with {ended}"))
 }
 
-/// Like [`run`], with what it wrote before it failed.
+/// Like [`run`], but returns what podman wrote even if it fails.
 fn answer(podman: &[String], arguments: &[&str]) -> Result<String, String> {
     attempt(podman, arguments).map(|(_, output, _)| output)
 }
@@ -282,15 +281,15 @@ fn attempt(
     };
     let mut command = Command::new(program);
     command.args(options);
-    // A client of another host would answer for other containers.
+    // A client of another host would answer about other containers.
     command
         .env_remove("CONTAINER_HOST")
         .env_remove("CONTAINER_CONNECTION")
         .arg("--remote=false")
-        // A podman that can be nothing but a client does not know this option, and fails.
+        // A podman that can only be a client does not know this option, and fails.
         .arg("--syslog=false")
         .args(arguments);
-    // It says on the user's terminal why it fails; warnings would only get in the way.
+    // podman says on the user's terminal why it fails; warnings would only get in the way.
     command.stderr(Stdio::inherit());
     let line = format!("{} {}", podman.join(" "), arguments[0]);
     match delegate::ask(command, b"", PATIENCE) {

@@ -1,8 +1,8 @@
-//! Which addresses a container was given by name: with `--ip`, by compose, or at
+//! Which addresses were asked for by name for a container: with `--ip`, by compose, or at
 //! `podman network connect`.
 //!
 //! `podman inspect` does not show them (5.4); `podman generate spec` does, because it
-//! writes what would make the same container again.
+//! writes what is needed to make the same container again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -27,8 +27,8 @@ struct SpecNetwork {
 }
 
 impl Asking {
-    /// Asks about these containers. One without an answer is left out: its addresses then
-    /// count as dynamic. No lock may be held.
+    /// Asks about these containers. A container about which there is no answer is left out, and
+    /// its addresses count as dynamic. No lock may be held.
     pub(crate) fn statics(&self, containers: &BTreeSet<&str>) -> Statics {
         let mut statics = Statics::new();
         for container in containers {
