@@ -83,7 +83,7 @@ pub enum Doubt {
     )]
     Unasked,
     #[error(
-        "the link could only be asked from {0}, which does not hear everybody; a warning says \
+        "the link could be asked only from {0}, which does not hear every host; a warning says \
          why: cure that, or evict from another host"
     )]
     HalfAsked(&'static str),

@@ -31,11 +31,11 @@ pub struct ShareName(String);
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum NameError {
     #[error(
-        "{0:?} cannot be a share's name: it has 1 to 63 letters, digits, `-`, `_` or `.`, and \
+        "{0:?} cannot be a share's name, which has 1 to 63 letters, digits, `-`, `_` or `.`, and \
          begins with a letter or digit"
     )]
     Share(String),
-    #[error("{0:?} cannot be a host's identity: it has 32 hexadecimal digits")]
+    #[error("{0:?} cannot be a host's identity, which has 32 hexadecimal digits")]
     Host(String),
 }
 

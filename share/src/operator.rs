@@ -121,7 +121,7 @@ pub fn find<'p>(picture: &'p Picture, called: &str) -> Result<&'p Host, ShareErr
 pub fn accept(member: &mut Member<'_>, without: &[&str]) -> Result<bool, ShareError> {
     let Some(picture) = picture(member.registry, member.keys)? else {
         return Err(ShareError::Operator(
-            "nobody has joined the share yet".into(),
+            "no host has joined the share yet".into(),
         ));
     };
     let meta = picture.meta.clone();

@@ -77,7 +77,7 @@ pub enum FileError {
     },
     /// What was read back is not what was written.
     #[error(
-        "{} does not read back as it was written: somebody writes to it without its lock; see what \
+        "{} does not read back as it was written: another program writes to it without its lock; see what \
          `berth-migrate inspect` says, and keep the backup beside it",
         path.display()
     )]

@@ -110,8 +110,8 @@ impl Remedy {
             Self::Sanitise => "berth-migrate sanitise",
             Self::WhenUnused => "stop the containers that use it, then run berth-migrate sanitise",
             Self::Restart => {
-                "podman stop that container, which fails because the lease is missing, then podman \
-                 start it"
+                "run `podman stop` on that container (it fails because the lease is missing), then \
+                 `podman start`"
             }
             Self::Nothing => "nothing to do: it does no harm",
         }
@@ -266,7 +266,7 @@ impl Flaw {
                 address,
                 holder,
             } => (
-                format!("{address} on {network} is in use by {holder}, but leased to nobody"),
+                format!("{address} on {network} is in use by {holder}, but is not leased"),
                 "ipam.db was removed or emptied while containers ran, or the container gave itself \
                  the address: Podman may lease it a second time",
                 Remedy::Restart,

@@ -187,7 +187,7 @@ fn addresses_in_use_that_a_lost_file_does_not_know_are_told() {
         lab.sh(&format!("{lose} {}/ipam.db", lab.run_dir()));
         let said = lab.migrate(["inspect"]).fails("");
         let id = &running.id[..12];
-        let flaw = format!("{address} on n is in use by container {id}, but leased to nobody");
+        let flaw = format!("{address} on n is in use by container {id}, but is not leased");
         assert!(said.stdout.contains(&flaw), "{said}");
     }
     lab.podman(["stop", "--time=0", "a"])

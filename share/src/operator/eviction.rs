@@ -90,7 +90,7 @@ impl Eviction {
                 && found.first().and_then(|found| found.value()) != Some(&fenced.encode())
             {
                 return Err(ShareError::Operator(format!(
-                    "host {name} has beaten meanwhile: it is not gone"
+                    "host {name} has just reported in, so it is not gone"
                 )));
             }
         }
@@ -159,7 +159,7 @@ fn look(
 ) -> Result<(Host, Picture), ShareError> {
     let picture = picture(registry, keys)?;
     let picture =
-        picture.ok_or_else(|| ShareError::Operator("nobody has joined the share yet".into()))?;
+        picture.ok_or_else(|| ShareError::Operator("no host has joined the share yet".into()))?;
     Ok((find(&picture, called)?.clone(), picture))
 }
 

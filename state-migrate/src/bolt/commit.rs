@@ -138,7 +138,7 @@ fn read_back(bytes: &[u8], last: &Meta, new: &Meta, root: &Bucket) -> Result<(),
     if Metas::read(bytes)?.current != *last {
         return Err(damage(
             last.page,
-            "somebody else has written to it in the meantime",
+            "another program has written to it in the meantime",
         ));
     }
     let written = Reader::new(bytes, new, Notes::Refuse)?.root(new)?;

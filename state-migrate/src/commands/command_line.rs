@@ -22,7 +22,7 @@ pub struct CommandLine {
 
 const MANUAL: &str = "\
 Examples:
-  The outage, now: a container does not start; its address is leased to one that is gone.
+  During the outage: a container does not start; its address is leased to one that is gone.
       berth-migrate sanitise --dry-run
       berth-migrate sanitise
       systemctl start web.service

@@ -37,7 +37,7 @@ Exit codes:
 Examples:
   berth-migrate sanitise --dry-run          what would be done, and why
   berth-migrate sanitise                    the repair; then start the service
-  berth-migrate sanitise --cleanup --ghosts everything that the dead have left
+  berth-migrate sanitise --cleanup --ghosts everything that dead containers left
   berth-migrate sanitise --without-podman   when Podman does not answer";
 
 /// Arguments of `berth-migrate sanitise`.
@@ -59,7 +59,7 @@ pub struct Sanitise {
     /// Have Podman clean up after containers that do not run but have a namespace
     #[arg(long, conflicts_with = "without_podman")]
     cleanup: bool,
-    /// Tear down what the dead have left elsewhere, too: interfaces, DNS names, firewall
+    /// Also tear down what dead containers left elsewhere: interfaces, DNS names, firewall
     /// rules, namespace files
     #[arg(long, conflicts_with = "output")]
     ghosts: bool,

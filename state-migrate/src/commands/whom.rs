@@ -20,7 +20,7 @@ pub(super) struct Whom {
     podman: Vec<String>,
     /// Do not ask Podman: rely on the kernel alone, as when Podman does not answer
     ///
-    /// Nothing is removed then while the kernel does not show everything.
+    /// Nothing is removed then unless the kernel shows everything.
     #[arg(long, conflicts_with = "podman")]
     without_podman: bool,
 }

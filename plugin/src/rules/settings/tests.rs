@@ -233,7 +233,7 @@ fn a_mistake_in_a_share_stops_the_networks_in_it() {
     );
     check_mistake(
         "[network.web]\nipam_share = '/'",
-        "0.conf line 2: invalid option ipam_share=/: \"/\" cannot be a share's name: it has 1 to \
+        "0.conf line 2: invalid option ipam_share=/: \"/\" cannot be a share's name, which has 1 to \
          63 letters, digits, `-`, `_` or `.`, and begins with a letter or digit",
         &["web"],
     );
