@@ -1,8 +1,7 @@
-//! Requests to the kernel's routing socket, in the network namespace of the
-//! calling thread.
+//! Requests to the kernel's routing socket, in the network namespace of the calling thread.
 //!
-//! A container fills its own namespace with interfaces and addresses, so what comes
-//! back is bounded in size and time, and read as bytes: see [`message`].
+//! A container can fill its own namespace with any interfaces and addresses, so the answers are
+//! bounded in size and time, and read as bytes: see [`message`].
 
 pub(crate) mod message;
 
@@ -21,36 +20,36 @@ use nix::sys::time::TimeVal;
 
 use message::{Message, Reply};
 
-/// How long an answer may take, all attempts together. It takes microseconds, unless
-/// somebody keeps the kernel's lock on its interfaces.
+/// How long an answer may take, all attempts together. It takes microseconds, unless something
+/// holds the kernel's lock on its interfaces.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How often berth asks for a listing that changes while it is made.
+/// How often berth asks for a listing that keeps changing while it is made.
 const ATTEMPTS: u32 = 10;
 
 /// Room for one datagram. The kernel's own are at most 32 KiB, unless one interface has a
 /// thousand names.
 const DATAGRAM: usize = 1 << 15;
 
-/// Room for one at the second attempt: there is nothing longer that we would believe.
+/// Room for one datagram at the second attempt. A longer one would not be credible.
 const LONGEST: usize = 1 << 17;
 
-/// Sends one request and returns what is answered. `flags` must ask for an end:
-/// `NLM_F_ACK` for a change, `NLM_F_DUMP` for a listing.
+/// Sends one request and returns the answer. `flags` must ask for something that ends the
+/// answer: `NLM_F_ACK` for a change, `NLM_F_DUMP` for a listing.
 ///
 /// # Errors
-/// The kernel's refusal; an answer that is malformed, too long or too late; a listing
-/// that changed at every attempt. What such a listing lacks may still exist.
+/// The kernel's refusal; an answer that is malformed, too long or too late; a listing that
+/// changed at every attempt. What such a listing lacks may still exist.
 pub(crate) fn request(message: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<Message>> {
     request_by(message, flags, deadline())
 }
 
-/// Returns by when the answers to requests that begin now must have come.
+/// Returns the time by which requests that begin now must be answered.
 pub(crate) fn deadline() -> Instant {
     Instant::now() + PATIENCE
 }
 
-/// As [`request`], until a deadline that several requests have in common.
+/// As [`request`], with a deadline that several requests share.
 ///
 /// # Errors
 /// As [`request`].
@@ -62,14 +61,14 @@ pub(crate) fn request_by(
     Socket::open()?.request_by(message, flags, deadline)
 }
 
-/// A connection with the kernel, in the network namespace in which it was opened.
+/// A connection to the kernel, in the network namespace in which it was opened.
 pub(crate) struct Socket {
     descriptor: OwnedFd,
     datagram: Vec<u8>,
 }
 
 impl Socket {
-    /// Opens one in the calling thread's namespace.
+    /// Opens a connection in the calling thread's namespace.
     ///
     /// # Errors
     /// The kernel's refusal.
@@ -80,7 +79,7 @@ impl Socket {
         })
     }
 
-    /// As [`request_by`]. After an error, it is to be dropped: an answer may still come.
+    /// As [`request_by`]. Drop the connection after an error, because an answer may still come.
     ///
     /// # Errors
     /// As [`request`].
@@ -101,7 +100,7 @@ impl Socket {
                 send(self.descriptor.as_raw_fd(), &request, MsgFlags::empty())?;
                 match receive(&self.descriptor, &mut self.datagram, deadline)? {
                     Some(reply) => return Ok(reply),
-                    // The rest of the answer is still to come: nothing to wait for.
+                    // The rest of the answer may still come, so this socket is replaced.
                     None => self.descriptor = connected()?,
                 }
             }
@@ -116,12 +115,12 @@ fn connected() -> io::Result<OwnedFd> {
         SockFlag::SOCK_CLOEXEC,
         SockProtocol::NetlinkRoute,
     )?;
-    // Connected to the kernel, the socket takes nothing from anybody else.
+    // Once connected to the kernel, the socket accepts nothing from any other sender.
     connect(descriptor.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
     Ok(descriptor)
 }
 
-/// Makes attempts until one is not interrupted.
+/// Makes attempts until one is not torn.
 fn whole(mut attempt: impl FnMut() -> io::Result<Reply>) -> io::Result<Vec<Message>> {
     for _ in 0..ATTEMPTS {
         let reply = attempt()?;
@@ -134,11 +133,11 @@ fn whole(mut attempt: impl FnMut() -> io::Result<Reply>) -> io::Result<Vec<Messa
     )))
 }
 
-/// Receives until the last message. `None` if there was no room for one; then there is room
-/// for the next time.
+/// Receives messages up to the last one. Returns `None` if the room was too small for a
+/// datagram; it is then large enough for the next time.
 ///
 /// # Errors
-/// If the last does not come before the deadline, no matter what comes before it.
+/// If the last message does not arrive before the deadline, no matter what arrives before it.
 fn receive(
     socket: &OwnedFd,
     datagram: &mut Vec<u8>,
@@ -150,7 +149,7 @@ fn receive(
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        // Zero would mean for ever.
+        // Zero would mean to wait for ever.
         let seconds = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
         let left = TimeVal::new(seconds, i64::from(left.subsec_micros()).max(1));
         setsockopt(socket, ReceiveTimeout, &left)?;
@@ -182,7 +181,7 @@ mod tests {
 
     use super::*;
 
-    /// Each datagram comes in time, and there is always another one.
+    /// Each datagram arrives in time, but there is always another one.
     #[test]
     fn an_answer_that_trickles_in_is_given_up_at_the_deadline() {
         let (one, other) = socketpair(
@@ -209,7 +208,7 @@ mod tests {
             assert!((patience..10 * patience).contains(&start.elapsed()));
             drop(one);
         });
-        // An attempt after the deadline does not begin to wait.
+        // An attempt after the deadline does not even begin to wait.
         let listing = RouteNetlinkMessage::GetLink(LinkMessage::default());
         let error = request_by(listing, NLM_F_DUMP, start).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -233,7 +232,7 @@ mod tests {
             send(other.as_raw_fd(), &done, MsgFlags::empty()).unwrap();
             let received = receive(&one, &mut room, deadline());
             if !matches!(received, Ok(Some(_))) {
-                // The end is still there.
+                // The end of the listing is still in the socket.
                 recv(one.as_raw_fd(), &mut [0; 64], MsgFlags::empty()).unwrap();
             }
             received

@@ -1,9 +1,8 @@
-//! What the kernel's routing socket answers, taken apart only as far as we need it
-//! (netlink(7), rtnetlink(7)).
+//! The answers of the kernel's routing socket, parsed only as far as we need them (netlink(7),
+//! rtnetlink(7)).
 //!
-//! Names and aliases are whatever bytes somebody chose, so they are kept as bytes. A
-//! datagram whose lengths do not add up is an error, because what it lacks may still
-//! exist.
+//! Names and aliases may be any bytes, so they are kept as bytes. A datagram whose lengths do
+//! not add up is an error, because what it lacks may still exist.
 
 use std::io;
 
@@ -26,10 +25,10 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// Returns the fixed head, and the attributes that follow it by their numbers.
+    /// Returns the fixed head, and the attributes that follow it with their numbers.
     ///
     /// # Errors
-    /// If it is shorter than its head, or an attribute is longer than the rest.
+    /// If the message is shorter than its head, or an attribute is longer than the rest.
     pub(crate) fn parts<const N: usize>(&self) -> io::Result<([u8; N], Vec<Attribute<'_>>)> {
         let (head, rest) = self.body.split_first_chunk().ok_or_else(cut)?;
         let rest = self.body.get(N.next_multiple_of(4)..).unwrap_or(&rest[..0]);
@@ -43,7 +42,7 @@ pub(crate) type Attribute<'a> = (u16, &'a [u8]);
 /// Returns the attributes in these bytes.
 ///
 /// # Errors
-/// If one is longer than the rest.
+/// If an attribute is longer than the rest.
 pub(crate) fn attributes(bytes: &[u8]) -> io::Result<Vec<Attribute<'_>>> {
     NlasIterator::new(bytes)
         .map(|attribute| {
@@ -55,7 +54,7 @@ pub(crate) fn attributes(bytes: &[u8]) -> io::Result<Vec<Attribute<'_>>> {
         .collect()
 }
 
-/// What has been answered so far.
+/// The answer so far.
 #[derive(Debug, Default)]
 pub(crate) struct Reply {
     /// The messages.
@@ -66,7 +65,7 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// Adds the messages of one datagram. Returns whether they were the last ones.
+    /// Adds the messages of one datagram. Returns whether it had the last one.
     ///
     /// # Errors
     /// The kernel's refusal, or if the datagram is malformed or one too many.
@@ -86,7 +85,7 @@ impl Reply {
             let body = rest.get(HEADER..length).ok_or_else(cut)?;
             self.is_torn |= flags & NLM_F_DUMP_INTR != 0;
             match kind {
-                // Both begin with an error number; where it is zero, all is well.
+                // Both begin with an error number; if it is zero, all is well.
                 NLMSG_ERROR | NLMSG_DONE => {
                     let code = match body.first_chunk() {
                         Some(code) => i32::from_ne_bytes(*code),
@@ -105,7 +104,7 @@ impl Reply {
                 }),
                 _ => {}
             }
-            // Each message is padded to four bytes; its length is not.
+            // Each message is padded to four bytes, but its length does not count the padding.
             rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
         }
         Ok(false)

@@ -1,8 +1,9 @@
 //! Who called us: the netavark above and the podman above that.
 //!
-//! A plugin is told neither where netavark is nor how it was called; both are in
-//! the parent process' command line (`--config RUNDIR --rootless=BOOL
-//! --aardvark-binary=PATH … setup NETNS`, Podman's `execNetavark`).
+//! A plugin is told neither where netavark is nor how it was called. Both can be read from the
+//! parent process' command line
+//! (`--config RUNDIR --rootless=BOOL --aardvark-binary=PATH … setup NETNS`, Podman's
+//! `execNetavark`).
 
 use std::env;
 use std::ffi::OsString;
@@ -15,7 +16,7 @@ use crate::podman::{ContainersConf, Environment};
 use crate::rules::lease::{Delegation, Process};
 use crate::sight::{self, ProcessFact, front, hands};
 
-/// Names the netavark executable to run, no matter what called us.
+/// Names the netavark executable to run, whatever called us.
 pub const NETAVARK_VARIABLE: &str = "BERTH_NETAVARK";
 
 /// netavark's own command line (netavark `main.rs`, `Opts`, 1.6 to 2.1).
@@ -42,8 +43,8 @@ pub struct NetavarkLine {
 }
 
 impl NetavarkLine {
-    /// Understands a command line, the program's name first; `None` if netavark would
-    /// refuse it, or does something other than work on networks.
+    /// Parses a command line that begins with the program's name; `None` if netavark would
+    /// refuse it, or would do something other than work on networks.
     pub fn parse(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Option<Self> {
         Self::try_parse_from(arguments).ok()
     }
@@ -63,8 +64,8 @@ impl NetavarkLine {
     }
 }
 
-/// Returns the netavark that called this process, how it was called, and the podman
-/// above it, if that still runs; `None` without a netavark above.
+/// Returns the netavark that called this process, how it was called, and the podman above it,
+/// if that still runs; `None` if there is no netavark above.
 ///
 /// # Errors
 /// If another user can change that netavark.
@@ -93,7 +94,7 @@ fn own(path: PathBuf) -> Result<PathBuf, PodmanError> {
 
 /// Returns the netavark that the environment names.
 fn named() -> Option<PathBuf> {
-    // A berth has already run the netavark that is named, and that may have led here.
+    // Another berth has already run the netavark that is named, and that may have led here.
     if front::is_behind_another() {
         return None;
     }
@@ -109,8 +110,8 @@ fn command_line(parent: &ProcessFact) -> Option<Delegation> {
 /// Returns the netavark that Podman would run if berth were not in front of it.
 ///
 /// # Errors
-/// [`PodmanError::NoNetavark`] if there is none, or only one that another user can
-/// change; [`PodmanError::ForeignNetavark`] if the environment names such a one.
+/// [`PodmanError::NoNetavark`] if there is none, or only one that another user can change;
+/// [`PodmanError::ForeignNetavark`] if the environment names such a one.
 pub fn netavark(conf: &ContainersConf) -> Result<PathBuf, PodmanError> {
     if let Some(path) = named() {
         return own(path);
@@ -121,8 +122,8 @@ pub fn netavark(conf: &ContainersConf) -> Result<PathBuf, PodmanError> {
     })
 }
 
-/// Returns how Podman calls netavark by default: as root with the fixed run directory,
-/// else with the one below `XDG_RUNTIME_DIR` (Podman's `networkRunDir`).
+/// Returns how Podman calls netavark by default: for root with the fixed run directory,
+/// otherwise with the one below `XDG_RUNTIME_DIR` (Podman's `networkRunDir`).
 pub(super) fn default_delegation(environment: &Environment, conf: &ContainersConf) -> Delegation {
     let rootless = environment.rootless();
     let runtime = runtime_directory(environment, rootless);
@@ -136,7 +137,7 @@ pub(super) fn default_delegation(environment: &Environment, conf: &ContainersCon
     }
 }
 
-/// Returns the directory in which a Podman keeps what a reboot takes away.
+/// Returns the directory in which a Podman keeps what need not survive a reboot.
 pub(super) fn runtime_directory(environment: &Environment, rootless: bool) -> PathBuf {
     let runtime = environment.path("XDG_RUNTIME_DIR").filter(|_| rootless);
     runtime.unwrap_or_else(|| "/run".into())
@@ -153,8 +154,8 @@ fn helper(conf: &ContainersConf, name: &str) -> Option<PathBuf> {
     paths.find(|path| path.is_file() && hands::on_program(path).is_none())
 }
 
-/// Returns the executable of a process. If its file was replaced since, as by
-/// an upgrade, the link below `/proc` still runs the old one.
+/// Returns the executable of a process. If its file has been replaced since, as by an upgrade,
+/// the link below `/proc` still leads to the old one.
 fn executable(fact: &ProcessFact) -> PathBuf {
     let link = PathBuf::from(format!("/proc/{}/exe", fact.process.pid));
     link.read_link()

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::sight;
 
-/// The command line of a process, the program's name first.
+/// The command line of a process, which begins with the program's name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommandLine(pub Vec<String>);
 
@@ -14,13 +14,13 @@ impl CommandLine {
         Path::new(self.0.first()?).file_name()?.to_str()
     }
 
-    /// Returns whether it is netavark's.
+    /// Returns whether the program is netavark.
     pub fn is_netavark(&self) -> bool {
         self.program() == Some("netavark")
     }
 
-    /// Returns the value of a long option, given as `--name value` or
-    /// `--name=value`; of the last one, as Podman does. Nothing after `--` counts.
+    /// Returns the value of a long option, given as `--name value` or `--name=value`. If it is
+    /// given more than once, the last one counts, as in Podman. Nothing after `--` counts.
     pub fn option(&self, name: &str) -> Option<PathBuf> {
         let given = self
             .0
@@ -37,8 +37,8 @@ impl CommandLine {
     }
 }
 
-/// Returns the command line of `pid` and, where that is a netavark (Podman 6 lets it
-/// call us), that of its parent.
+/// Returns the command line of `pid` and, if that is a netavark (Podman 6 lets it call us),
+/// that of its parent.
 pub(super) fn above(pid: i32) -> Vec<CommandLine> {
     let nearest = sight::process(pid);
     let next = nearest

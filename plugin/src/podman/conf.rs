@@ -1,8 +1,7 @@
-//! What berth needs to know from containers.conf.
+//! The settings in containers.conf that berth needs.
 //!
-//! Which files there are, and in which order, is in [`layers`]. Later ones win key by
-//! key, lists included unless they say `{append=true}`. Modules (`podman --module`) are
-//! not read.
+//! [`layers`] says which files there are, and in which order. Later ones win key by key, for
+//! lists too unless they say `{append=true}`. Modules (`podman --module`) are not read.
 
 use std::borrow::Cow;
 use std::io::ErrorKind;
@@ -37,10 +36,10 @@ const NETAVARK_PLUGIN_DIRS: [&str; 4] = [
     "/usr/lib/netavark",
 ];
 
-/// Why the configuration cannot be used. Each names the file.
+/// Why the configuration cannot be used. Each error names the file.
 #[derive(Debug, Error)]
 pub enum ConfError {
-    /// A file or directory is there but cannot be read, or must be there and is not.
+    /// A file or directory exists but cannot be read, or must exist but does not.
     #[error("failed to read {}{}", path.display(), named_by(*variable))]
     Read {
         path: PathBuf,
@@ -53,7 +52,7 @@ pub enum ConfError {
     #[error("failed to parse {}{}: {message}", path.display(), at_line(*line))]
     Parse {
         path: PathBuf,
-        /// Line of the fault, from 1, where known.
+        /// The line of the fault, counted from 1, if known.
         line: Option<usize>,
         /// What is wrong, on one line.
         message: String,
@@ -81,7 +80,7 @@ pub struct ContainersConf {
     pub subnet_pools: SubnetPools,
     /// `network.network_config_dir`, if set.
     pub network_config_dir: Option<PathBuf>,
-    /// `network.default_network`: it may exist in Podman's memory only.
+    /// `network.default_network`, which may exist in Podman's memory only.
     pub default_network: String,
     /// `network.default_subnet`: the subnet of the default network.
     pub default_subnet: String,
@@ -100,8 +99,8 @@ impl Default for ContainersConf {
 }
 
 impl ContainersConf {
-    /// Reads and layers the files of this environment. Absent files are not an error,
-    /// except those that a variable names.
+    /// Reads and layers the files of this environment. Absent files are not an error, unless a
+    /// variable names them.
     ///
     /// # Errors
     /// [`ConfError`] for a file that cannot be read or understood.
@@ -131,9 +130,9 @@ impl ContainersConf {
     }
 }
 
-/// Returns a file without its comments. The one that distributions ship explains every
-/// setting, and setting none is worth a third of a millisecond to a parser. What looks like a
-/// comment may be a part of a string only where that has several lines.
+/// Returns a file without its comments. The file that distributions ship explains every setting
+/// but sets none, and parsing it would cost a third of a millisecond. What looks like a comment
+/// can be part of a string only if the string has several lines.
 fn uncommented(text: &str) -> Cow<'_, str> {
     let is_there = |quotes| memmem::find(text.as_bytes(), quotes).is_some();
     if is_there(b"\"\"\"") || is_there(b"'''") {
@@ -145,7 +144,7 @@ fn uncommented(text: &str) -> Cow<'_, str> {
     lines.collect::<String>().into()
 }
 
-/// One file, as far as it concerns us.
+/// The parts of one file that concern us.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct File {
@@ -190,9 +189,9 @@ struct Attributes {
     append: bool,
 }
 
-/// A list under construction. Once a file has said `{append=true}`, the lists of
-/// later files are appended as well, until one says `{append=false}`: the attribute
-/// lives on in Podman's value (`attributedstring.Slice.UnmarshalTOML`, 5.4).
+/// A list under construction. Once a file has said `{append=true}`, the lists of later files
+/// are appended as well, until one says `{append=false}`: in Podman, the attribute stays with
+/// the value (`attributedstring.Slice.UnmarshalTOML`, 5.4).
 struct List {
     values: Vec<String>,
     append: bool,
@@ -225,7 +224,7 @@ impl List {
     }
 }
 
-/// What the files read so far add up to.
+/// The combined settings of the files read so far.
 struct Layers {
     subnet_pools: Option<SubnetPools>,
     network: NetworkTable,
@@ -246,7 +245,7 @@ impl Default for Layers {
 
 impl Layers {
     fn add(&mut self, path: &Path, text: &str) -> Result<(), ConfError> {
-        // The whole text knows the line of a fault.
+        // Only with the whole text is the line of a fault right.
         let file = toml::from_str(&uncommented(text)).or_else(|_| toml::from_str(text));
         let file: File = file.map_err(|error| ConfError::Parse {
             path: path.to_owned(),
@@ -288,7 +287,7 @@ impl Layers {
         Ok(())
     }
 
-    /// Empty strings count as unset, as in Podman.
+    /// Returns the settings. Empty strings count as unset, as in Podman.
     fn finish(self) -> ContainersConf {
         let set = |value: Option<String>| value.filter(|text| !text.is_empty());
         ContainersConf {

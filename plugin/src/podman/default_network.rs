@@ -1,4 +1,4 @@
-//! The default network, which Podman makes in its memory when no file defines it.
+//! The default network, which Podman makes in memory if no file defines it.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ fn default_subnet(conf: &ContainersConf) -> Result<IpNetwork, HostError> {
 /// without `created`, which differs from one podman process to the next.
 ///
 /// # Errors
-/// [`HostError::DefaultSubnet`] if containers.conf names none.
+/// [`HostError::DefaultSubnet`] if containers.conf names something else.
 pub fn default_network(conf: &ContainersConf) -> Result<Network, HostError> {
     let subnet = normalise(default_subnet(conf)?);
     let gateway = Family::of(subnet.ip()).address(number(subnet.network()).saturating_add(1));

@@ -1,4 +1,4 @@
-//! What surrounds this process: variables, user, and the root of the file system.
+//! The environment of this process: variables, user, and the root of the file system.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,13 +10,13 @@ use nix::unistd::Uid;
 use super::user_database;
 use crate::sight::hands;
 
-/// Set by Podman in the processes it starts in a user namespace of its own
+/// Set by Podman in the processes that it starts in its own user namespace
 /// (`unshare.UsernsEnvName`).
 const USERNS_CONFIGURED: &str = "_CONTAINERS_USERNS_CONFIGURED";
 /// The user id outside that namespace (`unshare.GetRootlessUID`).
 const ROOTLESS_UID: &str = "_CONTAINERS_ROOTLESS_UID";
 
-/// The surroundings of one process; in tests, those of an imagined one.
+/// The environment of one process; in tests, of an imagined one.
 #[derive(Clone, Debug)]
 pub struct Environment {
     root: PathBuf,
@@ -26,7 +26,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Returns the surroundings of this process.
+    /// Returns the environment of this process.
     pub fn of_this_process() -> Self {
         let own = Self {
             confined: confined(),
@@ -39,8 +39,8 @@ impl Environment {
         }
     }
 
-    /// Leaves out another user's directories, which `su`, and often `sudo`, leave in
-    /// root's environment: root has not set what is configured there.
+    /// Leaves out another user's directories, which `su`, and often `sudo`, leave in root's
+    /// environment: it was not root who set what is configured there.
     fn without_homes(mut self) -> Self {
         static SAID: Once = Once::new();
         for name in ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"] {
@@ -58,8 +58,8 @@ impl Environment {
         self
     }
 
-    /// Returns made-up surroundings: all system files are below `root`, and the process
-    /// is its user's first, not in a user namespace.
+    /// Returns a made-up environment: all system files are below `root`, and the process is its
+    /// user's first, not in a user namespace.
     pub fn imagined<N, V>(
         root: impl Into<PathBuf>,
         uid: u32,
@@ -80,7 +80,7 @@ impl Environment {
         }
     }
 
-    /// Returns the directory below which system files are looked for.
+    /// Returns the directory below which system files are looked up.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -101,9 +101,9 @@ impl Environment {
             .unwrap_or(self.uid)
     }
 
-    /// Returns whether Podman counts this process as rootless (`unshare.IsRootless`):
-    /// also root without `CAP_SYS_ADMIN` or in a user namespace that does not map all
-    /// ids.
+    /// Returns whether Podman counts this process as rootless (`unshare.IsRootless`). It also
+    /// counts root as such if it lacks `CAP_SYS_ADMIN` or is in a user namespace that does not
+    /// map all ids.
     pub fn rootless(&self) -> bool {
         self.uid() != 0 || self.path(USERNS_CONFIGURED).is_some() || self.confined
     }
@@ -149,9 +149,9 @@ impl Environment {
     }
 }
 
-/// Returns whether this process lacks what makes a root user one: `CAP_SYS_ADMIN` (bit 21
-/// of `CapEff`, proc(5)) and a user namespace with all ids. What cannot be read counts as
-/// not lacking, as in Podman.
+/// Returns whether this process lacks what makes a user root: `CAP_SYS_ADMIN` (bit 21 of
+/// `CapEff`, proc(5)) and a user namespace with all ids. What cannot be read counts as present,
+/// as in Podman.
 fn confined() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let capable = status

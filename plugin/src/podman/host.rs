@@ -1,7 +1,7 @@
-//! What `create` must know of this host: the I/O below [`HostFacts`].
+//! What `create` must know about this host: the I/O behind [`HostFacts`].
 //!
-//! Everything is read once, when asked, and nothing is changed. Podman holds its
-//! network lock while it calls us, so the network configurations do not move.
+//! Everything is read once, on request, and nothing is changed. Podman holds its network lock
+//! while it calls us, so the network configurations do not change meanwhile.
 
 mod links;
 mod routes;
@@ -25,7 +25,7 @@ pub enum HostError {
     Links(#[source] Errno),
     #[error("failed to list the kinds of the network interfaces")]
     Kinds(#[source] std::io::Error),
-    /// A file or directory is there, but cannot be read.
+    /// A file or directory exists but cannot be read.
     #[error("failed to read {}", path.display())]
     Read {
         path: PathBuf,
@@ -46,14 +46,14 @@ pub enum HostError {
     NoHome,
 }
 
-/// Gathers what is in use on this host. `callers` are the command lines above us,
-/// nearest first: they may say where the network configurations are.
+/// Gathers what is in use on this host. `callers` are the command lines above us, nearest
+/// first: they may name the directory of the network configurations.
 ///
 /// A damaged network configuration is skipped with a warning, as Podman does.
 ///
 /// # Errors
-/// [`HostError`] for whatever is there and cannot be read: an unreadable fact is
-/// not an absent one.
+/// [`HostError`] if anything exists but cannot be read: an unreadable fact is not an absent
+/// one.
 pub fn gather(
     environment: &Environment,
     conf: &ContainersConf,
@@ -78,8 +78,8 @@ pub fn gather(
     })
 }
 
-/// Returns the command lines above this process, nearest first: Podman's, or
-/// netavark's and then Podman's. What cannot be read is left out.
+/// Returns the command lines above this process, nearest first: Podman's, or netavark's and
+/// then Podman's. What cannot be read is left out.
 pub fn callers() -> Vec<CommandLine> {
     super::command_line::above(nix::unistd::getppid().as_raw())
 }

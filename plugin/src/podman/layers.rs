@@ -1,6 +1,6 @@
-//! Where a configuration lies: containers.conf and, by the same rules, berth.conf.
+//! Where configuration files are: containers.conf and, by the same rules, berth.conf.
 //!
-//! Files are layered as Podman 5.4 does (`pkg/config/new.go`); what comes later wins:
+//! Files are layered as in Podman 5.4 (`pkg/config/new.go`); later ones win:
 //!
 //! ```text
 //! /usr/share/containers/containers.conf
@@ -10,13 +10,13 @@
 //! $XDG_CONFIG_HOME/containers/containers.conf.d/*.conf
 //! ```
 //!
-//! `$CONTAINERS_CONF` replaces them all, `$CONTAINERS_CONF_OVERRIDE` comes last. berth
-//! also reads what Podman 6 has added (`storage/pkg/configfile`); older versions have no
-//! such directories: drop-ins beside the first file, and `containers.rootful.conf.d` or
+//! `$CONTAINERS_CONF` replaces them all, and `$CONTAINERS_CONF_OVERRIDE` comes last. berth also
+//! reads the directories that Podman 6 has added (`storage/pkg/configfile`), which do not exist
+//! with older versions: drop-ins beside the first file, and `containers.rootful.conf.d` or
 //! `containers.rootless.conf.d` (and in it a directory per user id) after each
-//! `containers.conf.d` of the system. Two more rules of Podman 6 are not followed, since
-//! nothing says which Podman calls: there the first main file found hides the others, and
-//! a drop-in hides one of the same name in a directory before.
+//! `containers.conf.d` of the system. Two more rules of Podman 6 are not followed, because
+//! nothing says which Podman is calling: there, the first main file found hides the others, and
+//! a drop-in hides one of the same name in an earlier directory.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,9 +24,9 @@ use std::path::{Path, PathBuf};
 use super::Environment;
 use crate::sight;
 
-/// How a configuration's files are named.
+/// How the files of a configuration are named.
 pub(super) struct Family {
-    /// What the names of its files begin with.
+    /// The prefix of the names of its files.
     stem: &'static str,
     /// The variable that names the only file to read.
     replaced_by: &'static str,
@@ -34,34 +34,34 @@ pub(super) struct Family {
     overridden_by: &'static str,
 }
 
-/// Podman's own.
+/// Podman's own files.
 pub(super) const CONTAINERS: Family = Family {
     stem: "containers",
     replaced_by: "CONTAINERS_CONF",
     overridden_by: "CONTAINERS_CONF_OVERRIDE",
 };
 
-/// berth's.
+/// berth's files.
 pub(super) const BERTH: Family = Family {
     stem: "berth",
     replaced_by: "BERTH_CONF",
     overridden_by: "BERTH_CONF_OVERRIDE",
 };
 
-/// A directory that is there and cannot be listed.
+/// A directory that exists but cannot be listed.
 #[derive(Debug)]
 pub(super) struct Unlisted {
     pub(super) path: PathBuf,
     pub(super) source: io::Error,
 }
 
-/// A file, and the environment variable that names it.
+/// A file, and the environment variable that names it, if one does.
 type Named = (PathBuf, Option<&'static str>);
 
 /// Returns the files to read, in order, each with the variable that names it.
 ///
 /// # Errors
-/// If a directory is there and cannot be listed.
+/// If a directory exists but cannot be listed.
 pub(super) fn files(environment: &Environment, family: &Family) -> Result<Vec<Named>, Unlisted> {
     let mut files = Vec::new();
     let stem = family.stem;

@@ -1,8 +1,8 @@
 //! Podman's network lock, which it holds whenever it calls netavark.
 //!
-//! A POSIX record lock on a whole file (containers/storage `lockfile_unix.go`,
-//! `F_SETLKW`). Podman holds it when it calls us, so a command that needs the store's
-//! lock as well must take this one first.
+//! It is a POSIX record lock on a whole file (containers/storage `lockfile_unix.go`,
+//! `F_SETLKW`). Podman holds it when it calls us, so a command that also needs the store's lock
+//! must take this one first.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -48,11 +48,11 @@ pub enum NetworkLockError {
     },
 }
 
-/// Podman's network lock, held until it is dropped. While it is, no container of
-/// this Podman starts, stops or changes its networks.
+/// Podman's network lock, held until it is dropped. While it is held, no container of this
+/// Podman starts, stops or changes its networks.
 ///
-/// The kernel releases a record lock when the process closes *any* descriptor of the
-/// file: nothing else here may open it meanwhile.
+/// The kernel releases a record lock when the process closes *any* descriptor of the file, so
+/// nothing else in this process may open the file meanwhile.
 #[derive(Debug)]
 pub struct NetworkLock {
     _file: File,
@@ -81,7 +81,7 @@ impl NetworkLock {
             .write(true)
             .create(true)
             .truncate(false)
-            // Anybody who can read the file can lock everybody else out with a read lock.
+            // Any user who can read the file can lock everyone else out with a read lock.
             .mode(0o600)
             .custom_flags(libc::O_NOFOLLOW)
             .open(path)
@@ -119,7 +119,7 @@ fn whole(kind: i32) -> libc::flock {
     }
 }
 
-/// Returns who holds the lock, as the kernel says.
+/// Returns who holds the lock, according to the kernel.
 fn holder(file: &File) -> String {
     let mut lock = whole(libc::F_WRLCK);
     let told = fcntl(file, FcntlArg::F_GETLK(&mut lock));
@@ -129,7 +129,7 @@ fn holder(file: &File) -> String {
     let pid = lock.l_pid;
     match crate::sight::process(pid) {
         Some(fact) => format!("pid {pid} ({})", text::foreign(&fact.arguments.join(" "))),
-        // A process of another pid namespace: the kernel says 0.
+        // The kernel gives 0 for a process in another pid namespace.
         None => "an unknown process".to_owned(),
     }
 }
@@ -145,8 +145,8 @@ mod tests {
 
     const PATH: &str = "BERTH_TEST_NETWORK_LOCK";
 
-    /// The other process of the test below: record locks do not exclude each other within
-    /// one process.
+    /// The other process of the test below. It is needed because record locks do not exclude
+    /// each other within one process.
     #[test]
     #[ignore = "the child half of the_holder_is_named"]
     fn child_holds_the_lock() {

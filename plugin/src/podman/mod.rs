@@ -1,8 +1,8 @@
-//! The Podman a command serves: where its networks, its netavark and our store
-//! are, and the lock it takes before any of its network work.
+//! The Podman that a command serves: where its networks, its netavark and our store are, and
+//! the lock that it takes before any network work.
 //!
-//! A plugin call learns all this from the netavark above it. An operator's command has
-//! nobody above, and uses what Podman uses by default, or what the user names.
+//! A plugin call learns all this from the netavark above it. An operator's command has no
+//! netavark above it, and uses Podman's defaults, or what the user names.
 
 mod caller;
 mod command_line;
@@ -50,8 +50,8 @@ use crate::rules::lease::{Delegation, Process};
 use crate::rules::settings::{Mistake, Settings};
 use crate::sight;
 
-/// Where root's Podman has its network lock, whatever its directories
-/// (containers/common `network.go`, `defaultRootLockPath`).
+/// The network lock of root's Podman, whatever its directories (containers/common `network.go`,
+/// `defaultRootLockPath`).
 const ROOT_LOCK: &str = "/run/lock/netavark.lock";
 
 /// Failure to find out which Podman to serve.
@@ -66,7 +66,7 @@ pub enum PodmanError {
         list(directories)
     )]
     NoNetavark { directories: Vec<PathBuf> },
-    /// Another user could make us run anything.
+    /// Otherwise, another user could make us run anything.
     #[error(
         "refused to run {} as netavark: {} {reason}; install one that only you can change, or \
          name it in the environment variable {NETAVARK_VARIABLE}",
@@ -81,14 +81,14 @@ pub enum PodmanError {
     },
     #[error(transparent)]
     Enter(#[from] EnterError),
-    /// The state directory would depend on where the command is run.
+    /// Otherwise, the state directory would depend on where the command is run.
     #[error(
         "environment variable {STATE_VARIABLE} is {}, which is not an absolute path; every podman \
          must be given the same one",
         .0.display()
     )]
     StateDirectory(PathBuf),
-    /// Somebody else could put another store there.
+    /// Otherwise, another user could put another store there.
     #[error(
         "environment variable {STATE_VARIABLE} is {}, but {} {reason}; choose a directory that \
          only you can write to",
@@ -111,7 +111,7 @@ pub enum PodmanError {
     MakeDirectory(PathBuf, #[source] io::Error),
 }
 
-/// Networks' names by their ids.
+/// The names of networks by their ids.
 pub type Names = BTreeMap<String, String>;
 
 /// A Podman, of root or of one user, and how to call its netavark.
@@ -120,15 +120,15 @@ pub struct Podman {
     pub netavark: PathBuf,
     /// How netavark is called; its `config` is the network run directory.
     pub delegation: Delegation,
-    /// The podman process that asked, if one did and still runs.
+    /// The podman process that asked, if there is one and it still runs.
     pub starter: Option<Process>,
     pub state_directory: PathBuf,
-    /// The file that says who has held which address: see [`history_file`].
+    /// The history file, which says who held which address: see [`history_file`].
     pub history_file: PathBuf,
-    /// Where the host keeps who it is in each share; see [`crate::sharing`].
+    /// Where the host keeps its identity in each share; see [`crate::sharing`].
     pub share_directory: PathBuf,
-    /// Where it keeps the files of containers' network namespaces
-    /// (containers/common `pkg/netns`, `GetNSRunDir`).
+    /// Where Podman keeps the files of containers' network namespaces (containers/common
+    /// `pkg/netns`, `GetNSRunDir`).
     pub namespace_directory: PathBuf,
     /// What berth.conf says.
     pub settings: Settings,
@@ -137,7 +137,7 @@ pub struct Podman {
 }
 
 impl Podman {
-    /// Finds the Podman of this user: by default the one without options, else the one
+    /// Finds the Podman of this user: by default the one without options, otherwise the one
     /// with this network run directory (netavark's `--config`) or network configuration
     /// directory (Podman's `--network-config-dir`).
     ///
@@ -154,11 +154,11 @@ impl Podman {
         Self::of(netavark, &environment, &conf, directories)
     }
 
-    /// As [`Podman::find`], with this netavark, whether it is there or not. The
-    /// directories are the network run and the network configuration directory.
+    /// As [`Podman::find`], but with this netavark, whether or not it exists. The directories
+    /// are the network run directory and the network configuration directory.
     ///
     /// # Errors
-    /// If its directories cannot be found out.
+    /// If its directories cannot be determined.
     pub fn of(
         netavark: PathBuf,
         environment: &Environment,
@@ -181,8 +181,8 @@ impl Podman {
         })
     }
 
-    /// Returns the Podman whose netavark has called this process. Without a netavark
-    /// above, as when a person calls the plugin by hand, the one without options.
+    /// Returns the Podman whose netavark called this process. If there is no netavark above, as
+    /// when a person calls the plugin by hand, returns the Podman without options.
     ///
     /// # Errors
     /// If no netavark executable can be found, or another user can change it.
@@ -202,9 +202,9 @@ impl Podman {
         Self::with(caller::netavark(&conf)?, delegation, &environment)
     }
 
-    /// Returns the Podman that has called this process under the name `netavark`, with
-    /// this command line. `netavark` is the real one. A call that needs the network files
-    /// has `conf`, from which their directory is found.
+    /// Returns the Podman that called this process under the name `netavark`, with this command
+    /// line. `netavark` is the real one. A call that needs the network files passes `conf`,
+    /// which tells their directory.
     ///
     /// # Errors
     /// If the state directory that the environment names is not an absolute path.
@@ -251,8 +251,8 @@ impl Podman {
         })
     }
 
-    /// Returns the directory with one JSON file per network; it need not exist. For a
-    /// plugin call it is found out when it is first asked for: most calls never do.
+    /// Returns the directory with one JSON file per network; it need not exist. For a plugin
+    /// call it is determined on first use, because most calls never need it.
     ///
     /// # Errors
     /// If containers.conf or storage.conf cannot be read.
@@ -266,12 +266,12 @@ impl Podman {
         Ok(self.network_config_dir.get_or_init(|| found))
     }
 
-    /// As [`Podman::network_config_dir`], but makes it if there is none. Podman does so
-    /// with the first network other than the default one, and a command that is given a
-    /// directory needs one that is there.
+    /// As [`Podman::network_config_dir`], but makes the directory if there is none. Podman
+    /// makes it with the first network other than the default one, and a command that names a
+    /// directory needs one that exists.
     ///
     /// # Errors
-    /// As [`Podman::network_config_dir`]; if it cannot be made.
+    /// As [`Podman::network_config_dir`], and if the directory cannot be made.
     pub fn make_network_config_dir(&self) -> Result<&Path, PodmanError> {
         let directory = self.network_config_dir()?;
         fs::create_dir_all(directory)
@@ -279,22 +279,22 @@ impl Podman {
         Ok(directory)
     }
 
-    /// Puts what berth.conf sets for a network into its options, as far as it can be
-    /// understood: to look at a network, not to lease from it.
+    /// Puts the settings of berth.conf for a network into its options, as far as they can be
+    /// understood. This suffices to look at a network, but not to lease from it.
     pub fn fill_in(&self, network: &mut Network) {
         if let Err(mistake) = self.settings.apply(network) {
             log::debug!("{mistake}");
         }
     }
 
-    /// Returns the mistake in berth.conf that hides where the leases are, if there is one.
+    /// Returns the mistake in berth.conf that may hide where the leases are, if there is one.
     pub fn state_mistake(&self) -> Option<&Mistake> {
         let is_named = env::var_os(STATE_VARIABLE).is_some_and(|value| !value.is_empty());
         self.settings.blinding().filter(|_| !is_named)
     }
 
-    /// Returns whether a network's file contradicts `is_ours`. A file of another network,
-    /// or none, says nothing.
+    /// Returns whether a network's file contradicts `is_ours`. If the file is missing or
+    /// belongs to another network, it does not.
     pub fn denies(&self, network: &Network, is_ours: bool) -> bool {
         let file = |directory: &Path| {
             let path = directory.join(format!("{}.json", network.name));
@@ -304,8 +304,8 @@ impl Podman {
         on_file.is_some_and(|own| own.id == network.id && own.is_ours() != is_ours)
     }
 
-    /// Makes every Podman read the network files again: it does so when their directory
-    /// has changed (`loadNetworks`, 5.4).
+    /// Makes every Podman read the network files again, which it does when their directory has
+    /// changed (`loadNetworks`, 5.4).
     pub fn touch_networks(&self) {
         let touched = self.network_config_dir().map(|directory| {
             let now = std::time::SystemTime::now();
@@ -327,9 +327,8 @@ impl Podman {
         Ok(ROOT_LOCK.into())
     }
 
-    /// Takes Podman's network lock, which it holds whenever it calls netavark, waiting no
-    /// longer than `wait`. A caller that needs the store's lock as well takes this one
-    /// first.
+    /// Takes Podman's network lock, which Podman holds whenever it calls netavark, waiting no
+    /// longer than `wait`. A caller that also needs the store's lock must take this one first.
     ///
     /// # Errors
     /// With the holder's name, if it is known.
@@ -337,18 +336,18 @@ impl Podman {
         NetworkLock::acquire(&self.network_lock()?, wait)
     }
 
-    /// Returns the networks whose addresses berth leases, sorted by name, with what
-    /// berth.conf sets for them.
+    /// Returns the networks whose addresses berth leases, sorted by name, with the settings of
+    /// berth.conf applied.
     ///
     /// # Errors
-    /// If a network file is there and cannot be read.
+    /// If a network file exists but cannot be read.
     pub fn networks(&self) -> Result<Vec<Network>, PodmanError> {
         Ok(self.networks_and_names()?.0)
     }
 
-    /// As [`Podman::networks`], with the names of all networks by their ids, ours or not. The
-    /// default network may have no file. The names are `None` if a file is not understood,
-    /// so that there may be others.
+    /// As [`Podman::networks`], together with the names of all networks by their ids, ours or
+    /// not. The default network is included, even without a file. The names are `None` if a
+    /// file cannot be understood, because there may then be others.
     ///
     /// # Errors
     /// As [`Podman::networks`].
@@ -369,10 +368,9 @@ impl Podman {
     }
 }
 
-/// Returns the file of the history of a store. It survives a reboot: it is in the state
-/// directory if the environment names one, else `berth` in `/var/lib` or, for a rootless
-/// Podman, in `XDG_STATE_HOME`. There its name tells the stores of different Podmans
-/// apart.
+/// Returns the history file of a store. It survives a reboot: it is in the state directory if
+/// the environment names one, otherwise in `berth` in `/var/lib` or, for a rootless Podman, in
+/// `XDG_STATE_HOME`. There its name tells the stores of different Podmans apart.
 fn history_file(state_directory: &Path, rootless: bool, environment: &Environment) -> PathBuf {
     if environment.path(STATE_VARIABLE).is_some() {
         return state_directory.join("history");
@@ -389,7 +387,7 @@ fn history_file(state_directory: &Path, rootless: bool, environment: &Environmen
     lasting_directory(rootless, environment).join(format!("{name}.history"))
 }
 
-/// Returns where berth keeps what must survive a reboot.
+/// Returns the directory in which berth keeps what must survive a reboot.
 fn lasting_directory(rootless: bool, environment: &Environment) -> PathBuf {
     let directory = match environment.state_home().filter(|_| rootless) {
         Some(home) => home,

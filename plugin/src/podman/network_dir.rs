@@ -8,13 +8,13 @@ use serde::Deserialize;
 use super::{CommandLine, HostError};
 use crate::podman::{ContainersConf, Environment};
 
-/// Returns the directory with one JSON file per network, which need not exist: from
-/// Podman's command line, else from containers.conf, else the default: below `/etc`
-/// as root, in the graph root as another user (`getDefaultNetavarkConfigDir`, 5.4).
+/// Returns the directory with one JSON file per network, which need not exist. It is taken from
+/// Podman's command line, or else from containers.conf, or else is the default: below `/etc`
+/// for root, in the graph root for another user (`getDefaultNetavarkConfigDir`, 5.4).
 ///
 /// # Errors
-/// If storage.conf is damaged, or a rootless user has no home. Neither matters to root,
-/// or when the directory is named.
+/// If storage.conf is damaged, or a rootless user has no home. Neither matters to root, or if
+/// the directory is named.
 pub fn network_config_dir(
     environment: &Environment,
     conf: &ContainersConf,
@@ -44,10 +44,10 @@ struct Storage {
     rootless_storage_path: String,
 }
 
-/// Returns the graph root of a rootless Podman (`loadStoreOptionsFromConfFile`, 5.4): the
-/// one that Podman has told us, else from the storage.conf that `CONTAINERS_STORAGE_CONF`
-/// names, or the user's own; else as the system's file says for all users; else below the
-/// data directory.
+/// Returns the graph root of a rootless Podman (`loadStoreOptionsFromConfFile`, 5.4). It is the
+/// one that Podman has told us, or else the one in the storage.conf that
+/// `CONTAINERS_STORAGE_CONF` names, or in the user's own; or else the one that the system's
+/// file sets for all users; or else one below the data directory.
 fn graph_root(environment: &Environment) -> Result<PathBuf, HostError> {
     if let Some(told) = environment.told_graph_root() {
         return Ok(told);
@@ -64,7 +64,7 @@ fn graph_root(environment: &Environment) -> Result<PathBuf, HostError> {
     } else {
         for dir in ["etc", "usr/share"] {
             let path = environment.root().join(dir).join("containers/storage.conf");
-            // Its graphroot is root's.
+            // The system's graphroot is root's.
             if let Some(conf) = read(&path)? {
                 let root_in_namespace = environment.uid() == 0 && !conf.graphroot.is_empty();
                 if root_in_namespace {
@@ -102,7 +102,7 @@ fn read(path: &Path) -> Result<Option<Storage>, HostError> {
     Ok(Some(conf.storage))
 }
 
-/// Expands what storage.conf(5) names: `$HOME`, `$UID` and `$USER`.
+/// Expands the variables that storage.conf(5) knows: `$HOME`, `$UID` and `$USER`.
 fn expand(path: &str, environment: &Environment) -> PathBuf {
     let home = environment.home().unwrap_or_default();
     let user = environment.path("USER").unwrap_or_default();

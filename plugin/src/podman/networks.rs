@@ -1,9 +1,9 @@
-//! The one reader of Podman's network files: `NAME.json` in the network configuration
+//! The only reader of Podman's network files: `NAME.json` in the network configuration
 //! directory.
 //!
-//! Podman skips a file that it cannot read or understand (`loadNetworks`, 5.4). What
-//! that means differs from caller to caller, so every file is returned, with its network
-//! or with what is wrong with it.
+//! Podman skips a file that it cannot read or understand (`loadNetworks`, 5.4). What that means
+//! differs from caller to caller, so every file is returned, either with its network or with
+//! what is wrong with it.
 
 use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
@@ -22,7 +22,7 @@ use crate::sight;
 #[derive(Debug)]
 pub struct NetworkFile {
     pub path: PathBuf,
-    /// What it says; empty if it cannot be read.
+    /// Its contents; empty if it cannot be read.
     pub bytes: Vec<u8>,
     /// Its owner and mode; `None` if it cannot be opened.
     pub metadata: Option<Metadata>,
@@ -32,7 +32,7 @@ pub struct NetworkFile {
 /// What is wrong with a file.
 #[derive(Debug, Error)]
 pub enum Fault {
-    /// Podman may be able to read it: nothing is known of this network.
+    /// Nothing is known of this network, because Podman may be able to read the file.
     #[error("{0}")]
     Unreadable(#[source] io::Error),
     /// Podman does not take it for a network either.
@@ -40,11 +40,11 @@ pub enum Fault {
     Malformed(String),
 }
 
-/// Reads every network file of a directory, sorted by path. The directory need not
-/// exist. A file that is removed while this runs is left out.
+/// Reads every network file of a directory, sorted by path. The directory need not exist. A
+/// file that is removed meanwhile is left out.
 ///
 /// # Errors
-/// [`HostError::Read`] if the directory is there and cannot be listed.
+/// [`HostError::Read`] if the directory exists but cannot be listed.
 pub fn read_networks(directory: &Path) -> Result<Vec<NetworkFile>, HostError> {
     let failed = |source| HostError::Read {
         path: directory.to_owned(),
@@ -63,12 +63,12 @@ pub fn read_networks(directory: &Path) -> Result<Vec<NetworkFile>, HostError> {
 /// As [`read_networks`], without the files that Podman does not take for networks.
 ///
 /// # Errors
-/// As [`read_networks`]; also if a file is there and cannot be read.
+/// As [`read_networks`], and if a file exists but cannot be read.
 pub fn known_networks(directory: &Path) -> Result<Vec<Network>, HostError> {
     networks_of(read_networks(directory)?)
 }
 
-/// Returns the networks of files, as [`known_networks`].
+/// Returns the networks in these files, as [`known_networks`] does.
 pub(super) fn networks_of(files: Vec<NetworkFile>) -> Result<Vec<Network>, HostError> {
     let mut networks = Vec::new();
     for file in files {
@@ -84,8 +84,8 @@ pub(super) fn networks_of(files: Vec<NetworkFile>) -> Result<Vec<Network>, HostE
     Ok(networks)
 }
 
-/// Warns of a file that Podman does not take for a network: once in the life of this
-/// process, which may read it many times.
+/// Warns of a file that Podman does not take for a network, but only once per process, because
+/// a process may read the file many times.
 pub fn warn_of_ignored(path: &Path, why: &str) {
     static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let text = format!("Podman ignores {}: {why}", path.display());
@@ -95,7 +95,7 @@ pub fn warn_of_ignored(path: &Path, why: &str) {
 }
 
 impl NetworkFile {
-    /// Reads one file; `None` if there is none.
+    /// Reads one file; `None` if it does not exist.
     pub fn read(path: PathBuf) -> Option<Self> {
         let mut bytes = Vec::new();
         let opened = File::open(&path).and_then(|mut file| {
@@ -127,7 +127,7 @@ impl NetworkFile {
     }
 }
 
-/// Parses a file as strictly as Podman does; returns why it is not a network.
+/// Parses a file as strictly as Podman does, or returns why it is not a network.
 fn parse(path: &Path, bytes: &[u8]) -> Result<Network, String> {
     let network: Network = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     if path.file_stem().is_none_or(|stem| *stem != *network.name) {

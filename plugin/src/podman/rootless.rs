@@ -1,12 +1,12 @@
-//! Podman without root: the namespaces that its networks are in.
+//! Rootless Podman: the namespaces that its networks are in.
 //!
 //! They are a user and a mount namespace, which Podman's pause process keeps, and for its
-//! bridges a network namespace behind pasta, with a mount namespace for each call in
-//! which `/run` is private. netavark, and so the plugin, is started inside all of them;
-//! an operator's command is not. `podman unshare --rootless-netns` leads there. It
-//! releases Podman's network lock while the command runs and counts it as a user of the
-//! network namespace (containers/common `rootlessnetns` `Netns.Run`), so that the command
-//! can take that lock, and nobody removes the namespace under it.
+//! bridges a network namespace behind pasta, with a mount namespace for each call, in which
+//! `/run` is private. netavark, and so the plugin, is started inside all of them; an operator's
+//! command is not. `podman unshare --rootless-netns` leads there. While the command runs, it
+//! releases Podman's network lock and counts the command as a user of the network namespace
+//! (containers/common `rootlessnetns` `Netns.Run`). So the command can take that lock, and
+//! nothing removes the namespace beneath it.
 
 use std::env;
 use std::ffi::OsString;
@@ -24,7 +24,7 @@ use super::STATE_VARIABLE;
 use crate::podman::Environment;
 use crate::rules::process::INTO_USER_NAMESPACE;
 
-/// Set for the command that was started again, so that this happens only once.
+/// Set for a command that was started again, so that this happens only once.
 const ENTERED: &str = "BERTH_ENTERED";
 
 /// Failure to enter the namespaces of a rootless Podman.
@@ -44,16 +44,16 @@ pub enum EnterError {
     Outside,
 }
 
-/// Starts this very command line again in the namespaces of a rootless Podman, in place
-/// of this process, unless we are there already, or are root's, or this user's Podman has
-/// not run since the user logged in. Standard streams and exit code are the command's
-/// own.
+/// Starts this same command line again in the namespaces of a rootless Podman, in place of this
+/// process. Does nothing if we are there already, if we serve root's Podman, or if this user's
+/// Podman has not run since the user logged in. Standard streams and exit code are those of the
+/// new command.
 ///
-/// Call it before anything is locked or written. The directories are those that the user
-/// named (Podman's network run and network configuration directory).
+/// Call it before locking or writing anything. The directories are those that the user named
+/// (Podman's network run directory and network configuration directory).
 ///
 /// # Errors
-/// If Podman cannot be run. It returns only if nothing needs to be entered.
+/// If Podman cannot be run. Otherwise it returns only if there is nothing to enter.
 pub fn enter_if_needed(
     run_directory: Option<&Path>,
     network_config_dir: Option<&Path>,
@@ -82,14 +82,14 @@ pub fn enter_if_needed(
     podman.args(INTO_USER_NAMESPACE);
     podman.arg(own).args(env::args_os().skip(1));
     podman.env(ENTERED, "1");
-    // A podman that is a client of another host's has no `unshare`.
+    // A podman that is a client of another host has no `unshare`.
     podman
         .env_remove("CONTAINER_HOST")
         .env_remove("CONTAINER_CONNECTION");
     Err(EnterError::Podman(podman.exec()))
 }
 
-/// Returns the options of a custom rootless Podman, which its directories show:
+/// Returns the options of a custom rootless Podman, derived from its directories:
 /// `RUNROOT/networks`, `ROOT/networks`.
 pub fn storage_options(
     run_directory: Option<&Path>,
@@ -106,8 +106,8 @@ pub fn storage_options(
     options
 }
 
-/// Returns the network run directory of a rootless Podman (containers/common
-/// `NetworkBackend`: in the runroot), as far as it can be told from here.
+/// Returns the network run directory of a rootless Podman (containers/common `NetworkBackend`:
+/// in the runroot), as far as it can be told from here.
 pub(super) fn run_directory_of(environment: &Environment) -> Option<PathBuf> {
     let run_root = environment.told_run_root().or_else(|| {
         let runtime = environment.path("XDG_RUNTIME_DIR")?;
@@ -116,16 +116,16 @@ pub(super) fn run_directory_of(environment: &Environment) -> Option<PathBuf> {
     Some(run_root?.join("networks"))
 }
 
-/// Returns whether our network namespace is the one at this path (Podman 5.0 on; an
-/// older one has it elsewhere, and is entered once more).
+/// Returns whether our network namespace is the one at this path (from Podman 5.0 on; an older
+/// one has it elsewhere, and is entered once more).
 fn is_ours(path: &Path) -> bool {
     let key = |path: &Path| fs::metadata(path).map(|file| (file.dev(), file.ino()));
     let own = key(Path::new("/proc/self/ns/net"));
     matches!((key(path), own), (Ok(there), Ok(own)) if there == own)
 }
 
-/// Returns whether this user's Podman has left nothing in the runtime directory:
-/// then it has no containers, and nobody has leased anything.
+/// Returns whether this user's Podman has left nothing in the runtime directory. It then has no
+/// containers, and nothing is leased.
 fn has_no_podman(environment: &Environment, run_directory: Option<&Path>) -> bool {
     let traces = |runtime: PathBuf| ["libpod", "containers"].map(|name| runtime.join(name));
     environment.path(STATE_VARIABLE).is_none()

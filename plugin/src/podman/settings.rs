@@ -1,4 +1,4 @@
-//! Reading berth.conf.
+//! Reads berth.conf.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -10,9 +10,10 @@ use crate::sight::hands;
 
 /// Reads and layers the files of this environment. Absent files are not a mistake.
 ///
-/// For root, a file counts only if nobody else can have written it: it and its directory
-/// are root's, and writable by no group and by no other user. Any other file may hide
-/// what root has set, so it counts as a mistake, and so does a file that cannot be read.
+/// For root, a file counts only if no other user can have written it: the file and its
+/// directory must belong to root, and be writable by no group and no other user. Any other file
+/// may hide what root has set, so it counts as a mistake, and so does a file that cannot be
+/// read.
 pub fn settings(environment: &Environment) -> Settings {
     let mut settings = Settings::default();
     let files = match layers::files(environment, &layers::BERTH) {
@@ -41,7 +42,7 @@ fn unread(path: PathBuf, error: &io::Error) -> Mistake {
     }
 }
 
-/// Adds a file. The system's files set the place of the leases only for root: another
+/// Adds a file. The system's files set the place of the leases for root only, because another
 /// user could not write there.
 fn add(settings: &mut Settings, environment: &Environment, path: &Path, text: &str) {
     let before = settings.general.get(keys::STATE_DIRECTORY).cloned();
@@ -84,7 +85,7 @@ mod tests {
 
     const ETC: &str = "etc/containers/berth.conf";
 
-    /// Returns a user's settings from files below a root of their own.
+    /// Returns a user's settings from the files below this root.
     fn load(root: &Path, uid: u32) -> Settings {
         let home = root.join("home");
         settings(&Environment::imagined(root, uid, [("HOME", home)]))

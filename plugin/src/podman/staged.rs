@@ -1,4 +1,4 @@
-//! Putting a network's file in the place of another: durably, and whole or not at all.
+//! Replaces a network's file by another: durably, and whole or not at all.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 use thiserror::Error;
 
-/// What the names of staged files begin with. Podman does not take a file for a network
-/// if its name does not end in `.json`.
+/// The prefix of the names of staged files. Podman takes a file for a network only if its name
+/// ends in `.json`.
 const STAGED: &str = ".berth-migrate-";
 
 /// Failure to replace a file.
@@ -18,7 +18,7 @@ const STAGED: &str = ".berth-migrate-";
 pub struct StageError {
     /// What was tried.
     pub action: &'static str,
-    /// With which file or directory.
+    /// The file or directory that it was tried with.
     pub path: PathBuf,
     #[source]
     pub source: io::Error,
@@ -33,8 +33,8 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StageE
     }
 }
 
-/// Removes what a killed command has staged in a directory. The caller has Podman's
-/// network lock, so that nobody stages anything now.
+/// Removes what a killed command staged in a directory. The caller has Podman's network lock,
+/// so that nothing else stages files now.
 pub fn sweep(directory: &Path) {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     for path in entries.map(|entry| entry.path()) {
@@ -47,7 +47,7 @@ pub fn sweep(directory: &Path) {
     }
 }
 
-/// A file beside the one that it is to replace.
+/// A file beside the one that it will replace.
 #[derive(Debug)]
 pub struct Staged {
     file: NamedTempFile,
@@ -56,8 +56,8 @@ pub struct Staged {
 
 impl Staged {
     /// Writes a file beside `path`, durable except for its name, with this mode, user and
-    /// group; makes the directory if there is none. Unless it is put in its place, it is
-    /// removed when it is dropped.
+    /// group. Makes the directory if there is none. Unless it is put in its place, the file is
+    /// removed on drop.
     ///
     /// # Errors
     /// If it cannot be written; nothing is left of it then.
@@ -93,10 +93,10 @@ impl Staged {
         })
     }
 
-    /// Puts it in its place, durably.
+    /// Puts the file in its place, durably.
     ///
     /// # Errors
-    /// If the file system refuses. The old file may be in its place then, or the new.
+    /// If the file system refuses. Either the old or the new file may then be in its place.
     pub fn put(self) -> Result<(), StageError> {
         let placed = self.file.persist(&self.path);
         placed.map_err(|error| failed("replace", &self.path)(error.error))?;

@@ -1,4 +1,4 @@
-//! Where the lease store lives.
+//! Where the lease store is.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -7,17 +7,17 @@ use super::PodmanError;
 use crate::rules::settings::Item;
 use crate::sight::hands;
 
-/// Overrides where the store lives.
+/// Overrides where the store is.
 pub const STATE_VARIABLE: &str = "BERTH_STATE_DIR";
 
-/// Returns the store's directory: as the environment or berth.conf (`set`) says, else `berth`
-/// in the network run directory, so that rootful, rootless and a custom runroot each have
-/// their own.
+/// Returns the store's directory: the one that the environment or berth.conf (`set`) names,
+/// otherwise `berth` in the network run directory, so that rootful, rootless and custom-runroot
+/// Podmans each have their own.
 ///
 /// # Errors
-/// If one of them is set to a path that is not absolute, or leads through a
-/// directory that somebody else can write to. The directory's own mode is left to `berth
-/// doctor`, which repairs it.
+/// If the environment or berth.conf names a path that is not absolute, or that leads through a
+/// directory that another user can write to. The mode of the directory itself is left to
+/// `berth doctor`, which repairs it.
 pub fn state_directory(run_directory: &Path, set: Option<&Item>) -> Result<PathBuf, PodmanError> {
     let named = env::var_os(STATE_VARIABLE).filter(|value| !value.is_empty());
     let set = || set.map(|set| PathBuf::from(&set.text));

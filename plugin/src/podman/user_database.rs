@@ -1,5 +1,5 @@
-//! What the host knows of its users. The C library's own functions are not for an executable
-//! without shared libraries (`plugin/build.rs`).
+//! What the host knows about its users. An executable without shared libraries cannot use the C
+//! library's own functions for this (`plugin/build.rs`).
 
 use std::fs;
 use std::io::Read;
@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use wait_timeout::ChildExt;
 
-/// Knows users that are in no file, as from a directory service. By its path: the variable
-/// `PATH` may be another user's.
+/// Knows users that are in no file, as from a directory service. It is called by its path,
+/// because `PATH` may be another user's.
 const GETENT: &str = "/usr/bin/getent";
 
-/// How long it may take; a directory service may not answer.
+/// How long getent(1) may take, because a directory service may not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Returns a user's home directory.
@@ -33,7 +33,7 @@ fn home_in(database: &str, uid: u32) -> Option<PathBuf> {
     homes.next().map(PathBuf::from)
 }
 
-/// Returns what getent(1) says of a user.
+/// Returns what getent(1) says about a user.
 fn asked(uid: u32) -> Option<String> {
     let mut getent = Command::new(GETENT)
         .args(["passwd", &uid.to_string()])

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-/// The plugin API version netavark expects (netavark `plugin.rs`, `API_VERSION`).
+/// The plugin API version that netavark expects (netavark `plugin.rs`, `API_VERSION`).
 pub const API_VERSION: &str = "1.0.0";
 
-/// Answer of the `info` verb.
+/// The answer to the `info` verb.
 #[derive(Debug, Serialize)]
 pub struct Info {
     pub version: &'static str,
@@ -24,8 +24,8 @@ impl Info {
 
 /// Returns the error document: exactly `{"error": "…"}`.
 ///
-/// Podman refuses any further field (`execBinary` decodes with
-/// `DisallowUnknownFields`), so nothing may be added here.
+/// Podman refuses any other field (`execBinary` decodes with `DisallowUnknownFields`), so
+/// nothing may be added here.
 pub fn error_envelope(message: &str) -> serde_json::Value {
     serde_json::json!({ "error": message })
 }

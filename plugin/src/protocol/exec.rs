@@ -1,4 +1,4 @@
-//! What netavark hands a plugin at setup and teardown.
+//! What netavark passes to a plugin at setup and teardown.
 
 use std::net::IpAddr;
 
@@ -23,12 +23,12 @@ pub struct PluginExec {
     pub rest: Map<String, Value>,
 }
 
-/// A container's wishes on one network (netavark `types::PerNetworkOptions`).
+/// What a container wants on one network (netavark `types::PerNetworkOptions`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PerNetworkOptions {
     pub interface_name: String,
-    /// Addresses asked for: any order, possibly partial, repeated or outside
-    /// every subnet; empty (or `null`) when the user named none, and on teardown.
+    /// The addresses asked for: in any order, possibly partial, repeated or outside every
+    /// subnet; empty (or `null`) if the user named none, and on teardown.
     #[serde(default, deserialize_with = "null_as_empty")]
     pub static_ips: Vec<IpAddr>,
     /// Everything else (`aliases`, `static_mac`, `options`).

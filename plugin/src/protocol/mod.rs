@@ -1,8 +1,8 @@
-//! netavark's JSON, as it speaks to plugins and as Podman stores networks.
+//! netavark's JSON, as plugins receive it and as Podman stores networks.
 //!
-//! Field names are netavark's (`src/network/types.rs`, v1.14.0). Fields this
-//! crate does not know are kept and written back unchanged, so that a newer
-//! Podman loses nothing by passing through us. Nothing here decides anything.
+//! Field names are netavark's (`src/network/types.rs`, v1.14.0). Fields that this crate does
+//! not know are kept and written back unchanged, so that a newer Podman loses nothing by going
+//! through us. Nothing here decides anything.
 
 mod envelope;
 mod exec;

@@ -9,20 +9,20 @@ use serde_json::{Map, Value};
 
 /// A network configuration (netavark `types::Network`, Podman `types.Network`).
 ///
-/// Maps and lists that are absent or `null` read as empty, and are written back
-/// only when they hold something. Unknown fields live in `rest`.
+/// Maps and lists that are absent or `null` read as empty, and are written back only if they
+/// are not empty. Unknown fields are kept in `rest`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Network {
     /// Unique within one Podman; also the stem of the configuration's file name.
     pub name: String,
-    /// 64 hexadecimal digits. A network created again under its old name has a new one.
+    /// 64 hexadecimal digits. A network that is created again under its old name has a new id.
     pub id: String,
-    /// The plugin's file name for berth's networks.
+    /// For berth's networks, the plugin's file name.
     pub driver: String,
     /// Bridge name, or parent interface of macvlan and ipvlan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_interface: Option<String>,
-    /// Subnets, in the order netavark wants addresses in.
+    /// Subnets, in the order in which netavark wants addresses.
     #[serde(
         default,
         deserialize_with = "null_as_empty",
@@ -50,7 +50,7 @@ pub struct Network {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub network_dns_servers: Vec<IpAddr>,
-    /// Driver options, ours (`ipam_…`, `driver`) among them.
+    /// Driver options, including ours (`ipam_…`, `driver`).
     #[serde(
         default,
         deserialize_with = "null_as_empty",
@@ -70,7 +70,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// Returns whether a person means this network by a name or id.
+    /// Returns whether this is the network's name or id.
     pub fn answers_to(&self, name: &str) -> bool {
         self.name == name || self.id == name
     }
@@ -84,7 +84,7 @@ impl Network {
 /// One subnet of a network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Subnet {
-    /// The subnet. Host bits may be set as the user typed them: see [`crate::rules::pool`].
+    /// The subnet. Host bits may be set, as the user typed them: see [`crate::rules::pool`].
     pub subnet: IpNetwork,
     /// The gateway's address, the bridge's own; absent on some internal networks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -119,15 +119,15 @@ pub struct LeaseRange {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Route {
     pub destination: IpNetwork,
-    /// Next hop; absent for routes of newer versions that lead nowhere
-    /// (`route_type` `blackhole`, `unreachable`, `prohibit`).
+    /// Next hop; absent for routes of newer versions that lead nowhere (`route_type`
+    /// `blackhole`, `unreachable`, `prohibit`).
     #[serde(
         default,
         deserialize_with = "empty_as_none",
         skip_serializing_if = "Option::is_none"
     )]
     pub gateway: Option<IpAddr>,
-    /// Metric, the kernel's default if absent.
+    /// Metric; the kernel's default if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<u32>,
     /// Everything else (`route_type` of newer versions).

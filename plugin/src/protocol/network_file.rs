@@ -1,7 +1,7 @@
-//! The text of a network's configuration file, changed in single fields.
+//! The text of a network's configuration file, changed field by field.
 //!
-//! What we do not change stays as it was written, byte by byte: fields of newer versions,
-//! their order, the layout. Podman's own layout is JSON indented by five spaces
+//! What we do not change stays as it was written, byte for byte: fields of newer versions,
+//! their order, and the layout. Podman's own layout is JSON indented by five spaces
 //! (containers/common `commitNetwork`).
 
 use std::fmt::Write as _;
@@ -16,11 +16,11 @@ use super::Network;
 /// How far Podman indents.
 const INDENT: &str = "     ";
 
-/// A new field is put before this one, Podman's last.
+/// A new field is inserted before this one, Podman's last.
 const LAST: &str = "ipam_options";
 
-/// Returns the text of a network's file, changed to say `after`. `before` is what it says
-/// now; only the fields that differ are changed.
+/// Returns the text of a network's file, changed to describe `after`. `before` is what it
+/// describes now; only the fields that differ are changed.
 pub fn rewritten(bytes: &[u8], before: &Network, after: &Network) -> Vec<u8> {
     let mut fields = raw_fields(bytes).unwrap_or_else(|| fields_of(before));
     let (before, after) = (object(before), object(after));
@@ -41,12 +41,12 @@ pub fn rewritten(bytes: &[u8], before: &Network, after: &Network) -> Vec<u8> {
     text(&fields).into_bytes()
 }
 
-/// Returns the text of a file for a network that has none.
+/// Returns the text of a file for a network that has none yet.
 pub fn written(network: &Network) -> Vec<u8> {
     text(&fields_of(network)).into_bytes()
 }
 
-/// Names and values in their order, each value as it is written.
+/// Names and values in order, each value as it is written.
 type Fields = Vec<(String, String)>;
 
 /// Returns the fields of an object as they are written.
@@ -74,7 +74,7 @@ fn raw_fields(bytes: &[u8]) -> Option<Fields> {
 }
 
 fn fields_of(network: &Network) -> Fields {
-    // In Podman's order, as far as these fields are there.
+    // Podman's order of the fields that exist.
     const ORDER: [&str; 14] = [
         "name",
         "id",
@@ -108,7 +108,7 @@ fn object(network: &Network) -> Map<String, Value> {
     }
 }
 
-/// Writes a value as Podman does, as the value of a field.
+/// Formats a value as Podman does for the value of a field.
 fn pretty(value: &Value) -> String {
     let mut bytes = Vec::new();
     let formatter = PrettyFormatter::with_indent(INDENT.as_bytes());
@@ -124,7 +124,7 @@ fn text(fields: &Fields) -> String {
     for (number, (name, value)) in fields.iter().enumerate() {
         let comma = if number == 0 { "" } else { "," };
         let name = Value::from(name.as_str());
-        // Nor can this.
+        // This cannot fail either.
         let _ = write!(text, "{comma}\n{INDENT}{name}: {value}");
     }
     text + "\n}\n"

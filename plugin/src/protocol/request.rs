@@ -1,13 +1,13 @@
-//! What Podman hands netavark at setup and teardown: a container with all its networks.
+//! What Podman passes to netavark at setup and teardown: a container with all its networks.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// Standard input of netavark's own `setup` and `teardown` (netavark
-/// `types::NetworkOptions`). Only the fields of single networks are ever changed;
-/// everything else is kept as it came, in its order and form.
+/// Standard input of netavark's own `setup` and `teardown` (netavark `types::NetworkOptions`).
+/// Only the fields of single networks are ever changed; everything else keeps its order and
+/// form.
 ///
-/// `networks` and `network_info` are objects by network name up to Podman 5; from 6 on
+/// Up to Podman 5, `networks` and `network_info` are objects keyed by network name; from 6 on,
 /// `networks` is a list whose entries have a `name`. Either form is kept.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(transparent)]
@@ -29,7 +29,7 @@ impl Request {
         }
     }
 
-    /// Returns a network's configuration and the container's wishes there.
+    /// Returns a network's configuration and what the container wants there.
     pub fn network(&self, name: &str) -> Option<(&Value, &Value)> {
         let find = |field| match self.0.get(field)? {
             Value::Object(map) => map.get(name),
@@ -39,7 +39,7 @@ impl Request {
         Some((find(INFO)?, find(OPTIONS)?))
     }
 
-    /// Replaces a network's configuration and the container's wishes there.
+    /// Replaces a network's configuration and what the container wants there.
     pub fn replace(&mut self, name: &str, network: Value, mut options: Value) {
         if let Some(Value::Array(_)) = self.0.get(OPTIONS) {
             options["name"] = name.into();
@@ -71,7 +71,7 @@ impl Request {
         }
     }
 
-    /// Returns what it says about the container itself.
+    /// Returns the fields about the container itself.
     pub fn container(&self) -> Map<String, Value> {
         let own = |(name, _): &(&String, &Value)| ![OPTIONS, INFO].contains(&name.as_str());
         let own = self.0.iter().filter(own);
@@ -79,7 +79,7 @@ impl Request {
             .collect()
     }
 
-    /// Returns it as one value.
+    /// Returns the request as one value.
     pub fn into_value(self) -> Value {
         Value::Object(self.0)
     }

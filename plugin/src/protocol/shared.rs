@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// A value that is in memory once, however many have it: of ten thousand tenants, most are
-/// on one network. Whoever changes it has one of its own from then on.
+/// A value that is in memory only once, however many owners it has: of ten thousand tenants,
+/// most are on one network. An owner that changes it gets a copy of its own.
 #[derive(Debug, PartialEq)]
 pub struct Shared<T>(Arc<T>);
 
@@ -51,11 +51,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Shared<T> {
     }
 }
 
-/// Reads values from JSON, each text once: what says the same shares the value.
+/// Reads values from JSON, each distinct text only once: equal texts share a value.
 #[derive(Debug)]
 pub struct ReadOnce<T> {
     known: HashMap<String, Shared<T>>,
-    /// Most are like the one before.
+    /// The latest one, because most texts equal the one before.
     last: Option<(String, Shared<T>)>,
 }
 
@@ -69,7 +69,7 @@ impl<T> Default for ReadOnce<T> {
 }
 
 impl<T: DeserializeOwned> ReadOnce<T> {
-    /// Returns the value of a text; `None` if it is not one.
+    /// Returns the value of a text, or `None` if the text is no such value.
     pub fn read(&mut self, json: &RawValue) -> Option<Shared<T>> {
         let text = json.get();
         if let Some((last, value)) = &self.last

@@ -1,19 +1,19 @@
-//! Which address a container gets, or why it gets none: a pure decision over what the
-//! store shows. No I/O, no clock.
+//! Which address a container gets, or why it gets none: a pure decision over what the store
+//! shows. No I/O, no clock.
 //!
-//! The order is Podman's (`ipam.go`, `allocIPs`): one address per subnet, the static ones
-//! where the container asks for them, else the next free one after the last dynamic
-//! lease, wrapping round once. In addition:
+//! The order is Podman's (`ipam.go`, `allocIPs`): one address per subnet, a static one if the
+//! container asks for it, otherwise the next free one after the last dynamic lease, wrapping
+//! round once. In addition:
 //!
 //! - a container that comes back gets the address that is still reserved for it;
 //! - others get reserved addresses only when nothing else is free: first those of dynamic
 //!   leases, and of these the one whose reservation ends soonest;
 //! - a subnet may have several static addresses;
-//! - an address that a person has reserved for a container goes to that container,
-//!   whether it asks or not, and to nobody else.
+//! - an address that a person has reserved for a container goes to that container, whether or
+//!   not it asks for it, and to no other.
 //!
-//! Each dynamic choice costs at most five look-ups in ordered indexes, however
-//! large or full the pool is.
+//! Each dynamic choice costs at most five look-ups in ordered indexes, however large or full
+//! the pool is.
 
 use std::net::IpAddr;
 
@@ -37,15 +37,15 @@ pub trait Shelf {
     /// Returns the reservation of an address.
     fn reservation(&self, address: IpAddr) -> Result<Option<Reservation>, Self::Error>;
 
-    /// Returns the lowest address at or above `from` that the pool offers and
-    /// that is neither leased nor reserved.
+    /// Returns the lowest address at or above `from` that the pool offers and that is neither
+    /// leased nor reserved.
     fn first_free(&self, pool: &Pool, from: IpAddr) -> Result<Option<IpAddr>, Self::Error>;
 
     /// Returns the last address leased dynamically from the pool's subnet.
     fn cursor(&self, pool: &Pool) -> Result<Option<IpAddr>, Self::Error>;
 
-    /// Returns the address of the pool's subnet that is reserved for this container: by
-    /// id, else by name, the latest release first.
+    /// Returns the address in the pool's subnet that is reserved for this container, looked up
+    /// by id and then by name, latest release first.
     fn reserved_for(
         &self,
         pool: &Pool,
@@ -53,8 +53,8 @@ pub trait Shelf {
         container_name: &ContainerName,
     ) -> Result<Option<IpAddr>, Self::Error>;
 
-    /// Returns the reserved address that the pool gives up next: dynamic ones before
-    /// static ones, then the one whose reservation ends soonest.
+    /// Returns the reserved address that the pool gives up next: dynamic ones before static
+    /// ones, and among these the one whose reservation ends soonest.
     fn next_yield(&self, pool: &Pool) -> Result<Option<IpAddr>, Self::Error>;
 }
 
@@ -67,11 +67,11 @@ pub struct Request<'a> {
     pub static_ips: &'a [IpAddr],
     /// The tenancy's record, if it asks again.
     pub current: Option<&'a Tenant>,
-    /// What is reserved for good on this network. The pools do not offer it.
+    /// The addresses reserved for good on this network. The pools do not offer them.
     pub pledges: &'a [Pledge],
     /// How to pick a dynamic address.
     pub order: Order,
-    /// Any number; decides under [`Order::Random`].
+    /// Any number; it decides under [`Order::Random`].
     pub random: u128,
 }
 
@@ -82,11 +82,11 @@ pub enum Refusal {
     Outside(IpAddr),
     /// The address can never be leased.
     Unleasable(IpAddr, Unleasable),
-    /// A person has reserved it, but not for this container.
+    /// A person has reserved the address, but not for this container.
     Pledged(Pledge),
     /// Another tenancy has leased the address.
     Leased(IpAddr, Tenancy),
-    /// Every address the subnet's pool offers is leased.
+    /// Every address that the subnet's pool offers is leased.
     Full(IpNetwork),
 }
 
@@ -100,14 +100,14 @@ pub enum Decision {
     Refused(Refusal),
 }
 
-/// Chooses addresses for a request: at least one per pool, in the order of the
-/// pools. Asking again for the same tenancy gives the same answer.
+/// Chooses addresses for a request: at least one per pool, in the order of the pools. Asking
+/// again for the same tenancy gives the same answer.
 ///
-/// A refusal is the first obstacle met; static addresses come before dynamic
-/// ones, so that a full pool is reported only when nothing else is wrong.
+/// A refusal names the first obstacle met. Static addresses come before dynamic ones, so a full
+/// pool is reported only when nothing else is wrong.
 ///
 /// # Errors
-/// Only those of the shelf.
+/// Only the shelf's errors.
 pub fn choose<S: Shelf>(
     shelf: &S,
     pools: &[Pool],
@@ -153,8 +153,9 @@ pub fn choose<S: Shelf>(
     Ok(Decision::Lease(chosen.concat()))
 }
 
-/// Returns how an address that is asked for by name was chosen. `podman network reload`
-/// asks for a container's current addresses, dynamic ones included: those stay dynamic.
+/// Returns how an address that the container asks for was originally chosen.
+/// `podman network reload` asks for a container's current addresses, dynamic ones included, and
+/// those must stay dynamic.
 fn kind_of<S: Shelf>(shelf: &S, address: IpAddr, request: &Request<'_>) -> Result<Kind, S::Error> {
     let mut current = leased_already(request);
     if let Some(leased) = current.find(|leased| leased.address == address) {
@@ -167,8 +168,8 @@ fn kind_of<S: Shelf>(shelf: &S, address: IpAddr, request: &Request<'_>) -> Resul
     })
 }
 
-/// Returns the pledge that keeps an address from the container that asks for it. What a
-/// container has leased already stays its own.
+/// Returns the pledge that keeps an address from the container that asks for it. An address
+/// that the container has already leased stays its own.
 fn anothers<'a>(address: IpAddr, request: &Request<'a>) -> Option<&'a Pledge> {
     let mut pledges = request.pledges.iter();
     let pledge = pledges.find(|pledge| pledge.address == address)?;
@@ -178,8 +179,8 @@ fn anothers<'a>(address: IpAddr, request: &Request<'a>) -> Option<&'a Pledge> {
     (!is_theirs).then_some(pledge)
 }
 
-/// Returns the address of a pool's subnet that is reserved for the container, unless it has
-/// one there already: the first of several.
+/// Returns the address in a pool's subnet that a pledge keeps for the container, the first of
+/// several, unless the container already has an address there.
 fn pledged(pool: &Pool, request: &Request<'_>) -> Option<IpAddr> {
     let mut current = leased_already(request);
     if current.any(|leased| pool.covers(leased.address)) {
@@ -191,7 +192,7 @@ fn pledged(pool: &Pool, request: &Request<'_>) -> Option<IpAddr> {
     pledges.find(own).map(|pledge| pledge.address)
 }
 
-/// Returns what the tenancy has leased already.
+/// Returns what the tenancy has already leased.
 fn leased_already<'a>(request: &Request<'a>) -> impl Iterator<Item = &'a LeasedAddress> {
     request
         .current
@@ -199,7 +200,8 @@ fn leased_already<'a>(request: &Request<'a>) -> impl Iterator<Item = &'a LeasedA
         .flat_map(|tenant| &tenant.leased)
 }
 
-/// Returns the dynamic address for one pool, or `None` if everything it offers is leased.
+/// Returns the dynamic address for one pool, or `None` if everything that the pool offers is
+/// leased.
 fn dynamic<S: Shelf>(
     shelf: &S,
     pool: &Pool,

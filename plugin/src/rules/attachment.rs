@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use super::lease::{ContainerId, ContainerName, InterfaceName, Tenancy};
 use crate::protocol::{Network, PluginExec, Shared, null_as_empty};
 
-/// A container's request for one network, whichever front end it came through. It is
-/// stored with the tenant, so that its plumbing can be taken down long after.
+/// A container's request for one network, whichever front end it came through. It is stored
+/// with the tenant, so that the plumbing can be torn down long afterwards.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attachment<N = Shared<Network>> {
     pub container_id: ContainerId,
@@ -19,17 +19,17 @@ pub struct Attachment<N = Shared<Network>> {
     pub network: N,
     #[serde(rename = "network_options")]
     pub options: AttachmentOptions,
-    /// What a newer Podman says of the container.
+    /// Fields that a newer Podman adds for the container.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
 }
 
-/// A container's wishes on one network.
+/// What a container wants on one network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttachmentOptions {
     #[serde(rename = "interface_name")]
     pub interface: InterfaceName,
-    /// Addresses asked for: any order, possibly partial, repeated or outside every
+    /// The addresses asked for: in any order, possibly partial, repeated or outside every
     /// subnet. Empty if the user named none, and on teardown.
     #[serde(default, deserialize_with = "null_as_empty")]
     pub static_ips: Vec<IpAddr>,
@@ -39,7 +39,7 @@ pub struct AttachmentOptions {
 }
 
 impl Attachment {
-    /// Returns the attachment of a container that says no more than this.
+    /// Returns a container's attachment with nothing but these fields.
     pub fn new(container_id: ContainerId, network: Network, interface: InterfaceName) -> Self {
         Self {
             container_id,
@@ -56,7 +56,7 @@ impl Attachment {
     }
 
     /// Returns the first of its names that cannot identify a tenancy or name a file, as the
-    /// requests call it.
+    /// field is called in requests.
     pub fn unusable_name(&self) -> Option<&'static str> {
         let names = [
             ("container_id", self.container_id.as_str()),
@@ -80,7 +80,7 @@ impl Attachment {
 }
 
 impl<N> Attachment<N> {
-    /// Returns the same with the network in another form.
+    /// Returns the same attachment with the network in another form.
     pub(super) fn on<M>(self, network: M) -> Attachment<M> {
         Attachment {
             container_id: self.container_id,

@@ -1,10 +1,10 @@
-//! The bridge of a network, and what is wrong with it. No I/O.
+//! The bridge of a network, and what may be wrong with it. No I/O.
 
 use super::evidence::Link;
 use super::options::Plumbing;
 use crate::protocol::Network;
 
-/// Returns the name of the bridge that netavark makes and removes for a network, if it does.
+/// Returns the name of the network's bridge if netavark makes and removes it.
 pub fn managed(network: &Network) -> Option<&str> {
     let mode = network.options.get("mode").map(String::as_str);
     let is_bridge = Plumbing::of(network).unwrap_or_default() == Plumbing::Bridge;
@@ -12,7 +12,7 @@ pub fn managed(network: &Network) -> Option<&str> {
     name.filter(|_| is_bridge && mode != Some("unmanaged"))
 }
 
-/// Returns the bridge that containers of a network are on, if there is one now.
+/// Returns the bridge that a network's containers are on, if it exists now.
 pub fn of<'h>(network: &Network, host: &'h [Link]) -> Option<&'h Link> {
     let is_bridge = Plumbing::of(network).unwrap_or_default() == Plumbing::Bridge;
     let name = network.network_interface.as_ref().filter(|_| is_bridge)?;
@@ -20,19 +20,18 @@ pub fn of<'h>(network: &Network, host: &'h [Link]) -> Option<&'h Link> {
         .find(|link| link.kind == "bridge" && link.answers_to(name))
 }
 
-/// Returns the interface of the host that has the name of a network's bridge but is not a
-/// bridge.
+/// Returns the host's interface that has the name of a network's bridge but is not a bridge.
 pub fn other_than_bridge<'h>(network: &Network, host: &'h [Link]) -> Option<&'h Link> {
     let name = managed(network)?;
     host.iter()
         .find(|link| link.answers_to(name) && link.kind != "bridge")
 }
 
-/// Returns whether netavark has made a bridge for a network: it has one of the network's
-/// gateways. netavark gives a bridge its addresses when it makes it, never to one that
-/// exists already (netavark 1.14 `bridge.rs`, `create_interfaces`); Podman and berth
-/// refuse a new network whose addresses the host has. Some internal networks have no
-/// gateway: then the only sign is a name that Podman or berth has chosen.
+/// Returns whether netavark made a bridge for a network. If it did, the bridge has one of the
+/// network's gateways: netavark gives a bridge its addresses when it makes it, but never to one
+/// that already exists (netavark 1.14 `bridge.rs`, `create_interfaces`), and Podman and berth
+/// refuse a new network whose addresses the host has. Some internal networks have no gateway:
+/// then the only sign is a name that Podman or berth has chosen.
 pub fn is_netavarks(network: &Network, bridge: &Link) -> bool {
     if network.gateways().next().is_none() {
         return is_chosen(&bridge.name);
@@ -41,14 +40,14 @@ pub fn is_netavarks(network: &Network, bridge: &Link) -> bool {
     gateways.any(|gateway| bridge.addresses.contains(&gateway))
 }
 
-/// Returns whether Podman or berth names bridges like this.
+/// Returns whether Podman or berth chooses names like this for bridges.
 fn is_chosen(name: &str) -> bool {
     let number = name.strip_prefix("podman").or(name.strip_prefix("berth"));
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// Returns which of the `others` has taken over a network's bridge: the bridge has that
-/// one's gateway and none of the network's own, whose containers would have neither
+/// Returns which of the `others` has taken over a network's bridge. The bridge then has that
+/// network's gateway and none of this network's own, whose containers would have neither
 /// gateway nor DNS. `others` is called only if the bridge is not the network's.
 pub fn usurper<'n>(
     network: &Network,
@@ -66,7 +65,7 @@ pub fn usurper<'n>(
     others().iter().find(is_its)
 }
 
-/// Returns whether a network may be on the same bridge as others: on a VLAN of its own.
+/// Returns whether a network may share its bridge with others, because it has its own VLAN.
 pub fn is_shared(network: &Network) -> bool {
     network.options.get("vlan").is_some_and(|id| id != "0")
 }

@@ -1,5 +1,5 @@
-//! What berth could not see, and what that may hide: one process that it cannot look at
-//! casts no doubt on most tenants, nor on most networks. No I/O.
+//! What berth could not see, and what that may hide. A process that berth cannot look at casts
+//! no doubt on most tenants, nor on most networks. No I/O.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,8 @@ use super::options::Plumbing;
 use crate::protocol::Network;
 
 impl Doubt {
-    /// Returns whether it may be the namespace of a tenant, with the tenant's interface.
+    /// Returns whether this may be the namespace of a tenant, with the tenant's interface in
+    /// it.
     pub fn may_hide(&self, tenant: &Tenant) -> bool {
         let Some(view) = &self.view else {
             return true;
@@ -20,7 +21,7 @@ impl Doubt {
         holds_one || view.is_bare() && view.interfaces.contains(interface)
     }
 
-    /// Returns whether somebody in there may have an address of a network.
+    /// Returns whether something in the namespace may have an address of a network.
     fn may_be_on(&self, network: &Network) -> bool {
         let on = |view: &View| view.addresses.iter().any(|held| network.covers(*held));
         self.view.as_ref().is_none_or(on)
@@ -28,8 +29,8 @@ impl Doubt {
 }
 
 impl View {
-    /// Returns whether nothing in this namespace can be a container's on a network of
-    /// `host`: it is the host's own namespace, or looks just like it and has no address
+    /// Returns whether nothing in this namespace can belong to a container on a network of
+    /// `host`: either it is the host's own namespace, or looks just like it and has no address
     /// that the host lacks; or the loopback is its only interface.
     pub fn is_beside_the_point(&self, host: &Self) -> bool {
         let is_alone = self.interfaces.iter().all(|name| name == b"lo");
@@ -39,18 +40,18 @@ impl View {
             && (is_alone || is_host && self.addresses.is_subset(&host.addresses))
     }
 
-    /// Returns whether the kernel gave it all its addresses by itself.
+    /// Returns whether the kernel assigned all its addresses by itself.
     fn is_bare(&self) -> bool {
         self.addresses.iter().all(is_given_by_kernel)
     }
 }
 
-/// Returns why there may be a container on a network that berth has not seen, or `None`
-/// if there cannot be one. `host` are the interfaces beside the network's bridge,
-/// `hidden` those of them that [`hidden`] returns.
+/// Returns why there may be a container on a network that berth has not seen, or `None` if
+/// there cannot be one. `host` are the interfaces beside the network's bridge, and `hidden` are
+/// those of them that [`hidden`] returns.
 ///
-/// Everything on a bridge is connected to one of its ports. If the other end of each port
-/// was seen, nobody is hidden there.
+/// Everything on a bridge is connected to one of its ports. If the other end of each port was
+/// seen, nothing is hidden there.
 pub fn doubt_about(
     network: &Network,
     doubts: &[Doubt],
@@ -71,9 +72,9 @@ pub fn doubt_about(
     doubt.map(|doubt| doubt.why.clone())
 }
 
-/// Returns the host's ends of veth pairs whose other ends were not `seen`: they are in
-/// namespaces without a file whose processes berth cannot see, or that only a descriptor
-/// keeps alive.
+/// Returns the host's ends of veth pairs whose other ends were not `seen`. Those other ends are
+/// in namespaces without a file, whose processes berth cannot see or which only an open
+/// descriptor keeps alive.
 pub fn hidden(host: &[Link], seen: &[NamespaceFact]) -> Vec<Link> {
     let leads_out = |outer: &&Link| match outer.peer {
         Some(Peer::Here(_)) => false,
@@ -87,7 +88,7 @@ pub fn hidden(host: &[Link], seen: &[NamespaceFact]) -> Vec<Link> {
         .collect()
 }
 
-/// Returns what cannot be known because of a hidden namespace.
+/// Says what cannot be known because of a hidden namespace.
 pub fn hides(outer: &Link) -> String {
     format!(
         "the other end of {} is in a network namespace that berth cannot see; `lsof -w | grep \
@@ -96,7 +97,7 @@ pub fn hides(outer: &Link) -> String {
     )
 }
 
-/// Returns the numbers of the host's interfaces whose other ends are in namespaces that were
+/// Returns the numbers of the host's interfaces whose other ends are in namespaces that berth
 /// looked into.
 pub fn seen_inside(seen: &[NamespaceFact]) -> HashSet<u32> {
     let inner = seen.iter().flat_map(|namespace| &namespace.links);

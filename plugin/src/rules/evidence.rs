@@ -1,6 +1,6 @@
-//! What one look at the host has shown: facts, without a verdict. No I/O.
+//! The evidence from one look at the host: facts, without a verdict. No I/O.
 //!
-//! [`crate::sight`] gathers them; [`super::verdict`] judges by them.
+//! [`crate::sight`] gathers it; [`super::verdict`] judges by it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -11,14 +11,14 @@ use super::lease::{Moment, Process};
 /// Device and inode of a namespace: its identity while it lives.
 pub type NamespaceKey = (u64, u64);
 
-/// What a path shows.
+/// What is found at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathFact {
-    /// There is nothing.
+    /// Nothing is there.
     Missing,
     /// A file with this device and inode.
     There(NamespaceKey),
-    /// It could not be examined; the reason.
+    /// It could not be examined, for this reason.
     Unreadable(String),
 }
 
@@ -49,7 +49,7 @@ impl ProcessFact {
     }
 }
 
-/// Returns whether the kernel gives an interface such an address by itself.
+/// Returns whether the kernel assigns such an address to an interface by itself.
 pub(super) fn is_given_by_kernel(address: &IpAddr) -> bool {
     address.is_loopback() || matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
@@ -71,17 +71,17 @@ pub struct Link {
     pub peer: Option<Peer>,
     /// Whether it is up.
     pub up: bool,
-    /// Its addresses, including those that the kernel gave it by itself.
+    /// Its addresses, including those that the kernel assigned by itself.
     pub addresses: Vec<IpAddr>,
 }
 
 impl Link {
-    /// Returns whether the kernel finds it by a name.
+    /// Returns whether the kernel finds the interface by this name.
     pub fn answers_to(&self, name: &str) -> bool {
         self.name == name || self.other_names.iter().any(|other| other == name)
     }
 
-    /// Returns its kind in a word for people.
+    /// Returns its kind as a readable word.
     pub fn kind_or_hardware(&self) -> &str {
         match self.kind.as_str() {
             "" => "hardware",
@@ -89,20 +89,20 @@ impl Link {
         }
     }
 
-    /// Returns whether the kernel gave it all its addresses by itself.
+    /// Returns whether the kernel assigned all its addresses by itself.
     pub fn is_bare(&self) -> bool {
         self.addresses.iter().all(is_given_by_kernel)
     }
 }
 
-/// Where another interface is, by its number there. Numbers repeat among namespaces.
+/// Where another interface is, and its number there. Numbers repeat between namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// In the same namespace.
     Here(u32),
     /// In the namespace of the process that looks.
     Host(u32),
-    /// In another one, given by its id as the kernel numbers it in the first.
+    /// In another namespace, given by its id as the first namespace numbers it.
     Elsewhere(i32, u32),
 }
 
@@ -113,18 +113,18 @@ pub struct NamespaceFact {
     pub key: NamespaceKey,
     /// A path by which it can be opened: its file, or a process that lives in it.
     pub path: PathBuf,
-    /// Whether that is a file of its own, which keeps it alive without processes.
+    /// Whether that path is the namespace's own file, which keeps it alive without processes.
     pub named: bool,
     /// Its interfaces.
     pub links: Vec<Link>,
 }
 
-/// A namespace that somebody lives in and that berth could not look into.
+/// A namespace with processes that berth could not look into.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doubt {
     /// What could not be read, and the error.
     pub why: String,
-    /// What can be seen of the namespace anyway.
+    /// What can nevertheless be seen of the namespace.
     pub view: Option<View>,
 }
 
@@ -137,7 +137,7 @@ pub struct View {
     pub addresses: BTreeSet<IpAddr>,
 }
 
-/// The facts of one moment.
+/// The facts at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
     /// When the pass began.
@@ -148,27 +148,27 @@ pub struct Evidence {
     pub pid_namespace: u64,
     /// Every process seen, except this one.
     pub processes: Vec<ProcessFact>,
-    /// Why there may be processes that were not seen, or why it is unknown what one is at
+    /// Why there may be processes that were not seen, or why it is unknown what a process is at
     /// work for.
     pub unreadable: Option<String>,
-    /// The namespaces of processes that do not show which one they live in.
+    /// The namespaces of processes that do not show which namespace they live in.
     pub doubts: Vec<Doubt>,
-    /// Why there may be processes that were not seen, none of which can be in a
-    /// namespace whose file is seen at its path.
+    /// Why there may be processes that were not seen, if none of these can be in a namespace
+    /// whose file is seen at its path.
     pub elsewhere: Option<String>,
-    /// What the tenants' namespace paths show.
+    /// What is found at the tenants' namespace paths.
     pub paths: HashMap<PathBuf, PathFact>,
-    /// The files beside those paths, by what they show.
+    /// The files beside those paths, by the namespaces that they show.
     pub named: HashMap<NamespaceKey, PathBuf>,
-    /// The same files, with what they show.
+    /// The same files, each with the namespace that it shows.
     pub files: HashMap<PathBuf, NamespaceKey>,
-    /// What is inside the tenants' namespaces that somebody lives in; one that berth
+    /// The interfaces in those of the tenants' namespaces that have processes; one that berth
     /// could not look into is missing.
     pub inside: HashMap<NamespaceKey, Vec<Link>>,
 }
 
 impl Evidence {
-    /// Returns whether this very process still runs.
+    /// Returns whether exactly this process still runs.
     pub fn runs(&self, process: Process) -> bool {
         self.processes.iter().any(|fact| fact.process == process)
     }

@@ -1,9 +1,9 @@
 //! Who has an address: tenancies, leases and reservations. No I/O.
 //!
-//! A *tenancy* is one container's interface on one network. Every release is checked
-//! against it. A *tenant* is the durable record of a tenancy; it owns one lease per
-//! address. A *reservation* is what a released address leaves behind: a cooldown for
-//! everybody, and an address that its former holder can come back to.
+//! A *tenancy* is one container's interface on one network. Every release is checked against
+//! it. A *tenant* is the durable record of a tenancy; it owns one lease per address. A
+//! *reservation* is what a released address leaves behind: a cooldown for everyone, and a claim
+//! for its former holder, who can come back to it.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -73,7 +73,7 @@ name! {
 }
 
 impl ContainerId {
-    /// Returns what [`short_id`] does.
+    /// Returns the id shortened as by [`short_id`].
     pub fn short(&self) -> &str {
         short_id(&self.0)
     }
@@ -96,10 +96,10 @@ pub struct Tenancy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "(u64, u64)", into = "(u64, u64)")]
 pub struct Moment {
-    /// Milliseconds since the Unix epoch. For people: it may jump.
+    /// Milliseconds since the Unix epoch. For display only, because it may jump.
     pub wall_ms: u64,
-    /// Milliseconds since boot, suspend included (`CLOCK_BOOTTIME`). For
-    /// decisions: within one boot id it never goes back.
+    /// Milliseconds since boot, suspend included (`CLOCK_BOOTTIME`). For decisions: within one
+    /// boot id it never goes back.
     pub boot_ms: u64,
 }
 
@@ -116,8 +116,8 @@ impl From<Moment> for (u64, u64) {
 }
 
 impl Moment {
-    /// Returns the time since an earlier moment of the same boot, zero if it is
-    /// not earlier.
+    /// Returns the time since an earlier moment of the same boot, or zero if that moment is not
+    /// earlier.
     pub const fn since(&self, earlier: &Self) -> Duration {
         Duration::from_millis(self.boot_ms.saturating_sub(earlier.boot_ms))
     }
@@ -157,8 +157,8 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     pub tenancy: Tenancy,
-    /// Unique in the store's life. A release names it, and fails if the address
-    /// has been leased again since.
+    /// Unique as long as the store exists. A release names it, and fails if the address has
+    /// been leased again since.
     pub generation: u64,
     pub kind: Kind,
 }
@@ -177,11 +177,11 @@ pub struct Namespace {
     /// The path netavark was given, usually `/run/netns/netns-<uuid>`.
     pub path: PathBuf,
     pub device: u64,
-    /// Inode of the namespace file. The kernel reuses it after the namespace's end.
+    /// Inode of the namespace file. The kernel reuses the number once the namespace has ended.
     pub inode: u64,
 }
 
-/// A process: the pid alone would be reused.
+/// A process. The start time is needed because the kernel reuses pids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Process {
     /// Process id, in the pid namespace we run in.
@@ -191,18 +191,18 @@ pub struct Process {
 }
 
 impl Process {
-    /// Returns whether it started after something that is at least `age` old; `false`
+    /// Returns whether the process started after something that is at least `age` old; `false`
     /// when in doubt.
     pub fn is_younger_than(&self, age: Duration, now: &Moment) -> bool {
-        // A second has a hundred ticks everywhere (`USER_HZ`).
+        // A second has a hundred ticks on every machine (`USER_HZ`).
         let started_ms = self.start_time.saturating_mul(10);
         let own = Duration::from_millis(now.boot_ms.saturating_sub(started_ms));
         own.saturating_add(Duration::from_secs(1)) < age
     }
 }
 
-/// How netavark was called for a tenancy, so that it can be torn down later
-/// without the caller. Not which netavark: an upgrade may have moved it since.
+/// How netavark was called for a tenancy, so that the tenancy can be torn down later without
+/// the caller. It does not say which netavark, because an upgrade may have moved it since.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delegation {
     /// `--config`: the network run directory.
@@ -232,7 +232,7 @@ pub struct Tenant {
     pub namespace: Namespace,
     /// The pid namespace (inode) that the pids of `starter` and all evidence belong to.
     pub pid_namespace: u64,
-    /// The podman process that asked; `None` if it was gone already.
+    /// The podman process that asked; `None` if it was already gone.
     pub starter: Option<Process>,
     /// The boot the tenancy belongs to.
     pub boot_id: String,
@@ -246,8 +246,8 @@ pub struct Tenant {
     pub delegation: Shared<Delegation>,
 }
 
-/// A tenant as it is stored: what its request says is stored only once, because the time
-/// to open a store grows with the size of its records.
+/// A tenant as it is stored. Everything that is in its request is stored only once, because the
+/// time to open a store grows with the size of its records.
 #[derive(Serialize, Deserialize)]
 struct Stored<N = Shared<Network>, D = Shared<Delegation>> {
     phase: Phase,
@@ -265,8 +265,8 @@ struct Stored<N = Shared<Network>, D = Shared<Delegation>> {
     delegation: D,
 }
 
-/// Reads stored tenants. Most are on few networks, and were set up by one netavark: what says
-/// so is taken apart once, and shared.
+/// Reads stored tenants. Most of them are on a few networks and were set up by one netavark, so
+/// the parts that describe these are parsed once and shared.
 #[derive(Debug, Default)]
 pub struct TenantReader {
     networks: ReadOnce<Network>,
@@ -274,7 +274,7 @@ pub struct TenantReader {
 }
 
 impl TenantReader {
-    /// Returns a tenant from its JSON; `None` if that is not one.
+    /// Returns a tenant from its JSON, or `None` if this is not a tenant.
     pub fn read(&mut self, json: &[u8]) -> Option<Tenant> {
         let stored: Stored<&RawValue, &RawValue> = serde_json::from_slice(json).ok()?;
         let network = self.networks.read(stored.request.network)?;
@@ -284,7 +284,7 @@ impl TenantReader {
 }
 
 impl<N, D> Stored<N, D> {
-    /// Returns the same with these two in another form.
+    /// Returns the same tenant with these two parts in another form.
     fn with<M, E>(self, network: M, delegation: E) -> Stored<M, E> {
         Stored {
             phase: self.phase,
@@ -360,11 +360,11 @@ impl Tenant {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
     pub container_id: ContainerId,
-    /// The former holder's name. Used to prefer an address, never to free one.
+    /// The former holder's name. It is used to prefer an address, never to free one.
     pub container_name: ContainerName,
     pub kind: Kind,
     pub released: Moment,
-    /// Until when only the former holder gets it, as long as others are free.
+    /// Until when only the former holder gets the address, as long as others are free.
     pub until: Moment,
 }
 

@@ -1,5 +1,5 @@
-//! What berth decides, and by which rules: pure functions of values. Nothing in here
-//! reads a file, a clock or the kernel (checked by `tests/rooms.rs`).
+//! The rules by which berth decides, as pure functions of values. Nothing here reads a file, a
+//! clock or the kernel (checked by `tests/rooms.rs`).
 
 pub mod allocator;
 pub mod attachment;

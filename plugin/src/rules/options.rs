@@ -1,8 +1,8 @@
 //! berth's own options of a network. No I/O.
 //!
-//! They live among the driver options (`podman network create -o name=value`),
-//! beside those of netavark's own driver, which [`passed_on`] separates again.
-//! They are read at `create`, to refuse what cannot work, and at every setup.
+//! They are among the driver options (`podman network create -o name=value`), beside those of
+//! netavark's own driver, which [`passed_on`] separates again. They are read at `create`, to
+//! refuse what cannot work, and at every setup.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,14 +17,15 @@ use crate::protocol::Network;
 use crate::rules::pledge::{self, Pledge, PledgeError};
 use crate::rules::pool::{Pool, PoolError, Span, last_address, normalise};
 
-/// Cooldown when `ipam_cooldown` is absent: a released address rests 30 seconds.
+/// Cooldown if `ipam_cooldown` is absent: a released address rests for 30 seconds.
 pub const DEFAULT_COOLDOWN: Duration = Duration::from_secs(30);
-/// Reservation when `ipam_hold` is absent: a former holder finds its address again for 24
+/// Reservation if `ipam_hold` is absent: a former holder can have its address back for 24
 /// hours.
 pub const DEFAULT_HOLD: Duration = Duration::from_secs(24 * 60 * 60);
-/// TTL when `ipam_ttl` is absent: an unseen lease of unknown liveness is kept 1 hour.
+/// TTL if `ipam_ttl` is absent: an unseen lease of unknown liveness is kept for 1 hour.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(60 * 60);
-/// Shortest TTL, itself allowed: anything less outruns the collection that renews it.
+/// Shortest TTL, itself allowed: a shorter one could run out before the next collection renews
+/// the lease.
 pub const MIN_TTL: Duration = Duration::from_secs(60);
 /// Longest duration of any option, itself allowed: 365 days.
 pub const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -35,13 +36,13 @@ pub const COOLDOWN: &str = "ipam_cooldown";
 pub const HOLD: &str = "ipam_hold";
 /// How long a lease of unknown liveness is kept after it was last seen live.
 pub const TTL: &str = "ipam_ttl";
-/// What is never leased dynamically.
+/// The addresses that are never leased dynamically.
 pub const EXCLUDE: &str = "ipam_exclude";
-/// What is reserved for good: see [`crate::rules::pledge`].
+/// The addresses that are reserved for good: see [`crate::rules::pledge`].
 pub const RESERVE: &str = "ipam_reserve";
-/// Which free address comes next.
+/// Which free address is leased next.
 pub const ORDER: &str = "ipam_order";
-/// Which share the addresses are claimed in: see [`crate::rules::share`].
+/// The share in which the addresses are claimed: see [`crate::rules::share`].
 pub const SHARE: &str = "ipam_share";
 /// Which of netavark's drivers does the plumbing.
 pub const DRIVER: &str = "driver";
@@ -49,7 +50,7 @@ pub const DRIVER: &str = "driver";
 /// All our options, in the order of the error messages.
 pub const KNOWN: [&str; 8] = [DRIVER, COOLDOWN, EXCLUDE, HOLD, ORDER, RESERVE, SHARE, TTL];
 
-/// What all our names except [`DRIVER`] begin with. netavark has no such names.
+/// The prefix of all our names except [`DRIVER`]. netavark has no such names.
 pub(super) const PREFIX: &str = "ipam_";
 
 /// Which free address a dynamic lease gets.
@@ -82,7 +83,7 @@ impl fmt::Display for Order {
     }
 }
 
-/// The driver of netavark's own that makes the interfaces.
+/// The driver, one of netavark's own, that makes the interfaces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Plumbing {
     #[default]
@@ -109,11 +110,11 @@ impl Plumbing {
         all.find(|own| own.as_str() == driver)
     }
 
-    /// Returns the driver that makes a network's interfaces: the network's own if it is
-    /// netavark's, else the one that its options select, by default the bridge.
+    /// Returns the driver that makes a network's interfaces: the network's own driver if it is
+    /// netavark's, otherwise the one that its options select, by default the bridge.
     ///
     /// # Errors
-    /// [`OptionsError::Choice`] if the options name another one.
+    /// [`OptionsError::Choice`] if the options name an unknown driver.
     pub fn of(network: &Network) -> Result<Self, OptionsError> {
         match Self::named(&network.driver) {
             Some(own) => Ok(own),
@@ -131,14 +132,14 @@ impl fmt::Display for Plumbing {
 /// Why one of our options is refused.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum OptionsError {
-    /// It begins like ours, but we have no option of that name.
+    /// It begins like our options, but we have none of that name.
     #[error("unsupported option {name}: berth knows {}", KNOWN.join(", "))]
     Unknown { name: String },
     #[error(
         "invalid option {name}={value}: not a duration; give whole seconds (90) or a number with a unit (90s, 10m, 24h, 7d)"
     )]
     NotADuration { name: &'static str, value: String },
-    /// It is a duration that is too long or too short.
+    /// The duration is too long or too short.
     #[error(
         "invalid option {name}={value}: it must be between {} and {}",
         humantime::format_duration(*.shortest), "365days"
@@ -181,19 +182,21 @@ pub enum OptionsError {
     Share { value: String, reason: String },
 }
 
-/// Options of a network, with defaults where it names none.
+/// Options of a network, with defaults for those that it does not set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Rest of a released address; zero for none. Default [`DEFAULT_COOLDOWN`].
+    /// How long a released address rests; zero for no rest. Default [`DEFAULT_COOLDOWN`].
     pub cooldown: Duration,
-    /// Reservation for the former holder; zero for none. Default [`DEFAULT_HOLD`].
+    /// How long an address is reserved for its former holder; zero for not at all. Default
+    /// [`DEFAULT_HOLD`].
     pub hold: Duration,
-    /// Life of a lease of unknown liveness. Default [`DEFAULT_TTL`].
+    /// How long a lease of unknown liveness is kept. Default [`DEFAULT_TTL`].
     pub ttl: Duration,
-    /// What is never leased dynamically; each span lies in one subnet of the
-    /// network. In the order given; spans may overlap.
+    /// What is never leased dynamically, in the order given. Each span lies in one subnet of
+    /// the network; spans may overlap.
     pub exclusions: Vec<Span>,
-    /// What is reserved for good; each address lies in a subnet of the network, once.
+    /// What is reserved for good. Each address lies in a subnet of the network, and occurs
+    /// once.
     pub pledges: Vec<Pledge>,
     pub order: Order,
     pub plumbing: Plumbing,
@@ -217,7 +220,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Reads our options of a network. Options of netavark's driver are not looked at.
+    /// Reads our options of a network, and ignores those of netavark's driver.
     ///
     /// # Errors
     /// If a name begins with `ipam_` but is not one of ours, or a value is not allowed.
@@ -228,7 +231,7 @@ impl Options {
         }
         let subnets = subnets(network);
         let share = share(options)?;
-        // Hosts that all begin at the same address would be in each other's way.
+        // Hosts that all started at the same address would get in each other's way.
         let scattered = share.is_some() && !options.contains_key(ORDER);
         Ok(Self {
             cooldown: duration(options, COOLDOWN, Duration::ZERO)?.unwrap_or(DEFAULT_COOLDOWN),
@@ -269,7 +272,7 @@ pub fn passed_on(options: &BTreeMap<String, String>) -> BTreeMap<String, String>
 }
 
 /// Returns the pools of a network, one per subnet and in the order of its subnets, without
-/// what is excluded or reserved for good.
+/// addresses that are excluded or reserved for good.
 ///
 /// # Errors
 /// As [`Pool::new`], for the first subnet that cannot be used.
@@ -286,11 +289,11 @@ pub(crate) fn is_unknown(name: &str) -> bool {
     is_ours(name) && !KNOWN.contains(&name)
 }
 
-/// Checks a value of one of our options, or an item of its list, as far as that can be done
-/// without the network.
+/// Checks a value of one of our options, or an item of its list, as far as is possible without
+/// the network.
 ///
 /// # Errors
-/// If no network could have it.
+/// If the value is invalid for every network.
 pub(super) fn check(name: &'static str, value: &str) -> Result<(), OptionsError> {
     let options = BTreeMap::from([(name.to_owned(), value.to_owned())]);
     match name {
@@ -304,8 +307,8 @@ pub(super) fn check(name: &'static str, value: &str) -> Result<(), OptionsError>
     }
 }
 
-/// Reads a list of exclusions for any network, and returns the parts that lie in this
-/// one.
+/// Reads a list of exclusions that applies to any network, and returns the parts that lie in
+/// this one.
 pub(super) fn excluded_here(list: &str, network: &Network) -> Vec<Span> {
     let subnets = subnets(network).into_iter();
     let subnets = subnets.filter_map(|subnet| Span::new(subnet.network(), last_address(subnet)));
@@ -366,13 +369,13 @@ pub(super) fn whole_seconds(text: &str) -> Option<Duration> {
 pub(super) fn time(text: &str) -> Option<Duration> {
     let text = text.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // Digits alone only fail to parse when they are too many.
+        // Digits alone fail to parse only if there are too many.
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
     humantime::parse_duration(text).ok()
 }
 
-/// Reads one of a few words; the type's default if the option is absent.
+/// Reads one of a few words, or returns the type's default if the option is absent.
 fn choice<T: Copy + Default>(
     options: &BTreeMap<String, String>,
     name: &'static str,

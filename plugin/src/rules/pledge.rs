@@ -1,9 +1,8 @@
-//! Addresses that a person has reserved for good, for one container or for nobody. No I/O.
+//! Addresses that a person has reserved for good, for one container or for none. No I/O.
 //!
-//! They are in the network's own option `ipam_reserve`, so they last as long as the
-//! network does, across reboots and lost lease stores, and every setup request has them.
-//! The option is a list, separated by semicolons:
-//! `10.0.0.9=web # moved from host b; 10.0.0.10`.
+//! They are kept in the network's own option `ipam_reserve`, so they last as long as the
+//! network does, across reboots and lost lease stores, and every setup request has them. The
+//! option is a list, separated by semicolons: `10.0.0.9=web # moved from host b; 10.0.0.10`.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -24,9 +23,10 @@ pub const MAX_COMMENT: usize = 200;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pledge {
     pub address: IpAddr,
-    /// The only container that gets it, without asking; `None` if nobody does.
+    /// The only container that gets the address, without asking for it; `None` if no container
+    /// does.
     pub container: Option<ContainerName>,
-    /// What it is for; may be empty.
+    /// What the address is for; may be empty.
     pub comment: String,
 }
 
@@ -44,11 +44,11 @@ pub enum PledgeError {
 }
 
 impl Pledge {
-    /// Returns a pledge whose texts can be written.
+    /// Returns a pledge whose texts can be written to the option.
     ///
     /// # Errors
-    /// If the container's name is not valid, or the comment is too long or has a
-    /// character that it may not have.
+    /// If the container's name is not valid, or the comment is too long or has a forbidden
+    /// character.
     pub fn new(
         address: IpAddr,
         container: Option<&str>,
@@ -73,7 +73,7 @@ impl Pledge {
         !name.as_str().is_empty() && self.container.as_ref() == Some(name)
     }
 
-    /// Returns whom it is for, in words.
+    /// Returns whom the address is for, in words.
     pub fn whom(&self) -> String {
         match (&self.container, self.comment.as_str()) {
             (Some(name), "") => format!("for container {name}"),
@@ -85,7 +85,7 @@ impl Pledge {
 }
 
 impl fmt::Display for Pledge {
-    /// As an item of the option.
+    /// Formats the pledge as an item of the option.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.address)?;
         if let Some(name) = &self.container {
@@ -114,7 +114,7 @@ pub(super) fn parse(network: &Network) -> Result<Vec<Pledge>, OptionsError> {
     Ok(pledges)
 }
 
-/// Reads a list of pledges, for any network.
+/// Reads a list of pledges that need not suit a particular network.
 pub(super) fn items(list: &str) -> impl Iterator<Item = Result<Pledge, OptionsError>> {
     let items = list.split(';').map(str::trim);
     items.filter(|item| !item.is_empty()).map(|item| {
@@ -151,7 +151,7 @@ fn check(network: &Network, address: IpAddr) -> Result<(), OptionsError> {
             },
         });
     };
-    // A subnet that cannot be used is refused with its own reason.
+    // A subnet that cannot be used is refused elsewhere, with its own reason.
     let pool = Pool::new(subnet, &[]).ok();
     match pool.and_then(|pool| pool.unleasable(address)) {
         Some(reason) => Err(OptionsError::PledgeUnleasable(PledgeError::Unleasable {

@@ -1,4 +1,4 @@
-//! What a podman was told to do, by its arguments: which of them may start a container,
+//! What a podman was told to do, judged by its arguments: which commands may start a container,
 //! and which cannot. No I/O.
 
 use super::evidence::ProcessFact;
@@ -36,7 +36,7 @@ const WITH_VALUE: [&str; 29] = [
     "--url",
 ];
 
-/// Those that take none.
+/// Podman's global options that take no value.
 const FLAGS: [&str; 7] = [
     "-r",
     "--debug",
@@ -110,8 +110,8 @@ const BYSTANDERS: [&str; 57] = [
 ];
 
 impl ProcessFact {
-    /// Returns whether a podman was told something that never starts a container. When in
-    /// doubt, it may start one.
+    /// Returns whether a podman was told to do something that never starts a container; `false`
+    /// when in doubt.
     pub(super) fn only_looks_on(&self) -> bool {
         let Some(words) = self.command() else {
             return false;
@@ -124,7 +124,7 @@ impl ProcessFact {
         }
     }
 
-    /// Returns whether a podman names its storage or another host, so that it may know
+    /// Returns whether a podman names its own storage or another host, so that it may know
     /// containers that a podman without these options does not.
     pub fn has_other_containers(&self) -> bool {
         const OPTIONS: [&str; 6] = ["--root", "--runroot", "--module", "--config", "--url", "-c"];
@@ -136,8 +136,8 @@ impl ProcessFact {
         })
     }
 
-    /// Returns the command with what follows it; `None` if there is none, or an option
-    /// before it that we do not know.
+    /// Returns the command and what follows it; `None` if there is none, or if an option before
+    /// it is unknown to us.
     fn command(&self) -> Option<&[String]> {
         let mut rest = self.arguments.get(1..)?;
         loop {

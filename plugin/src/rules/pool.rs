@@ -53,13 +53,13 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Builds the pool of a subnet. Host bits of the subnet are ignored;
-    /// exclusions of other subnets are too.
+    /// Builds the pool of a subnet. Host bits of the subnet are ignored, and so are exclusions
+    /// that lie in other subnets.
     ///
     /// # Errors
-    /// If the gateway or an end of the lease range lies outside the subnet, or
-    /// the lease range is backwards. An empty pool is not an error: static
-    /// addresses may still be leased.
+    /// If the gateway or an end of the lease range lies outside the subnet, or the lease range
+    /// is backwards. An empty pool is not an error, because static addresses may still be
+    /// leased.
     pub fn new(subnet: &Subnet, exclusions: &[Span]) -> Result<Self, PoolError> {
         let net = normalise(subnet.subnet);
         if let Some(gateway) = subnet.gateway
@@ -158,9 +158,8 @@ impl Pool {
         after > 0 && self.spans[after - 1].contains(address)
     }
 
-    /// Returns why an address of this subnet can never be leased, not even as a
-    /// static one; `None` if it can. Lease range and exclusions bind dynamic
-    /// leases only.
+    /// Returns why an address of this subnet can never be leased, not even as a static one;
+    /// `None` if it can. The lease range and exclusions apply to dynamic leases only.
     pub fn unleasable(&self, address: IpAddr) -> Option<Unleasable> {
         if address == self.subnet.network() {
             Some(Unleasable::Network(self.subnet))

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-/// A run of published ports.
+/// A range of published ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishedPorts {
-    /// The host's address; `None` for all of them.
+    /// The host's address; `None` for all of its addresses.
     host_ip: Option<IpAddr>,
     first: u64,
     /// The last port, included.
@@ -17,7 +17,7 @@ pub struct PublishedPorts {
 }
 
 impl PublishedPorts {
-    /// Reads a request's `port_mappings`; leaves out what is not a port mapping.
+    /// Reads a request's `port_mappings`, skipping entries that are not port mappings.
     pub fn of(mappings: &Value) -> Vec<Self> {
         let read = |mapping: &Value| {
             let first = mapping["host_port"].as_u64()?;
@@ -35,7 +35,7 @@ impl PublishedPorts {
         mappings.filter_map(read).collect()
     }
 
-    /// Returns whether a packet may be for both.
+    /// Returns whether one packet may match both.
     pub fn overlaps(&self, other: &Self) -> bool {
         let same_address = match (self.host_ip, other.host_ip) {
             (Some(own), Some(its)) => own == its,
@@ -47,7 +47,7 @@ impl PublishedPorts {
 }
 
 impl fmt::Display for PublishedPorts {
-    /// `8080/tcp`, `7000-7009/udp`.
+    /// As in `8080/tcp` or `7000-7009/udp`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             first,

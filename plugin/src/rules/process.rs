@@ -1,12 +1,12 @@
-//! What a process is at work for, by its name and arguments. [`crate::sight`] reads
-//! arguments only of processes that can be at work for one of our containers, so that no
-//! others count here.
+//! What a process is at work for, judged by its name and arguments. [`crate::sight`] reads only
+//! the arguments of processes that can be at work for one of our containers, so no others count
+//! here.
 
 use std::path::Path;
 
 use super::evidence::ProcessFact;
 
-/// podman's arguments for starting a command where a user's bridges are.
+/// podman's arguments for running a command in the namespace that has a user's bridges.
 pub const INTO_USER_NAMESPACE: [&str; 2] = ["unshare", "--rootless-netns"];
 
 /// The verbs of a podman that starts, stops or removes a container.
@@ -35,9 +35,9 @@ impl ProcessFact {
         at_work && self.mentions(container)
     }
 
-    /// Returns whether a process may make a namespace before netavark is called: a podman
-    /// or buildah, but not the one that keeps a user namespace (without arguments), nor one
-    /// that runs a command there, such as a collection, nor one that only looks on.
+    /// Returns whether a process may make a namespace before netavark is called: a podman or
+    /// buildah, except one that only keeps a user namespace (without arguments), one that runs
+    /// a command there, such as a collection, and one that only looks on.
     pub fn is_maker(&self) -> bool {
         let mut arguments = self.arguments.iter().skip(1);
         ["podman", "buildah"].contains(&self.name.as_str())
@@ -49,10 +49,9 @@ impl ProcessFact {
                 .any(|pair| pair == INTO_USER_NAMESPACE)
     }
 
-    /// Returns whether a process is a netavark or berth at work in a namespace. A
-    /// netavark in a stand-in ([`crate::delegate::StandIn`]) may be at work for anybody.
-    /// A netavark that Podman has called is never in one, although `podman build` names a
-    /// descriptor, too.
+    /// Returns whether a process is a netavark or berth at work in a namespace. A netavark in a
+    /// stand-in ([`crate::delegate::StandIn`]) may be at work for any container. A netavark
+    /// that Podman called is never in one, although `podman build` names a descriptor, too.
     pub fn plumbs(&self, namespace: &Path) -> bool {
         let stand_in = |word: &String| word.starts_with("/proc/") && word.contains("/fd/");
         let is_worker = ["netavark", "berth"].contains(&self.name.as_str());
@@ -62,8 +61,8 @@ impl ProcessFact {
                 && self.arguments.iter().any(stand_in)
     }
 
-    /// Returns whether a process is a netavark that sets up or takes down what containers
-    /// have on the networks of this run directory.
+    /// Returns whether a process is a netavark that sets up or tears down containers on the
+    /// networks of this run directory.
     pub fn is_netavark_of(&self, run_directory: &Path) -> bool {
         self.name == "netavark"
             && run_directory
@@ -72,8 +71,8 @@ impl ProcessFact {
             && ["setup", "teardown"].iter().any(|verb| self.mentions(verb))
     }
 
-    /// Returns whether Podman has called a netavark: it names the plugins' directories,
-    /// each in two words. berth names each in one word.
+    /// Returns whether Podman called this netavark. Podman passes `--plugin-directory` and its
+    /// value as two words, berth as one.
     pub fn is_called_by_podman(&self) -> bool {
         let mut words = self.arguments.iter();
         words.any(|word| word == "--plugin-directory")

@@ -1,5 +1,5 @@
-//! The processes of one look, to be found by where they live and by what they are told. So
-//! many tenants are judged without going through all processes for each. No I/O.
+//! The processes of one look, indexed by where they live and by their arguments, so that many
+//! tenants can be judged without going through all processes for each. No I/O.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -7,19 +7,19 @@ use std::path::Path;
 use super::evidence::{NamespaceKey, ProcessFact};
 use super::lease::Process;
 
-/// The processes of one look. Those that a question finds come in the order of the look.
+/// The processes of one look. Every query returns them in the order of the look.
 #[derive(Debug)]
 pub struct Roster<'e> {
     processes: &'e [ProcessFact],
     by_namespace: HashMap<NamespaceKey, Vec<usize>>,
     by_pid: HashMap<i32, Vec<usize>>,
     by_argument: HashMap<&'e str, Vec<usize>>,
-    /// They may be at work for anybody.
+    /// These may be at work for any container.
     netavarks: Vec<usize>,
 }
 
 impl<'e> Roster<'e> {
-    /// Sorts processes.
+    /// Indexes processes.
     pub fn of(processes: &'e [ProcessFact]) -> Self {
         let mut roster = Self {
             processes,
@@ -52,12 +52,12 @@ impl<'e> Roster<'e> {
         places.iter().map(|place| &self.processes[*place])
     }
 
-    /// Returns who lives in a namespace.
+    /// Returns the processes that live in a namespace.
     pub fn inhabitants(&self, key: NamespaceKey) -> impl Iterator<Item = &'e ProcessFact> {
         self.at(self.by_namespace.get(&key))
     }
 
-    /// Returns whether somebody lives in a namespace.
+    /// Returns whether a process lives in a namespace.
     pub fn is_inhabited(&self, key: NamespaceKey) -> bool {
         self.by_namespace.contains_key(&key)
     }
@@ -67,18 +67,18 @@ impl<'e> Roster<'e> {
         self.at(self.by_pid.get(&pid)).next()
     }
 
-    /// Returns those with exactly this argument.
+    /// Returns the processes with exactly this argument.
     pub fn told(&self, argument: &str) -> impl Iterator<Item = &'e ProcessFact> {
         self.at(self.by_argument.get(argument))
     }
 
-    /// Returns whether this very process still runs.
+    /// Returns whether exactly this process still runs.
     pub fn runs(&self, process: Process) -> bool {
         let mut same = self.at(self.by_pid.get(&process.pid));
         same.any(|fact| fact.process == process)
     }
 
-    /// Returns a process at work in the namespace of a path, or for a container if one is
+    /// Returns a process at work in the namespace at a path, or for a container if one is
     /// named.
     pub fn worker(&self, namespace: &Path, container: Option<&str>) -> Option<&'e ProcessFact> {
         let is_one = |place: &usize| {

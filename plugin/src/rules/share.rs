@@ -1,5 +1,5 @@
-//! A share as berth.conf describes it, and what a network must agree on with the other hosts
-//! that lease from it. No I/O.
+//! A share as berth.conf describes it, and the properties of a network that all hosts leasing
+//! from it must agree on. No I/O.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::pool::{Pool, PoolError};
 use super::settings::{Section, Settings, keys};
 use crate::protocol::Network;
 
-/// How long after its last command a host counts as there, if `lease` is not set.
+/// How long after its last command a host still counts as there, if `lease` is not set.
 pub const LEASE: Duration = Duration::from_secs(3600);
 
 /// Why a share cannot be used as it is configured.
@@ -44,18 +44,18 @@ pub struct Configuration {
     pub keys: Keys,
     pub endpoints: Vec<Endpoint>,
     pub certificates: Option<Certificates>,
-    /// What others call this host; `None` for its host name.
+    /// What other hosts call this host; `None` for its host name.
     pub host: Option<String>,
     pub times: Times,
-    /// How long after its last command this host counts as there.
+    /// How long after its last command this host still counts as there.
     pub lease: Duration,
 }
 
 impl Configuration {
-    /// Reads what the settings say of a share.
+    /// Reads the settings of a share.
     ///
     /// # Errors
-    /// If it is not there, or not enough to reach etcd.
+    /// If the share is not configured, or not well enough to reach etcd.
     pub fn of(settings: &Settings, name: &ShareName) -> Result<Self, ConfigurationError> {
         let share = name.to_string();
         let section = settings
@@ -129,8 +129,8 @@ fn certificates(
     }
 }
 
-/// Returns what all hosts of a share must have alike of a network. What is excluded or
-/// reserved for good is each host's own.
+/// Returns the properties of a network that must be the same on all hosts of a share.
+/// Exclusions and addresses reserved for good are each host's own business.
 ///
 /// # Errors
 /// As [`Pool::new`].
@@ -151,7 +151,7 @@ pub fn terms(network: &Network) -> Result<Terms, PoolError> {
     })
 }
 
-/// Returns the share that a network's addresses are claimed in, if it is in one.
+/// Returns the share in which a network's addresses are claimed, if there is one.
 pub fn of_network(network: &Network) -> Option<ShareName> {
     network.options.get(options::SHARE)?.parse().ok()
 }

@@ -1,8 +1,8 @@
 //! Is the holder of a lease alive? A pure function of the lease and the evidence.
 //!
-//! The rows are tried in order; see `ARCHITECTURE.md`, "Who is gone". An error
-//! is never read as absence: what could not be read ends in [`Verdict::Unknown`],
-//! which keeps the lease until its TTL has run out.
+//! The rows are tried in order; see `ARCHITECTURE.md`, "Who is gone". An error is never read as
+//! absence: what could not be read leads to [`Verdict::Unknown`], which keeps the lease until
+//! its TTL has run out.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,22 +11,22 @@ use super::evidence::{Evidence, Link, NamespaceKey, PathFact, ProcessFact};
 use super::lease::{Moment, Namespace, Tenant};
 use super::roster::Roster;
 
-/// How long a container may take from its lease to its first process while the
-/// podman that started it runs.
+/// How long a container may take from its lease to its first process, while the podman that
+/// started it runs.
 pub const START_GRACE: Duration = Duration::from_secs(5 * 60);
 
-/// How long a conmon may still be on its way after its podman was killed: a
-/// verdict that rests on the starter's absence is looked at again after this.
+/// How long a conmon may still take to appear after its podman was killed. A verdict that rests
+/// on the starter's absence is checked again after this time.
 pub const STARTER_GRACE: Duration = Duration::from_secs(2);
 
 /// Whether a tenancy's holder is alive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is, or may be at any moment.
+    /// It is alive, or may be at any moment.
     Live(Sign),
-    /// It is gone: its addresses can be taken back.
+    /// It is gone, so its addresses can be taken back.
     Dead(Cause),
-    /// berth cannot tell; the reason.
+    /// berth cannot tell, for this reason.
     Unknown(String),
 }
 
@@ -47,7 +47,7 @@ pub enum Sign {
         /// Its name.
         name: String,
     },
-    /// A process elsewhere has its address on its network: the interface was moved.
+    /// A process in another namespace has its address on its network: the interface was moved.
     Moved {
         /// The process.
         pid: i32,
@@ -70,9 +70,9 @@ pub enum Cause {
     NamespaceGone,
     /// Its namespace's path shows something else.
     NamespaceReplaced,
-    /// Its namespace is there, nobody is in it, and nobody is starting it.
+    /// Its namespace is there, but no process is in it and nothing is starting the container.
     Abandoned,
-    /// Somebody is in its namespace, but neither its interface nor its addresses are.
+    /// There are processes in its namespace, but neither its interface nor its addresses.
     InterfaceGone,
     /// berth could not tell until the lease's TTL ran out, and no namespace of this host
     /// holds any of its addresses.
@@ -80,7 +80,7 @@ pub enum Cause {
 }
 
 impl Verdict {
-    /// Returns what it rests on, in words: the sign, the cause or the doubt.
+    /// Returns what the verdict rests on, in words: the sign, the cause or the doubt.
     pub fn reason(&self) -> String {
         match self {
             Self::Live(sign) => sign.to_string(),
@@ -91,8 +91,8 @@ impl Verdict {
 }
 
 impl Cause {
-    /// Returns whether the verdict rests on nobody being at work at one moment,
-    /// and so is worth a second look after [`STARTER_GRACE`].
+    /// Returns whether the verdict rests on nothing being at work at one moment, and so is
+    /// worth a second look after [`STARTER_GRACE`].
     pub const fn is_hasty(self) -> bool {
         match self {
             Self::Abandoned | Self::InterfaceGone | Self::NamespaceReplaced => true,
@@ -110,7 +110,7 @@ pub struct Judge<'e> {
 }
 
 impl<'e> Judge<'e> {
-    /// Gets ready to judge by evidence.
+    /// Returns a judge that decides by this evidence.
     pub fn by(evidence: &'e Evidence) -> Self {
         Self {
             evidence,
@@ -140,7 +140,7 @@ fn judge(tenant: &Tenant, evidence: &Evidence, roster: &Roster<'_>) -> Verdict {
         let (pid, name) = label(fact);
         return Verdict::Live(Sign::Inhabited { pid, name });
     }
-    // Where the container runs without the interface, its conmon is no sign.
+    // If the container runs without the interface, its conmon is no sign of a live holder.
     let container = Some(tenant.tenancy.container_id.as_str());
     let container = container.filter(|_| inhabitant.is_none());
     if let Some(worker) = roster.worker(&namespace.path, container) {
@@ -182,9 +182,9 @@ fn judge(tenant: &Tenant, evidence: &Evidence, roster: &Roster<'_>) -> Verdict {
 
 /// Returns a process that lives in the tenant's namespace.
 ///
-/// The inode alone does not identify a namespace that is gone from its path: the
-/// kernel gives the number out again. Then it is the tenant's only if no other
-/// file shows it and, as far as can be seen, the tenant's addresses are in it.
+/// The inode alone does not identify a namespace that is gone from its path, because the kernel
+/// reuses the number. Such a namespace is the tenant's only if no other file shows it and, as
+/// far as can be seen, the tenant's addresses are in it.
 fn inhabitant<'e>(
     tenant: &Tenant,
     unchanged: bool,
@@ -198,13 +198,13 @@ fn inhabitant<'e>(
     roster.inhabitants(key).next()
 }
 
-/// Returns whether the tenant's interface is in its namespace, or may be.
+/// Returns whether the tenant's interface is, or may be, in its namespace.
 fn may_hold_addresses(tenant: &Tenant, evidence: &Evidence) -> bool {
     let links = evidence.inside.get(&key(&tenant.namespace));
     links.is_none_or(|links| is_among(tenant, links))
 }
 
-/// Returns whether a tenant's interface is among those of a namespace: one with an
+/// Returns whether a tenant's interface is among those of a namespace. It is one that has an
 /// address of the tenant's, whatever its name is now, or one of the same name that has no
 /// address yet. One of the same name with other addresses belongs to another network.
 pub fn is_among(tenant: &Tenant, links: &[Link]) -> bool {

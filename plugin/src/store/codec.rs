@@ -1,12 +1,11 @@
 //! Keys and values as bytes.
 //!
-//! All tables share one ordered space of keys; a key's first byte names its table.
-//! Numbers are big-endian, so that the order of keys is the order of addresses and
-//! moments. Names are followed by a NUL, which they may not contain, so that no
-//! name is another one's prefix.
+//! All tables share one ordered key space; a key's first byte names its table. Numbers are
+//! big-endian, so that keys sort as addresses and moments do. Each name ends with a NUL, which
+//! it may not contain, so that no name is a prefix of another.
 //!
-//! A value is a CRC-32 of key and payload, then the payload: a value that was
-//! changed, or that turns up under another key, is found out.
+//! A value is a CRC-32 of key and payload, followed by the payload. This detects a value that
+//! was changed, or that turns up under another key.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -72,7 +71,7 @@ pub(super) fn network_key(table: Table, network: &NetworkId) -> Result<Vec<u8>, 
     Ok(key)
 }
 
-/// Returns the key of an address in [`Table::Reservation`], of a block in [`Table::Lease`].
+/// Returns the key of an address in [`Table::Reservation`], or of a block in [`Table::Lease`].
 pub(super) fn address_key(
     table: Table,
     network: &NetworkId,
@@ -116,7 +115,7 @@ pub(super) fn former_key(
     Ok(key)
 }
 
-/// Appends a moment so that later ones come first.
+/// Appends a moment, encoded so that later moments sort first.
 pub(super) fn push_latest_first(key: &mut Vec<u8>, moment: Moment) {
     key.extend_from_slice(&(!moment.boot_ms).to_be_bytes());
     key.extend_from_slice(&(!moment.wall_ms).to_be_bytes());
@@ -134,7 +133,7 @@ pub(super) const fn yield_rank(kind: Kind) -> u8 {
 pub(super) struct Fields<'a>(pub(super) &'a [u8]);
 
 impl<'a> Fields<'a> {
-    /// Takes so many bytes.
+    /// Takes `count` bytes.
     pub(super) fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
@@ -178,7 +177,7 @@ impl<'a> Fields<'a> {
         IpNetwork::new(address, prefix).ok()
     }
 
-    /// Takes the value itself if nothing is left over.
+    /// Returns `value` if no field is left over.
     pub(super) fn end<T>(self, value: T) -> Option<T> {
         self.0.is_empty().then_some(value)
     }
@@ -191,7 +190,7 @@ pub(super) fn split_network(key: &[u8]) -> Option<(NetworkId, Fields<'_>)> {
     Some((network, fields))
 }
 
-/// Returns the address a key ends with: its last field in every index.
+/// Returns the address that a key ends with, which in every index is its last field.
 pub(super) fn last_address(key: &[u8], prefix_len: usize) -> Option<IpAddr> {
     let mut fields = Fields(key.get(prefix_len..)?);
     let address = fields.address()?;
@@ -218,7 +217,7 @@ pub(super) fn parse_spans(payload: &[u8]) -> Option<Vec<Span>> {
     Some(spans)
 }
 
-/// What is stored of a pool: the spans its free extents were built from.
+/// A pool as it is stored: the spans that its free extents were built from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StoredPool {
     pub(super) subnet: IpNetwork,

@@ -10,7 +10,7 @@ use ipnetwork::IpNetwork;
 
 use crate::rules::lease::{NetworkId, Tenancy};
 
-/// Failure of the lease store. Nothing is changed by a call that fails.
+/// A failure of the lease store. A call that fails changes nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file system refused.
@@ -20,7 +20,7 @@ pub enum StoreError {
         path: PathBuf,
         source: io::Error,
     },
-    /// Somebody else kept the lock.
+    /// Another process held the lock for too long.
     #[error(
         "timed out after {} waiting for {}, held by {holder}; try again, or end that process",
         humantime::format_duration(*wait),
@@ -53,7 +53,7 @@ pub enum StoreError {
         found: u32,
         known: u32,
     },
-    /// The engine refused, for another reason than damage or the file system.
+    /// The engine refused, for a reason other than damage or the file system.
     #[error("failed to {action} lease store {}", path.display())]
     Engine {
         action: &'static str,
@@ -72,7 +72,7 @@ pub enum StoreError {
         path: PathBuf,
         message: String,
     },
-    /// The engine neither succeeds nor fails.
+    /// The engine neither succeeded nor failed in time.
     #[error(
         "failed to {action} lease store {} within {}; \
          raise the limit on processes (ulimit -u), make room, or wait for the disk",
@@ -87,7 +87,7 @@ pub enum StoreError {
     /// An earlier write of this process failed, so memory and disk may differ.
     #[error("lease store {} is closed: an earlier write failed", path.display())]
     Broken { path: PathBuf },
-    /// Two transactions were begun, and the other one was committed first.
+    /// Two transactions were open, and the other one was committed first.
     #[error("another transaction was committed since this one began")]
     Overtaken,
     /// An identity that cannot be a key.
@@ -99,7 +99,7 @@ pub enum StoreError {
         /// `empty` or the like.
         problem: &'static str,
     },
-    /// Another tenancy has leased the address.
+    /// The address is leased to another tenancy.
     #[error(
         "address {address} is already leased to container {} (interface {})",
         tenancy.container_id.short(),
@@ -109,7 +109,7 @@ pub enum StoreError {
     /// An address was asked for twice at once.
     #[error("address {address} is asked for twice")]
     Repeated { address: IpAddr },
-    /// The tenancy has not leased what the caller thinks it has.
+    /// The tenancy's leases are not what the caller thinks.
     #[error(
         "the addresses of container {} (interface {}) have changed meanwhile",
         tenancy.container_id.short(),
@@ -126,7 +126,7 @@ pub enum StoreError {
     #[error("network {network} still has leases, {address} among them")]
     InUse {
         network: NetworkId,
-        /// The lowest leased one.
+        /// The lowest leased address.
         address: IpAddr,
     },
 }

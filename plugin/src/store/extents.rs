@@ -1,8 +1,8 @@
 //! Free addresses as extents in an ordered table.
 //!
-//! A subnet's free addresses are the entries under one prefix: first address →
-//! last address, both included. Extents are disjoint and never touch, so the
-//! next free address is one look-up away, whether one address is free or 2^64.
+//! A subnet's free addresses are the entries under one prefix: first address → last address,
+//! both included. Extents are disjoint and never touch, so the next free address takes one
+//! look-up to find, whether one address is free or 2^64.
 
 use std::net::IpAddr;
 
@@ -28,7 +28,7 @@ pub(super) fn first_free<T: Ordered>(
         .filter(|first| Family::of(*first) == Family::of(from)))
 }
 
-/// Takes an address out of the free ones. Returns whether it was free.
+/// Removes an address from the free ones. Returns whether it was free.
 pub(super) fn take<T: OrderedMut>(
     table: &mut T,
     prefix: &[u8],
@@ -50,8 +50,7 @@ pub(super) fn take<T: OrderedMut>(
     Ok(true)
 }
 
-/// Makes an address free, joining it with its neighbours. An address that is
-/// free already stays so.
+/// Makes an address free, joining it with its neighbours. Does nothing if it is free already.
 pub(super) fn give<T: OrderedMut>(
     table: &mut T,
     prefix: &[u8],
@@ -102,7 +101,7 @@ pub(super) fn parse<T: Ordered>(
     extent.map(Some).ok_or_else(|| table.damaged(&key))
 }
 
-/// Returns the spans without the taken addresses: what should be free. Both are
+/// Returns the spans without the taken addresses, that is, what should be free. Both inputs are
 /// sorted.
 pub(super) fn remaining(spans: &[Span], taken: impl IntoIterator<Item = IpAddr>) -> Vec<Span> {
     let mut taken = taken.into_iter().peekable();
@@ -149,7 +148,7 @@ pub(super) fn before(address: IpAddr) -> Option<IpAddr> {
 pub(super) fn after(address: IpAddr) -> Option<IpAddr> {
     let family = Family::of(address);
     let next = family.address(number(address).checked_add(1)?);
-    // Past the last IPv4 address, the number loses its top bit.
+    // Beyond the last IPv4 address, the number loses its top bit.
     (next > address).then_some(next)
 }
 
@@ -212,7 +211,7 @@ mod tests {
 
     fn table(text: &str) -> Plain {
         let mut table = Plain::new();
-        // Neighbours in the order of keys that must never be taken for ours.
+        // Neighbouring keys that must never be taken for ours.
         table.insert(b"fred".to_vec(), vec![]);
         table.insert(b"fraa".to_vec(), vec![]);
         for extent in spans(text) {

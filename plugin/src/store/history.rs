@@ -1,9 +1,9 @@
-//! The history's file: lines that are added at its end, and now and then written anew
-//! without the oldest.
+//! The history file: lines are appended to it, and now and then it is rewritten without the
+//! oldest ones.
 //!
-//! It is beside the leases and not part of them: nothing is decided by it. So it is not
-//! flushed, it may lose its last lines in a power failure, and a line that is damaged is
-//! left out. It lies where it lasts over a reboot, which the leases need not.
+//! It is kept beside the leases, not among them, because nothing is decided by it. So it is not
+//! flushed, a power failure may take its last lines, and a damaged line is skipped. It lies
+//! where it survives a reboot, which the leases need not.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -13,15 +13,14 @@ use std::path::{Path, PathBuf};
 use super::LockGuard;
 use crate::rules::history::{Line, MOST_LINES, trimmed};
 
-/// How many bytes the file may have. Beyond that nothing is added to it.
+/// The most bytes that the file may have. Beyond that, nothing is added to it.
 const MOST_BYTES: u64 = 32 << 20;
 
-/// How many bytes a line that is read may have. Those that are written have less than
-/// a tenth.
+/// The most bytes that a line may have to be read. Lines that are written have less than a
+/// tenth of that.
 const LONGEST_LINE: u64 = 64 << 10;
 
-/// The file is written anew if it has a quarter more lines than are kept, or once in this
-/// time.
+/// The file is rewritten if it has a quarter more lines than are kept, or once in this time.
 const TRIMMED_EVERY_MS: u64 = 24 * 3600 * 1000;
 
 /// A file of fewer bytes than this cannot have too many lines.
@@ -33,20 +32,20 @@ pub struct History {
     path: PathBuf,
 }
 
-/// What was read of a history.
+/// What was read from a history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
-    /// In the order in which they were noted.
+    /// In the order in which they were written.
     pub lines: Vec<Line>,
     /// How many lines could not be understood.
     pub damaged: usize,
     /// Where the next line will begin.
     pub end: Mark,
-    /// Whether this is all of the file, and not only what has come since the mark.
+    /// Whether this is the whole file rather than only what was added since the mark.
     pub is_all: bool,
 }
 
-/// A place in the file of a history, as long as it is not written anew.
+/// A place in a history file, valid until the file is rewritten.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
     inode: u64,
@@ -54,7 +53,7 @@ pub struct Mark {
 }
 
 impl History {
-    /// Returns the history in this file, which need not exist.
+    /// Returns the history in a file, which need not exist.
     pub fn at(path: PathBuf) -> Self {
         Self { path }
     }
@@ -64,15 +63,15 @@ impl History {
         &self.path
     }
 
-    /// Adds lines, all or, if the disk is full, perhaps a part. They outlive this process,
-    /// but not a crash of the machine within the next seconds. Makes the file and its
-    /// directory where they are missing.
+    /// Adds lines: all of them, or perhaps only a part if the disk is full. They outlive this
+    /// process, but not a crash of the machine within the next seconds. Creates the file and
+    /// its directory if they are missing.
     ///
-    /// The caller has the store's lock, so that [`trim`](Self::trim) is not at work. A line
-    /// that is added without it may be lost then.
+    /// The caller should have the store's lock, so that [`trim`](Self::trim) is not at work.
+    /// Without it, an added line may be lost.
     ///
     /// # Errors
-    /// If the file system refuses, or the file has grown out of all bounds.
+    /// If the file system refuses, or the file has grown beyond its limit.
     pub fn add(&self, lines: &[Line]) -> io::Result<()> {
         let mut bytes = Vec::new();
         for line in lines {
@@ -86,7 +85,7 @@ impl History {
                 "it has {length} bytes, and no collection has made it shorter"
             )));
         }
-        // A line that a full disk has cut off takes no other with it.
+        // A line that a full disk cut short must not spoil the next one.
         let mut last = [b'\n'];
         if length > 0 {
             file.read_exact_at(&mut last, length - 1)?;
@@ -120,10 +119,10 @@ impl History {
             .create(directory)
     }
 
-    /// Returns what is in the file now, to be read later.
+    /// Returns the present contents of the file, to be read later.
     ///
     /// # Errors
-    /// If the file is there and cannot be opened.
+    /// If the file exists but cannot be opened.
     pub fn snapshot(&self) -> io::Result<Snapshot> {
         let file = match File::open(&self.path) {
             Ok(file) => file,
@@ -138,11 +137,11 @@ impl History {
         Ok(Snapshot(Some((file, end))))
     }
 
-    /// Writes the file anew without the oldest lines, if it is time for that. `now` is by
-    /// the wall clock, in milliseconds since the Unix epoch, and `boot` the present boot.
+    /// Rewrites the file without the oldest lines, if that is due. `now` is by the wall clock,
+    /// in milliseconds since the Unix epoch, and `boot` is the present boot.
     ///
     /// # Errors
-    /// If the file cannot be read or written; it is as it was then.
+    /// If the file cannot be read or written; it is then as it was.
     pub fn trim(&self, _guard: &LockGuard<'_>, now: u64, boot: &str) -> io::Result<()> {
         if !self.is_trim_due(now)? {
             return Ok(());
@@ -157,7 +156,7 @@ impl History {
             .prefix(".history-")
             .tempfile_in(directory)?;
         file.write_all(&bytes)?;
-        // A name that leads to nothing after a power failure would be worse than old lines.
+        // After a power failure, a name without contents would be worse than old lines.
         file.as_file().sync_all()?;
         file.persist(&self.path)?;
         Ok(())
@@ -171,7 +170,7 @@ impl History {
         };
         let mut first = Vec::new();
         BufReader::new((&file).take(LONGEST_LINE)).read_until(b'\n', &mut first)?;
-        // Without a tally, this is when the file was begun.
+        // If the first line is not a tally, this is when the file was begun.
         let since = serde_json::from_slice(&first).map_or(0, |line: Line| line.at());
         if now.saturating_sub(since) >= TRIMMED_EVERY_MS {
             return Ok(true);
@@ -191,14 +190,14 @@ impl History {
     }
 }
 
-/// What was in the file of a history at one moment, whatever happens to the file since.
+/// The contents of a history file at one moment, whatever happens to the file afterwards.
 #[derive(Debug)]
 pub struct Snapshot(Option<(File, Mark)>);
 
 impl Snapshot {
-    /// Reads what has come since a mark: all, if the file was written anew since, or the mark
-    /// is the default one. Nothing if there was no file. A last line without its end is not
-    /// read yet.
+    /// Reads what was added since a mark, or everything if the file was rewritten since or the
+    /// mark is the default one. Nothing if there was no file. A last line that does not end yet
+    /// is not read.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -283,7 +282,7 @@ mod tests {
         let long = vec![b'x'; 3 * usize::try_from(LONGEST_LINE).unwrap()];
         for damage in [&b"\xff\xfe\x00"[..], b"{}", b"\n\n{\"began\":", &long] {
             fs::write(history.path(), [&whole[..], damage].concat()).unwrap();
-            // The line without an end may still be written.
+            // The unended line may still be being written.
             assert_eq!(all(&history).lines, [began("a")]);
             history.add(&[began("b")]).unwrap();
             let recorded = all(&history);

@@ -1,8 +1,8 @@
 //! Leases, sixteen addresses to a record.
 //!
-//! What opening costs grows with the number of sled's pages, and a page has at
-//! least eight records however small they are. A record per address made half
-//! of all pages; a record per block of sixteen makes next to none.
+//! The cost of opening grows with the number of sled's pages, and a page has at least eight
+//! records, however small they are. With a record per address, leases made up half of all
+//! pages; with a record per block of sixteen, next to none.
 
 use std::net::IpAddr;
 
@@ -17,10 +17,11 @@ use super::transaction::Transaction;
 use crate::rules::lease::{ContainerId, InterfaceName, Kind, Lease, NetworkId, Tenancy};
 use crate::rules::pool::{Family, last_address, number};
 
-/// The bits of an address that count within its block.
+/// The bits of an address that give its place within its block.
 const WITHIN: u128 = 0xf;
 
-/// A lease in its block: last four bits of the address, generation, kind, tenant.
+/// A lease in its block: last four bits of the address, generation, kind, container id,
+/// interface.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Entry(u8, u64, Kind, ContainerId, InterfaceName);
 
@@ -52,7 +53,7 @@ impl Transaction<'_> {
         Ok(entry.map(|entry| lease(network, entry)))
     }
 
-    /// Stores the lease of an address, replacing its old one.
+    /// Stores the lease of an address, replacing any old one.
     pub(super) fn put_lease(&mut self, address: IpAddr, lease: &Lease) -> Result<(), StoreError> {
         let tenancy = lease.tenancy.clone();
         let entry = Entry(
@@ -148,7 +149,7 @@ fn lease(network: &NetworkId, entry: Entry) -> Lease {
     }
 }
 
-/// Reads an entry of [`Table::Lease`]: at least one lease.
+/// Reads an entry of [`Table::Lease`], which has at least one lease.
 fn parse_block(key: &[u8], value: &[u8]) -> Option<Vec<(NetworkId, IpAddr, Lease)>> {
     let (network, mut fields) = split_network(key)?;
     let base = fields.address()?;

@@ -1,8 +1,7 @@
-//! The lock beside the store: one process at a time, and it says who.
+//! The lock beside the store: it admits one process at a time, and names that process.
 //!
-//! It is a file of its own that is never unlinked, so that all contenders
-//! always contend for the same inode. sled has a lock too, but it writes
-//! before it takes it.
+//! It is a separate file that is never unlinked, so that all contenders always contend for the
+//! same inode. sled has a lock too, but writes before taking it.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -21,7 +20,7 @@ use crate::text;
 /// Name of the lock file in the state directory.
 pub const LOCK: &str = "lock";
 
-/// Pause between two attempts. Podman serialises us, so contention is with an
+/// Pause between two attempts. Podman serialises its calls to us, so we contend only with an
 /// operator's command or a collection, which take milliseconds.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -31,21 +30,20 @@ pub struct LockFile {
     lock: RwLock<File>,
 }
 
-/// The right to open the store. Whoever has it is alone with the state
-/// directory until it is dropped.
+/// The right to open the store. Its holder has the state directory to itself until the guard is
+/// dropped.
 pub struct LockGuard<'a> {
     guard: RwLockWriteGuard<'a, File>,
-    /// Whether nothing is at work any more that a killed holder started.
+    /// Whether everything that a killed holder started has ended.
     settled: bool,
 }
 
 impl LockFile {
-    /// Opens `<dir>/lock`; creates the directory (mode 0700) and the file where
-    /// they are missing.
+    /// Opens `<dir>/lock`, creating the directory (mode 0700) and the file if they are missing.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if the file system refuses, or if the file is not one that we
-    /// have made: it will be emptied.
+    /// [`StoreError::Io`] if the file system refuses, or if the file is not one that we have
+    /// made, because taking the lock empties it.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         DirBuilder::new()
             .recursive(true)
@@ -77,18 +75,17 @@ impl LockFile {
         })
     }
 
-    /// Takes the lock, waiting no longer than `wait` (zero: one attempt).
-    /// `who` tells others what the holder does, as in `setup of container
-    /// 1f2e3d4c5b6a on network web`.
+    /// Takes the lock, waiting no longer than `wait` (zero: one attempt). `who` tells others
+    /// what the holder is doing, as in `setup of container 1f2e3d4c5b6a on network web`.
     ///
-    /// If the last holder was killed, what it started may still be at work: then
-    /// `settle` is called with the lock held. It waits for that to end, within bounds,
-    /// and returns whether it has. If it has not, the mark of the kill stays for whoever
-    /// takes the lock next.
+    /// If the last holder was killed, what it started may still be at work. Then `settle` is
+    /// called with the lock held: it waits, within bounds, for that work to end, and returns
+    /// whether it has. If it has not, the mark of the kill stays for the next holder of the
+    /// lock.
     ///
     /// # Errors
-    /// [`StoreError::LockTimeout`] with the holder's name; [`StoreError::Io`] if
-    /// the file system refuses.
+    /// [`StoreError::LockTimeout`] with the holder's name; [`StoreError::Io`] if the file
+    /// system refuses.
     pub fn acquire(
         &mut self,
         wait: Duration,
@@ -99,9 +96,9 @@ impl LockFile {
         loop {
             match self.lock.try_write() {
                 Ok(guard) => {
-                    // The borrow checker lets no guard out of a loop. So the
-                    // lock stays taken without one, and is taken once more
-                    // below: flock(2) grants it again on the same descriptor.
+                    // The borrow checker does not let a guard leave a loop. So the lock stays
+                    // taken without one, and is taken again below: flock(2) grants it again on
+                    // the same descriptor.
                     std::mem::forget(guard);
                     break;
                 }
@@ -131,10 +128,10 @@ impl LockFile {
             path: self.path.clone(),
             source,
         })?;
-        // A holder that comes to its end empties the file.
+        // A holder that ends normally empties the file.
         let follows_a_kill = guard.metadata().is_ok_and(|file| file.len() > 0);
-        // Who holds it is for error messages only: a full file system must not
-        // keep us from releasing leases.
+        // The holder's name is for error messages only: a full file system must not keep us
+        // from releasing leases.
         if let Err(error) = sign(&mut guard, who) {
             log::debug!("cannot sign {}: {error}", self.path.display());
         }
@@ -156,7 +153,7 @@ impl Drop for LockGuard<'_> {
     }
 }
 
-/// Returns a lock file if it is one: a regular file of our own, by one name only.
+/// Returns the file if it can be a lock file: a regular file of our own, with one name only.
 fn checked(file: File) -> io::Result<File> {
     let metadata = file.metadata()?;
     let user = nix::unistd::geteuid().as_raw();
@@ -169,7 +166,7 @@ fn checked(file: File) -> io::Result<File> {
     Err(io::Error::other(format!("{wrong}; remove it")))
 }
 
-/// Replaces the file's text by our pid and errand.
+/// Replaces the file's text with our pid and task.
 fn sign(file: &mut File, who: &str) -> io::Result<()> {
     let who = who.replace(char::is_control, " ");
     file.set_len(0)?;
@@ -177,8 +174,8 @@ fn sign(file: &mut File, who: &str) -> io::Result<()> {
     file.write_all(format!("pid {} {who}\n", std::process::id()).as_bytes())
 }
 
-/// Returns who holds the lock according to the file's text, unless that process
-/// is gone: its text outlives a killed holder.
+/// Returns who holds the lock according to the file's text, unless that process is gone: a
+/// killed holder leaves its text behind.
 fn holder(path: &Path) -> String {
     let mut text = String::new();
     let read = File::open(path).and_then(|file| file.take(4096).read_to_string(&mut text));
@@ -191,7 +188,7 @@ fn holder(path: &Path) -> String {
     }
 }
 
-/// Takes `pid <pid> <who>` apart.
+/// Splits `pid <pid> <who>`.
 fn parse_signature(text: &str) -> Option<(u32, &str)> {
     let (pid, who) = text.trim_end().strip_prefix("pid ")?.split_once(' ')?;
     Some((pid.parse().ok()?, who))
@@ -290,7 +287,7 @@ mod tests {
         }
     }
 
-    /// Leaves the file as a killed holder leaves it: signed.
+    /// Leaves the file as a killed holder would: signed.
     fn killed(dir: &Path) {
         std::fs::write(dir.join(LOCK), "pid 4194999 setup\n").unwrap();
     }

@@ -16,20 +16,20 @@ pub(super) struct Meta {
     pub(super) boot_id: String,
     /// That boot's clock at the last commit.
     pub(super) clock_ms: u64,
-    /// Commits in the store's life.
+    /// Commits since the store was made.
     pub(super) commits: u64,
     /// The highest generation given out.
     pub(super) generation: u64,
     /// When the store was made, or first opened in this boot.
     pub(super) since: Moment,
-    /// Whether what the host's namespaces hold has been adopted since then.
+    /// Whether the addresses held in the host's namespaces have been adopted since then.
     pub(super) surveyed: bool,
     /// The last collection since then.
     pub(super) collection: Option<Collection>,
 }
 
 impl Meta {
-    /// Returns the record of a store without a commit.
+    /// Returns the record of a store that has no commits yet.
     pub(super) fn new(boot_id: &str, now: Moment) -> Self {
         Self {
             format: FORMAT,
@@ -51,23 +51,23 @@ pub struct Collection {
     pub at: Moment,
     /// How long it took, in milliseconds, waits included.
     pub took_ms: u64,
-    /// How many tenants it took the leases back from.
+    /// How many tenants' leases it reclaimed.
     pub reclaimed: usize,
     /// How many things without a lease it cleared away.
     pub cleared: usize,
-    /// What it could not do, one line each.
+    /// What it failed to do, one line each.
     pub failures: Vec<String>,
-    /// Namespaces in which nothing has ever been set up, waiting for their start.
+    /// Namespaces in which nothing has been set up yet, waiting for their containers to start.
     pub empty: Vec<EmptyNamespace>,
 }
 
-/// A namespace with a file, without processes, in which nothing was set up yet.
+/// A namespace that has a file but no processes, and in which nothing has been set up yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EmptyNamespace {
     /// Its file.
     pub path: PathBuf,
-    /// Device and inode of what the file shows.
+    /// Device and inode of the namespace that the file shows.
     pub key: (u64, u64),
-    /// When a collection saw it first.
+    /// When a collection first saw it.
     pub seen: Moment,
 }

@@ -1,25 +1,24 @@
-//! The lease store: who holds which address, durable.
+//! The lease store: the durable record of which tenant holds which address.
 //!
 //! ```text
 //! <network run dir>/berth/
-//!   lock               whoever has it is alone with all the rest
+//!   lock               its holder has everything else to itself
 //!   leases.<engine>/   the store; see `engine`
 //!   leases.<engine>.damaged-<ms since 1970>/    kept by `berth rebuild`
 //! ```
 //!
-//! There are records of tenants, leases and reservations, and what is derived from
-//! them so that nothing is ever searched: free extents, and indexes of the
-//! reservations. A transaction changes all of it at once or not at all;
-//! [`Store::check`] lists where the parts disagree, and [`Store::repair`] makes anew
-//! what is derived.
+//! It keeps records of tenants, leases and reservations, and data derived from them so that
+//! nothing ever has to be searched for: free extents, and indexes of the reservations. A
+//! transaction changes all of it at once or not at all. [`Store::check`] lists where the parts
+//! disagree, and [`Store::repair`] rebuilds the derived data.
 //!
-//! Layers, from below: `engine` (bytes in order), `overlay` (staged changes), `tables`
+//! Layers, from the bottom up: `engine` (ordered bytes), `overlay` (staged changes), `tables`
 //! and `codec` (keys and values), `transaction`, a module for each table (`pools`,
-//! `reservations`, `leases`), and those that take several (`networks`, `tenants`,
+//! `reservations`, `leases`), and modules that span several tables (`networks`, `tenants`,
 //! `shelf`, `check`, `repair`, `salvage`).
 //!
-//! Never: unlink the lock, write before the lock is held, replace or repair a
-//! store that cannot be read, or return an error as an absence.
+//! Never unlink the lock, write before the lock is held, replace or repair a store that cannot
+//! be read, or report an error as an absence.
 
 mod check;
 mod codec;
@@ -64,10 +63,10 @@ use tables::Table;
 
 use crate::rules::lease::{Moment, Tenant};
 
-/// The open lease store. It is closed, and only then safe from a crash of the
-/// machine, when it is dropped; `std::process::exit` skips that.
+/// The open lease store. Dropping it closes it, and only then is it safe from a crash of the
+/// machine; `std::process::exit` skips that.
 pub struct Store<'lock> {
-    // In the order they are dropped: the store is closed before it is unlocked.
+    // Fields drop in this order: the store is closed before it is unlocked.
     engine: Box<dyn Engine>,
     kind: EngineKind,
     witness: Witness,
@@ -76,17 +75,18 @@ pub struct Store<'lock> {
 }
 
 impl<'lock> Store<'lock> {
-    /// Opens the store in the state directory `dir`, whichever its engine. If there is
-    /// none, one is made with `engine`. If there are two, the one is opened that takes
-    /// the other's place: see [`change_engine`](Self::change_engine). `guard` must be of the lock in the same directory.
+    /// Opens the store in the state directory `dir`, whatever its engine. If there is none, one
+    /// is made with `engine`. If there are two, the one that replaces the other is opened: see
+    /// [`change_engine`](Self::change_engine). `guard` must be of the lock in the same
+    /// directory.
     ///
-    /// If `boot_id` is not that of the last commit, the reservations move to the new
-    /// boot's clock, on which `now` is: what was left of each at the last commit
-    /// is left of it from now on. Leases stay as they are.
+    /// If `boot_id` differs from that of the last commit, the reservations move to the new
+    /// boot's clock, which reads `now`: each keeps the time that it had left at the last
+    /// commit. Leases stay as they are.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if there is a store that cannot be read,
-    /// [`StoreError::NewerFormat`] if a newer berth wrote it: it is left as it is.
+    /// [`StoreError::NewerFormat`] if a newer berth wrote it; either way it is left as it is.
     /// [`StoreError::Io`] if the file system refuses, [`StoreError::Hung`] and
     /// [`StoreError::Panicked`] mostly where processes or memory are short.
     pub fn open(
@@ -116,12 +116,12 @@ impl<'lock> Store<'lock> {
         Ok(store)
     }
 
-    /// Calls `act` with what is in the store in the state directory `dir`, as
-    /// [`open`](Self::open) would show it, without a change to it. `None` if there is no
+    /// Calls `act` with the contents of the store in the state directory `dir`, as
+    /// [`open`](Self::open) would show them, without changing the store. `None` if there is no
     /// store.
     ///
     /// # Errors
-    /// As [`open`](Self::open); what `act` returns.
+    /// As [`open`](Self::open), and any that `act` returns.
     pub fn read<T, E: From<StoreError>>(
         dir: &Path,
         guard: &LockGuard<'_>,
@@ -138,7 +138,7 @@ impl<'lock> Store<'lock> {
         act(&transaction).map(Some)
     }
 
-    /// Opens a store that is there. Its boot may be an earlier one.
+    /// Opens an existing store, which may date from an earlier boot.
     fn open_as_it_is(
         dir: &Path,
         guard: &'lock LockGuard<'_>,
@@ -156,8 +156,8 @@ impl<'lock> Store<'lock> {
         if meta.format != FORMAT {
             return Err(damaged(format!("its record gives format {}", meta.format)));
         }
-        // After a power failure the witness may be ahead of what was synced, and
-        // rightly so: it counts only within one boot.
+        // After a power failure the witness may rightly be ahead of what was synced, so it
+        // counts only within one boot.
         let witness = Witness::of(engine.path());
         let witnessed = witness.commits(boot_id);
         if meta.boot_id == boot_id && witnessed.is_some_and(|commits| commits > meta.commits) {
@@ -177,12 +177,12 @@ impl<'lock> Store<'lock> {
         !matches!(engine::find(dir), Ok(None))
     }
 
-    /// Moves the store in the state directory aside, durably, and returns where it
-    /// is then; nothing if there is none, and two if nobody knows which is the store. Its
-    /// name says when this was.
+    /// Moves the store in the state directory aside, durably, and returns its new path: none if
+    /// there is no store, and two if it is unclear which of two stores is the current one. The
+    /// new name says when this was.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if the file system refuses: then it is where it was.
+    /// [`StoreError::Io`] if the file system refuses: the store is then where it was.
     pub fn set_aside(
         dir: &Path,
         _guard: &LockGuard<'_>,
@@ -199,14 +199,14 @@ impl<'lock> Store<'lock> {
             .collect()
     }
 
-    /// Moves everything to a store of another engine in the same state directory, and
-    /// closes it. Once this returns, that one is the store, and durable; a process killed
-    /// on the way leaves the old one or the new one. Nothing is done if it is the same
-    /// engine.
+    /// Moves everything to a store of another engine in the same state directory, and closes
+    /// this one. Once this returns, the new store is the current one, and durable; if the
+    /// process is killed on the way, either the old or the new store is current. Does nothing
+    /// if the engine is the same.
     ///
     /// # Errors
-    /// As [`open`](Self::open), also where there is no room for two. The old store is the
-    /// store then.
+    /// As [`open`](Self::open), also if there is no room for two stores. The old store stays
+    /// current then.
     pub fn change_engine(self, to: EngineKind) -> Result<(), StoreError> {
         if self.kind == to {
             return Ok(());
@@ -220,8 +220,7 @@ impl<'lock> Store<'lock> {
         Ok(())
     }
 
-    /// Removes what killed processes left of stores they were making. The caller has
-    /// the lock.
+    /// Removes unfinished stores that killed processes left behind. The caller has the lock.
     ///
     /// # Errors
     /// [`StoreError::Io`] if the file system refuses.
@@ -230,18 +229,18 @@ impl<'lock> Store<'lock> {
         engine::remove_unfinished(dir)
     }
 
-    /// Returns what the store is kept in.
+    /// Returns the store's engine.
     pub fn kind(&self) -> EngineKind {
         self.kind
     }
 
-    /// Returns whether what the host's namespaces hold has been adopted since the
-    /// store was made, or the machine booted: until then no address may be leased.
+    /// Returns whether the addresses held in the host's namespaces have been adopted since the
+    /// store was made or the machine booted: until then no address may be leased.
     pub fn is_surveyed(&self) -> bool {
         self.meta.borrow().surveyed
     }
 
-    /// Returns when the store was made, or first opened after a boot.
+    /// Returns when the store was made, or first opened in this boot.
     pub fn since(&self) -> Moment {
         self.meta.borrow().since
     }
@@ -251,13 +250,13 @@ impl<'lock> Store<'lock> {
         self.meta.borrow().collection.clone()
     }
 
-    /// Begins a transaction. Of several, only the first to commit can.
+    /// Begins a transaction. If several are open, only the first to commit succeeds.
     pub fn begin(&self) -> Transaction<'_> {
         Transaction::new(self)
     }
 
-    /// Returns everything in the store that contradicts itself; nothing if it is
-    /// sound. Reads all of it: for doctors and tests.
+    /// Returns every contradiction within the store, none if it is sound. Reads the whole
+    /// store: for doctors and tests.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if a part cannot be read.
@@ -265,7 +264,7 @@ impl<'lock> Store<'lock> {
         Ok(self.examine()?.0)
     }
 
-    /// As [`check`](Self::check), with all tenants, which it reads anyway.
+    /// As [`check`](Self::check), together with all tenants, which the check reads anyway.
     ///
     /// # Errors
     /// As [`check`](Self::check).
@@ -281,7 +280,7 @@ impl<'lock> Store<'lock> {
         self.meta.borrow().clone()
     }
 
-    /// Applies a transaction's changes; `meta` is what they make of the record.
+    /// Applies a transaction's changes; `meta` is the store's record after them.
     fn write(&self, writes: &Writes, meta: Meta) -> Result<(), StoreError> {
         self.engine.apply(writes)?;
         if let Err(error) = self.witness.note(&meta.boot_id, meta.commits) {

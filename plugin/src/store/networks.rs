@@ -1,5 +1,5 @@
-//! Networks as a whole: their pools follow their configuration, and they are
-//! forgotten when they are gone.
+//! Networks as a whole: their pools follow their configuration, and networks that are gone are
+//! forgotten.
 
 use std::net::IpAddr;
 
@@ -15,12 +15,12 @@ use crate::rules::lease::{Moment, NetworkId, Reservation};
 use crate::rules::pool::Pool;
 
 impl Transaction<'_> {
-    /// Makes the network's pools those of its configuration, and ends reservations
-    /// whose time is over (`until` at or before `now`).
+    /// Brings the network's pools in line with its configuration, and ends expired reservations
+    /// (`until` at or before `now`).
     ///
-    /// Free addresses are worked out anew for pools that are new or changed;
-    /// pools of subnets no longer configured are forgotten, while leases and
-    /// reservations in them stay. Costs O(expired · log n) if no pool has changed.
+    /// Recomputes the free addresses of pools that are new or changed. Forgets pools whose
+    /// subnets are no longer configured, while leases and reservations in them stay. Costs
+    /// O(expired · log n) if no pool has changed.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if the store cannot be read.
@@ -52,7 +52,7 @@ impl Transaction<'_> {
         self.expire(network, now)
     }
 
-    /// Returns whether a network has no leases, and no reservations that still last.
+    /// Returns whether a network has no leases and no unexpired reservations.
     ///
     /// # Errors
     /// As [`tenant`](Self::tenant).
@@ -82,9 +82,9 @@ impl Transaction<'_> {
         self.delete_all(&network_key(Table::Cursor, network)?)
     }
 
-    /// Forgets a network with all its leases, for somebody else who leases its addresses
-    /// from now on and knows of them. The store is then as if it had never heard of the
-    /// network, so that its containers would be adopted again.
+    /// Forgets a network with all its leases, because something else leases its addresses from
+    /// now on and knows of these. The store is then as if it had never heard of the network, so
+    /// its containers would be adopted again.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if the store cannot be read.
@@ -94,7 +94,8 @@ impl Transaction<'_> {
         self.forget_network(network)
     }
 
-    /// Builds what is derived from a pool's spans, the leases and the reservations.
+    /// Stores a pool, and builds what is derived from its spans, the leases and the
+    /// reservations.
     pub(super) fn build_pool(
         &mut self,
         network: &NetworkId,

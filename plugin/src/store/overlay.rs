@@ -1,7 +1,7 @@
-//! An ordered table, and one that shows staged changes over another.
+//! An ordered table, and an overlay that shows staged changes over another table.
 //!
-//! We are alone with the store, so reads go to the engine below, changes gather here,
-//! and are applied at once. This way no engine has to read what it has not written.
+//! We have the store to ourselves, so reads go to the engine below, while changes gather here
+//! and are applied in one go. This way no engine has to read what it has not yet written.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -41,7 +41,7 @@ pub(super) struct Overlay<'s> {
 }
 
 impl<'s> Overlay<'s> {
-    /// Returns the store without changes.
+    /// Returns an overlay without changes.
     pub(super) const fn new(below: &'s dyn Engine) -> Self {
         Self {
             below,
@@ -54,7 +54,7 @@ impl<'s> Overlay<'s> {
         &self.staged
     }
 
-    /// Forgets staged changes that change nothing.
+    /// Drops staged changes that change nothing.
     pub(super) fn keep_only_changes(&mut self) -> Result<(), StoreError> {
         let mut changes = Writes::new();
         for (key, change) in std::mem::take(&mut self.staged) {
@@ -75,8 +75,8 @@ impl<'s> Overlay<'s> {
         Ok(found)
     }
 
-    /// Shows all entries whose key begins with the prefix, in key order, without keeping
-    /// them in memory. If it fails, it may have shown some.
+    /// Shows all entries whose key begins with the prefix, in key order, without keeping them
+    /// in memory. On failure, some entries may have been shown.
     pub(super) fn visit(
         &self,
         prefix: &[u8],

@@ -1,4 +1,4 @@
-//! Pools, the addresses that are free in them, and cursors.
+//! Pools, their free addresses, and their cursors.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use crate::rules::lease::NetworkId;
 use crate::rules::pool::normalise;
 
 impl Transaction<'_> {
-    /// Returns every network the store keeps pools of, sorted.
+    /// Returns every network that the store keeps pools of, sorted.
     ///
     /// # Errors
     /// As [`tenant`](Self::tenant).
@@ -50,7 +50,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Returns what the store keeps of the network's pools, by subnet.
+    /// Returns the network's pools as stored, by subnet.
     pub(super) fn pools(&self, network: &NetworkId) -> Result<Rc<[StoredPool]>, StoreError> {
         if let Some(pools) = self.pools.borrow().get(network) {
             return Ok(Rc::clone(pools));
@@ -64,7 +64,7 @@ impl Transaction<'_> {
         Ok(pools)
     }
 
-    /// Makes an address free wherever it is offered.
+    /// Makes an address free in every pool that offers it.
     pub(super) fn give(&mut self, network: &NetworkId, address: IpAddr) -> Result<(), StoreError> {
         for pool in self.pools(network)?.iter() {
             if pool.offers(address) {
@@ -75,7 +75,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Takes an address out of the free ones.
+    /// Removes an address from the free ones.
     pub(super) fn take(&mut self, network: &NetworkId, address: IpAddr) -> Result<(), StoreError> {
         for pool in self.pools(network)?.iter() {
             if pool.offers(address) {

@@ -1,9 +1,8 @@
-//! Making anew what is derived from the records.
+//! Rebuilds the data derived from the records.
 //!
-//! Free extents and indexes follow from leases, reservations and pools. Where the
-//! records themselves contradict each other, nothing is changed: what is derived
-//! from them could free an address that somebody uses. Then `berth rebuild` makes a
-//! new store from what runs.
+//! Free extents and indexes follow from leases, reservations and pools. If the records
+//! themselves contradict each other, nothing is changed: data derived from them could free an
+//! address that is in use. Then `berth rebuild` makes a new store from what runs.
 
 use super::tables::Table;
 use super::transaction::Transaction;
@@ -13,18 +12,18 @@ use crate::rules::lease::Moment;
 /// What a repair did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Repair {
-    /// What was wrong and no longer is.
+    /// What was wrong and has been repaired.
     pub repaired: Vec<Violation>,
-    /// What stays as it was.
+    /// What is still wrong.
     pub left: Vec<Violation>,
 }
 
 impl Store<'_> {
-    /// Makes free extents and indexes anew, durably, in one transaction. Changes
-    /// nothing if they are right, or if the records contradict each other.
+    /// Rebuilds free extents and indexes, durably, in one transaction. Changes nothing if they
+    /// are right, or if the records contradict each other.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if a part cannot be read: nothing is changed then.
+    /// [`StoreError::Damaged`] if a part cannot be read; nothing is changed then.
     pub fn repair(&self, now: Moment) -> Result<Repair, StoreError> {
         let found = self.check()?;
         if found.is_empty() || !found.iter().all(Violation::is_derived) {

@@ -1,7 +1,7 @@
 //! Reservations and their indexes.
 //!
-//! A reservation has one entry each by its end, by its former tenant's container id
-//! and by its name, and one in the yielding order of each pool that offers the address.
+//! A reservation has one entry each by its end, by its former tenant's container id and by that
+//! container's name, and one in the yielding order of each pool that offers the address.
 
 use std::net::IpAddr;
 
@@ -132,7 +132,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Ends a reservation. The address is then neither leased, reserved nor free.
+    /// Removes a reservation. The address is then neither leased, reserved nor free.
     pub(super) fn remove_reservation(
         &mut self,
         network: &NetworkId,
@@ -168,7 +168,7 @@ impl Transaction<'_> {
         Ok(addresses)
     }
 
-    /// Enters a reservation into the yielding order of one pool.
+    /// Adds a reservation to the yielding order of one pool.
     pub(super) fn put_yield(
         &mut self,
         network: &NetworkId,
@@ -206,8 +206,8 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Moves all reservations to the clock of a new boot: what was left of each at
-    /// the last commit of the old boot is left of it from `now` on.
+    /// Moves all reservations to the clock of a new boot: from `now` on, each keeps the time
+    /// that it had left at the last commit of the old boot.
     pub(super) fn rebase_reservations(&mut self, now: Moment) -> Result<(), StoreError> {
         let last_ms = self.meta.clock_ms;
         for (network, address, reservation) in self.all_reservations()? {

@@ -1,7 +1,7 @@
-//! What a damaged store still shows of its reservations and cursors.
+//! Reads from a damaged store what it still shows of its reservations and cursors.
 //!
-//! Leases are found again in the namespaces of what runs. Reservations and cursors
-//! are nowhere but in the store, so `berth rebuild` carries over what it can read.
+//! Leases can be recovered from the namespaces of what runs. Reservations and cursors exist
+//! nowhere but in the store, so `berth rebuild` carries over those that it can read.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -20,7 +20,7 @@ use super::tables::Table;
 use super::transaction::Transaction;
 use crate::rules::lease::{Moment, NetworkId, Reservation};
 
-/// Reservations and cursors out of a store that may be damaged.
+/// Reservations and cursors read from a store that may be damaged.
 #[derive(Debug, Default)]
 pub struct Salvage {
     reservations: Vec<(NetworkId, IpAddr, Reservation)>,
@@ -28,9 +28,9 @@ pub struct Salvage {
 }
 
 impl Salvage {
-    /// Reads what can be read of the store in a state directory, or of two if nobody
-    /// knows which is the store, on the clock of the boot `boot_id`. What cannot be read
-    /// is left out. The store stays as it is.
+    /// Reads what can be read of the store in a state directory, or of both stores if there are
+    /// two and it is unclear which is the current one. Reservations are put on the clock of the
+    /// boot `boot_id`. What cannot be read is left out. The store stays as it is.
     pub fn read(dir: &Path, _guard: &LockGuard<'_>, boot_id: &str, now: Moment) -> Self {
         let mut read = Self::default();
         for kind in engine::all_in(dir).unwrap_or_default() {
@@ -66,8 +66,8 @@ impl Salvage {
     }
 }
 
-/// Returns the entries of a table up to the first that the engine fails to read, or
-/// that is out of order, as in a damaged tree.
+/// Returns the entries of a table up to the first that the engine fails to read, or that is out
+/// of order, as may happen in a damaged tree.
 fn readable(engine: &dyn Engine, table: Table) -> impl Iterator<Item = Entry> + '_ {
     let prefix = table.prefix();
     let mut next = prefix.clone();
@@ -81,9 +81,8 @@ fn readable(engine: &dyn Engine, table: Table) -> impl Iterator<Item = Entry> + 
     })
 }
 
-/// Moves a reservation of an earlier boot, or of one that is not known, to the clock
-/// of this one. Only the wall clock spans boots, and it may jump: no reservation gets
-/// longer than it was.
+/// Moves a reservation from an earlier or unknown boot to the clock of this one. Only the wall
+/// clock spans boots, and it may jump, so no reservation may become longer than it was.
 fn on_this_clock(reservation: Reservation, now: Moment) -> Reservation {
     let lasts = reservation.until.since(&reservation.released);
     let left = reservation.until.wall_ms.saturating_sub(now.wall_ms);
@@ -100,9 +99,8 @@ fn on_this_clock(reservation: Reservation, now: Moment) -> Reservation {
 }
 
 impl Transaction<'_> {
-    /// Takes over what was salvaged, and returns how many reservations that were.
-    /// Addresses that are leased or reserved here, and reservations that have ended,
-    /// are left out.
+    /// Takes over what was salvaged, and returns the number of reservations among it. Leaves
+    /// out reservations that have ended, and addresses that are leased or reserved here.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if this store cannot be read.

@@ -1,4 +1,4 @@
-//! What the store shows the allocator of one network.
+//! What the store shows to the allocator of one network.
 
 use std::net::IpAddr;
 
@@ -14,8 +14,8 @@ use crate::rules::pool::Pool;
 
 /// One network of a [`Transaction`], staged writes included.
 ///
-/// [`Transaction::prepare`] must have been called with the pools asked about, in
-/// this transaction or one before; expired reservations count until it is.
+/// [`Transaction::prepare`] must have been called with the pools in question, in this
+/// transaction or an earlier one; until it is, expired reservations still count.
 pub struct NetworkShelf<'t> {
     transaction: &'t Transaction<'t>,
     network: NetworkId,
@@ -32,7 +32,7 @@ impl Transaction<'_> {
 }
 
 impl NetworkShelf<'_> {
-    /// Fails unless the store's extents were built from this very pool.
+    /// Fails unless the store's extents were built from exactly this pool.
     fn require(&self, pool: &Pool) -> Result<(), StoreError> {
         let pools = self.transaction.pools(&self.network)?;
         let prepared = pools
@@ -48,8 +48,8 @@ impl NetworkShelf<'_> {
         }
     }
 
-    /// Returns the latest released address in the pool's subnet of a former tenant, by
-    /// an index.
+    /// Looks a former tenant up in an index, and returns its most recently released address in
+    /// the pool's subnet.
     fn latest_of(
         &self,
         pool: &Pool,

@@ -1,12 +1,12 @@
 //! The kinds of records.
 
-/// A kind of record. The small tables come first, so that they share leaves.
+/// A kind of record. The small tables come first, so that they share leaf pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Table {
     /// One record: format, boot, clock, counters.
     Meta = 1,
-    /// network, subnet → spans the subnet was last prepared with.
+    /// network, subnet → spans that the subnet was last prepared with.
     Pool,
     /// network, subnet → last address leased dynamically.
     Cursor,
@@ -14,7 +14,7 @@ pub(super) enum Table {
     Free,
     /// network, end, address → nothing: reservations by end.
     Expiry,
-    /// network, subnet, kind, end, address → nothing: offered reservations in the order they yield in.
+    /// network, subnet, kind, end, address → nothing: offered reservations in yielding order.
     Yield,
     /// network, container id, release (latest first), address → nothing.
     FormerId,
@@ -44,7 +44,7 @@ impl Table {
         Self::Tenant,
     ];
 
-    /// Those whose entries follow from the other tables.
+    /// The tables whose entries are derived from the other tables.
     pub(super) const DERIVED: [Self; 5] = [
         Self::Free,
         Self::Expiry,
@@ -58,7 +58,7 @@ impl Table {
         vec![self as u8]
     }
 
-    /// Returns the table and key for people: `Lease "web\x00\x04\n\x01\x00\x07"`.
+    /// Returns the table and key in readable form: `Lease "web\x00\x04\n\x01\x00\x07"`.
     pub(super) fn describe(key: &[u8]) -> String {
         let table = key
             .first()

@@ -1,4 +1,4 @@
-//! Tenants: who has leased which addresses, and every change of that.
+//! Tenants: who has leased which addresses, and every change to that.
 
 use std::net::IpAddr;
 
@@ -67,8 +67,8 @@ impl Transaction<'_> {
         self.read_all(prefix, |key, value| reader.read(unseal(key, value)?))
     }
 
-    /// Returns the tenants of all networks, each with whether it is filed under its own
-    /// names.
+    /// Returns the tenants of all networks, each with a flag for whether it is filed under its
+    /// own names.
     ///
     /// # Errors
     /// As [`tenant`](Self::tenant).
@@ -84,14 +84,14 @@ impl Transaction<'_> {
     /// Leases exactly the `wanted` addresses to a tenant, in this order, each with a
     /// new generation, and returns the tenant as stored.
     ///
-    /// `tenant.leased` is ignored. An address that the tenant had and no longer wants
-    /// is free at once, without a reservation; a reservation of a wanted address ends.
-    /// If nothing is wanted, the tenant's record goes too. Pools are not asked whether
-    /// they offer the addresses: static ones may lie anywhere.
+    /// `tenant.leased` is ignored. An address that the tenant had and no longer wants is free
+    /// at once, without a reservation; any reservation of a wanted address ends. If nothing is
+    /// wanted, the tenant's record is deleted too. Nothing checks that a pool offers the
+    /// addresses, because static ones may lie anywhere.
     ///
     /// # Errors
     /// [`StoreError::Leased`] if a wanted address is leased to another tenancy,
-    /// [`StoreError::Repeated`] if one is wanted twice: nothing is staged then.
+    /// [`StoreError::Repeated`] if one is wanted twice. Nothing is staged then.
     pub fn lease_to(
         &mut self,
         mut tenant: Tenant,
@@ -151,7 +151,7 @@ impl Transaction<'_> {
     /// Replaces the tenant's record, except for its leased addresses.
     ///
     /// # Errors
-    /// [`StoreError::Changed`] unless the stored ones equal `tenant.leased`, order
+    /// [`StoreError::Changed`] unless the stored addresses equal `tenant.leased`, order
     /// included.
     pub fn update(&mut self, tenant: &Tenant) -> Result<(), StoreError> {
         let key = tenancy_key(&tenant.tenancy)?;
@@ -165,11 +165,11 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Ends a lease, if this tenancy still has it with this generation. Returns
-    /// whether it did; if not, nothing is changed.
+    /// Ends a lease if this tenancy still has it with this generation. Returns whether it did;
+    /// if not, nothing is changed.
     ///
-    /// With a reservation that ends after the release the address stays reserved, else
-    /// it is free at once. The tenant's record goes with its last address.
+    /// Given a reservation that ends after the release, the address stays reserved; otherwise
+    /// it is free at once. The tenant's record is deleted with its last address.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if the store cannot be read.
@@ -193,13 +193,13 @@ impl Transaction<'_> {
         let lasts = |left: &Reservation| left.until.boot_ms > left.released.boot_ms;
         let reservation = reservation.filter(lasts);
         if let Some(reservation) = &reservation {
-            // Names that cannot be keys must be found before anything is staged.
+            // Names that cannot be keys must be refused before anything is staged.
             check_names(network, reservation)?;
         }
         tenant.leased.remove(at);
         self.put_tenant(tenant_key, &tenant);
         if self.is_anothers(tenancy, address)? {
-            // The records disagree (`Violation::LeasedAddressWithoutLease`): whoever
+            // The records disagree (`Violation::LeasedAddressWithoutLease`): the tenancy that
             // has the lease keeps it.
             return Ok(true);
         }

@@ -1,7 +1,7 @@
-//! Reads and writes of records, staged until they are committed as one.
+//! Reads and writes of records; writes are staged until they are committed together.
 //!
-//! What a transaction can do with each table is beside that table: `pools`,
-//! `reservations`, `leases`; what takes several of them is in `networks` and `tenants`.
+//! The operations on each table are in that table's module: `pools`, `reservations`, `leases`.
+//! Those that span several tables are in `networks` and `tenants`.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -17,17 +17,17 @@ use super::overlay::{Ordered, OrderedMut, Overlay};
 use super::tables::Table;
 use crate::rules::lease::{Moment, NetworkId};
 
-/// Reads, and writes that nobody sees before [`commit`](Self::commit).
+/// Reads, and writes that nothing else sees before [`commit`](Self::commit).
 ///
-/// Reads see the writes staged so far. Dropping it without a commit leaves the
-/// store as it was. A write that fails has staged nothing, unless reading the
-/// store failed: then drop the transaction.
+/// Reads see the writes staged so far. Dropping a transaction without a commit leaves the store
+/// as it was. A write that fails has staged nothing, unless it failed to read the store: then
+/// drop the transaction.
 pub struct Transaction<'s> {
     store: &'s Store<'s>,
     began: u64,
     pub(super) meta: Meta,
     pub(super) overlay: Overlay<'s>,
-    /// Pools that were read already.
+    /// The pools read so far.
     pub(super) pools: RefCell<HashMap<NetworkId, Rc<[StoredPool]>>>,
 }
 
@@ -43,14 +43,14 @@ impl<'s> Transaction<'s> {
         }
     }
 
-    /// Writes everything staged, or nothing. On return it survives the death of
-    /// this process (SIGKILL too), and a crash of the machine once the store is
-    /// closed. Writes nothing if nothing is staged.
+    /// Writes everything staged, or nothing. Once this returns, the writes survive the death of
+    /// this process (SIGKILL too), and once the store is closed, also a crash of the machine.
+    /// Writes nothing if nothing is staged.
     ///
     /// # Errors
-    /// [`StoreError::Overtaken`] if another transaction was committed since this
-    /// one began. After any other error the store takes no more writes: open it
-    /// again to see whether they were made.
+    /// [`StoreError::Overtaken`] if another transaction was committed since this one began.
+    /// After any other error the store takes no more writes: reopen it to see whether these
+    /// were made.
     pub fn commit(mut self, now: Moment) -> Result<(), StoreError> {
         if self.overlay.staged().is_empty() {
             return Ok(());
@@ -66,12 +66,13 @@ impl<'s> Transaction<'s> {
         self.store.write(self.overlay.staged(), self.meta)
     }
 
-    /// Returns whether what the host's namespaces hold has been adopted in this boot.
+    /// Returns whether the addresses held in the host's namespaces have been adopted in this
+    /// boot.
     pub fn is_surveyed(&self) -> bool {
         self.meta.surveyed
     }
 
-    /// Notes that what the host's namespaces hold has been adopted.
+    /// Notes that the addresses held in the host's namespaces have been adopted.
     pub fn set_surveyed(&mut self) {
         self.meta.surveyed = true;
         self.stage_meta();
@@ -83,8 +84,8 @@ impl<'s> Transaction<'s> {
         self.stage_meta();
     }
 
-    /// Returns what changes with every commit, and if the store is made anew: since when there
-    /// is this store, or this boot, and its commits so far.
+    /// Returns a value that changes with every commit, and when the store is made anew: when
+    /// the store was made, or first opened in this boot, and how many commits it has had.
     pub fn version(&self) -> (Moment, u64) {
         (self.meta.since, self.meta.commits)
     }
@@ -108,7 +109,8 @@ impl<'s> Transaction<'s> {
         Ok(true)
     }
 
-    /// Every commit that has something staged writes the record itself.
+    /// Stages a placeholder, so that there is something to commit: every commit that has
+    /// something staged writes the record itself.
     fn stage_meta(&mut self) {
         self.overlay.put(Table::Meta.prefix(), Vec::new());
     }
@@ -131,7 +133,7 @@ impl<'s> Transaction<'s> {
         Ok(())
     }
 
-    /// Deletes a key, if it is there.
+    /// Deletes a key if it exists.
     pub(super) fn delete_if_there(&mut self, key: Vec<u8>) -> Result<(), StoreError> {
         if self.overlay.get(&key)?.is_some() {
             self.overlay.delete(key);
@@ -139,10 +141,10 @@ impl<'s> Transaction<'s> {
         Ok(())
     }
 
-    /// Returns what `read` makes of the entries under a prefix, in key order.
+    /// Passes the entries under a prefix to `read`, in key order, and returns its results.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if the store cannot be read, or `read` finds an entry damaged
+    /// [`StoreError::Damaged`] if the store cannot be read, or if `read` finds an entry damaged
     /// and returns `None`.
     pub(super) fn read_all<T>(
         &self,

@@ -39,7 +39,7 @@ impl Host {
         ))
     }
 
-    /// The firewall driver of each host shows which file won.
+    /// Each file sets its own firewall driver, which shows which file won.
     fn check_winner(&self, expected: Option<&str>) {
         assert_eq!(self.load().unwrap().firewall_driver.as_deref(), expected);
     }

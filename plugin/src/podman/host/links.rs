@@ -11,8 +11,8 @@ use super::HostError;
 
 /// Returns the names of all links, and all addresses with their prefix lengths.
 ///
-/// getifaddrs(3) has an entry of family `AF_PACKET` for every link, so links without
-/// an address are listed too.
+/// getifaddrs(3) has an entry of family `AF_PACKET` for every link, so links without an address
+/// are listed too.
 pub(super) fn list() -> Result<(Vec<String>, Vec<IpNetwork>), HostError> {
     let mut links = BTreeSet::new();
     let mut addresses = BTreeSet::new();

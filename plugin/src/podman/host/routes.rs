@@ -1,4 +1,4 @@
-//! The routes of this host, as far as they are in the way of a new subnet.
+//! The routes of this host that may be in the way of a new subnet.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -10,8 +10,8 @@ use super::HostError;
 
 /// Returns the destinations of all routes, IPv4 (main table) and IPv6 (all tables).
 ///
-/// It leaves out what is nobody's subnet: default routes, multicast, link-local, and host
-/// routes that only repeat one of `addresses`. A kernel without a family has no file for
+/// Leaves out destinations that are not subnets: default routes, multicast, link-local, and
+/// host routes that only repeat one of `addresses`. A kernel without a family has no file for
 /// it, which is not an error.
 pub(super) fn list(root: &Path, addresses: &[IpNetwork]) -> Result<Vec<IpNetwork>, HostError> {
     let read = |name: &str| {
@@ -34,9 +34,9 @@ pub(super) fn list(root: &Path, addresses: &[IpNetwork]) -> Result<Vec<IpNetwork
     Ok(routes)
 }
 
-/// Reads a line of `/proc/net/route`: destination and mask are columns 2 and 8, the
-/// bytes of the address as a number in the machine's order, in hexadecimal
-/// (`fib_route_seq_show`, Linux 6.1). The heading is not a route.
+/// Reads a line of `/proc/net/route`. Destination and mask are columns 2 and 8: the bytes of
+/// the address as a hexadecimal number in the machine's byte order (`fib_route_seq_show`, Linux
+/// 6.1). The heading is not a route.
 fn ipv4_destination(line: &str) -> Option<IpNetwork> {
     let mut columns = line.split_whitespace();
     let address = |column: &str| {
@@ -48,8 +48,8 @@ fn ipv4_destination(line: &str) -> Option<IpNetwork> {
     IpNetwork::with_netmask(destination, mask).ok()
 }
 
-/// Reads a line of `/proc/net/ipv6_route`: destination and prefix length are columns
-/// 1 and 2, both hexadecimal without separators (`rt6_info_route`, Linux 6.1).
+/// Reads a line of `/proc/net/ipv6_route`. Destination and prefix length are columns 1 and 2,
+/// both hexadecimal without separators (`rt6_info_route`, Linux 6.1).
 fn ipv6_destination(line: &str) -> Option<IpNetwork> {
     let mut columns = line.split_whitespace();
     let destination = u128::from_str_radix(columns.next()?, 16).ok()?;

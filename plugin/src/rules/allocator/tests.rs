@@ -1,4 +1,4 @@
-//! Tables over a plain model of the shelf.
+//! Table tests over a plain model of the shelf.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,7 +10,7 @@ use crate::protocol::Network;
 use crate::rules::lease::{LeasedAddress, Moment};
 use crate::rules::options::{Options, pools};
 
-/// One network in memory: the obvious implementation, by search.
+/// One network in memory: the obvious implementation, by linear search.
 #[derive(Default)]
 struct Model {
     leases: BTreeMap<IpAddr, Tenancy>,
@@ -183,7 +183,7 @@ fn dynamic_addresses_come_in_podmans_order() {
         &[],
         "10.0.0.8",
     );
-    // Wrap round after the last address before the broadcast address.
+    // Wraps round after the last address before the broadcast address.
     check(&cursor(empty(), "10.0.0.254"), NET, "", &[], "10.0.0.2");
     check(
         &cursor(leased(&["10.0.0.2"]), "10.0.0.254"),
@@ -259,7 +259,7 @@ fn static_addresses_are_taken_as_asked_in_subnet_order() {
         &["10.0.0.9", "10.0.0.8"],
         "10.0.0.9! 10.0.0.8!",
     );
-    // What `podman network reload` sends.
+    // This is what `podman network reload` sends.
     check(
         &empty,
         DUAL,
@@ -369,7 +369,7 @@ fn a_container_that_comes_back_gets_its_address_by_id_then_by_name() {
         .unwrap()
         .container_name = "my-name".into();
     check(&by_name, NET, "", &[], "10.0.0.8");
-    // Not if it has been excluded since.
+    // The address is not given back if it has been excluded since.
     check(
         &by_name,
         NET,
@@ -398,7 +398,7 @@ fn orders_differ_only_in_where_they_begin() {
     let model = || cursor(leased(&["10.0.0.2"]), "10.0.0.50");
     check(&model(), NET, r#""ipam_order":"next""#, &[], "10.0.0.51");
     check(&model(), NET, r#""ipam_order":"lowest""#, &[], "10.0.0.3");
-    // 10.0.0.2 + 7, the number the test gives.
+    // 10.0.0.2 plus 7, the number that the test passes.
     check(&model(), NET, r#""ipam_order":"random""#, &[], "10.0.0.9");
 }
 
@@ -441,13 +441,14 @@ fn what_a_person_has_reserved_goes_to_that_container_alone() {
         let refused = ask(&leased(&[address]), &net, &[address]);
         assert!(refused.starts_with("Pledged("), "{refused}");
     }
-    // A ghost has it: the contest decides whether it gives way.
+    // A ghost has the address: the contest decides whether it gives way.
     let refused = ask(&leased(&["10.0.0.4"]), &net, &[]);
     assert!(refused.starts_with("Leased(10.0.0.4, "), "{refused}");
 
     let net = network(NET, r#""ipam_reserve":"10.0.0.2=other; 10.0.0.3""#);
     assert_eq!(ask(&Model::default(), &net, &[]), "10.0.0.4");
-    // Not even when nothing else is free, and not to the container that had it before.
+    // It is kept even when nothing else is free, and even from the container that had it
+    // before.
     let small = network(SMALL, r#""ipam_reserve":"10.0.0.6""#);
     let full = leased(&["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5"]);
     let mut full = reserved(full, &[("10.0.0.6", "me", Kind::Dynamic, 9)]);

@@ -1,10 +1,9 @@
-//! What berth notes about every lease, so that a person can ask later who held an
-//! address.
+//! What berth records about every lease, so that one can look up later who held an address.
 //!
-//! Two lines for each lease, when it begins and when it ends, and one for whatever
-//! failed. A line is JSON of its own: damage to one leaves the others readable. Lines
-//! that are dropped because they are old are counted in a *tally*, the first line, so
-//! that no count ever goes down.
+//! There are two lines for each lease, one when it begins and one when it ends, and one line
+//! for each failure. Every line is a JSON document of its own, so damage to one leaves the
+//! others readable. Lines that are dropped because they are old are counted in a *tally*, the
+//! first line, so that no count ever goes down.
 
 mod spell;
 mod tally;
@@ -20,56 +19,57 @@ pub use tally::{BOUNDS_MS, Tally};
 
 use super::lease::{Kind, Tenant};
 
-/// How long a line is kept after it was noted.
+/// How long a line is kept after it was written.
 pub const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// How many lines are kept, the newest: 10,000 leases that have begun and ended.
+/// How many lines are kept, the newest ones: 10,000 leases that have begun and ended.
 pub const MOST_LINES: usize = 20_000;
 
-/// How long a reason may be, in bytes. Others' error messages end up in it.
+/// How long a reason may be, in bytes. It may quote error messages of other programs.
 const LONGEST_REASON: usize = 500;
 
 /// One line of the history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Line {
-    /// A container has got addresses on a network.
+    /// A container got addresses on a network.
     Began(Began),
     /// It no longer has them.
     Ended(Ended),
-    /// Something could not be done.
+    /// Something failed.
     Failed(Failed),
-    /// What the dropped lines added up to.
+    /// The totals of the dropped lines.
     Tally(Tally),
 }
 
-/// A container has got addresses on a network, or was found with them.
+/// A container got addresses on a network, or was found with them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Began {
     /// When, in milliseconds since the Unix epoch.
     pub at: u64,
     pub holder: Holder,
-    /// Whether the store did not know of it, and the host's namespaces showed it.
+    /// Whether berth adopted it: the host's namespaces showed it, but the store did not know
+    /// it.
     pub adopted: bool,
-    /// How long the whole setup took, netavark's work included. With several networks at
-    /// once, only the first one's line says it.
+    /// How long the whole setup took, netavark's work included. If a setup covers several
+    /// networks, only the line of the first one has this.
     pub took_ms: Option<u64>,
 }
 
-/// A container has given addresses back, or has lost them.
+/// A container gave addresses back, or lost them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
     /// When, in milliseconds since the Unix epoch.
     pub at: u64,
-    /// Since when it had them.
+    /// When it got them.
     pub since: u64,
     pub holder: Holder,
     pub end: End,
-    /// The evidence, or what failed; empty where the end says it all.
+    /// The evidence, or what failed; empty if `end` says it all.
     pub reason: String,
 }
 
-/// Something could not be done.
+/// Something failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failed {
     /// When, in milliseconds since the Unix epoch.
@@ -79,7 +79,7 @@ pub struct Failed {
     pub reason: String,
 }
 
-/// Who has held which addresses on a network.
+/// Who held which addresses on a network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     /// The boot in which it held them.
@@ -100,7 +100,7 @@ pub enum End {
     Released,
     /// The container was gone, and berth took them back.
     Reclaimed,
-    /// A person took them back from a container that was alive, or may have been.
+    /// A person took them back from a container that was, or may have been, alive.
     Forced,
     /// The setup failed, and all of it was undone.
     Undone,
@@ -154,7 +154,7 @@ impl Work {
 }
 
 impl Line {
-    /// Returns the line that says that a tenant's lease has begun; see [`Began`].
+    /// Returns the line for the beginning of a tenant's lease; see [`Began`].
     pub fn began(tenant: &Tenant, adopted: bool, took: Option<Duration>) -> Self {
         Self::Began(Began {
             at: tenant.created.wall_ms,
@@ -164,8 +164,7 @@ impl Line {
         })
     }
 
-    /// Returns the line that says that a tenant's lease ended at this time of the wall
-    /// clock.
+    /// Returns the line for the end of a tenant's lease at this wall-clock time.
     pub fn ended(tenant: &Tenant, at: u64, end: End, reason: &str) -> Self {
         Self::Ended(Ended {
             at,
@@ -176,7 +175,7 @@ impl Line {
         })
     }
 
-    /// Returns the line that says that something failed at this time of the wall clock.
+    /// Returns the line for a failure at this wall-clock time.
     pub fn failed(work: Work, at: u64, reason: &str) -> Self {
         Self::Failed(Failed {
             at,
@@ -185,7 +184,7 @@ impl Line {
         })
     }
 
-    /// Returns when it was noted, in milliseconds since the Unix epoch.
+    /// Returns when the line was written, in milliseconds since the Unix epoch.
     pub fn at(&self) -> u64 {
         match self {
             Self::Began(began) => began.at,
@@ -195,7 +194,7 @@ impl Line {
         }
     }
 
-    /// Returns who has held what, if it is about a lease.
+    /// Returns who held what, if the line is about a lease.
     pub fn holder(&self) -> Option<&Holder> {
         match self {
             Self::Began(began) => Some(&began.holder),
@@ -222,7 +221,7 @@ impl Holder {
 }
 
 impl fmt::Display for Line {
-    /// In words, without the time.
+    /// Describes the line in words, without the time.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Began(began) => {
@@ -267,7 +266,7 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Returns the beginning of a text that is too long for a line.
+/// Cuts off a text that is too long for a line.
 fn shortened(text: &str) -> String {
     if text.len() <= LONGEST_REASON {
         return text.to_owned();
@@ -277,11 +276,11 @@ fn shortened(text: &str) -> String {
     format!("{}…", &text[..end.unwrap_or_default()])
 }
 
-/// Returns the lines to keep, with a tally of all that have been dropped.
+/// Returns the lines to keep, with a tally of all lines dropped so far.
 ///
-/// Failures go first, because a container that fails every second would crowd out the
-/// record of who held what. Then lines older than [`KEPT`] go, except the beginning of a
-/// lease of this boot that has not ended, and then the oldest ones beyond [`MOST_LINES`].
+/// Failures are dropped first, because a container that fails every second would crowd out the
+/// record of who held what. Next go lines older than [`KEPT`], except the beginning of a lease
+/// of this boot that has not ended, and then the oldest ones beyond [`MOST_LINES`].
 pub fn trimmed(lines: Vec<Line>, now: u64, boot: &str) -> Vec<Line> {
     let kept_ms = u64::try_from(KEPT.as_millis()).unwrap_or(u64::MAX);
     let oldest = now.saturating_sub(kept_ms);

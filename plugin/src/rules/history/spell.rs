@@ -1,4 +1,4 @@
-//! Turns lines into spells: who held an address, from when to when.
+//! Turns lines into spells: who held an address, from when until when.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
@@ -13,14 +13,14 @@ use crate::rules::lease::{Kind, Tenant};
 pub struct Spell {
     pub address: IpAddr,
     pub kind: Kind,
-    /// Who, with all addresses of the same interface.
+    /// Who held it, with all addresses of the same interface.
     pub holder: Holder,
-    /// Since when, in milliseconds since the Unix epoch.
+    /// When it began, in milliseconds since the Unix epoch.
     pub from: u64,
-    /// Until when; `None` if it still has the address, or nobody knows.
+    /// When it ended; `None` if the container still has the address, or if this is unknown.
     pub until: Option<u64>,
     pub outcome: Outcome,
-    /// The evidence, or what failed; empty where the outcome says it all.
+    /// The evidence, or what failed; empty if the outcome says it all.
     pub reason: String,
 }
 
@@ -31,7 +31,7 @@ pub enum Outcome {
     Held,
     /// It has ended.
     Ended(End),
-    /// It has ended, but nobody noted it: `until` is the latest possible time.
+    /// It has ended, but the end was not recorded: `until` is the latest possible time.
     Unnoted,
 }
 
@@ -63,16 +63,16 @@ type Place = (String, IpAddr);
 /// A spell that has not ended yet.
 struct Open {
     spell: Spell,
-    /// When the lease was last noted to begin; an adoption notes it again.
+    /// When the lease was last recorded as begun; an adoption records this again.
     since: u64,
-    /// Which line that was.
+    /// The number of that line.
     line: usize,
 }
 
-/// Returns who has held which address, in the order in which they got it. `present` are
-/// the present tenants, if they are known, and `boot` is the present boot.
+/// Returns who held which address, in the order in which they got it. `present` are the present
+/// tenants, if they are known, and `boot` is the present boot.
 ///
-/// A missing line does not make the result wrong: a spell without an end goes on if its
+/// A missing line does not make the result wrong: a spell without an end continues if its
 /// tenant is there, and a tenant without a beginning gets a spell.
 pub fn spells(lines: &[Line], present: Option<&[Tenant]>, boot: &str) -> Vec<Spell> {
     let (mut spells, open) = read(lines);
@@ -110,7 +110,7 @@ pub fn spells(lines: &[Line], present: Option<&[Tenant]>, boot: &str) -> Vec<Spe
     spells
 }
 
-/// Returns which lines begin a lease of this boot whose end is not noted.
+/// Returns the lines that begin a lease of this boot whose end is not recorded.
 pub(super) fn open(lines: &[Line], boot: &str) -> HashSet<usize> {
     let (_, open) = read(lines);
     let open = open
@@ -119,7 +119,7 @@ pub(super) fn open(lines: &[Line], boot: &str) -> HashSet<usize> {
     open.map(|own| own.line).collect()
 }
 
-/// Returns the spells that have ended, and those whose end is not noted.
+/// Returns the spells that have ended, and those whose end is not recorded.
 fn read(lines: &[Line]) -> (Vec<Spell>, HashMap<Place, Open>) {
     let mut ended = Vec::new();
     let mut open: HashMap<Place, Open> = HashMap::new();
@@ -128,8 +128,8 @@ fn read(lines: &[Line]) -> (Vec<Spell>, HashMap<Place, Open>) {
         let Some(holder) = line.holder() else {
             continue;
         };
-        // A lease that ends may be of an earlier boot; one that begins is of the present
-        // boot.
+        // A lease that ends may date from an earlier boot; one that begins is always of the
+        // present boot.
         if matches!(line, Line::Began(_)) && holder.boot != boot {
             boot = &holder.boot;
             let earlier = open.extract_if(|_, own| own.spell.holder.boot != boot);

@@ -1,4 +1,4 @@
-//! What the history amounts to, in numbers that only grow.
+//! Totals over the whole history, as numbers that only grow.
 
 use std::collections::BTreeMap;
 
@@ -7,27 +7,27 @@ use serde::{Deserialize, Serialize};
 use super::{End, Line, Work};
 
 /// The upper bounds of the classes in which the durations of setups are counted, in
-/// milliseconds, each included in its class.
+/// milliseconds. Each bound is included in its class.
 pub const BOUNDS_MS: [u64; 11] = [50, 75, 100, 150, 250, 500, 1000, 2500, 5000, 10_000, 30_000];
 
-/// Numbers of what has happened. All of them only grow.
+/// Counts of what has happened. They only grow.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// When it was made, in milliseconds since the Unix epoch.
+    /// When the tally was made, in milliseconds since the Unix epoch.
     pub at: u64,
-    /// How many setups took no longer than each bound, and longer than the one below it.
-    /// Those above the last bound are counted under `u64::MAX`.
+    /// How many setups took no longer than each bound, but longer than the one below it. Those
+    /// above the last bound are counted under `u64::MAX`.
     pub setups: BTreeMap<u64, u64>,
     /// How long all of these setups took together.
     pub setups_ms: u64,
-    /// How many leases, each of one address, have ended, and how.
+    /// How many leases, each of one address, have ended in each way.
     pub ends: BTreeMap<End, u64>,
     /// How often something failed.
     pub failures: BTreeMap<Work, u64>,
 }
 
 impl Tally {
-    /// Returns the numbers of a whole history.
+    /// Returns the totals of a whole history.
     pub fn of(lines: &[Line]) -> Self {
         let mut tally = Self::default();
         lines.iter().for_each(|line| tally.add(line));

@@ -5,7 +5,7 @@ use crate::rules::lease::{Moment, Tenancy, fixture_of};
 
 const DAY: u64 = 24 * 3600 * 1000;
 
-/// Returns a tenant with 10.0.0.9, leased at this time in a boot.
+/// Returns a tenant with 10.0.0.9, leased at this time in this boot.
 fn tenant(container: &str, at: u64, boot: &str) -> Tenant {
     let created = Moment {
         wall_ms: at,
@@ -26,7 +26,7 @@ fn released(container: &str, since: u64, at: u64) -> Line {
     Line::ended(&tenant(container, since, "boot"), at, End::Released, "")
 }
 
-/// Checks spells, each as `CONTAINER FROM-UNTIL OUTCOME`.
+/// Checks spells, each given as `CONTAINER FROM-UNTIL OUTCOME`.
 #[track_caller]
 fn check(lines: &[Line], present: &[Tenant], expected: &[&str]) {
     let spells = spells(lines, Some(present), "boot");
@@ -62,13 +62,13 @@ fn a_spell_ends_as_its_line_says() {
 
 #[test]
 fn a_line_that_is_missing_is_no_lie() {
-    // The beginning: a setup that was undone has none.
+    // Without the beginning, as when a setup was undone.
     check(&[released("a", 1, 5)], &[], &["a 1-5 released"]);
     check(&[], &[tenant("a", 1, "boot")], &["a 1- held"]);
-    // The present tenants.
+    // Without the present tenants.
     let spell = &spells(&[began("a", 1)], None, "boot")[0];
     assert_eq!((spell.until, spell.outcome), (None, Outcome::Held));
-    // The end.
+    // Without the end.
     check(&[began("a", 1)], &[], &["a 1- unnoted"]);
     check(
         &[began("a", 1), began("b", 7), released("b", 7, 9)],
@@ -80,7 +80,7 @@ fn a_line_that_is_missing_is_no_lie() {
         &[tenant("b", 7, "boot")],
         &["a 1-7 unnoted", "b 7- held"],
     );
-    // The container was started again, and its second start was undone.
+    // The container was started again, and that second start was undone.
     check(
         &[began("a", 1), released("a", 4, 5)],
         &[],
@@ -192,7 +192,7 @@ fn lines_are_short_whatever_is_in_them() {
     assert!(line.to_string().starts_with("teardown failed: ööö"));
 }
 
-/// Later versions read what this one has written.
+/// Later versions must be able to read what this one has written.
 #[test]
 fn lines_are_written_like_this() {
     let ended = Line::ended(&tenant("a", 1, "boot"), 5, End::Reclaimed, "gone");

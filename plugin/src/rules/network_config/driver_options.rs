@@ -1,4 +1,4 @@
-//! The options of netavark's own drivers: names, values, spelling.
+//! The options of netavark's own drivers: their names, values and spelling.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -19,7 +19,7 @@ const PARENT: &str = "parent";
 const VLAN: &str = "vlan";
 const VRF: &str = "vrf";
 
-/// Names that Docker gives to two settings of a bridge.
+/// Docker's names for two settings of a bridge.
 const DOCKER_MTU: &str = "com.docker.network.driver.mtu";
 const DOCKER_BRIDGE: &str = "com.docker.network.bridge.name";
 
@@ -39,12 +39,12 @@ pub enum DriverOptionError {
     },
     #[error("unknown {plumbing} mode {mode:?}: it must be {}", modes(*.plumbing).join(" or "))]
     Mode { plumbing: Plumbing, mode: String },
-    /// It is not a number, or too large or small for netavark.
+    /// It is not a number, or is too large or too small for netavark.
     #[error("failed to parse {name:?} option: parsing {value:?}: {problem}")]
     NotANumber {
         name: &'static str,
         value: String,
-        /// What is wrong, in the words of Go.
+        /// What is wrong, in Go's words.
         problem: &'static str,
     },
     #[error(
@@ -63,7 +63,7 @@ pub enum DriverOptionError {
     Vrf,
 }
 
-/// Returns an unknown option's name between the words before and after it.
+/// Returns an unknown option's name with the punctuation around it.
 fn told(name: &str, asker: Asker) -> String {
     match asker {
         Asker::Podman => format!(" {name}:"),
@@ -97,7 +97,7 @@ const fn modes(plumbing: Plumbing) -> &'static [&'static str] {
     }
 }
 
-/// Replaces Docker's names by Podman's. They win if both are there.
+/// Replaces Docker's names with Podman's. If both are given, Docker's win.
 pub(super) fn take_docker_names(network: &mut Network) {
     if let Some(mtu) = network.options.remove(DOCKER_MTU) {
         network.options.insert(MTU.to_owned(), mtu);
@@ -107,22 +107,21 @@ pub(super) fn take_docker_names(network: &mut Network) {
     }
 }
 
-/// Moves the option `parent` to where the parent interface belongs. Podman's command
-/// line does it for the drivers named macvlan and ipvlan only.
+/// Moves the option `parent` to where the parent interface belongs. Podman's command line does
+/// so only for drivers named macvlan and ipvlan.
 pub(super) fn take_parent(network: &mut Network) {
     if let Some(parent) = network.options.remove(PARENT) {
         network.network_interface = Some(parent);
     }
 }
 
-/// Checks the options of the driver and spells their values as netavark wants them. It
-/// leaves our own options alone, and refuses names that neither the driver nor berth
-/// knows.
+/// Checks the options of the driver, and spells their values as netavark wants them. Leaves our
+/// own options alone, and refuses names that neither the driver nor berth knows.
 ///
-/// Returns whether the network may share its bridge and its subnets with others: on
-/// another VLAN, or on an unmanaged bridge. Podman 5.4 refuses shared subnets, and the
-/// second use of an unmanaged bridge; 5.5 refuses neither (`networkCreate`, podman#25736
-/// and common#2322), and neither do we.
+/// Returns whether the network may share its bridge and its subnets with others, because it is
+/// on another VLAN or on an unmanaged bridge. Podman 5.4 refuses shared subnets, and the second
+/// use of an unmanaged bridge; 5.5 refuses neither (`networkCreate`, podman#25736 and
+/// common#2322), and neither do we.
 pub(super) fn normalise(
     options: &mut BTreeMap<String, String>,
     plumbing: Plumbing,
@@ -139,7 +138,7 @@ pub(super) fn normalise(
             asker,
         });
     }
-    // Podman takes an empty value for "not set", netavark for a bad number.
+    // Podman takes an empty value as "not set", netavark as a bad number.
     options.retain(|name, value| !(value.is_empty() && (name == MTU || name == VLAN)));
     match integer(options, MTU, i64::from(u32::MAX))? {
         Some(mtu) if mtu < 0 => return Err(DriverOptionError::Mtu(mtu)),
@@ -215,8 +214,8 @@ fn integer(
     }
 }
 
-/// Spells a truth value as Rust does: Go, and so Podman, also reads `1` and `T`
-/// (`strconv.ParseBool`). `special` are further values and their spelling.
+/// Spells a truth value as Rust does: Go, and therefore Podman, also reads `1` and `T`
+/// (`strconv.ParseBool`). `special` lists further values and their spelling.
 fn boolean(
     options: &mut BTreeMap<String, String>,
     name: &'static str,

@@ -1,4 +1,4 @@
-//! What is in use on the host, as far as a new network is concerned.
+//! What is in use on the host, as far as it matters to a new network.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ pub struct KnownNetwork {
 }
 
 impl KnownNetwork {
-    /// Returns the facts of a network that concern others.
+    /// Returns the facts of a network that matter to other networks.
     pub fn of(network: &Network) -> Self {
         let plumbing = Plumbing::of(network);
         let on_parent = matches!(plumbing, Ok(Plumbing::Macvlan | Plumbing::Ipvlan));
@@ -35,7 +35,7 @@ impl KnownNetwork {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostFacts {
     pub links: Vec<String>,
-    /// Those of the links that are not bridges.
+    /// The links that are not bridges.
     pub not_bridges: Vec<String>,
     /// Addresses of all network interfaces with their prefix lengths.
     pub addresses: Vec<IpNetwork>,
@@ -48,7 +48,7 @@ pub struct HostFacts {
 /// What keeps a subnet from being used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InTheWay {
-    /// An address of the host's, with its prefix length.
+    /// An address of the host, with its prefix length.
     Address(IpNetwork),
     Route(IpNetwork),
     Network {
@@ -70,12 +70,11 @@ impl fmt::Display for InTheWay {
 impl HostFacts {
     /// Returns what is in the way of using this subnet for a bridge.
     ///
-    /// Addresses and networks are in the way if they overlap it at all, as in Podman.
-    /// Routes are in the way if they are as narrow as the subnet or narrower: then the
-    /// host would find either the containers or the route's other end, not both. Podman
-    /// ignores routes. A wider one (a VPN's 10.0.0.0/8) is not in the way, because the
-    /// kernel prefers the bridge's own, narrower route; refusing it would refuse what
-    /// works.
+    /// Addresses and networks are in the way if they overlap it at all, as in Podman. Routes,
+    /// which Podman ignores, are in the way if they are as narrow as the subnet or narrower:
+    /// the host could then reach either the containers or the route's other end, but not both.
+    /// A wider route (a VPN's 10.0.0.0/8) is not in the way, because the kernel prefers the
+    /// bridge's own, narrower route; refusing it would refuse a network that works.
     pub fn in_the_way(&self, subnet: IpNetwork) -> Option<InTheWay> {
         let networks = self.networks.iter().flat_map(|network| {
             network.subnets.iter().map(|subnet| InTheWay::Network {

@@ -10,9 +10,8 @@ use crate::protocol::Network;
 /// Longest interface name, in bytes (`IFNAMSIZ` less the final NUL, netdevice(7)).
 pub const MAX_INTERFACE_NAME: usize = 15;
 
-/// What the names of bridges without a name of their own begin with; a number from 1
-/// follows. Podman does not see the bridges of a plugin's networks, so it must never
-/// choose such a name itself.
+/// The prefix of the names that we choose for bridges; a number from 1 follows. Podman does not
+/// see the bridges of a plugin's networks, so this must be a prefix that Podman never chooses.
 const BRIDGE_PREFIX: &str = "berth";
 
 /// Highest number tried, as in Podman.
@@ -55,10 +54,10 @@ pub fn is_valid_name(name: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
 
-/// Checks the name of the bridge, or chooses the first that nobody uses: no link,
-/// no bridge of a network, and no network, whose name might become its bridge's.
+/// Checks the name of the bridge, or chooses the first one that is not in use: by no link, by
+/// no network's bridge, and by no network, whose name might become its bridge's.
 ///
-/// `sharing` networks may be on the same bridge as others.
+/// If `sharing`, the network may be on the same bridge as others.
 pub(super) fn name_bridge(
     network: &mut Network,
     host: &HostFacts,
@@ -81,15 +80,15 @@ pub(super) fn name_bridge(
     if !is_valid_name(&name) {
         return Err(InterfaceError::Invalid { name });
     }
-    // Podman 5.4 stores such a network, and no container can start on it.
+    // Podman 5.4 stores such a network, but no container can start on it.
     if name.len() > MAX_INTERFACE_NAME {
         return Err(InterfaceError::TooLong { name });
     }
     Ok(())
 }
 
-/// Checks that the parent exists, if one is named. Otherwise netavark takes the
-/// interface of the default route.
+/// Checks that the parent exists, if one is named. If none is, netavark takes the interface of
+/// the default route.
 pub(super) fn check_parent(network: &Network, host: &HostFacts) -> Result<(), InterfaceError> {
     match given(network) {
         Some(name) if !host.links.iter().any(|link| link == name) => {

@@ -1,10 +1,10 @@
-//! The configuration of a new network: what is missing is filled in, what cannot
-//! work is refused. No I/O: the host's facts come in as values.
+//! The configuration of a new network: fills in what is missing and refuses what cannot work.
+//! No I/O: the host's facts come in as values.
 //!
 //! The rules are those of `podman network create` (5.4, `networkCreate` and
-//! `createIpvlanOrMacvlan` in `libnetwork/netavark/config.go`), which does all of this
-//! for its own drivers and none of it for a plugin's. Where Podman has a message, ours
-//! begins with it. Where a rule differs, a comment says why.
+//! `createIpvlanOrMacvlan` in `libnetwork/netavark/config.go`), which applies them to its own
+//! drivers but not to a plugin's. Where Podman has a message, ours begins with it. Where a rule
+//! differs, a comment says why.
 //!
 //! | module | owns |
 //! | --- | --- |
@@ -45,8 +45,8 @@ const DRIVER: &str = "driver";
 /// The ipam driver of networks whose containers get no addresses.
 const NONE: &str = "none";
 
-/// Who completes the configuration of a network for Podman, and in whose words a user
-/// hears of a refusal.
+/// Who asks for the configuration of a network to be completed, which decides the wording of a
+/// refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asker {
     /// Podman itself, up to 5.
@@ -97,11 +97,11 @@ pub enum CreateError {
     NothingToLease { subnet: String },
 }
 
-/// Returns the network with everything filled in that Podman would fill in, ready to
-/// be stored, or why it cannot work. Name, id, driver and unknown fields are unchanged.
+/// Returns the network with everything filled in that Podman would fill in, ready to be stored,
+/// or why it cannot work. Name, id, driver and unknown fields stay as they are.
 ///
-/// `random` gives eight random bytes per call, for the prefix of an IPv6 subnet.
-/// Completing the result again changes nothing, as long as the facts stay the same.
+/// `random` returns eight random bytes per call, for the prefix of an IPv6 subnet. Completing
+/// the result again changes nothing, as long as the facts stay the same.
 ///
 /// # Errors
 /// [`CreateError`] for the first rule that is broken.
@@ -126,8 +126,8 @@ pub fn complete(
     }
     if plumbing == Plumbing::Bridge {
         interface::name_bridge(&mut network, host, sharing)?;
-        // `ipv6_enabled` asks for both families going in and tells that there is IPv6
-        // coming out; a network that bears our mark has come out.
+        // On input, `ipv6_enabled` asks for both families; on output, it says that there is
+        // IPv6. A network that bears our mark has already been completed.
         let completed = network.is_ours() && !network.subnets.is_empty();
         if has_addresses && !completed {
             subnets::choose(&mut network, host, pools, random)?;
@@ -137,14 +137,14 @@ pub fn complete(
         }
     } else {
         interface::check_parent(&network, host)?;
-        // aardvark-dns does not serve these: netavark pull request 467.
+        // aardvark-dns does not serve these networks: netavark pull request 467.
         network.dns_enabled = false;
         if has_addresses && network.subnets.is_empty() {
             return Err(SubnetError::NoneGiven { plumbing }.into());
         }
     }
     normalise_subnets(&mut network);
-    // What Podman and netavark do after us, before they look at the DNS servers.
+    // Podman and netavark do this after us, before they look at the DNS servers.
     network.dns_enabled &= has_addresses;
     check_dns_servers(&network, plumbing)?;
     subnets::check_own(&network)?;
@@ -204,7 +204,7 @@ fn check_ipam_driver(network: &Network, plumbing: Plumbing) -> Result<(), Create
     })
 }
 
-/// Refuses DNS servers that nobody would ask.
+/// Refuses DNS servers that nothing would ask.
 fn check_dns_servers(network: &Network, plumbing: Plumbing) -> Result<(), CreateError> {
     if network.dns_enabled || network.network_dns_servers.is_empty() {
         return Ok(());
@@ -217,8 +217,8 @@ fn check_dns_servers(network: &Network, plumbing: Plumbing) -> Result<(), Create
     })
 }
 
-/// Refuses a route to an address (as Podman does) and one across families (as
-/// netavark does, but only when a container starts: `create_route_list`, v1.14.0).
+/// Refuses a route whose destination has host bits (as Podman does), and one across families
+/// (as netavark does, but only when a container starts: `create_route_list`, v1.14.0).
 fn check_route(route: &Route) -> Result<(), CreateError> {
     let network = normalise(route.destination);
     if network.ip() != route.destination.ip() {

@@ -7,14 +7,14 @@ use thiserror::Error;
 
 use crate::rules::pool::{Family, last_address, number, overlap};
 
-/// A block of addresses that is dealt out in subnets of one size.
+/// A block of addresses that is divided into subnets of one size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SubnetPool {
     base: Ipv4Network,
     size: u8,
 }
 
-/// Why a subnet pool is refused. Wording as Podman's (`NetworkConfig.Validate`, 5.4).
+/// Why a subnet pool is refused, worded as in Podman (`NetworkConfig.Validate`, 5.4).
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum SubnetPoolError {
     #[error("invalid subnet pool ip {0:?}: it must be an IPv4 subnet like 10.89.0.0/16")]
@@ -26,8 +26,8 @@ pub enum SubnetPoolError {
 }
 
 impl SubnetPool {
-    /// Returns the pool that deals out subnets with prefix length `size` from `base`.
-    /// Host bits of the base are dropped.
+    /// Returns the pool that hands out subnets with prefix length `size` from `base`. Host bits
+    /// of the base are dropped.
     ///
     /// # Errors
     /// If the base is not an IPv4 subnet, or no subnet of that size fits in it.
@@ -56,8 +56,8 @@ impl SubnetPool {
 
     /// Returns the lowest subnet of the pool that overlaps none of `used`.
     ///
-    /// A candidate that overlaps leads straight to the first candidate after what
-    /// it overlaps, so the cost depends on how much is used, not on the pool's size.
+    /// A candidate that overlaps leads straight to the first candidate after what it overlaps,
+    /// so the cost depends on how much is used, not on the pool's size.
     fn free(&self, used: &[IpNetwork]) -> Option<IpNetwork> {
         let step = 1_u64 << (32 - self.size);
         let end = number(last_address(IpNetwork::V4(self.base)));
@@ -103,10 +103,10 @@ impl Default for SubnetPools {
 }
 
 impl SubnetPools {
-    /// Returns the first subnet that overlaps nothing of `taken` and no route: the
-    /// pools in their order, each from its start; `None` if all of them are used up.
+    /// Returns the first subnet that overlaps nothing in `taken` and no route, trying the pools
+    /// in order, each from its start; `None` if all of them are used up.
     ///
-    /// If there is none, routes wider than the subnet are allowed: see
+    /// If there is no such subnet, routes wider than the subnet are allowed: see
     /// [`HostFacts::in_the_way`](super::HostFacts::in_the_way).
     pub fn free(&self, taken: &[IpNetwork], routes: &[IpNetwork]) -> Option<IpNetwork> {
         let used = |widest: u8| -> Vec<IpNetwork> {

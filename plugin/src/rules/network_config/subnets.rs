@@ -1,5 +1,5 @@
-//! The subnets of a new network: chosen or given, apart from each other and from
-//! what the host uses, each with a gateway where one is needed.
+//! The subnets of a new network: chosen or given, disjoint from each other and from what the
+//! host uses, each with a gateway if one is needed.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -18,7 +18,7 @@ const IPV6_TRIES: u32 = 1_000;
 /// Why the subnets of a network are refused.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum SubnetError {
-    /// macvlan and ipvlan share the subnet of their parent, which only the user knows.
+    /// macvlan and ipvlan networks share the subnet of their parent, which only the user knows.
     #[error(
         "{plumbing} driver needs at least one subnet specified when the host-local ipam driver is set, or berth's: neither leases from a DHCP server; give --subnet{}", or_dhcp(*.plumbing)
     )]
@@ -51,8 +51,8 @@ fn or_dhcp(plumbing: Plumbing) -> &'static str {
     }
 }
 
-/// Adds the subnets that a bridge network lacks: an IPv4 one if there is none at all, and
-/// one of each family if IPv6 was asked for. It does so in that order, as Podman does.
+/// Adds the subnets that a bridge network lacks: an IPv4 subnet if there is none at all, and
+/// one of each family if IPv6 was asked for, in that order, as Podman does.
 pub(super) fn choose(
     network: &mut Network,
     host: &HostFacts,
@@ -92,8 +92,8 @@ pub(super) fn check_host(network: &Network, host: &HostFacts) -> Result<(), Subn
     Ok(())
 }
 
-/// Refuses subnets of one network that share addresses. Podman 5.4 takes them, and
-/// gives a container two addresses on one wire; netavark 2 refuses them in these words.
+/// Refuses subnets of one network that share addresses. Podman 5.4 accepts them, and gives a
+/// container two addresses on one wire; netavark 2 refuses them in these words.
 pub(super) fn check_own(network: &Network) -> Result<(), SubnetError> {
     for (index, Subnet { subnet: one, .. }) in network.subnets.iter().enumerate() {
         for Subnet { subnet: other, .. } in &network.subnets[..index] {
@@ -108,10 +108,10 @@ pub(super) fn check_own(network: &Network) -> Result<(), SubnetError> {
     Ok(())
 }
 
-/// Adds gateways where there are none and somebody needs one: the way out, or
-/// aardvark-dns, which answers on the gateway. Also notes whether there is IPv6.
+/// Adds missing gateways if something needs them: the way out of the network, or aardvark-dns,
+/// which answers on the gateway. Also notes whether there is IPv6.
 ///
-/// Podman does the same after us; we need the gateway to tell what can be leased.
+/// Podman does the same after us, but we need the gateway to tell what can be leased.
 pub(super) fn add_gateways(network: &mut Network) {
     let wanted = !network.internal || network.dns_enabled;
     for subnet in &mut network.subnets {
@@ -123,7 +123,8 @@ pub(super) fn add_gateways(network: &mut Network) {
     }
 }
 
-/// Returns the address after the network address, or that one if there is no other.
+/// Returns the address after the network address, or the network address itself if there is no
+/// other.
 fn first_address(subnet: IpNetwork) -> IpAddr {
     let network = subnet.network();
     let next = Family::of(network).address(number(network).wrapping_add(1));

@@ -14,13 +14,13 @@ use crate::rules::options::Plumbing;
 /// The ipam driver of networks whose addresses Podman leases itself.
 const PODMANS: &str = "host-local";
 
-/// The label by which a network stays with Podman in the host-wide mode: `off`.
+/// The label that keeps a network with Podman in host-wide mode, if it says `off`.
 pub const OPT_OUT: &str = "berth.adopt";
 
 /// What becomes of a network that berth takes over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// Its driver is the plugin, its own driver an option: netavark runs berth.
+    /// Its driver becomes the plugin and its own driver an option: netavark runs berth.
     Plugin,
     /// Only its ipam driver changes: berth runs in front of netavark.
     Plain,
@@ -37,7 +37,7 @@ pub enum TakeOverError {
     IpamDriver(String),
     #[error("it has no subnet, so there is nothing to lease")]
     NoSubnet,
-    /// berth would understand this option, netavark does not.
+    /// berth would give this option a meaning; to netavark it has none.
     #[error(
         "it has option {0}, which means something else to berth; remove it from the network's file"
     )]
@@ -49,31 +49,31 @@ pub enum TakeOverError {
 }
 
 impl Network {
-    /// Returns whether berth leases the network's addresses, whatever makes its
+    /// Returns whether berth leases the network's addresses, whichever driver makes its
     /// interfaces.
     pub fn is_ours(&self) -> bool {
         ipam_driver(self) == IPAM_DRIVER
     }
 
-    /// Returns whether Podman itself leases the network's addresses, in its ipam.db
-    /// (`requiresIPAMAlloc`, 5.4), if it has any.
+    /// Returns whether Podman itself leases the network's addresses, if there are any, in its
+    /// ipam.db (`requiresIPAMAlloc`, 5.4).
     pub fn is_podmans(&self) -> bool {
         ["", PODMANS].contains(&ipam_driver(self))
     }
 
-    /// Returns whether its containers get no addresses, from nobody.
+    /// Returns whether its containers get no addresses at all.
     pub fn is_without_addresses(&self) -> bool {
         ipam_driver(self) == NONE
     }
 
-    /// Returns whether berth leases the network's addresses while netavark's own driver is
-    /// its driver, so that only berth in front of netavark can serve it.
+    /// Returns whether berth leases the network's addresses while the network's driver is one
+    /// of netavark's own, so that only berth in front of netavark can serve it.
     pub fn is_plain(&self) -> bool {
         self.is_ours() && Plumbing::named(&self.driver).is_some()
     }
 
-    /// Returns whether berth may take the network over without anybody asking for it by
-    /// name: Podman leases its addresses, and no label keeps it with Podman.
+    /// Returns whether berth may take the network over without being asked for it by name:
+    /// Podman leases its addresses, and no label keeps it with Podman.
     pub fn is_adoptable(&self) -> bool {
         let has_addresses = self.is_podmans() && !self.subnets.is_empty();
         has_addresses && Plumbing::named(&self.driver).is_some() && !self.is_opted_out()
@@ -86,10 +86,10 @@ impl Network {
     }
 }
 
-/// Turns a network whose addresses Podman leases into one of berth's. For the plugin, it
-/// gets our driver, its own driver as an option, and whatever `berth create` fills in; in
-/// the plain form, only the ipam driver changes. `links` are the names of the host's
-/// interfaces. Name, id and unknown fields are unchanged.
+/// Turns a network whose addresses Podman leases into one of berth's. In the plugin form, it
+/// gets our driver, its own driver as an option, and everything that `berth create` fills in;
+/// in the plain form, only its ipam driver changes. `links` are the names of the host's
+/// interfaces. Name, id and unknown fields stay as they are.
 ///
 /// # Errors
 /// [`TakeOverError`] if berth could not serve it.
@@ -109,8 +109,8 @@ pub fn take_over(
     })
 }
 
-/// Returns a network of berth's in the plain form, without the options that only the
-/// plugin understands.
+/// Returns a network of berth's in the plain form, without the options that only the plugin
+/// understands.
 ///
 /// # Errors
 /// [`TakeOverError`] if it does not belong to berth, or names no driver of netavark's.
@@ -147,10 +147,10 @@ fn for_plugin(mut network: Network, links: Vec<String>) -> Result<Network, TakeO
     IPAM_DRIVER.clone_into(&mut network.driver);
     let driver = plumbing.as_str().to_owned();
     network.options.insert(options::DRIVER.to_owned(), driver);
-    // It has its subnets already: none is chosen.
+    // This keeps the subnets that it has: none are chosen.
     network.ipam_options = ours(&network);
-    // Only the parent matters on the host: the network itself uses its bridge and
-    // subnets.
+    // Of the host, only the parent matters: the bridge and the subnets are used by the network
+    // itself.
     let host = HostFacts {
         links,
         ..HostFacts::default()
@@ -159,8 +159,7 @@ fn for_plugin(mut network: Network, links: Vec<String>) -> Result<Network, TakeO
     Ok(complete(network, Asker::Podman, &host, &pools, || [0; 8])?)
 }
 
-/// Turns a network of berth's into one whose addresses Podman leases, without our
-/// options.
+/// Turns a network of berth's into one whose addresses Podman leases, without our options.
 ///
 /// # Errors
 /// [`TakeOverError`] if it does not belong to berth, or names no driver of netavark's.

@@ -22,7 +22,7 @@ fn known(name: &str, bridge: &str, subnets: &[&str]) -> KnownNetwork {
     }
 }
 
-/// A host with a LAN, a VPN, a site route, the default network and one more.
+/// A host with a LAN, a VPN, a route to its site, the default network and one more network.
 fn host() -> HostFacts {
     HostFacts {
         not_bridges: vec!["lo".to_owned(), "eth0".to_owned()],
@@ -36,7 +36,7 @@ fn host() -> HostFacts {
     }
 }
 
-/// A network as Podman hands it to a plugin, with these fields over its usual ones.
+/// A network as Podman hands it to a plugin, with these fields in place of its usual ones.
 fn input(fields: Value) -> Network {
     let mut network = json!({
         "name": "n", "id": "0123", "driver": "berth", "created": "0001-01-01T00:00:00Z",
@@ -58,8 +58,8 @@ fn complete_for(asker: Asker, fields: Value) -> Result<Network, CreateError> {
     complete(input(fields), asker, &host(), &pools, || RANDOM)
 }
 
-/// Completes a network with these fields; `expected` are the fields that then differ
-/// from a plain bridge network on the first free bridge and subnet.
+/// Completes a network with these fields; `expected` are the fields that then differ from a
+/// plain bridge network on the first free bridge and subnet.
 fn check(fields: Value, expected: Value) {
     let text = fields.to_string();
     let completed = complete_here(fields.clone()).unwrap_or_else(|error| panic!("{text}: {error}"));
@@ -173,7 +173,7 @@ fn a_bridge_may_be_given_and_docker_may_name_it() {
         json!({"network_interface": "br-a.b_c"}),
         json!({"network_interface": "br-a.b_c"}),
     );
-    // A link that exists may be a bridge to join.
+    // An existing link may be a bridge to join.
     check(
         json!({"network_interface": "berth2"}),
         json!({"network_interface": "berth2"}),
@@ -222,7 +222,7 @@ fn networks_on_a_vlan_or_an_unmanaged_bridge_may_share() {
             given.clone(),
             json!({"network_interface": "br1", "subnets": given["subnets"]}),
         );
-        // A subnet that we choose is apart from the others anyway.
+        // A subnet that we choose overlaps no other anyway.
         check(json!({"options": {name: value}}), json!({}));
     }
 }

@@ -1,4 +1,4 @@
-//! Tables of pools and spans.
+//! Table tests of pools and spans.
 
 #![allow(clippy::unwrap_used)]
 
@@ -21,7 +21,7 @@ fn span(text: &str) -> Span {
     Span::new(ip(first), ip(last)).unwrap()
 }
 
-/// Returns the pool's spans as text, or the error's.
+/// Returns the pool's spans as text, or the error's text.
 fn pool(text: &str, exclusions: &[&str]) -> String {
     let exclusions: Vec<_> = exclusions.iter().map(|text| span(text)).collect();
     match Pool::new(&subnet(text), &exclusions) {
@@ -114,7 +114,7 @@ fn a_lease_range_includes_both_ends_but_never_the_reserved_addresses() {
     check(&range("10.0.0.10", ""), &[], "10.0.0.10-10.0.0.254");
     check(&range("", "10.0.0.20"), &[], "10.0.0.1-10.0.0.20");
     check(&range("10.0.0.0", "10.0.0.255"), &[], "10.0.0.1-10.0.0.254");
-    // What `--ip-range 10.0.0.128/25` becomes.
+    // This is what `--ip-range 10.0.0.128/25` becomes.
     check(
         &range("10.0.0.129", "10.0.0.255"),
         &[],
@@ -191,7 +191,7 @@ fn families_never_mix() {
 }
 
 proptest! {
-    /// Against the definition, address by address.
+    /// Compares a pool with the definition, address by address.
     #[test]
     fn a_pool_offers_exactly_what_no_rule_forbids(
         prefix in 24u8..=32,

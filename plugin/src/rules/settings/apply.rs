@@ -6,11 +6,11 @@ use crate::rules::options::{self, COOLDOWN, EXCLUDE, HOLD, ORDER, RESERVE, SHARE
 use crate::rules::pledge;
 
 impl Settings {
-    /// Puts the settings for a network into its options, as if it had been created with
-    /// them. Everything that can be understood is put there.
+    /// Puts the settings for a network into its options, as if it had been created with them.
+    /// Every setting that can be understood is applied.
     ///
     /// # Errors
-    /// The first mistake for which berth may lease no address of the network.
+    /// The first mistake because of which berth may lease no address of the network.
     pub fn apply(&self, network: &mut Network) -> Result<(), Mistake> {
         let none = Section::new();
         let own = self.networks.get(&network.name).unwrap_or(&none);
@@ -36,14 +36,14 @@ impl Settings {
         mistake.map_or(Ok(()), Err).and(excluded).and(reserved)
     }
 
-    /// Returns the mistakes that matter to a network but keep nobody from starting.
+    /// Returns the mistakes that keep no container from starting.
     pub fn harmless(&self) -> impl Iterator<Item = &Mistake> {
         let mistakes = self.mistakes.iter();
         mistakes.filter(|mistake| mistake.concern == Concern::Nothing)
     }
 
-    /// Adds exclusions to those that the network has. An exclusion in the defaults counts
-    /// as far as it lies in the network; one in the network's section must lie in it.
+    /// Adds exclusions to those that the network has. An exclusion from the defaults counts as
+    /// far as it lies in the network; one from the network's section must lie in it.
     fn exclude(&self, network: &mut Network, own: Option<&Setting>) -> Result<(), Mistake> {
         let mut done = Ok(());
         let said = network.options.get(EXCLUDE).cloned();
@@ -65,7 +65,7 @@ impl Settings {
     }
 }
 
-/// Adds reserved addresses to those that the network has; for the same address, the file
+/// Adds reserved addresses to those that the network has. If both have an address, the file
 /// wins.
 fn reserve(network: &mut Network, own: Option<&Setting>) -> Result<(), Mistake> {
     let mut done = Ok(());

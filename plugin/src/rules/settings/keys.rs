@@ -1,4 +1,4 @@
-//! The keys that berth.conf knows. Its man page is made from these.
+//! The keys that berth.conf knows. Its man page is generated from these.
 
 use crate::rules::options::{COOLDOWN, EXCLUDE, HOLD, ORDER, RESERVE, SHARE as SHARE_OPTION, TTL};
 
@@ -12,11 +12,11 @@ pub const LOCK: &str = "lock";
 pub const COLLECTION: &str = "collection";
 /// Where a share's etcd listens.
 pub const ENDPOINTS: &str = "endpoints";
-/// What the names of all keys in etcd begin with.
+/// The prefix of the names of all keys in etcd.
 pub const PREFIX: &str = "prefix";
-/// Who has signed etcd's certificates.
+/// The authority that has signed etcd's certificates.
 pub const CA: &str = "ca";
-/// What this host shows etcd.
+/// The certificate that this host shows to etcd.
 pub const CERTIFICATE: &str = "certificate";
 /// The certificate's private key.
 pub const KEY: &str = "key";
@@ -28,19 +28,19 @@ pub const CONNECT: &str = "connect";
 pub const ATTEMPT: &str = "attempt";
 /// How long to wait for etcd in all.
 pub const TOTAL: &str = "total";
-/// For how long etcd is not asked after that.
+/// How long etcd is left alone after that.
 pub const BREAKER: &str = "breaker";
-/// How long after its last sign of life a host counts as there.
+/// How long after its last sign of life a host still counts as there.
 pub const LEASE: &str = "lease";
 
-/// What a key is set to.
+/// The type of a key's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// An absolute path.
     Path,
     /// One of these words.
     Word(&'static [&'static str]),
-    /// From one second to an hour.
+    /// A time from one second to an hour.
     Wait,
     /// A value of the option of this name.
     Option,
@@ -50,7 +50,7 @@ pub enum Kind {
     Endpoints,
     /// Some words.
     Text,
-    /// From the first to the second, in milliseconds.
+    /// A time between these two, in milliseconds, both allowed.
     Time(u64, u64),
 }
 
@@ -59,13 +59,13 @@ pub enum Kind {
 pub struct Key {
     pub name: &'static str,
     pub kind: Kind,
-    /// Its value if it is set nowhere.
+    /// Its value if it is not set.
     pub default: &'static str,
-    /// What it is, in a sentence.
+    /// What the key does, in a sentence or two.
     pub about: &'static str,
 }
 
-/// Outside of any table.
+/// The keys outside any table.
 pub const GENERAL: &[Key] = &[
     Key {
         name: STATE_DIRECTORY,
@@ -86,7 +86,7 @@ pub const GENERAL: &[Key] = &[
     },
 ];
 
-/// In `[waits]`.
+/// The keys in `[waits]`.
 pub const WAITS: &[Key] = &[
     Key {
         name: LOCK,
@@ -131,7 +131,7 @@ const TIMES: [Key; 4] = [
     },
 ];
 
-/// In `[defaults]`.
+/// The keys in `[defaults]`.
 pub const DEFAULTS: &[Key] = &[
     TIMES[0],
     TIMES[1],
@@ -146,7 +146,7 @@ pub const DEFAULTS: &[Key] = &[
     },
 ];
 
-/// In `[network.NAME]`.
+/// The keys in `[network.NAME]`.
 pub const NETWORK: &[Key] = &[
     TIMES[0],
     TIMES[1],
@@ -175,7 +175,7 @@ pub const NETWORK: &[Key] = &[
     },
 ];
 
-/// In `[share.NAME]`.
+/// The keys in `[share.NAME]`.
 pub const SHARE: &[Key] = &[
     Key {
         name: ENDPOINTS,

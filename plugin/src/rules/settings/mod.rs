@@ -1,16 +1,15 @@
 //! berth.conf: what an administrator sets for this host, for every network or for one. No
 //! I/O.
 //!
-//! The files follow containers.conf's rules: a later one wins key by key, lists included
+//! The files follow the rules of containers.conf: a later file wins key by key, for lists too
 //! unless they say `{append=true}`. A network's own options rank between `[defaults]` and
-//! `[network.NAME]`; exclusions and reserved addresses are all kept.
+//! `[network.NAME]`; exclusions and reserved addresses from all of these are kept.
 //!
-//! **What a mistake does.** The file may say that an address is not berth's to give, or
-//! that the leases are elsewhere. If berth cannot understand that, it leases nothing: an
-//! address given by mistake silently breaks somebody who has done nothing wrong, while a
-//! refused start says what to repair, and where. A mistake in one network's section stops
-//! no other network, and a mistake in a time or an order stops nothing: berth leaves the
-//! value out.
+//! **What a mistake does.** The file may say that an address is not berth's to give, or that
+//! the leases are elsewhere. If berth cannot understand that, it leases nothing: an address
+//! given by mistake silently breaks an innocent party, while a refused start says what to
+//! repair, and where. A mistake in one network's section does not affect other networks. A
+//! mistake in a time or an order stops nothing: berth ignores the value.
 
 mod apply;
 pub mod keys;
@@ -29,15 +28,15 @@ use super::pledge;
 
 /// How long to wait for each lock if `lock` is not set.
 pub const LOCK_WAIT: Duration = Duration::from_secs(30);
-/// How old the last collection may be, before a setup starts one, if `collection` is not
-/// set. The timer collects every minute; then no setup ever does.
+/// How old the last collection may be before a setup starts one, if `collection` is not set.
+/// The timer collects every minute, so that normally no setup has to.
 pub const COLLECTION_WAIT: Duration = Duration::from_secs(150);
 
 /// Where a value is set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     pub path: PathBuf,
-    /// The line, from 1; `None` for the file as a whole.
+    /// The line, counted from 1; `None` for the file as a whole.
     pub line: Option<usize>,
 }
 
@@ -58,15 +57,16 @@ pub struct Item {
     pub origin: Origin,
 }
 
-/// What a key is set to: one item, or any number if it is a list.
+/// The value of a key: one item, or any number of items if it is a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Setting {
     pub items: Vec<Item>,
-    /// Whether items of later files are added. It stays in force, as in Podman's lists.
+    /// Whether items of later files are added. Once set, it stays in force, as in Podman's
+    /// lists.
     append: bool,
 }
 
-/// The keys of one table that are set.
+/// The keys that are set in one table.
 pub type Section = BTreeMap<&'static str, Setting>;
 
 /// What a mistake keeps berth from doing.
@@ -78,7 +78,7 @@ pub enum Concern {
     Network(String),
     /// Leasing addresses of the networks in this share.
     Share(String),
-    /// Nothing: what is set there counts as not set.
+    /// Nothing: the value counts as not set.
     Nothing,
 }
 
@@ -115,7 +115,7 @@ pub struct Mistake {
 /// Everything that the files say.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// The keys outside of any table: see [`keys::GENERAL`].
+    /// The keys outside any table: see [`keys::GENERAL`].
     pub general: Section,
     /// See [`keys::WAITS`].
     pub waits: Section,
@@ -141,7 +141,7 @@ impl Settings {
         Some(&item.text)
     }
 
-    /// Returns what reserves this address of a network, if the files do.
+    /// Returns the item that reserves this address of a network, if the files have one.
     pub fn reserving(&self, network: &str, address: IpAddr) -> Option<&Item> {
         let reserved = self.networks.get(network)?.get(RESERVE)?;
         let is_it = |item: &&Item| {
@@ -166,8 +166,7 @@ impl Settings {
         options::whole_seconds(&item.text)
     }
 
-    /// Returns the first mistake that may hide anything at all, such as where the leases
-    /// are.
+    /// Returns the first mistake that may hide anything at all, such as where the leases are.
     pub fn blinding(&self) -> Option<&Mistake> {
         let mut mistakes = self.mistakes.iter();
         mistakes.find(|mistake| mistake.concern == Concern::Everything)

@@ -1,4 +1,4 @@
-//! One file, read into what the files before it have set.
+//! Reads one file, and adds it to what the files before it have set.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::rules::options;
 /// The shortest and the longest wait, both allowed.
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
 
-/// How many letters may be wrong in a word that is almost a known one.
+/// How many letters of a word may be wrong for it to pass as a misspelling of a known one.
 const NEAR: usize = 4;
 
 const WAITS_TABLE: &str = "waits";
@@ -40,8 +40,8 @@ struct Text<'t> {
 }
 
 impl Settings {
-    /// Adds a file's settings to those of the files before it. What cannot be understood is
-    /// a [`Mistake`]; everything else counts.
+    /// Adds a file's settings to those of the files before it. What cannot be understood
+    /// becomes a [`Mistake`]; everything else counts.
     pub fn add(&mut self, path: &Path, text: &str) {
         let mut text = Text {
             path,
@@ -144,7 +144,7 @@ impl Text<'_> {
         }
     }
 
-    /// Returns the key of this name. `tables` are what else could have been meant.
+    /// Returns the key of this name. `tables` are other names that could have been meant.
     fn known(
         &mut self,
         known: &'static [Key],
@@ -230,7 +230,7 @@ impl Text<'_> {
     ) -> Option<Item> {
         let text = match value {
             DeValue::String(text) => text.to_string(),
-            // Seconds.
+            // A number of seconds.
             DeValue::Integer(number) if number.radix() == 10 => number.as_str().to_owned(),
             _ => {
                 self.unlike(key, at, concern);
@@ -249,7 +249,7 @@ impl Text<'_> {
         }
     }
 
-    /// Notes a value of another type than the key's.
+    /// Notes a value whose type is not the key's.
     fn unlike(&mut self, key: &Key, at: Option<usize>, concern: &Concern) {
         let wanted = match key.kind {
             Kind::Path | Kind::Word(_) | Kind::Text => "a string",
@@ -263,8 +263,8 @@ impl Text<'_> {
     }
 }
 
-/// Returns how much a bad value keeps berth from: a word, a time or an order gives no
-/// address away.
+/// Returns what a bad value keeps berth from doing. A bad word, time or order gives no address
+/// away.
 fn weight(key: &Key, concern: &Concern) -> Concern {
     match key.kind {
         Kind::Option if key.name == options::SHARE => concern.clone(),
@@ -323,8 +323,7 @@ fn check(key: &Key, text: &str) -> Result<(), String> {
     }
 }
 
-/// Returns the known word that was probably meant, with or without the prefix of our
-/// options.
+/// Returns the known word that was probably meant, with or without the prefix of our options.
 fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let distance = |known: &str| {
         let bare = known.strip_prefix(options::PREFIX).unwrap_or(known);

@@ -139,8 +139,7 @@ fn waits_and_places_are_read() {
     assert_eq!(set.state_directory().unwrap().text, "/var/lib/berth");
 }
 
-/// Checks what berth says about a file, and what it keeps networks `web` and `db` from
-/// doing.
+/// Checks what berth says about a file, and which of the networks `web` and `db` it stops.
 #[track_caller]
 fn check_mistake(text: &str, expected: &str, stops: &[&str]) {
     let settings = settings(&[text]);

@@ -12,11 +12,11 @@ const HOST: NamespaceKey = (4, 1);
 const CONTAINER: &str = "1f2e3d4c5b6a";
 const NETNS: &str = "/run/netns/netns-1";
 
-/// Builds evidence in one line each.
+/// Builds evidence, one line at a time.
 struct World(Evidence);
 
 impl World {
-    /// A minute after the lease; the starter runs, the namespace is there, nobody is in it.
+    /// A minute after the lease: the starter runs, the namespace exists, no process is in it.
     fn new() -> Self {
         let tenant = tenant();
         let evidence = Evidence {
@@ -80,7 +80,7 @@ impl World {
         self
     }
 
-    /// What is inside the namespace: `NAME ADDRESS`, or `NAME` alone.
+    /// Sets what is inside the namespace: `NAME ADDRESS`, or `NAME` alone.
     fn inside(mut self, interfaces: &[&str]) -> Self {
         let mut links: Vec<Link> = Vec::new();
         for text in interfaces {
@@ -182,7 +182,7 @@ fn a_namespace_number_given_out_again_is_not_the_old_namespace() {
     let named = || reused().named(HERE, "/run/netns/netns-2");
     check(named().path(PathFact::Missing), GONE);
     check(named().path(PathFact::There((7, 7))), REPLACED);
-    // Without a file of its own, its interfaces decide: docker's, systemd's.
+    // A namespace without its own file (docker's, systemd's) is judged by its interfaces.
     let other = || reused().inside(&["lo 127.0.0.1", "eth0 10.9.9.9"]);
     check(other().path(PathFact::Missing), GONE);
     let ours = || reused().inside(&["lo 127.0.0.1", "eth0 10.0.0.9"]);
@@ -191,11 +191,11 @@ fn a_namespace_number_given_out_again_is_not_the_old_namespace() {
 
 #[test]
 fn a_holder_without_its_interface_holds_nothing() {
-    // berth was killed in `podman network disconnect`, the interface gone.
+    // berth was killed during `podman network disconnect`; the interface is gone.
     let lives = || World::new().without(50).process(9, "x", HERE, &[]);
     check(lives().inside(&["lo 127.0.0.1"]), INTERFACE_GONE);
     check(lives().inside(&["eth0 10.9.9.9"]), INTERFACE_GONE);
-    // Renamed inside the container; or made, without addresses yet.
+    // Renamed inside the container, or made but still without addresses.
     check(lives().inside(&["x1 10.0.0.9"]), INHABITED);
     check(lives().inside(&["eth0", "eth0 fe80::1"]), INHABITED);
     let run = |arguments: &[&str]| {
@@ -208,7 +208,7 @@ fn a_holder_without_its_interface_holds_nothing() {
         run(&netavark),
         "live: process 8 (netavark) is at work for it",
     );
-    // While its podman is at work on it.
+    // Its podman is still at work on it.
     check(
         World::new().process(9, "x", HERE, &[]).inside(&[]),
         STARTING,
@@ -236,7 +236,7 @@ fn whoever_starts_or_ends_the_container_is_at_work_for_it() {
         quiet("netavark", &["netavark", "teardown", "/proc/77/fd/9"]),
         &at_work("netavark"),
     );
-    // These only look.
+    // These only look on.
     check(
         quiet("podman", &["podman", "logs", "-f", CONTAINER]),
         ABANDONED,
@@ -318,7 +318,7 @@ fn an_error_is_never_absence() {
         World::new().without(50).path(path),
         "unknown: /run/netns/netns-1: Input/output error",
     );
-    // A sign of life needs no certainty about the rest.
+    // A sign of life counts even if the rest is uncertain.
     check(
         World::new().unreadable().process(9, "x", HERE, &[]),
         INHABITED,

@@ -1,6 +1,6 @@
 //! Checks every invariant of the store, one by one.
 //!
-//! Each has its [`Violation`]. Nothing is repaired here.
+//! Each invariant has its [`Violation`]. Nothing is repaired here.
 
 mod violation;
 
@@ -21,18 +21,18 @@ use super::transaction::Transaction;
 use crate::rules::lease::{Lease, NetworkId, Reservation, Tenancy, Tenant};
 use crate::rules::pool::{Span, last_address};
 
-/// Everything there is but what is derived.
+/// The contents of the store, without the derived data.
 #[derive(Default)]
 struct Contents {
     leases: BTreeMap<(NetworkId, IpAddr), Lease>,
     reservations: BTreeMap<(NetworkId, IpAddr), Reservation>,
-    /// By what the records say, wherever they are filed.
+    /// Keyed by the tenancy in the record, wherever the record is filed.
     tenants: BTreeMap<Tenancy, Tenant>,
     pools: BTreeMap<NetworkId, Vec<StoredPool>>,
 }
 
 impl Contents {
-    /// Returns the addresses of a subnet under the network, in order.
+    /// Returns a network's addresses in a subnet, in order.
     fn within<T>(
         table: &BTreeMap<(NetworkId, IpAddr), T>,
         network: &NetworkId,
@@ -60,7 +60,7 @@ pub(super) fn check(
     Ok((found, contents.tenants.into_values().collect()))
 }
 
-/// Reads everything but what is derived, and finds what is filed wrongly.
+/// Reads everything but the derived data, and finds records that are misfiled.
 fn read(transaction: &Transaction<'_>, found: &mut Vec<Violation>) -> Result<Contents, StoreError> {
     let at = |network, address| (network, address);
     let leases = transaction.all_leases()?.into_iter();
@@ -215,11 +215,11 @@ fn compare_extents(
     found: &mut Vec<Violation>,
 ) {
     if actual == expected {
-        // As it should be; the comparisons below cost the square of the extents.
+        // All is well; the comparisons below are quadratic in the number of extents.
         return;
     }
     for pair in actual.windows(2) {
-        // Sorted by first address, as keys are.
+        // Extents are sorted by first address, as keys are.
         if extents::after(pair[0].last()).is_none_or(|next| pair[1].first() <= next) {
             found.push(Violation::ExtentsNotApart {
                 network: network.clone(),

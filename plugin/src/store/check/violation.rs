@@ -1,4 +1,4 @@
-//! What the checker can find: its words, its cause and its remedy.
+//! What the checker can find: each violation with its message, cause and remedy.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -17,13 +17,13 @@ pub enum Violation {
         address: IpAddr,
         tenancy: Tenancy,
     },
-    /// A lease's tenant does not list it, or with another generation or kind.
+    /// A lease's tenant does not list it, or lists it with another generation or kind.
     LeaseNotListed {
         network: NetworkId,
         address: IpAddr,
         tenancy: Tenancy,
     },
-    /// A tenant lists an address that is not leased, or to another.
+    /// A tenant lists an address that is not leased, or that is leased to another tenancy.
     LeasedAddressWithoutLease { tenancy: Tenancy, address: IpAddr },
     /// A tenant lists an address twice.
     LeasedAddressTwice { tenancy: Tenancy, address: IpAddr },
@@ -36,25 +36,25 @@ pub enum Violation {
     },
     /// An address is both leased and reserved.
     LeasedAndReserved { network: NetworkId, address: IpAddr },
-    /// A lease's generation is one that is yet to be given out.
+    /// A lease's generation has not been given out yet.
     GenerationAhead {
         network: NetworkId,
         address: IpAddr,
         generation: u64,
         highest: u64,
     },
-    /// Two leases have one generation.
+    /// Two leases have the same generation.
     GenerationTwice {
-        /// Of the second lease, as the address.
+        /// The network and the address are those of the second lease.
         network: NetworkId,
         address: IpAddr,
         generation: u64,
     },
-    /// Two free extents overlap, or touch and are not one.
+    /// Two free extents overlap, or touch without being joined.
     ExtentsNotApart {
         network: NetworkId,
         subnet: IpNetwork,
-        /// First address of the upper one.
+        /// First address of the upper extent.
         first: IpAddr,
     },
     /// Addresses count as free, but are leased, reserved or not offered.
@@ -71,7 +71,7 @@ pub enum Violation {
         /// The lowest such addresses.
         span: Span,
     },
-    /// Free extents of a subnet that has no pool.
+    /// A subnet has free extents but no pool.
     FreeWithoutPool {
         network: NetworkId,
         subnet: IpNetwork,
@@ -83,7 +83,7 @@ pub enum Violation {
         /// The index entry's table and key.
         entry: String,
     },
-    /// An index has an entry for a reservation that does not exist, or is another.
+    /// An index has an entry for a reservation that does not exist or differs.
     IndexWithoutReservation {
         /// The index entry's table and key.
         entry: String,
@@ -91,18 +91,18 @@ pub enum Violation {
 }
 
 impl Violation {
-    /// Returns the kind's name, which stays the same: `lease-without-tenant`.
+    /// Returns the kind's stable name, such as `lease-without-tenant`.
     pub const fn name(&self) -> &'static str {
         self.about().0
     }
 
-    /// Returns how this comes about, and what comes of it.
+    /// Returns how this comes about, and what follows from it.
     pub const fn cause(&self) -> &'static str {
         self.about().1
     }
 
-    /// Returns whether only free extents or indexes are wrong. They follow from the
-    /// records, so that a repair can make them anew.
+    /// Returns whether only free extents or indexes are wrong. They follow from the records, so
+    /// a repair can rebuild them.
     pub const fn is_derived(&self) -> bool {
         matches!(
             self,
@@ -115,7 +115,7 @@ impl Violation {
         )
     }
 
-    /// Returns what to do about all that was found in a store.
+    /// Returns the command that deals with everything found in a store.
     pub fn remedy(found: &[Self]) -> &'static str {
         if found.iter().all(Self::is_derived) {
             "berth doctor --repair"

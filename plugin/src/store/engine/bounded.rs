@@ -1,4 +1,4 @@
-//! Calls that may hang or panic, made safe.
+//! Makes calls safe that may hang or panic.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use crate::store::error::StoreError;
 
-/// How long a call may take: a thousand times what it does take.
+/// How long a call may take: a thousand times as long as it does take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Runs a call in a thread of its own, for as long as our patience lasts. A call
-/// that hangs keeps its thread until the process ends.
+/// Runs a call in its own thread, for as long as our patience lasts. A call that hangs keeps
+/// its thread until the process ends.
 pub(super) fn in_thread<T: Send + 'static>(
     action: &'static str,
     path: &Path,
@@ -47,7 +47,7 @@ pub(super) fn in_thread<T: Send + 'static>(
     }
 }
 
-/// Runs a call that returns soon, and makes an error of its panic.
+/// Runs a call that returns soon, and turns a panic into an error.
 pub(super) fn caught<T>(
     action: &'static str,
     path: &Path,
@@ -67,7 +67,7 @@ thread_local! {
     static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs a call whose panic is caught, and need not be told by the runtime as well.
+/// Runs a call whose panic is caught, so the runtime need not report it as well.
 fn quietly<T>(call: impl FnOnce() -> T) -> T {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -86,7 +86,7 @@ fn quietly<T>(call: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Returns a panic's message in one line.
+/// Returns a panic's message as one line.
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic
         .downcast_ref::<String>()

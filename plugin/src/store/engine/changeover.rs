@@ -1,13 +1,13 @@
-//! A change of engine. At every moment one store is the store, and holds everything:
+//! A change of engine. At every moment exactly one store is current, and holds everything:
 //!
-//! - X1 `leases.<new>.new/` is made, with all entries, and with a file `replaces` that
-//!   names the old engine.
-//! - X2 It is renamed to `leases.<new>/`. From now on it is the store: where there are
-//!   two, the one that replaces the other.
-//! - X3 The old store is renamed to `leases.<old>.new/`, which is worthless, and removed.
+//! - X1 `leases.<new>.new/` is made, with all entries and a file `replaces` that names the old
+//!   engine.
+//! - X2 It is renamed to `leases.<new>/`. From now on it is the current store: of two stores,
+//!   the one that replaces the other.
+//! - X3 The old store is renamed to `leases.<old>.new/`, which makes it worthless, and removed.
 //! - X4 `replaces` is removed.
 //!
-//! Whoever opens the store next does what is left of X3 and X4.
+//! The next process that opens the store does what is left of X3 and X4.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -21,11 +21,11 @@ use crate::store::overlay::successor;
 /// Names the engine of the store that this one replaces.
 const REPLACES: &str = "replaces";
 
-/// How many entries are copied with one transaction.
+/// How many entries are copied per transaction.
 const MANY: usize = 1000;
 
-/// Moves everything from a store to another engine's, durably. The caller has the lock.
-/// If it fails, the old store is the store, and as it was.
+/// Moves everything from a store to another engine's, durably. The caller has the lock. On
+/// failure, the old store stays current, and as it was.
 pub(in crate::store) fn change(
     dir: &Path,
     old: Box<dyn Engine>,
@@ -51,8 +51,7 @@ pub(in crate::store) fn change(
     copied
 }
 
-/// Does what a killed process has left to do of a change of engine. The caller has the
-/// lock.
+/// Finishes a change of engine that a killed process left unfinished. The caller has the lock.
 pub(in crate::store) fn finish(dir: &Path) -> Result<(), StoreError> {
     for kind in EngineKind::ALL {
         let store = kind.store_in(dir);
@@ -76,8 +75,8 @@ pub(in crate::store) fn finish(dir: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Returns the engine whose store this one's replaces. One that cannot be read replaces
-/// none: of two, neither is the store then.
+/// Returns the engine whose store this engine's store replaces. If `replaces` cannot be read,
+/// it replaces none: if there are two stores, neither is current then.
 pub(super) fn replaced(kind: EngineKind, dir: &Path) -> Option<EngineKind> {
     let name = fs::read_to_string(kind.store_in(dir).join(REPLACES)).ok()?;
     EngineKind::named(&name).filter(|old| *old != kind)

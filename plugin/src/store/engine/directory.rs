@@ -1,4 +1,4 @@
-//! A store's directory, as far as it is the same for every engine.
+//! The parts of a store's directory that are the same for every engine.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -9,10 +9,11 @@ use crate::store::error::StoreError;
 /// Version of the tables. Formats so far: 1.
 pub(in crate::store) const FORMAT: u32 = 1;
 
-/// The format's file in the store's directory.
+/// The name of the format file in the store's directory.
 const FORMAT_FILE: &str = "format";
 
-/// Reads the beginning of one of the store's files, whose absence is damage.
+/// Reads the beginning of one of the store's files, at most `most` bytes. A missing file is
+/// damage.
 pub(super) fn read(store: &Path, name: &str, most: u64) -> Result<Vec<u8>, StoreError> {
     let file = store.join(name);
     let mut bytes = Vec::new();
@@ -31,7 +32,7 @@ pub(super) fn unreadable(store: &Path, name: &str) -> StoreError {
     StoreError::damaged(store, format!("cannot read {}", store.join(name).display()))
 }
 
-/// Refuses a store whose format we do not know, without writing.
+/// Refuses, without writing, a store whose format we do not know.
 pub(super) fn check_format(store: &Path) -> Result<(), StoreError> {
     let format = read(store, FORMAT_FILE, 16)?;
     let found: u32 = std::str::from_utf8(&format)
@@ -50,8 +51,8 @@ pub(super) fn check_format(store: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Makes a store in `unfinished`, and gives it its own name once it is complete and
-/// durable. `fill` makes the engine's files and closes them.
+/// Makes a store in `unfinished`, and renames it to `store` once it is complete and durable.
+/// `fill` makes the engine's files and closes them.
 pub(super) fn create(
     unfinished: &Path,
     store: &Path,
@@ -68,7 +69,7 @@ pub(super) fn create(
     rename(unfinished, store)
 }
 
-/// Removes a directory that need not be there.
+/// Removes a directory, which need not exist.
 pub(super) fn remove(directory: &Path) -> Result<(), StoreError> {
     match fs::remove_dir_all(directory) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {

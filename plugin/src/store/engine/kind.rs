@@ -9,7 +9,7 @@ use crate::store::lock::LOCK;
 pub enum EngineKind {
     #[default]
     Redb,
-    /// What berth began with.
+    /// berth's first engine.
     Sled,
 }
 
@@ -48,7 +48,7 @@ impl EngineKind {
         dir.join(self.file_name())
     }
 
-    /// Returns where the engine's store is made.
+    /// Returns where the engine's store is while it is being made.
     pub(super) fn unfinished_in(self, dir: &Path) -> PathBuf {
         dir.join(self.file_name() + NEW)
     }
@@ -63,7 +63,7 @@ impl EngineKind {
     }
 }
 
-/// What the name of a store that is being made ends with.
+/// The suffix of the name of a store that is being made.
 const NEW: &str = ".new";
 
 impl Name {

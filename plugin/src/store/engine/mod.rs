@@ -1,11 +1,12 @@
-//! Bytes in order, durable: what the tables are kept in.
+//! Durable, ordered bytes: what the tables are kept in.
 //!
 //! ```text
 //! leases.<engine>.new/   a store being made; worthless once its maker is dead
 //! leases.<engine>/
 //!   format               format version, a decimal number and a newline
 //!   witness              how many commits of this boot were flushed, at least
-//!   replaces             an engine's name, while this store takes the place of its
+//!   replaces             the name of the engine whose store this one is replacing, while
+//!                        that lasts
 //!   …                    the engine's own files
 //! ```
 //!
@@ -32,7 +33,7 @@ use super::error::StoreError;
 /// A key and its value.
 pub(super) type Entry = (Vec<u8>, Vec<u8>);
 
-/// What is called with a key and its value.
+/// A callback that takes a key and its value.
 pub(super) type Show<'a> = dyn FnMut(&[u8], &[u8]) + 'a;
 
 /// Changes to apply: a value to put, or `None` to delete.
@@ -52,13 +53,13 @@ pub(super) trait Engine {
     /// Returns the entry with the highest key below this one.
     fn below(&self, key: &[u8]) -> Result<Option<Entry>, StoreError>;
 
-    /// Shows all entries whose key begins with the prefix, in key order. If it fails, it may
-    /// have shown some. `show` must not use the engine.
+    /// Shows all entries whose key begins with the prefix, in key order. On failure, some may
+    /// have been shown. `show` must not use the engine.
     fn scan(&self, prefix: &[u8], show: &mut Show<'_>) -> Result<(), StoreError>;
 
-    /// Applies all changes or none. They survive the death of this process when
-    /// this returns; a crash of the machine only once the store is closed. If it
-    /// fails, every later call does.
+    /// Applies all changes or none. Once this returns, they survive the death of this process;
+    /// a crash of the machine only once the store is closed. If it fails, every later call
+    /// fails.
     fn apply(&self, writes: &Writes) -> Result<(), StoreError>;
 }
 
@@ -73,7 +74,7 @@ pub(super) fn all_in(dir: &Path) -> Result<Vec<EngineKind>, StoreError> {
     Ok(found)
 }
 
-/// Returns which engine's store is the one in a state directory, sound or not.
+/// Returns the engine of the current store in a state directory, sound or not.
 pub(super) fn find(dir: &Path) -> Result<Option<EngineKind>, StoreError> {
     let found = all_in(dir)?;
     let [one, other, ..] = found[..] else {
@@ -101,8 +102,8 @@ fn start(kind: EngineKind, path: &Path) -> Result<Box<dyn Engine>, StoreError> {
     }
 }
 
-/// Makes a store with these entries in a state directory. The caller has the lock.
-/// What is left of a killed creation is removed.
+/// Makes a store with these entries in a state directory. The caller has the lock. Removes what
+/// a killed creation left behind.
 pub(super) fn create(dir: &Path, kind: EngineKind, first: &Writes) -> Result<(), StoreError> {
     directory::create(&kind.unfinished_in(dir), &kind.store_in(dir), |path| {
         make(kind, path)?.apply(first)
@@ -116,8 +117,7 @@ fn make(kind: EngineKind, path: &Path) -> Result<Box<dyn Engine>, StoreError> {
     }
 }
 
-/// Removes what killed processes left of stores they were making. The caller has the
-/// lock.
+/// Removes unfinished stores that killed processes left behind. The caller has the lock.
 pub(super) fn remove_unfinished(dir: &Path) -> Result<(), StoreError> {
     let mut unfinished = EngineKind::ALL
         .map(|kind| kind.unfinished_in(dir))

@@ -1,15 +1,15 @@
 //! redb 4.6: everything that touches `leases.redb/` is here.
 //!
-//! redb starts no threads, and syncs every commit. What it does not promise, and how it
-//! is made good:
+//! redb starts no threads, and syncs every commit. What it does not promise, and how we make up
+//! for it:
 //!
-//! - After a kill, it reads and checks the whole file, unless the last commit was made
-//!   for a *quick repair*: every commit is.
-//! - Anything may panic on damaged files: panics are caught.
-//! - It checks no page that it reads. The records have checksums of their own, and the
-//!   tables are compared by `check`.
-//! - A process that was killed may still have the file open, and locked, when it has let
-//!   go of our own lock: opening tries again for a while.
+//! - After a kill, it reads and checks the whole file, unless the last commit was made for a
+//!   *quick repair*: every commit is.
+//! - Any call may panic on damaged files: panics are caught.
+//! - It does not verify the pages that it reads. The records have checksums of their own, and
+//!   `check` compares the tables.
+//! - A killed process may still have the file open, and locked, after it has let go of our own
+//!   lock: opening retries for a while.
 //! - It opens a file that is older than the last commit: see `witness`.
 
 use std::cell::{Cell, RefCell};
@@ -31,13 +31,13 @@ use crate::store::error::StoreError;
 /// redb's one file in the store's directory.
 const FILE: &str = "db";
 
-/// All our tables in one, because their keys say which is whose.
+/// All our tables are in this one, because their keys say which is whose.
 const TABLE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("leases");
 
-/// What redb keeps in memory at most. Its default is 1 GiB.
+/// The most that redb keeps in memory. Its default is 1 GiB.
 const CACHE_BYTES: usize = 8 << 20;
 
-/// How long a killed process may keep the file.
+/// How long a killed process may keep the file open.
 const LINGER: Duration = Duration::from_secs(5);
 
 type Table = ReadOnlyTable<&'static [u8], &'static [u8]>;
@@ -47,9 +47,9 @@ pub(super) struct Redb {
     path: PathBuf,
     /// Set by a failed write: what redb shows then may differ from the disk.
     broken: Cell<bool>,
-    /// The table as of the last commit, once somebody reads.
+    /// The table as of the last commit, opened by the first read.
     table: RefCell<Option<Table>>,
-    /// `None` only while it is closed.
+    /// `None` only while the store is being closed.
     db: Option<Database>,
 }
 
@@ -148,9 +148,9 @@ impl Engine for Redb {
 
     fn apply(&self, writes: &Writes) -> Result<(), StoreError> {
         let db = self.db()?;
-        // What a reader sees is kept, and would make the file longer.
+        // redb keeps what an open reader sees, which would make the file grow.
         self.table.take();
-        // Until the write has succeeded.
+        // Reset once the write has succeeded.
         self.broken.set(true);
         let write = || -> Result<(), Error> {
             let mut transaction = db.begin_write()?;
@@ -173,8 +173,8 @@ impl Engine for Redb {
 }
 
 impl Drop for Redb {
-    /// Closes the store. If that fails, nothing is lost: it was synced with every commit,
-    /// and the next opening repairs it.
+    /// Closes the store. If that fails, nothing is lost: every commit was synced, and the next
+    /// opening repairs the store.
     fn drop(&mut self) {
         let (table, db) = (self.table.take(), self.db.take());
         let close = || {
@@ -184,7 +184,7 @@ impl Drop for Redb {
         let closed = caught("close", &self.path, close).and_then(|closed| {
             let broken = self.broken.get();
             let closed = closed.map_err(|error| refused("close", &self.path, error));
-            // Whoever wrote has told why.
+            // The failed write has already reported why.
             if broken { Ok(()) } else { closed }
         });
         if let Err(error) = closed {
@@ -208,10 +208,10 @@ fn owned(entry: EntryOf<'_>) -> Result<Entry, StorageError> {
 type Guard<'a> = redb::AccessGuard<'a, &'static [u8]>;
 type EntryOf<'a> = Result<(Guard<'a>, Guard<'a>), StorageError>;
 
-/// Sorts an error of redb into ours.
+/// Maps an error of redb to one of ours.
 fn refused(action: &'static str, path: &Path, error: impl Into<Error>) -> StoreError {
     match error.into() {
-        // It is how redb says that the file is none of its own, or cut short.
+        // This is how redb says that the file is not its own, or was cut short.
         Error::Io(source)
             if !matches!(
                 source.kind(),

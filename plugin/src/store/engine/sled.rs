@@ -1,18 +1,17 @@
 //! sled 0.34.7, tamed: everything that touches `leases.sled/` is here.
 //!
-//! What sled does not promise in a short-lived process, and how it is made good:
+//! What sled does not promise in a short-lived process, and how we make up for it:
 //!
-//! - Opening with parts missing makes them anew and loses the rest: the parts are
-//!   looked for first.
-//! - A kill while it writes a snapshot leaves `snap.*.generating`, and every
-//!   later opening fails (spacejam/sled#1527): they are deleted first, under the
-//!   lock.
-//! - Opening and closing may hang or panic where threads are scarce. A flush never
-//!   returns after ENOSPC at `sync_file_range`. Anything may panic on damaged files.
-//!   So time is bounded, and panics are caught.
-//! - After the last handle is dropped, sled's threads may still have the file
-//!   open, and locked: closing waits for them, or the next opening would fail.
-//! - A log cut short is taken for an unfinished write: see `witness`.
+//! - If parts of a store are missing, opening makes them anew and loses the rest: we look for
+//!   the parts first.
+//! - A kill while it writes a snapshot leaves `snap.*.generating`, and every later opening
+//!   fails (spacejam/sled#1527): we delete these first, under the lock.
+//! - Opening and closing may hang or panic where threads are scarce. A flush never returns
+//!   after ENOSPC at `sync_file_range`. Any call may panic on damaged files. So time is
+//!   bounded, and panics are caught.
+//! - After the last handle is dropped, sled's threads may still have the file open, and locked:
+//!   closing waits for them, or else the next opening would fail.
+//! - It takes a log that was cut short for an unfinished write: see `witness`.
 
 use std::cell::{Cell, RefCell};
 use std::fs::{self, File};
@@ -28,7 +27,7 @@ use crate::store::error::StoreError;
 /// What sled keeps in memory. Its default of 1 GiB is an error in small cgroups.
 const CACHE_BYTES: u64 = 8 << 20;
 
-/// How often sled flushes and collects by itself. Never `None`: then nothing is
+/// How often sled flushes and collects garbage by itself. Never `None`: then nothing is
 /// collected at all, and the files grow without bound.
 const FLUSH_EVERY_MS: u64 = 500;
 
@@ -40,7 +39,7 @@ pub(super) struct Sled {
     path: PathBuf,
     /// Set by a failed write: what sled shows then may differ from the disk.
     broken: Cell<bool>,
-    /// `None` once a call hangs: its thread has the store until the process ends.
+    /// `None` once a call hangs: its thread keeps the store until the process ends.
     db: RefCell<Option<sled::Db>>,
 }
 
@@ -58,7 +57,8 @@ impl Sled {
     }
 
     fn start(path: &Path) -> Result<Self, StoreError> {
-        // Waits for a process that closed the store but did not see it through.
+        // Waits for a process that began to close the store, but did not wait for sled's
+        // threads.
         wait_until_unlocked(path);
         let config = sled::Config::new()
             .path(path)
@@ -123,7 +123,7 @@ impl Engine for Sled {
 
     fn apply(&self, writes: &Writes) -> Result<(), StoreError> {
         let db = self.db()?;
-        // Until the write has succeeded.
+        // Reset once the write has succeeded.
         self.broken.set(true);
         let mut batch = sled::Batch::default();
         for (key, value) in writes {
@@ -147,8 +147,8 @@ impl Engine for Sled {
 }
 
 impl Drop for Sled {
-    /// Closes the store: only now does sled call fsync(2). The last handle goes
-    /// in a thread, because sled waits for its own threads without a limit.
+    /// Closes the store: only now does sled call fsync(2). The last handle is dropped in a
+    /// thread, because sled waits for its own threads without a limit.
     fn drop(&mut self) {
         if let Some(db) = self.db.take() {
             if let Err(error) = in_thread("close", &self.path, move || drop(db)) {
@@ -159,8 +159,8 @@ impl Drop for Sled {
     }
 }
 
-/// Waits until nobody has sled's own lock, for as long as its threads may
-/// linger. Whoever keeps it longer is reported by the next opening.
+/// Waits until nothing has sled's own lock, for as long as its threads may linger. If something
+/// keeps it longer, the next opening reports it.
 fn wait_until_unlocked(path: &Path) {
     let Ok(file) = File::open(path.join("db")) else {
         return;
@@ -172,8 +172,7 @@ fn wait_until_unlocked(path: &Path) {
     }
 }
 
-/// Looks at an existing store without writing, and refuses it if sled would not
-/// do it justice.
+/// Looks at an existing store without writing, and refuses it if sled would open it carelessly.
 fn inspect(path: &Path) -> Result<(), StoreError> {
     // sled warns of a wrong checksum and goes on.
     let conf = read(path, "conf", 4096)?;
@@ -192,7 +191,7 @@ fn inspect(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Deletes `snap.*.generating`: copies of what the log says, never needed.
+/// Deletes `snap.*.generating`: copies of what is in the log, which are never needed.
 fn remove_unfinished_snapshots(path: &Path) -> Result<(), StoreError> {
     let unlisted = |source| StoreError::io("list", path, source);
     for entry in fs::read_dir(path).map_err(unlisted)? {
@@ -208,7 +207,7 @@ fn remove_unfinished_snapshots(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Sorts an error of sled into ours.
+/// Maps an error of sled to one of ours.
 fn refused(action: &'static str, path: &Path, error: sled::Error) -> StoreError {
     match error {
         sled::Error::Io(source) => StoreError::io(action, path, source),

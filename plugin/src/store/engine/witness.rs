@@ -1,7 +1,7 @@
 //! A guard against a store that has gone back to an earlier state.
 //!
-//! An engine takes a file that was cut short for an unfinished write, and opens what
-//! was there before. The witness remembers how far the store was flushed.
+//! An engine mistakes a file that was cut short for an unfinished write, and opens its earlier
+//! state. The witness remembers how far the store was flushed.
 
 use std::cell::OnceCell;
 use std::fs::{self, File, OpenOptions};
@@ -24,9 +24,9 @@ impl Witness {
         }
     }
 
-    /// Returns how many commits of this boot were flushed, at least, or `None` if
-    /// nothing is known of this boot. An unreadable witness knows nothing: what
-    /// it guards against is rarer than its own damage in a power failure.
+    /// Returns how many commits of this boot were flushed, at least, or `None` if nothing is
+    /// known of this boot. An unreadable witness also gives `None`: the damage it guards
+    /// against is rarer than its own damage in a power failure.
     pub(in crate::store) fn commits(&self, boot_id: &str) -> Option<u64> {
         let text = fs::read_to_string(&self.path).ok()?;
         let (sum, rest) = text.trim_end().split_once(' ')?;
@@ -37,10 +37,10 @@ impl Witness {
             .flatten()
     }
 
-    /// Notes that so many commits were flushed. To be called after the flush: a kill
-    /// in between leaves a witness that is behind, which is no damage.
+    /// Notes that this many commits were flushed. Call it after the flush: a kill in between
+    /// leaves the witness behind, which does no harm.
     pub(in crate::store) fn note(&self, boot_id: &str, commits: u64) -> io::Result<()> {
-        // One length for all numbers, so that it is overwritten in place.
+        // All numbers have one length, so that the text is overwritten in place.
         let rest = format!("{commits:020} {boot_id}");
         let text = format!("{:08x} {rest}\n", crc32fast::hash(rest.as_bytes()));
         if self.file.get().is_none() {

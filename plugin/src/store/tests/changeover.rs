@@ -10,7 +10,7 @@ fn other(place: &Place) -> EngineKind {
     all.find(|kind| *kind != place.engine).unwrap()
 }
 
-/// Returns all that is in the store, byte for byte.
+/// Returns the contents of the store, byte for byte.
 fn contents(place: &Place) -> (EngineKind, Vec<crate::store::engine::Entry>) {
     place.open(BOOT, 1, |store| {
         assert_eq!(store.check().unwrap(), []);
@@ -89,7 +89,7 @@ fn a_kill_after_any_step_leaves_one_store_that_holds_everything() {
         let check = |what: &str, kind: EngineKind| {
             assert_eq!(contents(place), (kind, before.clone()), "{what}");
             let mut left = names(place);
-            // Another one is made in its place one day.
+            // The next store made there will replace it.
             left.retain(|name| *name != format!("leases.{}.new", to.name()));
             assert_eq!(
                 left,
@@ -129,7 +129,7 @@ fn a_kill_after_any_step_leaves_one_store_that_holds_everything() {
     });
 }
 
-/// Somebody has put a copy back beside the store.
+/// A copy was put back beside the store.
 #[test]
 fn of_two_stores_neither_counts_until_a_rebuild_moves_both_aside() {
     on_every_engine(|place| {
@@ -165,7 +165,7 @@ fn where_there_is_no_room_for_two_the_old_store_stays() {
     on_every_engine(|place| {
         place.open(BOOT, 1, |store| good(&store));
         let (_, before) = contents(place);
-        // In the way, and not removable as a directory.
+        // This is in the way, and cannot be removed as a directory.
         let blocked = place
             .path()
             .join(format!("leases.{}.new", other(place).name()));

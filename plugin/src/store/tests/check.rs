@@ -1,8 +1,8 @@
-//! Everything that can be wrong with a store is found, and said in these words.
+//! Everything that can be wrong with a store is found, and reported in these words.
 
 use super::*;
 
-/// Breaks a good store, and expects to be told of it in these words.
+/// Breaks a good store, and expects these messages.
 #[track_caller]
 pub(super) fn check(broken: impl Fn(&Store<'_>), expected: &[&str]) {
     on_every_engine(|place| {

@@ -1,4 +1,4 @@
-//! The engines against each other: the same operations, the same answers.
+//! The engines against each other: the same operations give the same answers.
 
 use std::ops::Bound;
 
@@ -16,12 +16,12 @@ enum Step {
     Reopen,
 }
 
-/// Keys of few bytes, so that they meet, begin with each other, and lie at the ends.
+/// Keys of few bytes, so that some are equal, prefixes of each other, or at the ends.
 fn key() -> impl Strategy<Value = Vec<u8>> {
     many(prop::sample::select(vec![0, 1, 7, 255]), 1..4)
 }
 
-/// Values up to some pages long.
+/// Values of up to a few pages.
 fn value() -> impl Strategy<Value = Vec<u8>> {
     (
         any::<u8>(),
@@ -38,7 +38,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Holds what an engine says of a key against what is so.
+/// Compares what an engine says about a key with the truth.
 fn look(engine: &dyn Engine, plain: &BTreeMap<Vec<u8>, Vec<u8>>, key: &[u8]) {
     let entry = |found: Option<(&Vec<u8>, &Vec<u8>)>| found.map(|(k, v)| (k.clone(), v.clone()));
     assert_eq!(engine.get(key).unwrap().as_ref(), plain.get(key));

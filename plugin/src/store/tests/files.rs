@@ -1,4 +1,4 @@
-//! The files of a store: what is refused, what is cleared away, and what is noticed.
+//! The files of a store: which are refused, which are cleared away, and what is noticed.
 
 use std::fs;
 
@@ -132,7 +132,7 @@ fn a_store_that_has_gone_back_is_damaged_until_the_next_boot() {
         }
         let error = place.refusal().to_string();
         assert!(error.contains("its last commits are missing"), "{error}");
-        // A power failure may take what was not synced, and everyone is dead then.
+        // A power failure may take what was not synced, and no process survives it.
         let witness = fs::read(path.join("witness")).unwrap();
         place.open("another boot", 1, |store| {
             assert_eq!(store.check().unwrap(), []);
@@ -168,7 +168,7 @@ fn where_the_file_system_refuses_the_error_says_where() {
     });
 }
 
-/// A process that was killed may have the file open a little longer than our lock.
+/// A killed process may have the file open a little longer than our lock.
 #[test]
 fn a_store_that_somebody_has_open_is_waited_for_and_then_refused() {
     let dir = tempfile::tempdir().unwrap();

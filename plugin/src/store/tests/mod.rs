@@ -1,5 +1,5 @@
-//! The checker, the format and the boot: what needs a look inside. Each test runs with
-//! every engine.
+//! The checker, the format and the boot: tests that need a look inside the store. Each test
+//! runs with every engine.
 #![allow(clippy::unwrap_used)]
 
 mod changeover;

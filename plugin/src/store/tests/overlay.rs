@@ -1,4 +1,4 @@
-//! What is staged reads as if it were stored.
+//! Staged changes read as if they were stored.
 
 use super::*;
 use crate::store::engine::Entry;

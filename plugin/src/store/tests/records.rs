@@ -3,8 +3,8 @@
 use super::check::check;
 use super::*;
 
-/// Two records claim one address: whoever's lease it is keeps it, whatever the
-/// other gives back.
+/// Two records claim one address: the tenancy that has the lease keeps it, whatever the other
+/// gives back.
 #[test]
 fn nothing_is_released_that_is_leased_to_another() {
     let claim = |store: &Store<'_>| {
@@ -141,7 +141,7 @@ fn a_reboot_moves_reservations_to_the_new_clock_and_keeps_leases() {
         place.open(BOOT, 1, |store| {
             good(&store);
             let mut transaction = store.begin();
-            // The clock is at 900 when the machine goes down: 100 are left of the reservations.
+            // The machine goes down at 900, so the reservations have 100 left.
             transaction
                 .set_cursor(&web(), pool().subnet(), ip("10.0.0.7"))
                 .unwrap();
@@ -227,7 +227,7 @@ fn whoever_reads_after_a_reboot_changes_nothing() {
         place.open(BOOT, 900, |store| good(&store));
         let left = read(50).unwrap();
         assert_eq!(left.len(), 2);
-        // As long as nobody works, the new boot has not begun.
+        // As long as nothing is committed, the new boot has not begun.
         assert_eq!(read(70).unwrap(), [left[0] + 20, left[1] + 20]);
         place.open("another boot", 90, |store| {
             assert_eq!(store.begin().reservations(&web()).unwrap().len(), 2);
@@ -300,7 +300,7 @@ fn a_network_that_is_handed_over_was_never_heard_of() {
             assert_eq!(transaction.shelf(&web()).cursor(&pool()).unwrap(), None);
             assert_eq!(store.check().unwrap(), []);
             drop(transaction);
-            // And can be taken over again.
+            // The network can be taken over again.
             good(&store);
         });
     });

@@ -110,7 +110,7 @@ fn contents(store: &Store<'_>) -> Vec<Entry> {
     store.begin().overlay.scan(&[]).unwrap()
 }
 
-/// Returns the entries that are not derived, but for the store's record of itself.
+/// Returns the entries that are not derived, except the store's record of itself.
 fn records(store: &Store<'_>) -> Vec<Entry> {
     let derived = |key: &[u8]| Table::DERIVED.iter().any(|table| key[0] == *table as u8);
     let mut records = contents(store);
@@ -118,8 +118,8 @@ fn records(store: &Store<'_>) -> Vec<Entry> {
     records
 }
 
-/// Damages a store and repairs it, and checks what is true of every repair.
-/// Returns what was left.
+/// Damages a store, repairs it, and checks what must hold after every repair. Returns the
+/// violations that are left.
 fn repair(place: &Place, damages: &[Damage]) -> Vec<Violation> {
     let _ = std::fs::remove_dir_all(place.store());
     place.open(BOOT, 1, |store| {
@@ -136,7 +136,7 @@ fn repair(place: &Place, damages: &[Damage]) -> Vec<Violation> {
         if found.iter().all(Violation::is_derived) {
             assert_eq!((repair.repaired, &repair.left), (found, &vec![]));
         } else {
-            // What the records do not agree about is not worked out from them.
+            // Nothing is derived from records that contradict each other.
             assert_eq!((repair.repaired, &repair.left), (vec![], &found));
             assert_eq!(Violation::remedy(&found), "berth rebuild");
             assert_eq!(contents(&store), before.0);
@@ -212,8 +212,8 @@ fn free_extents_and_indexes_are_made_anew() {
     });
 }
 
-/// The address of a lease that is lost does not count as free. Working out what is free
-/// would make it so, and it would be given to another while `b` uses it.
+/// The address of a lost lease does not count as free. Recomputing the free addresses would
+/// make it so, and it would be given to another container while `b` uses it.
 #[test]
 fn where_records_contradict_each_other_nothing_is_worked_out_from_them() {
     on_every_engine(|place| {

@@ -1,4 +1,4 @@
-//! What holds for every network that is accepted, whatever came in.
+//! What holds for every network that is accepted, whatever the input was.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -9,7 +9,7 @@ use super::*;
 use crate::protocol::{LeaseRange, Subnet};
 use crate::rules::pool::{Pool, overlap};
 
-/// Addresses from a small part of the space, so that things meet.
+/// Addresses from a small part of the space, so that collisions happen.
 fn address() -> impl Strategy<Value = IpAddr> {
     prop_oneof![
         (88..92_u8, 0..4_u8, 0..=255_u8).prop_map(|(b, c, d)| Ipv4Addr::new(10, b, c, d).into()),
@@ -105,7 +105,7 @@ prop_compose! {
         routes in prop::collection::vec(net(), 0..4),
         networks in prop::collection::vec((name(), name(), prop::collection::vec(net(), 0..3)), 0..4),
     ) -> HostFacts {
-        // Not half the address space, or little would be accepted.
+        // Facts must not cover half the address space, or little would be accepted.
         let usual = |nets: Vec<IpNetwork>| nets.into_iter().filter(|net| net.prefix() > 12).collect();
         HostFacts {
             not_bridges: Vec::new(),

@@ -48,7 +48,7 @@ fn unknown_options_are_refused_with_the_known_ones() {
     );
 }
 
-/// Podman's own end-to-end tests look for these words, 5's and 6's.
+/// The end-to-end tests of Podman 5 and 6 look for these words.
 #[test]
 fn netavark_is_answered_in_its_own_words() {
     let check = |fields: &Value, podmans: &str, netavarks: &str| {
