@@ -81,7 +81,7 @@ fn an_address_has_a_history(driver: Driver) {
     let reclaimed = &spells(&lab, &["web"])[0];
     assert_eq!(
         reclaimed["reason"],
-        "nobody lives in its namespace and nobody is starting it"
+        "no process is in its namespace and nothing is starting it"
     );
     assert_eq!(
         (&reclaimed["kind"], &reclaimed["container_id"]),
@@ -117,7 +117,7 @@ fn the_history_outlives_the_store_and_the_boot(driver: Driver) {
     ));
     let spell = &spells(&lab, &["gone"])[0];
     assert_eq!(spell["outcome"], "unnoted");
-    assert_eq!(spell["reason"], "the machine was started again");
+    assert_eq!(spell["reason"], "the machine was rebooted");
     assert_eq!(spell["until"], Value::Null);
     // A lease that exists after the boot begins a new spell; the spells from before have ended.
     lab.cmd("berth").args(["gc"]).ok();

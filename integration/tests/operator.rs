@@ -111,7 +111,7 @@ fn a_list_says_who_has_which_address_and_whether_they_are_alive() {
     assert_eq!(ghost["subnet"], "10.77.0.0/24");
     assert_eq!(
         ghost["reason"],
-        "nobody lives in its namespace and nobody is starting it"
+        "no process is in its namespace and nothing is starting it"
     );
     let one = entry("10.77.0.2");
     let id = lab.podman(["inspect", "--format={{.Id}}", "one"]).ok();
@@ -262,7 +262,7 @@ fn a_dead_containers_address_is_released_with_all_it_left() {
     );
     assert!(
         said.ends_with(
-            "(ghost) on network n: nobody lives in its namespace and nobody is starting it"
+            "(ghost) on network n: no process is in its namespace and nothing is starting it"
         ),
         "{said}"
     );
@@ -507,7 +507,7 @@ fn a_map_shows_every_address() {
     assert!(svg.contains("<title>10.77.0.99 dead ghost</title>"));
     let html = berth(&lab, &["map", "--format=html", "n"]).ok();
     assert!(html.starts_with("<!DOCTYPE html>") && html.ends_with("</html>"));
-    assert!(html.contains("nobody lives in its namespace and nobody is starting it"));
+    assert!(html.contains("no process is in its namespace and nothing is starting it"));
     lab.write("/tmp/map.svg", &svg);
     let parse = "import sys, xml.dom.minidom; xml.dom.minidom.parse(sys.argv[1])";
     lab.cmd("python3").args(["-c", parse, "/tmp/map.svg"]).ok();

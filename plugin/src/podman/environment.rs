@@ -50,7 +50,7 @@ impl Environment {
             if let Some((place, reason)) = hands::on_program(&path) {
                 let (path, place) = (path.display(), place.display());
                 SAID.call_once(|| {
-                    log::warn!("{name} is {path}, but {place} {reason}: leaving it out");
+                    log::warn!("ignoring {name}={path}, because {place} {reason}");
                 });
                 self.variables.remove(&OsString::from(name));
             }

@@ -102,7 +102,7 @@ pub enum PodmanError {
         reason: String,
     },
     #[error(
-        "found no directory {}; name the one that podman is given, or none for a podman \
+        "found no directory {}; name the one that podman is given, or leave it out for a podman \
          without options",
         .0.display()
     )]

@@ -39,7 +39,7 @@ pub enum EnterError {
     Executable(#[source] io::Error),
     #[error(
         "`podman unshare --rootless-netns` has started this program outside of a user namespace; \
-         is `podman` in PATH a wrapper? put the real one before it"
+         `podman` in PATH may be a wrapper: put the real one before it"
     )]
     Outside,
 }

@@ -92,7 +92,7 @@ pub fn hidden(host: &[Link], seen: &[NamespaceFact]) -> Vec<Link> {
 pub fn hides(outer: &Link) -> String {
     format!(
         "the other end of {} is in a network namespace that berth cannot see; `lsof -w | grep \
-         net:` finds who keeps it open",
+         net:` shows which process keeps it open",
         outer.name
     )
 }

@@ -170,7 +170,7 @@ pub enum OptionsError {
         "invalid option {RESERVE}: {item:?} is not an address (10.0.0.9), with a container's name (10.0.0.9=web) or a comment (10.0.0.9 # the printer) after it"
     )]
     Pledge { item: String },
-    #[error("invalid option {RESERVE}: {address} is in it twice")]
+    #[error("invalid option {RESERVE}: {address} is listed twice")]
     PledgeRepeated { address: IpAddr },
     #[error(
         "invalid option {RESERVE}: {address} is not within a subnet of the network ({subnets})"

@@ -225,7 +225,7 @@ mod tests {
             "\"10.0.0.9=\" is not an address (10.0.0.9), with a container's name (10.0.0.9=web) \
              or a comment (10.0.0.9 # the printer) after it",
         );
-        check_refused("10.0.0.9; 10.0.0.9=web", "10.0.0.9 is in it twice");
+        check_refused("10.0.0.9; 10.0.0.9=web", "10.0.0.9 is listed twice");
         check_refused(
             "10.1.0.9",
             "10.1.0.9 is not within a subnet of the network (10.0.0.0/24)",

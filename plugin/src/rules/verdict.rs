@@ -252,7 +252,7 @@ impl fmt::Display for Cause {
             Self::NamespaceGone => "its namespace is gone",
             Self::NamespaceReplaced => "its namespace's path shows something else",
             Self::InterfaceGone => "its interface is gone from its namespace",
-            Self::Abandoned => "nobody lives in its namespace and nobody is starting it",
+            Self::Abandoned => "no process is in its namespace and nothing is starting it",
             Self::Expired => "its TTL ran out and nothing on this host holds its address",
         })
     }

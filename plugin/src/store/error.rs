@@ -75,7 +75,7 @@ pub enum StoreError {
     /// The engine neither succeeded nor failed in time.
     #[error(
         "failed to {action} lease store {} within {}; \
-         raise the limit on processes (ulimit -u), make room, or wait for the disk",
+         raise the limit on processes (ulimit -u), free some disk space, or try again when the disk is less busy",
         path.display(),
         humantime::format_duration(*wait)
     )]
@@ -107,11 +107,11 @@ pub enum StoreError {
     )]
     Leased { address: IpAddr, tenancy: Tenancy },
     /// An address was asked for twice at once.
-    #[error("address {address} is asked for twice")]
+    #[error("address {address} was requested twice")]
     Repeated { address: IpAddr },
     /// The tenancy's leases are not what the caller thinks.
     #[error(
-        "the addresses of container {} (interface {}) have changed meanwhile",
+        "the addresses of container {} (interface {}) were changed by another command",
         tenancy.container_id.short(),
         tenancy.interface
     )]

@@ -82,7 +82,7 @@ impl History {
         let length = file.metadata()?.len();
         if length > MOST_BYTES {
             return Err(io::Error::other(format!(
-                "it has {length} bytes, and no collection has made it shorter"
+                "it has grown to {length} bytes, and no collection has trimmed it"
             )));
         }
         // A line that a full disk cut short must not spoil the next one.

@@ -97,7 +97,7 @@ impl<'lock> Store<'lock> {
         now: Moment,
     ) -> Result<Self, StoreError> {
         if let Err(error) = engine::finish(dir) {
-            log::warn!("the old lease store stays where it is: {error}");
+            log::warn!("failed to remove the old lease store: {error}");
         }
         let kind = match engine::find(dir)? {
             Some(kind) => kind,
@@ -215,7 +215,7 @@ impl<'lock> Store<'lock> {
         let dir = path.parent().unwrap_or(&path);
         engine::change(dir, self.engine, self.kind, to)?;
         if let Err(error) = engine::finish(dir) {
-            log::warn!("the old lease store stays where it is: {error}");
+            log::warn!("failed to remove the old lease store: {error}");
         }
         Ok(())
     }

@@ -52,10 +52,10 @@ impl Serialize for Outcome {
     }
 }
 
-const REBOOTED: &str = "the machine was started again";
+const REBOOTED: &str = "the machine was rebooted";
 const SUPERSEDED: &str = "the address was leased again";
 const UNKNOWN: &str = "as far as berth knows: it cannot read the lease store";
-const KILLED: &str = "berth was killed, or could not write, before it noted the end";
+const KILLED: &str = "berth was killed or could not write before it noted the end";
 
 /// An address of a network.
 type Place = (String, IpAddr);

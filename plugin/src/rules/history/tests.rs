@@ -93,7 +93,7 @@ fn a_boot_ends_whatever_was_held_before() {
     let before = Line::began(&tenant("a", 1, "earlier"), false, None);
     let spell = &spells(std::slice::from_ref(&before), Some(&[]), "boot")[0];
     assert_eq!((spell.until, spell.outcome), (None, Outcome::Unnoted));
-    assert_eq!(spell.reason, "the machine was started again");
+    assert_eq!(spell.reason, "the machine was rebooted");
     let other = Line::began(
         &Tenant {
             tenancy: Tenancy {

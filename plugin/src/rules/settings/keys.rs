@@ -71,18 +71,18 @@ pub const GENERAL: &[Key] = &[
         name: STATE_DIRECTORY,
         kind: Kind::Path,
         default: "berth in netavark's run directory",
-        about: "Where the leases are, an absolute path. For root, in the files of the system; for \
-                another user, in that user's own. A podman with a run directory of its own keeps \
-                its leases there, whatever this says. BERTH_STATE_DIR comes before it. Change it \
-                while no container runs: what is in the old directory is not moved.",
+        about: "The directory of the lease store, an absolute path. Root sets it in the system's \
+                files, other users in their own. A podman with a run directory of its own keeps \
+                its leases there regardless. BERTH_STATE_DIR overrides it. Change it only while \
+                no container runs: the contents of the old directory are not moved.",
     },
     Key {
         name: ENGINE,
         kind: Kind::Word(&["redb", "sled"]),
         default: "redb",
         about: "What a new lease store is kept in: redb, or sled, which takes longer with every \
-                lease. A store that is there stays as it is, whatever this says; berth rebuild \
-                --engine changes it while containers run.",
+                lease. An existing store keeps its engine, whatever this says; berth rebuild \
+                --engine changes it, even while containers run.",
     },
 ];
 
@@ -237,13 +237,13 @@ pub const SHARE: &[Key] = &[
         name: BREAKER,
         kind: Kind::Time(0, 3_600_000),
         default: "10s",
-        about: "For how long containers fail at once after that.",
+        about: "How long containers fail at once after etcd has not answered in time.",
     },
     Key {
         name: LEASE,
         kind: Kind::Time(1_000, 31_536_000_000),
         default: "1h",
-        about: "How long after its last command this host still counts as there. Only then can \
-                it be evicted.",
+        about: "How long after its last command this host still counts as alive. It can be evicted \
+                only after that.",
     },
 ];

@@ -298,9 +298,10 @@ fn check(key: &Key, text: &str) -> Result<(), String> {
             let endpoint: Result<Endpoint, _> = text.parse();
             endpoint.map(drop).map_err(|error| error.to_string())
         }
-        Kind::Text if text.trim().is_empty() || text.chars().any(char::is_control) => {
-            Err(format!("{} is {text:?}, which says nothing", key.name))
-        }
+        Kind::Text if text.trim().is_empty() || text.chars().any(char::is_control) => Err(format!(
+            "{} is {text:?}: it must not be blank or have control characters",
+            key.name
+        )),
         Kind::Text => Ok(()),
         Kind::Time(shortest, longest) => {
             let (shortest, longest) = (

@@ -135,7 +135,7 @@ fn check(world: World, expected: &str) {
     assert_eq!(text, expected);
 }
 
-const ABANDONED: &str = "dead: nobody lives in its namespace and nobody is starting it";
+const ABANDONED: &str = "dead: no process is in its namespace and nothing is starting it";
 const GONE: &str = "dead: its namespace is gone";
 const REPLACED: &str = "dead: its namespace's path shows something else";
 const INTERFACE_GONE: &str = "dead: its interface is gone from its namespace";

@@ -128,7 +128,7 @@ impl Violation {
     const fn about(&self) -> (&'static str, &'static str) {
         let not_kept_up =
             "what berth derives from leases and reservations was not updated with them";
-        let not_a_setups = "a record was written that no setup writes";
+        let not_a_setups = "the record is not one that a setup would write";
         let went_back = "the counter went back, so a late release may name another tenant's lease";
         match self {
             Self::LeaseWithoutTenant { .. } => (

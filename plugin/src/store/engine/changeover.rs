@@ -98,7 +98,10 @@ fn compare(old: &dyn Engine, new: &dyn Engine) -> Result<(), StoreError> {
     let mut copied = entries(new);
     for entry in entries(old).map(Some).chain([None]) {
         if entry.transpose()? != copied.next().transpose()? {
-            return Err(StoreError::damaged(new.path(), "it is not a true copy"));
+            return Err(StoreError::damaged(
+                new.path(),
+                "it differs from the store that it was copied from",
+            ));
         }
     }
     Ok(())
