@@ -220,7 +220,7 @@ fn a_wall_clock_set_by_a_day_changes_nothing() {
         lab.podman(["restart", "--time=0", "c"]).ok();
         assert_eq!(lab.addresses("c", "eth0"), address);
         lab.kill_with_conmon("c");
-        says(&gc(), "nobody lives in its namespace");
+        says(&gc(), "no process is in its namespace");
         lab.remove_at_last("c");
         lab.remove("before");
     }

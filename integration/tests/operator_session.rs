@@ -100,7 +100,7 @@ fn who_had_what(session: &Session) {
     assert_eq!(outcomes("history --json ghost"), ["ghost held"]);
     assert_eq!(outcomes("history --json web").len(), CONTAINERS + 1);
     let why = session.says(&format!("history --since 1h {ONCE_LOST}"));
-    assert!(why.contains("reclaimed: nobody lives"), "{why}");
+    assert!(why.contains("reclaimed: no process is in"), "{why}");
 }
 
 fn what_is_counted(session: &Session, dead: &str) {
@@ -131,7 +131,7 @@ fn clearing_up(session: &Session) {
     );
     assert_eq!(session.says("ls -q -f state=dead"), "");
     let last = session.says("history ghost");
-    assert!(last.contains(" reclaimed: nobody lives"), "{last}");
+    assert!(last.contains(" reclaimed: no process is in"), "{last}");
 }
 
 fn reserving(session: &Session) {

@@ -72,7 +72,7 @@ fn another_users_directories_do_not_choose_what_root_runs() {
     assert!(!was_run());
     assert!(
         said.stderr
-            .contains("HOME is /home/mallory, but /home/mallory belongs to user 1000")
+            .contains("ignoring HOME=/home/mallory, because /home/mallory belongs to user 1000")
     );
     lab.container("ghost", &["n"]).start();
     lab.kill_with_conmon("ghost");
