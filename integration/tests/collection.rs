@@ -31,7 +31,10 @@ fn everything_is_given_back_after_conmon_and_container_are_killed() {
         plan.contains("would reclaim 10.77.0.99 of container"),
         "{plan}"
     );
-    assert!(plan.contains("(c) on network n: no process is in"), "{plan}");
+    assert!(
+        plan.contains("(c) on network n: no process is in"),
+        "{plan}"
+    );
     assert_eq!(
         lab.leases(&network).of(&network).len(),
         2,
