@@ -8,6 +8,7 @@
 //! - [`registry`] is what the protocol needs of etcd, as a trait; `model` in the tests implements
 //!   it in memory.
 //! - [`key`], [`meta`], [`host`], [`holding`] define the keys' names and their values.
+//! - [`span`] is a run of addresses, for the pools of the plugin as well.
 //! - [`beat`], [`claim`], [`window`], [`reconcile`], [`evict`] make the decisions; they touch
 //!   neither etcd nor files.
 //! - [`Member`] is a host in a share: it carries the decisions out in the registry, and keeps what
