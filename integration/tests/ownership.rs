@@ -250,7 +250,7 @@ fn several_ghosts_without_interfaces_leave_no_published_port() {
 }
 
 #[test]
-fn an_unmounted_namespace_is_collected() {
+fn a_container_with_an_unmounted_namespace_leaves_nothing() {
     let (lab, network) = Lab::with_bystander();
     let run = lab.container("c", &["n"]).ip(ADDRESS);
     run.option(PORTS[0], PORTS[1]).start();
@@ -261,7 +261,12 @@ fn an_unmounted_namespace_is_collected() {
     assert!(said.contains("2 live, 0 unknown, 0 reclaimed"), "{said}");
     lab.assert_has_all("c", ADDRESS);
     lab.remove_at_last("c");
-    collects(&lab, ADDRESS);
+    // netavark before 2.1 does not call the plugin then.
+    wait_until("the end of c's lease", BOUND, || {
+        lab.cmd("berth").arg("gc").ok();
+        let leases = lab.leases(&network);
+        (leases.of(&network) == ["[10.77.0.7] bound to bystander"]).then_some(())
+    });
     lab.assert_only_bystander(&network);
 }
 
