@@ -16,9 +16,9 @@ pub enum Behaviour {
     /// Nothing listens on a published port of a bridge network: without the firewall's
     /// rules, a connection is refused. In other versions conmon listens, and never answers.
     PublishedPortsAreHeldByNobody,
-    /// With Podman's own driver, a container's firewall rules stay if its namespace was
-    /// unmounted before it was removed.
-    RulesStayWithoutANamespace,
+    /// netavark's teardown fails if the container's namespace is gone. So Podman's own driver
+    /// leaves the firewall's rules, and a plugin is not called.
+    TeardownNeedsTheNamespace,
     /// `podman network create` leaves it to netavark to look for the driver's plugin.
     NetavarkLooksForPlugins,
 }
@@ -57,7 +57,7 @@ const TABLE: &[Entry] = &[
     },
     // Since 2.1, netavark's teardown warns about a missing namespace and no longer fails.
     Entry {
-        behaviour: Behaviour::RulesStayWithoutANamespace,
+        behaviour: Behaviour::TeardownNeedsTheNamespace,
         program: Program::Netavark,
         since: Version(0, 0),
         before: Version(2, 1),

@@ -365,7 +365,7 @@ fn what_is_not_berths_is_not_replaced() {
     lab.write_executable(LINK, "#!/bin/sh\nexec /usr/lib/podman/netavark \"$@\"\n");
     lab.cmd("berth")
         .args(["host-wide", "on", "--yes"])
-        .fails("and Podman would run it in place of netavark: move it away first");
+        .fails("is not berth's, and Podman would run it in place of netavark: move it away first");
     assert_eq!(ipam(&lab, "podman"), "host-local");
     assert!(lab.sh(&format!("cat {LINK}")).contains("exec"));
 }

@@ -188,7 +188,7 @@ fn podmans_own_cleanup_without_a_namespace_leaves_the_firewall_before_netavark_2
     lab.sh("umount /run/netns/netns-*");
     lab.remove_at_last("c");
     let left = lab.leftovers(&network).join("\n");
-    let stays = lab.does(Behaviour::RulesStayWithoutANamespace);
+    let stays = lab.does(Behaviour::TeardownNeedsTheNamespace);
     assert_eq!(left.contains("dnat ip to 10.77.0.99:80"), stays, "{left}");
 }
 
