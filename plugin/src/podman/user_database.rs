@@ -43,7 +43,7 @@ fn asked(uid: u32) -> Option<String> {
         .spawn()
         .ok()?;
     if !matches!(getent.wait_timeout(PATIENCE), Ok(Some(_))) {
-        log::warn!("{GETENT} did not tell the home directory of user {uid}");
+        log::warn!("{GETENT} did not report the home directory of user {uid}");
         getent.kill().and_then(|()| getent.wait()).ok()?;
         return None;
     }

@@ -162,7 +162,7 @@ fn standing(facts: &Facts) -> Option<Finding> {
     };
     own.record.evicted.then(|| {
         Finding::problem(CHECK, format!("this host was evicted from share {name}"))
-            .because("another host has evicted it, so others may claim its addresses")
+            .because("other hosts may have its addresses by now")
             .repair("run `berth share rejoin`")
     })
 }

@@ -113,8 +113,8 @@ fn what_keeps_containers_from_starting_is_a_problem() {
     check(
         |facts| facts.picture.hosts[0].record.evicted = true,
         &[
-            "problem: this host was evicted from share lan (another host has evicted it, so others may claim its \
-             addresses); run `berth share rejoin`",
+            "problem: this host was evicted from share lan (other hosts may have its addresses by now); \
+             run `berth share rejoin`",
         ],
     );
     check(
