@@ -108,6 +108,36 @@ fn a_veth_to_a_namespace_that_no_process_or_file_shows_is_removed() {
     lab.assert_only_bystander(&network);
 }
 
+/// The kernel removes the interfaces of a namespace some time after its last user has gone, and
+/// netavark keeps a bridge that has a port.
+#[track_caller]
+fn the_bridge_goes_with_its_last_port(forget: &str) {
+    let lab = Lab::start();
+    let network = lab.network(Driver::Berth, "n", &SUBNET);
+    lab.container("c", &["n"]).start();
+    lab.sh(
+        "sleep 60 9</proc/$(podman inspect --format '{{.State.Pid}}' c)/ns/net &
+            echo $! >/tmp/keeper; disown",
+    );
+    lab.kill_with_conmon("c");
+    lab.sh("umount --lazy /run/netns/netns-*; rm /run/netns/netns-*");
+    lab.sh(forget);
+    let said = lab.cmd("berth").args(["gc"]).ok();
+    assert!(said.contains("cleared away interface veth"), "{said}");
+    lab.assert_clean(&network);
+    lab.sh("kill $(cat /tmp/keeper)");
+}
+
+#[test]
+fn the_bridge_of_a_dead_container_goes_with_a_port_that_the_kernel_has_not_removed_yet() {
+    the_bridge_goes_with_its_last_port("");
+}
+
+#[test]
+fn a_bridge_without_containers_goes_with_a_port_that_the_kernel_has_not_removed_yet() {
+    the_bridge_goes_with_its_last_port("rm -r /run/containers/networks/berth");
+}
+
 #[test]
 fn nothing_that_is_not_ours_is_touched() {
     let lab = Lab::start();

@@ -41,7 +41,8 @@ pub enum Leftover {
         /// What netavark remembers, with only those addresses that are not leased.
         record: Record,
     },
-    /// A bridge without ports, of a network without tenants.
+    /// A bridge of a network without tenants. Its only ports, if any, are left over as well:
+    /// see [`Leftover::Veth`].
     Bridge {
         /// The network.
         network: Network,
@@ -117,7 +118,8 @@ pub fn leftovers(survey: &Survey, tenants: &[Tenant]) -> Vec<Leftover> {
         let own: Vec<_> = related.iter().copied().filter(own).collect();
         let veths = veths(survey, network, &own, &inside);
         let records = stale_records(survey, network, &related);
-        let bridge = idle_bridge(survey, network).filter(|_| own.is_empty() && records.is_empty());
+        let is_last = own.is_empty() && records.is_empty();
+        let bridge = idle_bridge(survey, network, &veths).filter(|_| is_last);
         found.extend(veths);
         found.extend(records);
         found.extend(bridge);
@@ -204,15 +206,20 @@ fn stale_records(survey: &Survey, network: &Network, tenants: &[&Tenant]) -> Vec
         .collect()
 }
 
-fn idle_bridge(survey: &Survey, network: &Network) -> Option<Leftover> {
+/// Returns the bridge if it has no ports but `veths`, which are left over. A kernel that is busy
+/// removing namespaces removes them a while after the container has gone.
+fn idle_bridge(survey: &Survey, network: &Network, veths: &[Leftover]) -> Option<Leftover> {
     bridge::managed(network)?;
     let bridge = bridge::of(network, &survey.links)
         .filter(|bridge| bridge::is_netavarks(network, bridge))?;
-    let has_port = survey
-        .links
-        .iter()
-        .any(|link| link.master == Some(bridge.index));
-    (!has_port).then(|| Leftover::Bridge {
-        network: network.clone(),
-    })
+    let is_left = |link: &Link| {
+        let mut veths = veths.iter();
+        veths.any(|veth| matches!(veth, Leftover::Veth { index, .. } if *index == link.index))
+    };
+    let mut ports = survey.links.iter();
+    ports
+        .all(|link| link.master != Some(bridge.index) || is_left(link))
+        .then(|| Leftover::Bridge {
+            network: network.clone(),
+        })
 }

@@ -350,6 +350,13 @@ fn a_bridge_is_left_over_when_it_has_neither_port_nor_tenant() {
     idle.links[0].addresses.push(ip("10.0.0.1"));
     assert_eq!(left(&idle, &[]), [bridge]);
     assert_eq!(left(&idle, &[tenant("c", "10.0.0.5")]), [""; 0]);
+    // The kernel has yet to remove the port.
+    let veth = "interface veth0 on network n without a container";
+    idle.links.push(outer());
+    assert_eq!(left(&idle, &[]), [veth, bridge]);
+    idle.links[1].name = "uplink".into();
+    assert_eq!(left(&idle, &[]), [""; 0], "an administrator's port");
+    idle.links.pop();
     let options = &mut idle.networks[0].options;
     options.insert("mode".into(), "unmanaged".into());
     assert_eq!(left(&idle, &[]), [""; 0]);

@@ -223,14 +223,13 @@ impl Collector<'_> {
     /// leaves the rest for the next look to find.
     fn execute(&mut self, session: &Session<'_>, plan: &Plan<'_>) -> bool {
         let until = Instant::now() + TURN;
-        // netavark removes a network's chains together with its last interface, and
-        // cannot do so while another container's rules are in them: so those go first.
-        let (records, others): (Vec<_>, Vec<_>) = plan
-            .clear
-            .iter()
-            .copied()
-            .partition(|leftover| matches!(leftover, Leftover::Record { .. }));
-        if !self.clear(&records, until) {
+        // netavark removes a network's bridge and chains together with its last interface, and
+        // cannot do so while a port is left on the bridge or another container's rules are in
+        // the chains: so those go first.
+        let (first, last): (Vec<_>, Vec<_>) = plan.clear.iter().copied().partition(|leftover| {
+            matches!(leftover, Leftover::Veth { .. } | Leftover::Record { .. })
+        });
+        if !self.clear(&first, until) {
             return false;
         }
         for (at, (tenant, cause)) in plan.reclaim.iter().enumerate() {
@@ -247,7 +246,7 @@ impl Collector<'_> {
                 Err(error) => self.report.failures.push(crate::chain(&error)),
             }
         }
-        self.clear(&others, until)
+        self.clear(&last, until)
     }
 
     /// Clears away what no lease mentions, and returns whether that was all.
