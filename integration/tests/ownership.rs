@@ -117,6 +117,45 @@ fn an_interface_with_a_bridges_name_as_its_altname_survives(driver: Driver) {
     lab.remove_at_last("dead");
 }
 
+/// A killed netavark or berth leaves such a bridge. netavark never gives it addresses, so no name
+/// server can start on it.
+fn a_half_made_bridge_is_made_again(driver: Driver) {
+    let lab = Lab::start();
+    let chosen = lab.network(driver, "n", &SUBNET);
+    let named = ["--subnet", "10.78.0.0/24", "--interface-name", "lan"];
+    let named = lab.network(driver, "m", &named);
+    lab.sh(&format!(
+        "ip link add {} type bridge
+        ip link add lan address 02:62:65:72:74:68 type bridge",
+        chosen.interface
+    ));
+    for (network, gateway) in [(&chosen, "10.77.0.1"), (&named, "10.78.0.1")] {
+        let c = lab.container("c", &[&network.name]);
+        c.option("--cap-add", "NET_RAW").start();
+        lab.podman(["exec", "c", "ping", "-c1", "-W5", gateway])
+            .ok();
+        lab.remove_all();
+        lab.assert_clean(network);
+    }
+}
+
+/// Without a bridge, netavark leaves a network's rules. So berth makes one for it, and may be
+/// killed then.
+fn a_half_made_bridge_goes_with_the_rules_of_a_dead_container(driver: Driver) {
+    let lab = Lab::start();
+    let network = lab.network(driver, "n", &SUBNET);
+    lab.container("c", &["n"]).start();
+    lab.kill_with_conmon("c");
+    lab.sh(&format!(
+        "umount /run/netns/netns-*; rm /run/netns/netns-*
+        ip link delete {0} && ip link add {0} type bridge",
+        network.interface
+    ));
+    collects(&lab, "10.77.0.2");
+    lab.remove_at_last("c");
+    lab.assert_clean(&network);
+}
+
 fn an_interface_that_took_a_bridges_name_survives_teardown_and_collection(driver: Driver) {
     let lab = Lab::start();
     let options = [&SUBNET[..], &["--interface-name", "h0"]].concat();
@@ -145,6 +184,8 @@ with_driver!(
     an_interface_with_a_bridges_name_as_its_altname_survives,
     a_bridge_of_the_hosts_survives_the_last_container_and_collection,
     two_networks_are_not_put_on_one_bridge,
+    a_half_made_bridge_is_made_again,
+    a_half_made_bridge_goes_with_the_rules_of_a_dead_container,
 );
 with_driver!(
     host_wide,
@@ -154,6 +195,8 @@ with_driver!(
     an_interface_with_a_bridges_name_as_its_altname_survives,
     a_bridge_of_the_hosts_survives_the_last_container_and_collection,
     two_networks_are_not_put_on_one_bridge,
+    a_half_made_bridge_is_made_again,
+    a_half_made_bridge_goes_with_the_rules_of_a_dead_container,
 );
 
 #[test]

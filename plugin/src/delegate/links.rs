@@ -11,6 +11,7 @@ use netlink_packet_route::link::{
 };
 
 use crate::netlink::request;
+use crate::rules::bridge::MARK;
 
 /// Removes an interface; a veth's other end goes with it.
 ///
@@ -22,20 +23,26 @@ pub fn remove_link(index: u32) -> io::Result<()> {
     request(RouteNetlinkMessage::DelLink(message), NLM_F_ACK).map(drop)
 }
 
-/// Makes a bridge, for netavark to remove.
+/// Makes a bridge with berth's [`MARK`], for netavark to remove.
 pub(super) fn make_bridge(name: &str) -> io::Result<()> {
-    add(name, vec![LinkInfo::Kind(InfoKind::Bridge)])
+    let kind = LinkInfo::Kind(InfoKind::Bridge);
+    add(
+        name,
+        vec![kind],
+        Some(LinkAttribute::Address(MARK.to_vec())),
+    )
 }
 
 /// Makes a veth pair; the kernel names the other end.
 pub(super) fn add_veth(name: &str) -> io::Result<()> {
     let peer = InfoVeth::Peer(LinkMessage::default());
     let data = LinkInfo::Data(InfoData::Veth(peer));
-    add(name, vec![LinkInfo::Kind(InfoKind::Veth), data])
+    add(name, vec![LinkInfo::Kind(InfoKind::Veth), data], None)
 }
 
-fn add(name: &str, info: Vec<LinkInfo>) -> io::Result<()> {
+fn add(name: &str, info: Vec<LinkInfo>, more: Option<LinkAttribute>) -> io::Result<()> {
     let mut link = LinkMessage::default();
+    link.attributes.extend(more);
     link.attributes.push(LinkAttribute::IfName(name.to_owned()));
     link.attributes.push(LinkAttribute::LinkInfo(info));
     let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;

@@ -1,16 +1,17 @@
 //! Checks, before anything is leased, whether the container can be put on its networks'
-//! bridges.
+//! bridges, and removes those that a kill has left half made.
 
 use std::cell::LazyCell;
 use std::io;
 
 use thiserror::Error;
 
+use crate::delegate;
 use crate::podman::{Podman, read_networks};
 use crate::protocol::Network;
 use crate::rules::attachment::Attachment;
-use crate::rules::bridge::{managed, other_than_bridge, usurper};
-use crate::sight;
+use crate::rules::bridge::{half_made, managed, other_than_bridge, usurper};
+use crate::sight::{self, Link};
 
 /// The interface that should be a network's bridge is something else.
 #[derive(Debug, Error)]
@@ -40,14 +41,14 @@ pub enum BridgeError {
 }
 
 /// Refuses a network whose bridge is an interface of another kind, or belongs to another
-/// network.
+/// network. Returns whether one of the bridges is half made.
 ///
 /// # Errors
 /// [`BridgeError`]. A network whose file cannot be read counts as having no bridge.
-pub(super) fn check(podman: &Podman, attachments: &[Attachment]) -> Result<(), BridgeError> {
+pub(super) fn check(podman: &Podman, attachments: &[Attachment]) -> Result<bool, BridgeError> {
     let networks = || attachments.iter().map(|one| &one.network);
     if networks().all(|network| managed(network).is_none()) {
-        return Ok(());
+        return Ok(false);
     }
     let links = sight::links().map_err(BridgeError::Links)?;
     let others = LazyCell::new(|| others(podman));
@@ -68,7 +69,22 @@ pub(super) fn check(podman: &Podman, attachments: &[Attachment]) -> Result<(), B
             });
         }
     }
-    Ok(())
+    Ok(networks().any(|network| half_made(network, &links).is_some()))
+}
+
+/// Removes the networks' bridges that are half made. The caller has the store's lock, so
+/// netavark is not about to complete one of them.
+pub(super) fn remove_half_made(attachments: &[Attachment]) {
+    for network in attachments.iter().map(|one| &one.network) {
+        let remove = |links: Vec<Link>| match half_made(network, &links) {
+            Some(bridge) => delegate::remove_link(bridge.index),
+            None => Ok(()),
+        };
+        if let Err(error) = sight::links().and_then(remove) {
+            let network = &network.name;
+            log::warn!("failed to remove the half-made bridge of network {network}: {error}");
+        }
+    }
 }
 
 /// Returns the networks whose files can be read.

@@ -69,7 +69,7 @@ fn lease_and_plumb(
         .iter()
         .map(|one| one.attachment.clone())
         .collect();
-    bridge::check(podman, &asked)?;
+    let is_half_made = bridge::check(podman, &asked)?;
     let mut claims = Claims::open(podman, &applicants)?;
     if !claims.are_none() {
         // K1
@@ -83,6 +83,9 @@ fn lease_and_plumb(
     // C1
     let done = with_session(podman, &who, |session| {
         clear_the_way(session, &asked, netns, &namespace)?;
+        if is_half_made {
+            bridge::remove_half_made(&asked);
+        }
         let tenants = lease(session, &applicants, &namespace, &claims)?;
         prepare_names(&podman.delegation.config, &asked);
         // C5

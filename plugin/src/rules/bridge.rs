@@ -4,6 +4,10 @@ use super::evidence::Link;
 use super::options::Plumbing;
 use crate::protocol::Network;
 
+/// The hardware address of a bridge that berth makes, only for netavark to remove it. A bridge
+/// has it from the moment it exists. It is a local address with berth's name in it.
+pub const MARK: [u8; 6] = *b"\x02berth";
+
 /// Returns the name of the network's bridge if netavark makes and removes it.
 pub fn managed(network: &Network) -> Option<&str> {
     let mode = network.options.get("mode").map(String::as_str);
@@ -31,13 +35,32 @@ pub fn other_than_bridge<'h>(network: &Network, host: &'h [Link]) -> Option<&'h 
 /// network's gateways: netavark gives a bridge its addresses when it makes it, but never to one
 /// that already exists (netavark 1.14 `bridge.rs`, `create_interfaces`), and Podman and berth
 /// refuse a new network whose addresses the host has. Some internal networks have no gateway:
-/// then the only sign is a name that Podman or berth has chosen.
+/// then the only sign is a name that Podman or berth has chosen. That, or berth's [`MARK`], is
+/// also the only sign if a kill came before the first address.
 pub fn is_netavarks(network: &Network, bridge: &Link) -> bool {
-    if network.gateways().next().is_none() {
-        return is_chosen(&bridge.name);
+    let is_new = bridge.addresses.is_empty() && !bridge.up;
+    if network.gateways().next().is_none() || is_new {
+        return is_chosen(&bridge.name) || bridge.hardware_address == Some(MARK);
     }
     let mut gateways = network.gateways();
     gateways.any(|gateway| bridge.addresses.contains(&gateway))
+}
+
+/// Returns a network's bridge if a killed netavark or berth has left it half made: it is
+/// netavark's, down and without ports, and has no addresses but the network's own. netavark
+/// never completes a bridge that exists, so without a gateway no name server could start on
+/// it. The next setup makes a new one.
+pub fn half_made<'h>(network: &Network, host: &'h [Link]) -> Option<&'h Link> {
+    managed(network)?;
+    let bridge = of(network, host)?;
+    let has_port = host.iter().any(|link| link.master == Some(bridge.index));
+    let gateways: Vec<_> = network.gateways().collect();
+    let mut addresses = bridge.addresses.iter();
+    let is_half_made = !bridge.up
+        && !has_port
+        && addresses.all(|address| gateways.contains(address))
+        && is_netavarks(network, bridge);
+    is_half_made.then_some(bridge)
 }
 
 /// Returns whether Podman or berth chooses names like this for bridges.
@@ -121,6 +144,19 @@ mod tests {
         assert!(is_netavarks(&own, &link("bridge", &["10.77.0.1"])));
         assert!(!is_netavarks(&own, &link("bridge", &["10.77.0.2"])));
         assert!(!is_netavarks(&own, &link("bridge", &[])));
+        let new = |name: &str, hardware_address| Link {
+            name: name.to_owned(),
+            hardware_address,
+            ..link("bridge", &[])
+        };
+        assert!(is_netavarks(&own, &new("podman3", None)));
+        assert!(is_netavarks(&own, &new("br", Some(MARK))));
+        assert!(!is_netavarks(&own, &new("br", Some([2, 0, 0, 0, 0, 1]))));
+        let up = Link {
+            up: true,
+            ..new("podman3", Some(MARK))
+        };
+        assert!(!is_netavarks(&own, &up), "somebody uses it");
         let mut without = own;
         without.subnets[0].gateway = None;
         let named = |name: &str| Link {
@@ -130,5 +166,36 @@ mod tests {
         assert!(is_netavarks(&without, &named("berth12")));
         assert!(!is_netavarks(&without, &named("podman")));
         assert!(!is_netavarks(&without, &named("br")));
+    }
+
+    #[test]
+    fn a_bridge_is_half_made_until_it_is_up_or_has_a_port() {
+        let own = network("n", "10.77.0.1", &json!({}));
+        let check = |bridge: Link, port: Option<u32>, expected: bool| {
+            let port = Link {
+                index: 4,
+                name: "veth0".to_owned(),
+                master: port,
+                ..Link::default()
+            };
+            let host = [bridge, port];
+            assert_eq!(half_made(&own, &host).is_some(), expected, "{host:?}");
+        };
+        let marked = || Link {
+            hardware_address: Some(MARK),
+            ..link("bridge", &[])
+        };
+        check(marked(), None, true);
+        check(marked(), Some(3), false);
+        check(link("bridge", &["10.77.0.1"]), None, true);
+        check(link("bridge", &["10.77.0.1", "192.0.2.1"]), None, false);
+        check(link("bridge", &[]), None, false);
+        check(link("veth", &["10.77.0.1"]), None, false);
+        let up = |bridge| Link { up: true, ..bridge };
+        check(up(marked()), None, false);
+        check(up(link("bridge", &["10.77.0.1"])), None, false);
+        let mut unmanaged = own.clone();
+        unmanaged.options.insert("mode".into(), "unmanaged".into());
+        assert!(half_made(&unmanaged, &[marked()]).is_none());
     }
 }

@@ -71,6 +71,8 @@ pub struct Link {
     pub peer: Option<Peer>,
     /// Whether it is up.
     pub up: bool,
+    /// Its hardware address, if it has one of six bytes.
+    pub hardware_address: Option<[u8; 6]>,
     /// Its addresses, including those that the kernel assigned by itself.
     pub addresses: Vec<IpAddr>,
 }

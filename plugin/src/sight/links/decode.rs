@@ -9,9 +9,9 @@ use std::io;
 use std::net::IpAddr;
 
 use nix::libc::{
-    IFA_ADDRESS, IFA_LOCAL, IFF_UP, IFLA_ALT_IFNAME, IFLA_IFNAME, IFLA_INFO_KIND, IFLA_LINK,
-    IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MASTER, IFLA_PROP_LIST, RTM_NEWADDR, RTM_NEWLINK,
-    RTM_NEWNSID,
+    IFA_ADDRESS, IFA_LOCAL, IFF_UP, IFLA_ADDRESS, IFLA_ALT_IFNAME, IFLA_IFNAME, IFLA_INFO_KIND,
+    IFLA_LINK, IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MASTER, IFLA_PROP_LIST, RTM_NEWADDR,
+    RTM_NEWLINK, RTM_NEWNSID,
 };
 
 use crate::netlink::message::{Message, attributes};
@@ -40,6 +40,7 @@ pub(super) fn link(message: &Message) -> io::Result<Option<Link>> {
     for (kind, value) in rest {
         match kind {
             IFLA_IFNAME => link.name = text(value),
+            IFLA_ADDRESS => link.hardware_address = value.try_into().ok(),
             IFLA_MASTER => link.master = number(value),
             IFLA_LINK => peer = number(value),
             IFLA_LINK_NETNSID => namespace = number(value),
