@@ -16,16 +16,16 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::identity::{Identity, IdentityFile};
 use crate::key::HostId;
+use crate::poll;
 
 /// The pause before a held lock is tried again.
-const POLL: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// A host's directory for one share, locked.
 #[derive(Debug)]
@@ -61,15 +61,12 @@ impl Folder {
             .write(true)
             .mode(0o600)
             .open(directory.join("lock"))?;
-        let until = Instant::now() + wait;
-        loop {
-            match lock.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::Error(error)) => return Err(error),
-                Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(POLL),
-                Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::TimedOut.into()),
-            }
-        }
+        let taken = poll(wait, PAUSE, || match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => None,
+            Err(TryLockError::Error(error)) => Some(Err(error)),
+            Ok(()) => Some(Ok(())),
+        });
+        taken.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;
         Ok(Self {
             directory: directory.to_owned(),
             number: 0,

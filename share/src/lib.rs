@@ -8,7 +8,8 @@
 //! - [`registry`] is what the protocol needs of etcd, as a trait; `model` in the tests implements
 //!   it in memory.
 //! - [`key`], [`meta`], [`host`], [`holding`] define the keys' names and their values.
-//! - [`span`] is a run of addresses, for the pools of the plugin as well.
+//! - [`span`] is a run of addresses, for the pools of the plugin as well; [`poll`] is every wait
+//!   for a lock.
 //! - [`beat`], [`claim`], [`window`], [`reconcile`], [`evict`] make the decisions; they touch
 //!   neither etcd nor files.
 //! - [`Member`] is a host in a share: it carries the decisions out in the registry, and keeps what
@@ -37,6 +38,7 @@ mod leases;
 pub mod member;
 pub mod meta;
 pub mod operator;
+mod poll;
 pub mod reconcile;
 pub mod registry;
 mod search;
@@ -50,5 +52,6 @@ pub use key::{HostId, Keys, ShareName};
 pub use leases::{Conflict, Proof, Reconciled};
 pub use member::{Facts, Member};
 pub use meta::{Meta, Terms};
+pub use poll::poll;
 pub use registry::{Registry, RegistryError};
 pub use search::Want;

@@ -7,9 +7,9 @@
 //! netavark leaves. So berth waits for both.
 
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use berth_share::poll;
 use nix::errno::Errno;
 use nix::sys::signal::killpg;
 use nix::unistd::Pid;
@@ -55,14 +55,7 @@ fn await_end(what: &str, is_over: impl FnMut() -> bool) -> bool {
 
 /// Waits until something is over, and returns whether it was over within `patience`.
 pub fn wait_until(patience: Duration, mut is_over: impl FnMut() -> bool) -> bool {
-    let start = Instant::now();
-    while !is_over() {
-        if start.elapsed() >= patience {
-            return false;
-        }
-        thread::sleep(PAUSE);
-    }
-    true
+    poll(patience, PAUSE, || is_over().then_some(())).is_some()
 }
 
 /// Returns whether a process is a netavark that any berth has run with this configuration

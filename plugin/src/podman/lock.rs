@@ -8,9 +8,9 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use berth_share::poll;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
@@ -86,24 +86,19 @@ impl NetworkLock {
             .custom_flags(libc::O_NOFOLLOW)
             .open(path)
             .map_err(failed("open"))?;
-        let deadline = Instant::now() + wait;
-        loop {
-            match fcntl(&file, FcntlArg::F_SETLK(&whole(libc::F_WRLCK))) {
-                Ok(_) => return Ok(Self { _file: file }),
-                Err(Errno::EINTR) => {}
-                Err(Errno::EACCES | Errno::EAGAIN) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return Err(NetworkLockError::Timeout {
-                            path: path.to_owned(),
-                            wait,
-                            holder: holder(&file),
-                        });
-                    }
-                    thread::sleep(PAUSE.min(left));
-                }
-                Err(errno) => return Err(failed("take")(errno.into())),
-            }
+        let take = || fcntl(&file, FcntlArg::F_SETLK(&whole(libc::F_WRLCK)));
+        let taken = poll(wait, PAUSE, || match take() {
+            Err(Errno::EINTR | Errno::EACCES | Errno::EAGAIN) => None,
+            done => Some(done),
+        });
+        match taken {
+            Some(Ok(_)) => Ok(Self { _file: file }),
+            Some(Err(errno)) => Err(failed("take")(errno.into())),
+            None => Err(NetworkLockError::Timeout {
+                path: path.to_owned(),
+                wait,
+                holder: holder(&file),
+            }),
         }
     }
 }

@@ -8,9 +8,9 @@ use std::io::{self, Read, Seek, Write};
 use std::ops::DerefMut;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use berth_share::poll;
 use fd_lock::{RwLock, RwLockWriteGuard};
 use nix::libc;
 
@@ -92,38 +92,23 @@ impl LockFile {
         who: &str,
         settle: impl FnOnce() -> bool,
     ) -> Result<LockGuard<'_>, StoreError> {
-        let deadline = Instant::now() + wait;
-        loop {
-            match self.lock.try_write() {
-                Ok(guard) => {
-                    // The borrow checker does not let a guard leave a loop. So the lock stays
-                    // taken without one, and is taken again below: flock(2) grants it again on
-                    // the same descriptor.
-                    std::mem::forget(guard);
-                    break;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return Err(StoreError::LockTimeout {
-                            holder: holder(&self.path),
-                            path: self.path.clone(),
-                            wait,
-                        });
-                    }
-                    thread::sleep(PAUSE.min(left));
-                }
-                Err(source) => {
-                    return Err(StoreError::Io {
-                        action: "lock",
-                        path: self.path.clone(),
-                        source,
-                    });
-                }
-            }
-        }
-        let mut guard = self.lock.try_write().map_err(|source| StoreError::Io {
+        let is_held = |error: &io::Error| {
+            use io::ErrorKind::{Interrupted, WouldBlock};
+            matches!(error.kind(), Interrupted | WouldBlock)
+        };
+        // The borrow checker does not let a guard leave a loop. So the lock stays taken without
+        // one, and is taken again below: flock(2) grants it again on the same descriptor.
+        let taken = poll(wait, PAUSE, || match self.lock.try_write() {
+            Err(error) if is_held(&error) => None,
+            done => Some(done.map(std::mem::forget)),
+        });
+        let taken = taken.ok_or_else(|| StoreError::LockTimeout {
+            holder: holder(&self.path),
+            path: self.path.clone(),
+            wait,
+        })?;
+        let guard = taken.and_then(|()| self.lock.try_write());
+        let mut guard = guard.map_err(|source| StoreError::Io {
             action: "lock",
             path: self.path.clone(),
             source,
@@ -197,6 +182,9 @@ fn parse_signature(text: &str) -> Option<(u32, &str)> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::thread;
+    use std::time::Instant;
+
     use super::*;
 
     const SHORT: Duration = Duration::from_millis(30);

@@ -3,9 +3,9 @@
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use berth_share::poll;
 use nix::sys::stat::{major, minor};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -23,31 +23,20 @@ pub(super) fn take(
     kind: FlockOperation,
     wait: Duration,
 ) -> Result<(), FileError> {
-    let deadline = Instant::now() + wait;
-    loop {
-        match flock(file, kind) {
-            Ok(()) => return Ok(()),
-            Err(Errno::INTR) => {}
-            Err(Errno::WOULDBLOCK) => {
-                let left = deadline.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    return Err(FileError::Locked {
-                        path: path.to_owned(),
-                        wait,
-                        holder: holder(file),
-                    });
-                }
-                thread::sleep(PAUSE.min(left));
-            }
-            Err(errno) => {
-                return Err(FileError::Io {
-                    action: "lock",
-                    path: path.to_owned(),
-                    source: errno.into(),
-                });
-            }
-        }
-    }
+    let taken = poll(wait, PAUSE, || match flock(file, kind) {
+        Err(Errno::INTR | Errno::WOULDBLOCK) => None,
+        done => Some(done),
+    });
+    let taken = taken.ok_or_else(|| FileError::Locked {
+        path: path.to_owned(),
+        wait,
+        holder: holder(file),
+    })?;
+    taken.map_err(|errno| FileError::Io {
+        action: "lock",
+        path: path.to_owned(),
+        source: errno.into(),
+    })
 }
 
 /// Returns which process has a file locked, according to the kernel.

@@ -15,9 +15,9 @@
 use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use berth_share::poll;
 use redb::{
     Builder, Database, DatabaseError, Error, ReadOnlyTable, ReadableDatabase, StorageError,
     TableDefinition,
@@ -60,16 +60,13 @@ impl Redb {
             return Err(unreadable(path, FILE));
         }
         let file = path.join(FILE);
-        let deadline = Instant::now() + LINGER;
-        let db = loop {
-            match caught("open", path, || builder().open(&file))? {
-                Err(DatabaseError::DatabaseAlreadyOpen) if Instant::now() < deadline => {
-                    thread::sleep(Duration::from_millis(1));
-                }
-                result => break result.map_err(|error| refused("open", path, error))?,
-            }
-        };
-        let store = Self::of(path, db);
+        let open = || caught("open", path, || builder().open(&file));
+        let opened = poll(LINGER, Duration::from_millis(1), || match open() {
+            Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => None,
+            done => Some(done),
+        });
+        let opened = opened.unwrap_or(Ok(Err(DatabaseError::DatabaseAlreadyOpen)))?;
+        let store = Self::of(path, opened.map_err(|error| refused("open", path, error))?);
         // Is it one of ours?
         store.read(|_| Ok(()))?;
         Ok(store)

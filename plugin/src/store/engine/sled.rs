@@ -16,8 +16,9 @@
 use std::cell::{Cell, RefCell};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use berth_share::poll;
 
 use super::bounded::{caught, in_thread};
 use super::directory::{read, unreadable};
@@ -166,10 +167,8 @@ fn wait_until_unlocked(path: &Path) {
         return;
     };
     let mut lock = fd_lock::RwLock::new(file);
-    let deadline = Instant::now() + LINGER;
-    while lock.try_write().is_err() && Instant::now() < deadline {
-        thread::sleep(Duration::from_micros(100));
-    }
+    let pause = Duration::from_micros(100);
+    poll(LINGER, pause, || lock.try_write().ok().map(drop));
 }
 
 /// Looks at an existing store without writing, and refuses it if sled would open it carelessly.
