@@ -86,17 +86,23 @@ fn a_network_that_was_removed_with_a_ghost_on_it_can_be_made_again() {
     lab.assert_clean(&again);
 }
 
+/// Keeps a container's namespace alive by a descriptor of a process outside it, whose pid is then
+/// in `/tmp/keeper`.
+#[track_caller]
+fn keep_namespace(lab: &Lab, container: &str) {
+    let pid = lab.pid(container);
+    lab.sh(&format!(
+        "exec 9</proc/{pid}/ns/net; sleep 60 & echo $! >/tmp/keeper; disown"
+    ));
+}
+
 /// If only a descriptor, or a mount in a private mount namespace, keeps a namespace alive, there
 /// is no process and no file, but the host's end of the veth pair still answers.
 #[test]
 fn a_veth_to_a_namespace_that_no_process_or_file_shows_is_removed() {
     let (lab, network) = Lab::with_bystander();
     lab.container("c", &["n"]).start();
-    // A descriptor keeps the namespace alive.
-    let pid = lab.pid("c");
-    lab.sh(&format!(
-        "sleep 60 9</proc/{pid}/ns/net & echo $! >/tmp/keeper; disown"
-    ));
+    keep_namespace(&lab, "c");
     lab.kill_with_conmon("c");
     lab.sh("for f in /run/netns/netns-*; do \
             [ -z \"$(ip netns pids ${f##*/})\" ] && umount $f && rm $f; done; true");
@@ -115,10 +121,7 @@ fn the_bridge_goes_with_its_last_port(forget: &str) {
     let lab = Lab::start();
     let network = lab.network(Driver::Berth, "n", &SUBNET);
     lab.container("c", &["n"]).start();
-    lab.sh(
-        "sleep 60 9</proc/$(podman inspect --format '{{.State.Pid}}' c)/ns/net &
-            echo $! >/tmp/keeper; disown",
-    );
+    keep_namespace(&lab, "c");
     lab.kill_with_conmon("c");
     lab.sh("umount --lazy /run/netns/netns-*; rm /run/netns/netns-*");
     lab.sh(forget);
