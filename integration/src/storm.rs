@@ -18,7 +18,8 @@ const PATIENCE: &str = "60";
 /// A storm.
 #[derive(Clone, Copy, Debug)]
 pub struct Storm {
-    /// How long it lasts.
+    /// How long it lasts. If nothing of some kind has happened by then, as on a busy machine,
+    /// it lasts up to four times as long.
     pub length: Duration,
     /// The seed by which the workers and the killer choose. Threads and processes run in
     /// any order, so a seed does not repeat a storm exactly.
@@ -107,7 +108,11 @@ impl Storm {
             scope.spawn(|| collect(&shared));
             scope.spawn(|| sample(&shared, &sampled));
             let start = Instant::now();
-            while start.elapsed() < self.length {
+            let is_over = || match shared.has_seen_all() {
+                true => start.elapsed() >= self.length,
+                false => start.elapsed() >= 4 * self.length,
+            };
+            while !is_over() {
                 thread::sleep(Duration::from_millis(50));
             }
         });
@@ -135,6 +140,13 @@ impl Drop for Over<'_> {
 impl Shared<'_> {
     fn goes_on(&self) -> bool {
         !self.over.load(Relaxed)
+    }
+
+    /// Returns whether a command has succeeded, a collection has finished, and something was
+    /// killed.
+    fn has_seen_all(&self) -> bool {
+        let counts = [&self.succeeded, &self.collected, &self.kills];
+        counts.iter().all(|count| count.load(Relaxed) > 0)
     }
 
     /// Runs podman, and counts whether it succeeded.
