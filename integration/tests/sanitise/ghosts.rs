@@ -55,6 +55,27 @@ fn everything_that_dead_containers_left_is_taken_down_when_asked() {
     lab.assert_clean(&network);
 }
 
+/// netavark was killed between making the interface and noting ports and names.
+#[test]
+fn an_interface_goes_together_with_the_lease_that_alone_names_its_container() {
+    let lab = Lab::start();
+    let network = lab.network(Driver::Bridge, "n", &SUBNET);
+    let live = web(&lab, "live", "n");
+    let before = lab.leftovers(&network);
+    leave_ghost(&lab, &[]);
+    lab.sh(&format!(
+        "cd /run/containers/networks
+        sed -i '/ {ADDRESS} /d' aardvark-dns/n
+        find firewall/ports -type f ! -name '*{}' -delete",
+        lab.podman(["ps", "--quiet", "--no-trunc"]).ok()
+    ));
+    let report = lab.sanitise(&["--ghosts"]);
+    assert_eq!(addresses(&report, "removed"), [ADDRESS]);
+    assert_eq!(lab.leftovers(&network), before);
+    Visitor::of(&lab, &live).has_missed_nothing();
+    all_is_well(&lab);
+}
+
 /// On this host some podman is always running, but none of them is starting the dead container.
 #[test]
 fn podmans_at_work_for_others_hide_no_ghost() {

@@ -164,9 +164,16 @@ struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     /// If netavark remembers a container that has no lease on record, the container is not
-    /// being set up just now: a lease is made first and released last.
+    /// being set up just now: a lease is made first and released last. So what a container has
+    /// without an address is judged like its leases.
     fn new(look: &'a Look, records: &[(&Network, Record)]) -> Self {
         let mut evidence = look.evidence.clone();
+        let asked = look.evidence.asked_about.iter();
+        let without_address = asked.map(|key| ClaimKey {
+            address: NO_ADDRESS,
+            ..key.clone()
+        });
+        evidence.asked_about.extend(without_address);
         let keys = records.iter().flat_map(|(network, record)| {
             let addresses = record.addresses.iter().chain([&NO_ADDRESS]);
             addresses.map(|address| key(network, *address, &record.container_id))
