@@ -117,11 +117,15 @@ pub(super) fn find(podman: &Podman, look: &Look, only: Option<&str>) -> Vec<Ghos
         |network: &&Network| is_allocated(network) && only.is_none_or(|only| network.name == only);
     let networks: Vec<&Network> = look.networks.all.values().filter(of_podmans).collect();
     let run_directory = &podman.delegation.config;
-    let mut records = Vec::new();
+    let (mut records, mut unread) = (Vec::new(), BTreeSet::new());
     for network in &networks {
-        // Records that cannot be read are left alone.
-        let found = survey::records(run_directory, network).unwrap_or_default();
-        records.extend(found.into_iter().map(|record| (*network, record)));
+        match survey::records(run_directory, network) {
+            Ok(found) => records.extend(found.into_iter().map(|record| (*network, record))),
+            Err(error) => {
+                log::debug!("{}", chain(&error));
+                unread.insert(network.name.as_str());
+            }
+        }
     }
     let lost = || {
         let lost = look.networks.lost.iter();
@@ -134,7 +138,7 @@ pub(super) fn find(podman: &Podman, look: &Look, only: Option<&str>) -> Vec<Ghos
     {
         records.extend(own.iter().map(|record| (network, record.clone())));
     }
-    let scene = Scene::new(look, &records);
+    let scene = Scene::new(look, &records, unread);
     let mut ghosts = scene.records(&records);
     ghosts.extend(scene.namespaces(&records, only));
     let is_idle = |lost: &&Lost| scene.is_idle(&lost.network, &ghosts);
@@ -160,13 +164,16 @@ pub(super) fn find(podman: &Podman, look: &Look, only: Option<&str>) -> Vec<Ghos
 struct Scene<'a> {
     look: &'a Look,
     evidence: Evidence,
+    /// The networks whose records cannot be read. What is on them is left alone: without the
+    /// ports that netavark remembers, it would leave their rules.
+    unread: BTreeSet<&'a str>,
 }
 
 impl<'a> Scene<'a> {
     /// If netavark remembers a container that has no lease on record, the container is not
     /// being set up just now: a lease is made first and released last. So what a container has
     /// without an address is judged like its leases.
-    fn new(look: &'a Look, records: &[(&Network, Record)]) -> Self {
+    fn new(look: &'a Look, records: &[(&Network, Record)], unread: BTreeSet<&'a str>) -> Self {
         let mut evidence = look.evidence.clone();
         let asked = look.evidence.asked_about.iter();
         let without_address = asked.map(|key| ClaimKey {
@@ -190,7 +197,11 @@ impl<'a> Scene<'a> {
             addresses.map(|address| key(network, **address, &NOBODY.into()))
         });
         evidence.asked_about.extend(nobodys);
-        Self { look, evidence }
+        Self {
+            look,
+            evidence,
+            unread,
+        }
     }
 
     fn records(&self, records: &[(&Network, Record)]) -> Vec<Ghost> {
@@ -320,6 +331,9 @@ impl<'a> Scene<'a> {
             || all.into_iter().find(|n| is_allocated(n) && on(n)),
             |(network, _)| Some(*network),
         )?;
+        if self.unread.contains(network.name.as_str()) {
+            return None;
+        }
         let leased_to = self.look.judgements.values().find(|judgement| {
             let key = &judgement.claim.key;
             key.network == network.name && link.addresses.contains(&key.address)
