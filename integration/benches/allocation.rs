@@ -26,6 +26,7 @@ use berth::rules::lease::{Kind, NetworkId};
 use berth::rules::options::Order;
 use berth::rules::pool::Pool;
 use berth::store::{EngineKind, LockFile, Store};
+use berth_integration::Benchmark;
 use fixture::{at, pool, tenant};
 
 const LEASE_ONCE: &str = env!("CARGO_BIN_EXE_lease-once");
@@ -275,7 +276,7 @@ fn main() -> ExitCode {
         println!("host-local is missing: run integration/lab/prepare");
         return ExitCode::FAILURE;
     };
-    let mut missed = Vec::new();
+    let mut benchmark = Benchmark::begin();
     println!("one transaction in process, in {SUBNET}, median of 301 [us]");
     println!(
         "{:<10} {:>8}  {:>8}  {:>8}  {:>8}",
@@ -293,7 +294,7 @@ fn main() -> ExitCode {
                 micros(release)
             );
             if engine == EngineKind::default() && growth > MOST_GROWTH {
-                missed.push(format!(
+                benchmark.miss(format!(
                     "{count} leases: {growth:.2}x, at most {MOST_GROWTH}x"
                 ));
             }
@@ -325,12 +326,12 @@ fn main() -> ExitCode {
                 continue;
             }
             if part > most {
-                missed.push(format!(
+                benchmark.miss(format!(
                     "{count} leases: {part:.4} of host-local's time, at most {most:.4}"
                 ));
             }
             if times.after_kill > Some(MOST_AFTER_A_KILL) {
-                missed.push(format!(
+                benchmark.miss(format!(
                     "{count} leases: {:.1} ms after a kill, at most {:.0} ms",
                     times.after_kill.map_or(0.0, millis),
                     millis(MOST_AFTER_A_KILL)
@@ -338,12 +339,5 @@ fn main() -> ExitCode {
             }
         }
     }
-    for miss in &missed {
-        println!("missed: {miss}");
-    }
-    if missed.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    benchmark.end()
 }

@@ -14,7 +14,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use berth_integration::{Driver, Lab};
+use berth_integration::{Benchmark, Driver, Lab};
 
 /// What is measured, on each kind of network in turn.
 struct Scenario {
@@ -107,13 +107,7 @@ done
 "#;
 
 fn main() -> ExitCode {
-    // `cargo test --benches` runs this, too, to see that it does.
-    let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let is_measured = arguments.iter().any(|argument| argument == "--bench");
-    let words: Vec<_> = arguments
-        .iter()
-        .filter(|word| !word.starts_with("--"))
-        .collect();
+    let mut benchmark = Benchmark::begin();
     let lab = Lab::start().unrecorded();
     let mut networks = Vec::new();
     for (at, (driver, name, _)) in KINDS.into_iter().enumerate() {
@@ -134,40 +128,31 @@ fn main() -> ExitCode {
             networks.push(lab.network(driver, &name, options));
         }
     }
-    let mut missed = Vec::new();
     for scenario in &SCENARIOS {
-        if !words
-            .iter()
-            .all(|word| scenario.what.contains(word.as_str()))
-        {
+        if !benchmark.runs(scenario.what) {
             continue;
         }
-        let rounds = if is_measured { scenario.rounds } else { 2 };
+        let rounds = benchmark.rounds(scenario.rounds, 2);
         let script =
             ["-euc", SCRIPT, "bash", &rounds.to_string(), scenario.word].map(str::to_owned);
         let measured = lab.cmd("bash").args(script).within(PATIENCE).ok();
-        missed.extend(report(&measured, rounds, scenario));
+        report(&measured, rounds, scenario, &mut benchmark);
         lab.remove_all();
     }
     for network in &networks {
         lab.assert_clean(network);
     }
-    if missed.is_empty() || !is_measured {
-        return ExitCode::SUCCESS;
-    }
-    println!("missed: {}", missed.join("; "));
-    ExitCode::FAILURE
+    benchmark.end()
 }
 
-/// Prints what was measured, and returns what was missed.
-fn report(measured: &str, rounds: usize, scenario: &Scenario) -> Vec<String> {
+/// Prints what was measured.
+fn report(measured: &str, rounds: usize, scenario: &Scenario, benchmark: &mut Benchmark) {
     println!("{}, medians of {rounds}, in ms", scenario.what);
     println!("{:<22} {:>8} {:>8} {:>8}", "", "start", "remove", "both");
     let medians = KINDS.map(|(_, network, _)| medians(measured, network, rounds));
     for ((_, _, name), [start, remove, both]) in KINDS.iter().zip(medians) {
         println!("{name:<22} {start:>8.1} {remove:>8.1} {both:>8.1}");
     }
-    let mut missed = Vec::new();
     let [own, others @ ..] = medians;
     for ((_, network, name), these) in KINDS[1..].iter().zip(others) {
         let [start, remove, both] = [0, 1, 2].map(|at| these[at] / own[at]);
@@ -177,12 +162,11 @@ fn report(measured: &str, rounds: usize, scenario: &Scenario) -> Vec<String> {
             let most = scenario.most[at];
             print!("   wanted: at most {most:.2}");
             if both > most {
-                missed.push(format!("{name}, {}", scenario.what));
+                benchmark.miss(format!("{name}, {}", scenario.what));
             }
         }
         println!();
     }
-    missed
 }
 
 /// Returns the medians of one network's starts, removals, and both together.

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use berth_integration::bbolt;
 use berth_integration::ipam_db::{PODMANS, fixture};
+use berth_integration::{Benchmark, bbolt};
 
 /// Dumps of each kind.
 const ROUNDS: usize = 31;
@@ -24,12 +24,8 @@ const MOST: Duration = Duration::from_millis(100);
 const LARGEST: &str = "podman-6.0-large";
 
 fn main() -> ExitCode {
-    // `cargo test --benches` runs this, too, to see that it does.
-    let rounds = if std::env::args().any(|argument| argument == "--bench") {
-        ROUNDS
-    } else {
-        2
-    };
+    let mut benchmark = Benchmark::begin();
+    let rounds = benchmark.rounds(ROUNDS, 2);
     let directory = tempfile::tempdir_in("/dev/shm").expect("a tmpfs on /dev/shm");
     let file = directory.path().join("ipam.db");
     let migrate = program();
@@ -60,12 +56,10 @@ fn main() -> ExitCode {
         }
     }
     println!("wanted: {LARGEST} in less than {} ms", MOST.as_millis());
-    if largest < MOST {
-        ExitCode::SUCCESS
-    } else {
-        println!("missed");
-        ExitCode::FAILURE
+    if largest >= MOST {
+        benchmark.miss(LARGEST);
     }
+    benchmark.end()
 }
 
 /// Returns the executable that was built with this benchmark.

@@ -8,7 +8,7 @@
 
 use std::process::ExitCode;
 
-use berth_integration::{Driver, Lab};
+use berth_integration::{Benchmark, Driver, Lab};
 
 /// Runs of each command, of which the median counts.
 const ROUNDS: usize = 21;
@@ -70,15 +70,13 @@ done
 "#;
 
 fn main() -> ExitCode {
-    // `cargo test --benches` runs this, too, to see that it does.
-    let is_measured = std::env::args().any(|argument| argument == "--bench");
-    let rounds = if is_measured { ROUNDS } else { 1 };
+    let mut benchmark = Benchmark::begin();
+    let rounds = benchmark.rounds(ROUNDS, 1);
     println!("a /16, medians of {rounds}, in ms");
     println!(
         "{:>8} {:<6} {:<14} {:>8} {:>8} {:>8}",
         "leases", "all", "berth", "CPU", "waited", "wanted"
     );
-    let mut missed = Vec::new();
     for scene in SCENES {
         let lab = Lab::start().unrecorded();
         lab.network(Driver::Berth, "n", &["--subnet=10.50.0.0/16"]);
@@ -99,18 +97,14 @@ fn main() -> ExitCode {
                 scene.leases, scene.state
             );
             if most.is_some_and(|most| took > most) {
-                missed.push(format!(
+                benchmark.miss(format!(
                     "{} {} leases: berth {command}",
                     scene.leases, scene.state
                 ));
             }
         }
     }
-    if missed.is_empty() || !is_measured {
-        return ExitCode::SUCCESS;
-    }
-    println!("missed: {}", missed.join("; "));
-    ExitCode::FAILURE
+    benchmark.end()
 }
 
 /// Returns the medians of what a command took: waiting, and of the processors.

@@ -9,6 +9,7 @@
 //! Nothing here touches the host: see `integration/lab/start`.
 
 pub mod bbolt;
+mod benchmark;
 mod bystander;
 pub mod campaign;
 mod clean;
@@ -42,6 +43,7 @@ pub mod versions;
 mod wait;
 pub mod web;
 
+pub use benchmark::Benchmark;
 pub use bystander::BYSTANDERS_ADDRESS;
 pub use command::{Cmd, Outcome};
 pub use driver::Driver;
