@@ -57,11 +57,13 @@ impl Death {
         }
     }
 
-    /// Returns the killer's script, which lets every verb but `setup` pass.
+    /// Returns the killer's script, which lets every verb but `setup` pass. berth starts its
+    /// netavark before it has leased anything, so the script waits for the request first, as
+    /// netavark does.
     fn script(self, netavark: &str) -> String {
         const PARENT: &str = r#"parent() { sed -n 's/^PPid:\t//p' "/proc/$1/status"; }
 netavark=$(parent $PPID); podman=$(parent "$netavark")"#;
-        let setup = format!("{netavark} \"$@\"");
+        let setup = format!("{netavark} \"$@\" <<<\"$request\"");
         let quietly = format!("{setup} >/dev/null");
         let steps = match self {
             Self::PodmanBeforeNetavark | Self::PluginBeforePlumbing => vec!["kill -9 $PPID"],
@@ -78,6 +80,7 @@ netavark=$(parent $PPID); podman=$(parent "$netavark")"#;
             r#"#!/bin/bash
 # In netavark's place.
 case " $* " in *" setup "*) ;; *) exec {netavark} "$@" ;; esac
+request=$(cat)
 {}
 "#,
             steps.join("\n")
@@ -123,10 +126,11 @@ impl Lab {
         let script = format!(
             r#"#!/bin/bash
 # In netavark's place for the plugin.
+request=$(cat)
 case " $* " in
 *" teardown "*) if mkdir {DIRECTORY}/killed; then kill -9 $PPID; exit 1; fi ;;
 esac
-exec {} "$@"
+exec {} "$@" <<<"$request"
 "#,
             self.netavark()
         );

@@ -216,12 +216,13 @@ fn the_firewall_rules_go_when_netavark_dies_half_way_through_its_teardown(driver
         r#"#!/bin/bash
 # In netavark's place for the plugin: the first teardown gets as far as the interface,
 # or the bridge.
+request=$(cat)
 if mkdir /opt/half 2>/dev/null; then
   nsenter --net="${{@: -1}}" ip link delete eth0
   if [ -n "$TOO" ]; then ip link delete "$TOO"; fi
   kill -9 $$
 fi
-exec {} "$@"
+exec {} "$@" <<<"$request"
 "#,
         lab.netavark()
     );
@@ -255,14 +256,15 @@ fn the_last_interface_goes_although_a_ghost_without_one_has_rules(driver: Driver
     lab.assert_clean(&network);
 }
 
-/// Kills the plugin during a container's start, before its netavark has begun. That netavark
-/// takes another second and a half.
+/// Kills the plugin during a container's start, when its netavark has the request and has not
+/// begun. That netavark takes another second and a half.
 fn kill_the_plugin_above_a_slow_netavark(lab: &Lab) {
     let script = format!(
         r#"#!/bin/bash
 # In netavark's place for the plugin, which does not see the end of it.
+request=$(cat)
 case " $* " in *" setup "*) kill -9 $PPID; sleep 1.5 ;; esac
-{} "$@"
+{} "$@" <<<"$request"
 "#,
         lab.netavark()
     );

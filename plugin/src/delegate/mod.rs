@@ -7,42 +7,36 @@ mod dns;
 mod links;
 mod netavark;
 mod orphan;
+mod program;
 mod request;
 mod standin;
 
 use std::io;
-use std::path::Path;
 
 use nix::net::if_::if_nametoindex;
 use serde_json::{Value, json};
 
 pub use dns::{end_orphaned, end_stray, orphaned_servers, put_servers_right, wrong_servers};
 pub use links::remove_link;
-pub use netavark::{Call, DelegateError, ask, memory};
-use netavark::{run, version};
+pub use netavark::{Call, DelegateError, Ready, Started};
 pub use orphan::{await_orphans, wait_until};
+pub use program::{ask, memory};
 pub use request::{Connection, SeveralPerSubnet};
 pub use standin::{StandIn, StandInError};
 
 use crate::protocol::{Network, Request};
 use crate::rules::attachment::AttachmentOptions;
 use crate::rules::bridge::{self, is_netavarks, managed, other_than_bridge};
-use crate::rules::lease::Delegation;
 use crate::sight::{self, Link};
 
 /// Sets the plumbing up and returns netavark's status block for the network.
 ///
 /// # Errors
-/// If netavark cannot be run, refuses, or does not end in time. The plumbing may then be
-/// half done: tear it down.
-pub fn setup(
-    netavark: &Path,
-    delegation: &Delegation,
-    connection: &Connection<'_>,
-    namespace: &Path,
-) -> Result<Value, DelegateError> {
-    let request = connection.setup_request(several(netavark, &[*connection])?);
-    let mut answer = run(netavark, delegation, &[], "setup", namespace, &request)?;
+/// If netavark refuses, or does not end in time. The plumbing may then be half done: tear it
+/// down.
+pub fn setup(netavark: Ready<'_>, connection: &Connection<'_>) -> Result<Value, DelegateError> {
+    let request = connection.setup_request(netavark.several(&[*connection])?);
+    let mut answer = netavark.run(&request)?;
     Ok(connection.status_block(&mut answer))
 }
 
@@ -53,16 +47,15 @@ pub fn setup(
 /// # Errors
 /// As [`setup`].
 pub fn setup_together(
-    call: &Call<'_>,
+    netavark: Ready<'_>,
     mut request: Request,
     connections: &[Connection<'_>],
-    namespace: &Path,
 ) -> Result<Value, DelegateError> {
-    let several = several(call.netavark, connections)?;
+    let several = netavark.several(connections)?;
     for connection in connections {
         replace(&mut request, connection, connection.for_setup(several));
     }
-    let mut answer = call.run("setup", namespace, request)?;
+    let mut answer = netavark.run(&request.into_value())?;
     for connection in connections {
         let status = connection.status_block(&mut answer);
         answer[&connection.attachment.network.name] = status;
@@ -73,24 +66,11 @@ pub fn setup_together(
 /// Takes the plumbing down. It is not a failure if something is already gone.
 ///
 /// # Errors
-/// If netavark cannot be run, does not end in time, or reports a failure that
-/// means more than "already gone": all those failures, joined.
-pub fn teardown(
-    netavark: &Path,
-    delegation: &Delegation,
-    connection: &Connection<'_>,
-    namespace: &Path,
-) -> Result<(), String> {
+/// If netavark was not started, does not end in time, or reports a failure that means more
+/// than "already gone": all those failures, joined.
+pub fn teardown(netavark: Started<'_>, connection: &Connection<'_>) -> Result<(), String> {
     let own = for_teardown(connection, &sight::links());
-    let request = connection.request(own);
-    serious(run(
-        netavark,
-        delegation,
-        &[],
-        "teardown",
-        namespace,
-        &request,
-    ))
+    take_down(netavark, &connection.request(own))
 }
 
 /// Takes down a container on several networks with one netavark, just as
@@ -99,16 +79,15 @@ pub fn teardown(
 /// # Errors
 /// As [`teardown`].
 pub fn teardown_together(
-    call: &Call<'_>,
+    netavark: Started<'_>,
     mut request: Request,
     connections: &[Connection<'_>],
-    namespace: &Path,
 ) -> Result<(), String> {
     let links = sight::links();
     for connection in connections {
         replace(&mut request, connection, for_teardown(connection, &links));
     }
-    serious(call.run("teardown", namespace, request))
+    take_down(netavark, &request.into_value())
 }
 
 /// Returns what is to be torn down. With the last container, netavark removes whatever
@@ -143,24 +122,10 @@ fn replace(
     request.replace(name, json!(network), json!(options));
 }
 
-fn serious(done: Result<Value, DelegateError>) -> Result<(), String> {
-    match done {
+fn take_down(netavark: Started<'_>, request: &Value) -> Result<(), String> {
+    match netavark.and_then(|netavark| netavark.run(request)) {
         Ok(_) => Ok(()),
         Err(error) => error.serious().map_or(Ok(()), Err),
-    }
-}
-
-/// Returns how this netavark wants several addresses of one subnet. netavark's version is
-/// asked for only if there are any.
-fn several(
-    netavark: &Path,
-    connections: &[Connection<'_>],
-) -> Result<SeveralPerSubnet, DelegateError> {
-    let mut connections = connections.iter();
-    if connections.any(Connection::has_several_per_subnet) {
-        version(netavark)
-    } else {
-        Ok(SeveralPerSubnet::AsTheyAre)
     }
 }
 
@@ -201,8 +166,7 @@ impl Reach {
 /// network's own rules stay: they do as long as another ghost's rules are among them, and
 /// go with that ghost.
 pub fn teardown_in_stand_in(
-    netavark: &Path,
-    delegation: &Delegation,
+    call: &Call<'_>,
     connection: &Connection<'_>,
     reach: Reach,
 ) -> Result<(), String> {
@@ -211,15 +175,8 @@ pub fn teardown_in_stand_in(
     let interface = connection.attachment.options.interface.as_str();
     let run_with = |own| {
         let stand_in = StandIn::new(interface).map_err(|error| crate::chain(&error))?;
-        let (request, namespace) = (connection.request(own), stand_in.path());
-        serious(run(
-            netavark,
-            delegation,
-            &[],
-            "teardown",
-            &namespace,
-            &request,
-        ))
+        let namespace = stand_in.path();
+        take_down(call.start("teardown", &namespace), &connection.request(own))
     };
     let run = || run_with(for_teardown(connection, &sight::links()));
     let mut done = run();

@@ -1,22 +1,19 @@
 //! Runs the real netavark, and understands what it answers.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
-use wait_timeout::ChildExt;
 
-use super::orphan;
-use super::request::SeveralPerSubnet;
-use crate::protocol::Request;
+use super::program::{Answer, Program};
+use super::request::{Connection, SeveralPerSubnet};
+use crate::podman::Podman;
 use crate::rules::lease::Delegation;
 use crate::sight::front;
 
@@ -79,7 +76,7 @@ impl DelegateError {
     }
 }
 
-/// The netavark to run in place of the one that Podman has called.
+/// How the real netavark is called in place of the one that Podman has called.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
     pub netavark: &'a Path,
@@ -88,119 +85,166 @@ pub struct Call<'a> {
     pub plugin_directories: &'a [PathBuf],
 }
 
-impl Call<'_> {
-    pub(super) fn run(
-        &self,
-        verb: &'static str,
-        namespace: &Path,
-        request: Request,
-    ) -> Result<Value, DelegateError> {
-        let (netavark, directories) = (self.netavark, self.plugin_directories);
-        let request = request.into_value();
-        run(
-            netavark,
-            self.delegation,
-            directories,
+/// A netavark that has been started, and does nothing before it gets its request: it reads
+/// that to the end first (netavark 1.14 `setup.rs`, `NetworkOptions::load`). If it gets none,
+/// it ends.
+#[derive(Debug)]
+pub struct Ready<'a> {
+    call: Call<'a>,
+    verb: &'static str,
+    namespace: &'a Path,
+    program: Program,
+}
+
+/// A netavark, unless it could not be started.
+pub type Started<'a> = Result<Ready<'a>, DelegateError>;
+
+impl<'a> Call<'a> {
+    /// Returns how netavark is called for networks of the plugin.
+    pub fn by(podman: &'a Podman) -> Self {
+        Self {
+            netavark: &podman.netavark,
+            delegation: &podman.delegation,
+            plugin_directories: &[],
+        }
+    }
+
+    /// Starts netavark. It needs two milliseconds until it reads its request: whoever knows
+    /// that there will be one starts netavark first.
+    ///
+    /// The caller must hold the store's lock, unless nothing is leased: whoever has the lock
+    /// takes any other netavark of these directories for one whose berth was killed.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start(self, verb: &'static str, namespace: &'a Path) -> Started<'a> {
+        let mut command = Command::new(self.netavark);
+        command
+            .env(front::VARIABLE, front::passed())
+            .arg("--config")
+            .arg(&self.delegation.config)
+            .arg(format!("--rootless={}", self.delegation.rootless));
+        if let Some(aardvark) = &self.delegation.aardvark_binary {
+            command.arg("--aardvark-binary").arg(aardvark);
+        }
+        if let Some(driver) = &self.delegation.firewall_driver {
+            command.arg("--firewall-driver").arg(driver);
+        }
+        if let Some(port) = &self.delegation.dns_port {
+            command.env("NETAVARK_DNS_PORT", port);
+        }
+        // Each in one word: in two, the call would look like Podman's own
+        // (`ProcessFact::is_called_by_podman`).
+        for directory in self.plugin_directories {
+            let mut word = OsString::from("--plugin-directory=");
+            word.push(directory);
+            command.arg(word);
+        }
+        command.arg(verb).arg(namespace);
+        let program = Program::start(command).map_err(|source| self.failed(source))?;
+        Ok(Ready {
+            call: self,
             verb,
             namespace,
-            &request,
-        )
+            program,
+        })
+    }
+
+    fn failed(&self, source: io::Error) -> DelegateError {
+        DelegateError::Run {
+            netavark: self.netavark.to_owned(),
+            source,
+        }
+    }
+
+    /// Returns how this netavark takes several addresses of one subnet: as they are from 2.0
+    /// on; before that, each with a subnet entry.
+    fn version(&self) -> Result<SeveralPerSubnet, DelegateError> {
+        let mut command = Command::new(self.netavark);
+        command.env(front::VARIABLE, front::passed());
+        command.arg("--version");
+        let program = Program::start(command).map_err(|source| self.failed(source))?;
+        let (status, text) = self.answer(program, "--version", b"")?;
+        let major = text
+            .split_whitespace()
+            .nth(1)
+            .and_then(|version| version.split('.').next());
+        match major.and_then(|major| major.parse::<u32>().ok()) {
+            Some(major) if major < 2 => Ok(SeveralPerSubnet::RepeatedSubnets),
+            Some(_) => Ok(SeveralPerSubnet::AsTheyAre),
+            None => Err(self.garbled("--version", status, &text)),
+        }
+    }
+
+    /// Has netavark work to its end, within [`PATIENCE`], and returns what it wrote.
+    fn answer(
+        &self,
+        program: Program,
+        verb: &'static str,
+        input: &[u8],
+    ) -> Result<Answer, DelegateError> {
+        match program.ask(input, PATIENCE) {
+            Ok(Some(answer)) => Ok(answer),
+            Ok(None) => Err(DelegateError::TimedOut {
+                netavark: self.netavark.to_owned(),
+                verb,
+            }),
+            Err(source) => Err(self.failed(source)),
+        }
+    }
+
+    fn garbled(&self, verb: &'static str, status: ExitStatus, text: &str) -> DelegateError {
+        DelegateError::Answer {
+            netavark: self.netavark.to_owned(),
+            verb,
+            status,
+            answer: text.chars().take(200).collect(),
+        }
     }
 }
 
-/// Runs netavark and returns what it answered.
-pub(super) fn run(
-    netavark: &Path,
-    delegation: &Delegation,
-    plugin_directories: &[PathBuf],
-    verb: &'static str,
-    namespace: &Path,
-    request: &Value,
-) -> Result<Value, DelegateError> {
-    log::debug!(
-        "running {} {verb} {} with {request}",
-        netavark.display(),
-        namespace.display()
-    );
-    let mut command = Command::new(netavark);
-    command
-        .env(front::VARIABLE, front::passed())
-        .arg("--config")
-        .arg(&delegation.config)
-        .arg(format!("--rootless={}", delegation.rootless));
-    if let Some(aardvark) = &delegation.aardvark_binary {
-        command.arg("--aardvark-binary").arg(aardvark);
+impl<'a> Ready<'a> {
+    /// Returns a netavark that is called as another tenancy's was: this one, or another one
+    /// if that makes a difference.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn with(self, delegation: &'a Delegation) -> Started<'a> {
+        if self.call.delegation == delegation {
+            return Ok(self);
+        }
+        let call = Call {
+            delegation,
+            ..self.call
+        };
+        call.start(self.verb, self.namespace)
     }
-    if let Some(driver) = &delegation.firewall_driver {
-        command.arg("--firewall-driver").arg(driver);
-    }
-    if let Some(port) = &delegation.dns_port {
-        command.env("NETAVARK_DNS_PORT", port);
-    }
-    // Each in one word: in two, the call would look like Podman's own
-    // (`ProcessFact::is_called_by_podman`).
-    for directory in plugin_directories {
-        let mut word = OsString::from("--plugin-directory=");
-        word.push(directory);
-        command.arg(word);
-    }
-    command.arg(verb).arg(namespace);
-    let (status, text) = answer(command, verb, request.to_string().as_bytes())?;
-    understand(status, &text).ok_or_else(|| DelegateError::Answer {
-        netavark: netavark.to_owned(),
-        verb,
-        status,
-        answer: text.chars().take(200).collect(),
-    })?
-}
 
-/// Runs netavark to its end, within [`PATIENCE`], and returns what it wrote.
-fn answer(
-    command: Command,
-    verb: &'static str,
-    input: &[u8],
-) -> Result<(ExitStatus, String), DelegateError> {
-    let netavark = PathBuf::from(command.get_program());
-    match ask(command, input, PATIENCE) {
-        Ok(Some(answer)) => Ok(answer),
-        Ok(None) => Err(DelegateError::TimedOut { netavark, verb }),
-        Err(source) => Err(DelegateError::Run { netavark, source }),
+    /// Returns how this netavark wants several addresses of one subnet. netavark's version
+    /// is asked for only if there are any.
+    pub(super) fn several(
+        &self,
+        connections: &[Connection<'_>],
+    ) -> Result<SeveralPerSubnet, DelegateError> {
+        let mut connections = connections.iter();
+        if connections.any(Connection::has_several_per_subnet) {
+            self.call.version()
+        } else {
+            Ok(SeveralPerSubnet::AsTheyAre)
+        }
     }
-}
 
-/// Runs a command to its end and returns how it ended and what it wrote, or
-/// `None` if it did not end within `patience` and was killed.
-///
-/// Input and output are files in memory: neither side can block the other, and
-/// an early exit cannot break a pipe. Its standard error is ours, which is the
-/// user's terminal, unless the command says otherwise. It runs in a process group
-/// of its own, so that a Ctrl-C at that terminal does not stop it half-way.
-///
-/// # Errors
-/// If it cannot be started or waited for.
-pub fn ask(
-    mut command: Command,
-    input: &[u8],
-    patience: Duration,
-) -> io::Result<Option<(ExitStatus, String)>> {
-    let mut output = memory(b"")?;
-    command
-        .stdin(Stdio::from(memory(input)?))
-        .stdout(Stdio::from(output.try_clone()?))
-        .process_group(0);
-    let mut child = command.spawn()?;
-    let Some(status) = child.wait_timeout(patience)? else {
-        child.kill().and_then(|()| child.wait())?;
-        orphan::await_group(child.id());
-        return Ok(None);
-    };
-    if status.signal().is_some() {
-        orphan::await_group(child.id());
+    /// Gives netavark its request, and returns what it answers.
+    pub(super) fn run(self, request: &Value) -> Result<Value, DelegateError> {
+        let (call, verb) = (self.call, self.verb);
+        log::debug!(
+            "running {} {verb} {} with {request}",
+            call.netavark.display(),
+            self.namespace.display()
+        );
+        let (status, text) = call.answer(self.program, verb, request.to_string().as_bytes())?;
+        understand(status, &text).ok_or_else(|| call.garbled(verb, status, &text))?
     }
-    let mut bytes = Vec::new();
-    output.rewind()?;
-    output.read_to_end(&mut bytes)?;
-    Ok(Some((status, String::from_utf8_lossy(&bytes).into_owned())))
 }
 
 /// Returns what an answer says, or `None` if the text is not an answer.
@@ -217,40 +261,6 @@ fn understand(status: ExitStatus, text: &str) -> Option<Result<Value, DelegateEr
         .ok()
         .filter(|_| status.signal().is_none())?;
     Some(Err(DelegateError::Refused(envelope.error)))
-}
-
-/// Returns a file in memory that holds these bytes, to be read from the start.
-///
-/// # Errors
-/// If the kernel refuses.
-pub fn memory(bytes: &[u8]) -> io::Result<File> {
-    let mut file = File::from(memfd_create("berth", MFdFlags::MFD_CLOEXEC)?);
-    file.write_all(bytes)?;
-    file.rewind()?;
-    Ok(file)
-}
-
-/// Returns how this netavark takes several addresses of one subnet: as they are from 2.0
-/// on; before that, each with a subnet entry.
-pub(super) fn version(netavark: &Path) -> Result<SeveralPerSubnet, DelegateError> {
-    let mut command = Command::new(netavark);
-    command.env(front::VARIABLE, front::passed());
-    command.arg("--version");
-    let (status, text) = answer(command, "--version", b"")?;
-    let major = text
-        .split_whitespace()
-        .nth(1)
-        .and_then(|version| version.split('.').next());
-    match major.and_then(|major| major.parse::<u32>().ok()) {
-        Some(major) if major < 2 => Ok(SeveralPerSubnet::RepeatedSubnets),
-        Some(_) => Ok(SeveralPerSubnet::AsTheyAre),
-        None => Err(DelegateError::Answer {
-            netavark: netavark.to_owned(),
-            verb: "--version",
-            status,
-            answer: text.chars().take(200).collect(),
-        }),
-    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use thiserror::Error;
 
 use super::finish;
 use super::wire::{answer, hold_back_signals, report, start_collection};
-use crate::delegate::{self, Call, Connection};
+use crate::delegate::{self, Call, Connection, Ready, Started};
 use crate::lifecycle::{self, LifecycleError};
 use crate::podman::{
     self, ConfError, ContainersConf, Environment, NetavarkLine, Podman, PodmanError,
@@ -272,7 +272,7 @@ impl Front<'_> {
     /// no network is left set up.
     fn setup(&self) -> Result<(), FrontError> {
         let answered = Cell::new(None);
-        let plumb = |tenants: &[Tenant]| {
+        let plumb = |netavark: Ready<'_>, tenants: &[Tenant]| {
             let addresses: Vec<_> = tenants.iter().map(Tenant::addresses).collect();
             let connections: Vec<_> = tenants
                 .iter()
@@ -283,14 +283,14 @@ impl Front<'_> {
                 })
                 .collect();
             let request = self.request.clone();
-            let all = delegate::setup_together(&self.call, request, &connections, self.namespace)?;
+            let all = delegate::setup_together(netavark, request, &connections)?;
             let of = |tenant: &Tenant| all[&tenant.request.network.name].clone();
             let status = tenants.iter().map(of).collect();
             answered.set(Some(all));
             Ok(status)
         };
         let attachments = self.sorted.ours.clone();
-        let done = lifecycle::setup(self.podman, attachments, self.namespace, plumb);
+        let done = lifecycle::setup(self.podman, &self.call, attachments, self.namespace, plumb);
         let answered = answered.into_inner();
         let (done, status) = match (done, answered) {
             (Ok(done), status) => (done, status.unwrap_or_else(|| json!({}))),
@@ -318,7 +318,7 @@ impl Front<'_> {
     /// says.
     fn teardown(&self) -> Result<(), FrontError> {
         let others = Cell::new(None);
-        let unplumb = |tenants: &[Tenant]| {
+        let unplumb = |netavark: Started<'_>, tenants: &[Tenant]| {
             let addresses: Vec<_> = tenants.iter().map(Tenant::addresses).collect();
             let present = tenants.iter().map(|tenant| self.present(tenant));
             let connections: Vec<_> = present
@@ -332,12 +332,12 @@ impl Front<'_> {
             names.extend(tenants.iter().map(|own| own.request.network.name.as_str()));
             let mut request = self.request.clone();
             request.retain(&names);
-            let done =
-                delegate::teardown_together(&self.call, request, &connections, self.namespace);
+            let done = delegate::teardown_together(netavark, request, &connections);
             others.set(Some(done.clone()));
             done
         };
-        let ours = lifecycle::teardown(self.podman, &self.sorted.ours, self.namespace, unplumb);
+        let (podman, ours) = (self.podman, &self.sorted.ours);
+        let ours = lifecycle::teardown(podman, &self.call, ours, self.namespace, unplumb);
         let others = match others.into_inner() {
             _ if self.sorted.other_names.is_empty() => Ok(()),
             Some(done) => done,
@@ -361,7 +361,8 @@ impl Front<'_> {
         }
         let mut request = self.request.clone();
         request.retain(&names);
-        delegate::teardown_together(&self.call, request, &[], self.namespace)
+        let netavark = self.call.start("teardown", self.namespace);
+        delegate::teardown_together(netavark, request, &[])
     }
 
     /// Returns what Podman now says about a tenant.

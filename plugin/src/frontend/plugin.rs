@@ -6,7 +6,7 @@ use std::path::Path;
 use thiserror::Error;
 
 use super::wire::{answer, hold_back_signals, start_collection};
-use crate::delegate::{self, Connection, DelegateError};
+use crate::delegate::{self, Call, Connection, DelegateError, Ready, Started};
 use crate::lifecycle::{self, LifecycleError, create};
 use crate::podman::{Podman, PodmanError};
 use crate::protocol::{Info, PluginExec};
@@ -79,17 +79,15 @@ pub fn setup(netns: &Path) -> Result<(), PluginError> {
     if attachment.network.is_without_addresses() {
         return set_up_unleased(&podman, &attachment, netns);
     }
-    let plumb = |tenants: &[Tenant]| {
-        let status = tenants.iter().map(|tenant| {
-            let connection = Connection {
-                attachment: &tenant.request,
-                addresses: &tenant.addresses(),
-            };
-            delegate::setup(&podman.netavark, &tenant.delegation, &connection, netns)
-        });
-        status.collect()
+    let plumb = |netavark: Ready<'_>, tenants: &[Tenant]| {
+        let connection = Connection {
+            attachment: &tenants[0].request,
+            addresses: &tenants[0].addresses(),
+        };
+        Ok(vec![delegate::setup(netavark, &connection)?])
     };
-    let done = lifecycle::setup(&podman, vec![attachment.clone()], netns, plumb)?;
+    let asked = vec![attachment.clone()];
+    let done = lifecycle::setup(&podman, &Call::by(&podman), asked, netns, plumb)?;
     // C7
     if let Err(error) = answer(&done.status[0]) {
         let undone = take_down(&podman, attachment, netns);
@@ -125,7 +123,8 @@ fn set_up_unleased(
     netns: &Path,
 ) -> Result<(), PluginError> {
     let connection = without_addresses(attachment);
-    let status = delegate::setup(&podman.netavark, &podman.delegation, &connection, netns)?;
+    let netavark = Call::by(podman).start("setup", netns)?;
+    let status = delegate::setup(netavark, &connection)?;
     answer(&status).or_else(|error| {
         take_down_unleased(podman, attachment, netns)?;
         Err(PluginError::Write(error))
@@ -138,8 +137,8 @@ fn take_down_unleased(
     netns: &Path,
 ) -> Result<(), PluginError> {
     let connection = without_addresses(attachment);
-    let done = delegate::teardown(&podman.netavark, &podman.delegation, &connection, netns);
-    done.map_err(PluginError::TakeDown)
+    let netavark = Call::by(podman).start("teardown", netns);
+    delegate::teardown(netavark, &connection).map_err(PluginError::TakeDown)
 }
 
 fn without_addresses(attachment: &Attachment) -> Connection<'_> {
@@ -150,15 +149,18 @@ fn without_addresses(attachment: &Attachment) -> Connection<'_> {
 }
 
 fn take_down(podman: &Podman, attachment: Attachment, netns: &Path) -> Result<(), LifecycleError> {
-    lifecycle::teardown(podman, &[attachment], netns, |tenants| {
-        tenants.iter().try_for_each(|tenant| {
-            let connection = Connection {
-                attachment: &tenant.request,
-                addresses: &tenant.addresses(),
-            };
-            delegate::teardown(&podman.netavark, &tenant.delegation, &connection, netns)
-        })
-    })
+    let call = Call::by(podman);
+    let unplumb = |netavark: Started<'_>, tenants: &[Tenant]| {
+        let tenant = &tenants[0];
+        let connection = Connection {
+            attachment: &tenant.request,
+            addresses: &tenant.addresses(),
+        };
+        // As it was set up: with that firewall, whatever is configured now.
+        let netavark = netavark.and_then(|netavark| netavark.with(&tenant.delegation));
+        delegate::teardown(netavark, &connection)
+    };
+    lifecycle::teardown(podman, &call, &[attachment], netns, unplumb)
 }
 
 /// Reads standard input to its end. Otherwise netavark would report a broken pipe instead

@@ -11,9 +11,9 @@ use super::claims::Claims;
 use super::lease::{Applicant, lease, propose};
 use super::predecessor::clear_predecessors;
 use super::reclaim::{clear_away, remove_abandoned};
-use super::session::{Session, note, with_session};
+use super::session::{Session, note, with_lock, with_session};
 use super::{LifecycleError, introduction, noted};
-use crate::delegate::{self, DelegateError, Reach};
+use crate::delegate::{self, Call, DelegateError, Reach, Ready};
 use crate::podman::Podman;
 use crate::rules::attachment::Attachment;
 use crate::rules::history::{End, Line, Work};
@@ -28,8 +28,8 @@ pub struct Done {
     pub collection_due: bool,
 }
 
-/// Leases addresses for a container on each of its networks, calls `plumb` to make the
-/// interfaces, and returns netavark's status block for each.
+/// Leases addresses for a container on each of its networks, calls `plumb` with the netavark
+/// of this call to make the interfaces, and returns netavark's status block for each.
 ///
 /// Asking again for the same container, network and interface gives the same addresses;
 /// the interface is made again. On return the leases are durable and the store is closed.
@@ -40,19 +40,21 @@ pub struct Done {
 /// cannot be undone stays on record for reclaim.
 pub fn setup(
     podman: &Podman,
+    call: &Call<'_>,
     attachments: Vec<Attachment>,
     netns: &Path,
-    plumb: impl FnOnce(&[Tenant]) -> Result<Vec<Value>, DelegateError>,
+    plumb: impl FnOnce(Ready<'_>, &[Tenant]) -> Result<Vec<Value>, DelegateError>,
 ) -> Result<Done, LifecycleError> {
-    let done = lease_and_plumb(podman, attachments, netns, plumb);
+    let done = lease_and_plumb(podman, call, attachments, netns, plumb);
     done.map_err(|error| noted(podman, Work::Setup, error))
 }
 
 fn lease_and_plumb(
     podman: &Podman,
+    call: &Call<'_>,
     attachments: Vec<Attachment>,
     netns: &Path,
-    plumb: impl FnOnce(&[Tenant]) -> Result<Vec<Value>, DelegateError>,
+    plumb: impl FnOnce(Ready<'_>, &[Tenant]) -> Result<Vec<Value>, DelegateError>,
 ) -> Result<Done, LifecycleError> {
     let began = Instant::now();
     let who = introduction("setup", &attachments);
@@ -81,7 +83,9 @@ fn lease_and_plumb(
         })?;
     }
     // C1
-    let done = with_session(podman, &who, |session| {
+    let done = with_lock(podman, &who, podman.settings.lock_wait(), |locked| {
+        let netavark = call.start("setup", netns)?;
+        let session = &locked.open()?;
         clear_the_way(session, &asked, netns, &namespace)?;
         if is_half_made {
             bridge::remove_half_made(&asked);
@@ -89,7 +93,7 @@ fn lease_and_plumb(
         let tenants = lease(session, &applicants, &namespace, &claims)?;
         prepare_names(&podman.delegation.config, &asked);
         // C5
-        let plumbed = plumb(&tenants).map_err(LifecycleError::from);
+        let plumbed = plumb(netavark, &tenants).map_err(LifecycleError::from);
         let bound = plumbed.and_then(|status| {
             bind(session, &tenants, &status)?;
             Ok(status)

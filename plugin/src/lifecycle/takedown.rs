@@ -9,7 +9,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
-use crate::delegate::{self, Connection, Reach};
+use crate::delegate::{self, Call, Connection, Reach};
 use crate::podman::Podman;
 use crate::protocol::Network;
 use crate::rules::attachment::Attachment;
@@ -55,20 +55,22 @@ impl Remains<'_> {
     /// What is left. What was already gone is no error.
     pub fn take_down(
         &self,
-        netavark: &Path,
+        podman: &Podman,
         namespace: &Path,
         remains: impl Fn() -> bool,
     ) -> Result<(), Left> {
-        let done = remains()
-            .then(|| delegate::teardown(netavark, self.delegation, &self.connection(), namespace));
-        self.finish(netavark, done, remains)
+        let done = remains().then(|| {
+            let started = self.call(podman).start("teardown", namespace);
+            delegate::teardown(started, &self.connection())
+        });
+        self.finish(podman, done, remains)
     }
 
     /// Takes down what netavark has left. `done` is netavark's result; `None` if it was
     /// not run, because the interface was gone.
     fn finish(
         &self,
-        netavark: &Path,
+        podman: &Podman,
         done: Option<Result<(), String>>,
         remains: impl Fn() -> bool,
     ) -> Result<(), Left> {
@@ -82,9 +84,15 @@ impl Remains<'_> {
             };
             log::debug!("trying again without the interface: {reason}");
         }
-        let connection = self.connection();
-        delegate::teardown_in_stand_in(netavark, self.delegation, &connection, self.reach)
+        delegate::teardown_in_stand_in(&self.call(podman), &self.connection(), self.reach)
             .map_err(Left::Rest)
+    }
+
+    fn call<'c>(&'c self, podman: &'c Podman) -> Call<'c> {
+        Call {
+            delegation: self.delegation,
+            ..Call::by(podman)
+        }
     }
 
     fn connection(&self) -> Connection<'_> {
@@ -107,22 +115,30 @@ pub fn take_down(podman: &Podman, tenant: &Tenant, reach: Reach) -> Result<(), L
         reach,
     };
     let path = &tenant.namespace.path;
-    let interface = Interface::of(tenant);
-    remains.take_down(&podman.netavark, path, || interface.remains())
+    let window = RefCell::default();
+    let interface = Interface {
+        tenant,
+        window: &window,
+    };
+    remains.take_down(podman, path, || interface.remains())
 }
 
 /// Takes down what one container's tenants have in one namespace. `unplumb` has netavark
 /// do it for all of them at once; it is not called if none of their interfaces is there.
-/// Whatever netavark leaves of a tenant, a stand-in takes down.
+/// Whatever netavark leaves of a tenant, a stand-in takes down. `window` shows that namespace,
+/// if it has been opened already.
 ///
 /// # Errors
 /// What is left of each. What was already gone is no error.
 pub fn take_down_together(
     podman: &Podman,
     tenants: &[Tenant],
+    window: Option<Window>,
     unplumb: impl FnOnce(&[Tenant]) -> Result<(), String>,
 ) -> Vec<Result<(), Left>> {
-    let interfaces: Vec<_> = tenants.iter().map(Interface::of).collect();
+    let window = &RefCell::new(window);
+    let interfaces = tenants.iter().map(|tenant| Interface { tenant, window });
+    let interfaces: Vec<_> = interfaces.collect();
     let there: Vec<_> = interfaces.iter().map(Interface::remains).collect();
     let done = there.contains(&true).then(|| unplumb(tenants));
     let each = interfaces.iter().zip(there).map(|(interface, was_there)| {
@@ -134,7 +150,7 @@ pub fn take_down_together(
             reach: Reach::Network,
         };
         let done = done.clone().filter(|_| was_there);
-        remains.finish(&podman.netavark, done, || interface.remains())
+        remains.finish(podman, done, || interface.remains())
     });
     each.collect()
 }
@@ -158,7 +174,7 @@ pub fn take_down_record(
         reach,
     };
     let nowhere = Path::new("");
-    let done = remains.take_down(&podman.netavark, nowhere, || false);
+    let done = remains.take_down(podman, nowhere, || false);
     done.map_err(Left::into_reason)
 }
 
@@ -197,24 +213,17 @@ pub fn take_down_unleased(
         delegation: &podman.delegation,
         reach: Reach::Network,
     };
-    let done = remains.take_down(&podman.netavark, netns, || !own().is_empty());
+    let done = remains.take_down(podman, netns, || !own().is_empty());
     done.map_err(Left::into_reason)
 }
 
 /// A tenant's interface, and the window through which berth looks for it.
 struct Interface<'t> {
     tenant: &'t Tenant,
-    window: RefCell<Option<Window>>,
+    window: &'t RefCell<Option<Window>>,
 }
 
-impl<'t> Interface<'t> {
-    fn of(tenant: &'t Tenant) -> Self {
-        Self {
-            tenant,
-            window: RefCell::default(),
-        }
-    }
-
+impl Interface<'_> {
     /// Returns whether it is still in its namespace, or may be. Only a namespace that is
     /// still at its path counts.
     fn remains(&self) -> bool {
@@ -230,11 +239,15 @@ impl<'t> Interface<'t> {
 
     fn links(&self) -> io::Result<Vec<Link>> {
         let namespace = &self.tenant.namespace;
-        let open = || Window::open(&namespace.path, (namespace.device, namespace.inode));
-        let mut window = match self.window.take() {
+        let key = (namespace.device, namespace.inode);
+        let shows = |window: &Window| window.shows(key);
+        let mut window = match self.window.take().filter(shows) {
             Some(window) => window,
-            None => open()?,
+            None => Window::open(&namespace.path)?,
         };
+        if !shows(&window) {
+            return Err(io::Error::other("it is another namespace by now"));
+        }
         let links = window.links()?;
         self.window.replace(Some(window));
         Ok(links)

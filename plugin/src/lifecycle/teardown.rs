@@ -5,17 +5,19 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::claims;
-use super::session::{Session, with_session};
+use super::session::{Session, with_lock};
 use super::takedown::{self, Left, namespace_remains, take_down_unleased};
 use super::{LifecycleError, introduction, noted};
+use crate::delegate::{Call, Started};
 use crate::podman::Podman;
 use crate::rules::attachment::Attachment;
 use crate::rules::history::{End, Work};
 use crate::rules::lease::Tenant;
-use crate::sight::{self, Everywhere, Evidence, PathFact};
+use crate::sight::{self, Everywhere, Evidence, PathFact, Window};
 
 /// Takes a container's interfaces down, with `unplumb` for all its networks at once, then
-/// releases its leases there, each with a reservation, in one transaction.
+/// releases its leases there, each with a reservation, in one transaction. `unplumb` gets
+/// the netavark of this call.
 ///
 /// Repeating it is not a failure, and neither is a namespace or lease that is gone: `unplumb`
 /// is called only if there is something to take down. One failure does not stop the rest. On
@@ -26,15 +28,29 @@ use crate::sight::{self, Everywhere, Evidence, PathFact};
 /// namespace is gone.
 pub fn teardown(
     podman: &Podman,
+    call: &Call<'_>,
     attachments: &[Attachment],
     netns: &Path,
-    unplumb: impl FnOnce(&[Tenant]) -> Result<(), String>,
+    unplumb: impl FnOnce(Started<'_>, &[Tenant]) -> Result<(), String>,
 ) -> Result<(), LifecycleError> {
     let mut failures = Vec::new();
     let who = introduction("teardown", attachments);
     // T1
-    let done = with_session(podman, &who, |session| {
-        by_record(session, attachments, netns, unplumb, &mut failures)
+    let done = with_lock(podman, &who, podman.settings.lock_wait(), |locked| {
+        // Opening it takes a thread, which would wait for a processor once netavark starts.
+        let window = Window::open(netns).ok();
+        let netavark = call.start("teardown", netns);
+        let take_down = |tenants: &[Tenant]| {
+            let unplumb = |tenants: &[Tenant]| unplumb(netavark, tenants);
+            takedown::take_down_together(podman, tenants, window, unplumb)
+        };
+        by_record(
+            &locked.open()?,
+            attachments,
+            netns,
+            take_down,
+            &mut failures,
+        )
     });
     match done {
         // K3
@@ -66,7 +82,7 @@ fn by_record(
     session: &Session<'_>,
     attachments: &[Attachment],
     netns: &Path,
-    unplumb: impl FnOnce(&[Tenant]) -> Result<(), String>,
+    take_down: impl FnOnce(&[Tenant]) -> Vec<Result<(), Left>>,
     failures: &mut Vec<String>,
 ) -> Result<Vec<Tenant>, LifecycleError> {
     session
@@ -85,8 +101,7 @@ fn by_record(
     }
     // T2
     let mut gone = Vec::new();
-    let taken = takedown::take_down_together(session.podman, &tenants, unplumb);
-    for (tenant, taken) in tenants.iter().zip(taken) {
+    for (tenant, taken) in tenants.iter().zip(take_down(&tenants)) {
         match taken {
             Err(Left::Interface(reason)) => {
                 failures.push(format!(

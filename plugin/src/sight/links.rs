@@ -90,31 +90,46 @@ pub fn links_in(namespace: &Path, key: NamespaceKey) -> io::Result<Vec<Link>> {
 /// A view of a namespace's interfaces that can be listed repeatedly without joining the
 /// namespace again. It shows the same namespace for as long as it is kept, and keeps it
 /// alive.
-pub struct Window(Socket);
+pub struct Window {
+    socket: Socket,
+    key: NamespaceKey,
+}
 
 impl Window {
-    /// Opens a window into this namespace, by a file that shows it.
+    /// Opens a window into the namespace that a file shows.
     ///
     /// # Errors
-    /// As [`links_in`].
-    pub fn open(namespace: &Path, key: NamespaceKey) -> io::Result<Self> {
-        let namespace = shown(namespace, key)?;
-        inside(&namespace, || Socket::open().map(Self))
+    /// As [`links_of`].
+    pub fn open(namespace: &Path) -> io::Result<Self> {
+        let file = File::open(namespace)?;
+        Ok(Self {
+            key: key_of(&file)?,
+            socket: inside(&file, Socket::open)?,
+        })
+    }
+
+    /// Returns whether this is a window into that namespace.
+    pub fn shows(&self, namespace: NamespaceKey) -> bool {
+        self.key == namespace
     }
 
     /// Returns the interfaces, without [`Peer::Host`].
     ///
     /// # Errors
-    /// As [`links_in`]. The window is then of no more use.
+    /// As [`links_of`]. The window is then of no more use.
     pub fn links(&mut self) -> io::Result<Vec<Link>> {
-        listed(&mut self.0, deadline())
+        listed(&mut self.socket, deadline())
     }
+}
+
+fn key_of(namespace: &File) -> io::Result<NamespaceKey> {
+    let metadata = namespace.metadata()?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 fn shown(namespace: &Path, key: NamespaceKey) -> io::Result<File> {
     let file = File::open(namespace)?;
-    let metadata = file.metadata()?;
-    if (metadata.dev(), metadata.ino()) != key {
+    if key_of(&file)? != key {
         return Err(io::Error::other("it is another namespace by now"));
     }
     Ok(file)
@@ -191,7 +206,7 @@ mod tests {
                 return None; // Without root.
             }
             let path = Path::new("/proc/thread-self/ns/net");
-            let mut window = Window::open(path, crate::sight::own_namespace().unwrap()).unwrap();
+            let mut window = Window::open(path).unwrap();
             let names = |window: &mut Window| {
                 let links = window.links().unwrap().into_iter();
                 links.map(|link| link.name).collect::<Vec<_>>()

@@ -28,7 +28,8 @@ const ARGUMENTS: u64 = 1 << 20;
 /// How many threads of a process are looked at.
 const THREADS: usize = 1 << 16;
 
-/// All processes but ourselves, and what could not be read about some of them.
+/// All processes but ourselves and our netavark, and what could not be read about some of
+/// them.
 #[derive(Debug, Default)]
 pub(super) struct Processes {
     pub(super) facts: Vec<ProcessFact>,
@@ -61,7 +62,7 @@ impl Processes {
         };
         for entry in listing {
             match entry.and_then(|process| observe(&process)) {
-                Ok((fact, _)) if fact.process.pid == own => {}
+                Ok((fact, _)) if fact.process.pid == own || is_run_by(own, &fact) => {}
                 Ok((mut fact, mut doubt)) => {
                     let pid = fact.process.pid;
                     if fact.namespace.is_none() && doubt.is_none() {
@@ -112,8 +113,8 @@ impl Processes {
     }
 }
 
-/// Returns the visible processes with one of these names, except ourselves. Of all others,
-/// only the name is read.
+/// Returns the visible processes with one of these names, except ourselves and our netavark.
+/// Of all others, only the name is read.
 pub fn processes_named(names: &[&str]) -> Vec<ProcessFact> {
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     let pid = |entry: fs::DirEntry| entry.file_name().to_str()?.parse::<i32>().ok();
@@ -129,9 +130,15 @@ pub fn processes_named(names: &[&str]) -> Vec<ProcessFact> {
         let process = procfs::process::Process::new(pid).ok()?;
         let (mut fact, _) = observe(&process).ok()?;
         fact.arguments = arguments_of_worker(&fact).unwrap_or_default();
-        Some(fact)
+        (!is_run_by(own, &fact)).then_some(fact)
     });
     facts.collect()
+}
+
+/// Returns whether a process is the netavark that we have started ourselves. It waits for us,
+/// so it is no sign of life.
+fn is_run_by(own: i32, fact: &ProcessFact) -> bool {
+    fact.parent == own && fact.name == "netavark"
 }
 
 /// Returns one process, whatever its name, or `None` if it has ended or cannot be read.

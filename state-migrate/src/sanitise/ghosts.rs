@@ -427,7 +427,7 @@ impl Interface {
             let links = sight::links_of(path).unwrap_or_default();
             links.iter().any(|link| link.name == name)
         };
-        let done = remains.take_down(&podman.netavark, path, is_there);
+        let done = remains.take_down(podman, path, is_there);
         done.map_err(Left::into_reason)
     }
 }
