@@ -6,9 +6,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 use thiserror::Error;
 
-use super::entry::{Entry, State};
 use super::totals::{Totals, pools};
-use super::{Overview, OverviewError};
+use super::{Entry, Overview, OverviewError, State};
 use crate::protocol::{LeaseRange, Network, Shared};
 use crate::rules::attachment::Attachment;
 use crate::rules::lease::{Delegation, LeasedAddress, Phase, Process, Tenant};
