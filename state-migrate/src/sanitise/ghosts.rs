@@ -23,7 +23,7 @@ use berth::rules::lease::short_id;
 use berth::sight::survey::Record;
 use berth::sight::{self, NamespaceKey, PathFact};
 
-pub(super) use find::find;
+pub(super) use find::{Found, find};
 
 /// Stands for a container about which nothing is known.
 const NOBODY: &str = "nobody";

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use berth::chain;
 use berth::delegate;
-use berth::podman::Podman;
 use berth::protocol::Network;
 use berth::rules::lease::ContainerId;
 use berth::sight::survey::{self, Lost, Record};
@@ -22,25 +21,37 @@ use crate::look::Look;
 use crate::networks::is_allocated;
 use crate::verdict::{Case, Verdict, judge};
 
-/// Returns what dead containers left, in the order in which it must be cleared away: netavark
-/// removes a network's chains with its last interface, and cannot while they have rules of
-/// others. Returns nothing if anything could not be seen.
-pub(in crate::sanitise) fn find(podman: &Podman, look: &Look, only: Option<&str>) -> Vec<Ghost> {
+/// What a look at the host finds.
+#[derive(Debug, Default)]
+pub(in crate::sanitise) struct Found {
+    /// In the order in which they must be cleared away: netavark removes a network's chains
+    /// with its last interface, and cannot while they have rules of others.
+    pub(in crate::sanitise) ghosts: Vec<Ghost>,
+    /// Which networks are left alone, and why.
+    pub(in crate::sanitise) warnings: Vec<String>,
+}
+
+/// Returns what dead containers left. Finds nothing if anything could not be seen.
+pub(in crate::sanitise) fn find(run_directory: &Path, look: &Look, only: Option<&str>) -> Found {
     let evidence = &look.evidence;
     if evidence.kernel.doubt_about(None).is_some() || matches!(evidence.word, Word::None(_)) {
-        return Vec::new();
+        return Found::default();
     }
     let of_podmans =
         |network: &&Network| is_allocated(network) && only.is_none_or(|only| network.name == only);
     let networks: Vec<&Network> = look.networks.all.values().filter(of_podmans).collect();
-    let run_directory = &podman.delegation.config;
-    let (mut records, mut unread) = (Vec::new(), BTreeSet::new());
+    let (mut records, mut unread, mut warnings) = (Vec::new(), BTreeSet::new(), Vec::new());
     for network in &networks {
         match survey::records(run_directory, network) {
             Ok(found) => records.extend(found.into_iter().map(|record| (*network, record))),
             Err(error) => {
-                log::debug!("{}", chain(&error));
                 unread.insert(network.name.as_str());
+                warnings.push(format!(
+                    "what dead containers left on network {} stays, because netavark's records \
+                     of it cannot be read: {}; make them readable, then run this again",
+                    network.name,
+                    chain(&error)
+                ));
             }
         }
     }
@@ -74,7 +85,7 @@ pub(in crate::sanitise) fn find(podman: &Podman, look: &Look, only: Option<&str>
         })
     });
     ghosts.extend(misled);
-    ghosts
+    Found { ghosts, warnings }
 }
 
 /// What tells a ghost from a live container.
@@ -283,3 +294,6 @@ fn key(network: &Network, address: IpAddr, container: &ContainerId) -> ClaimKey 
         container: container.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;
