@@ -20,7 +20,7 @@ use crate::rules::pool::{Pool, PoolError, Span};
 use choices::choice;
 pub use choices::{Order, Plumbing};
 use exclusions::spans;
-pub(super) use exclusions::{excluded, excluded_here};
+pub(super) use exclusions::{excluded, excluded_here, listed};
 
 /// Cooldown if `ipam_cooldown` is absent: a released address rests for 30 seconds.
 pub const DEFAULT_COOLDOWN: Duration = Duration::from_secs(30);
@@ -208,7 +208,7 @@ pub fn pools(network: &Network, options: &Options) -> Result<Vec<Pool>, PoolErro
 }
 
 /// Returns whether the option is addressed to us, but is not one of ours.
-pub(crate) fn is_unknown(name: &str) -> bool {
+fn is_unknown(name: &str) -> bool {
     is_ours(name) && !KNOWN.contains(&name)
 }
 

@@ -34,15 +34,7 @@ pub(in crate::rules) fn excluded(list: &str, network: &Network) -> Result<Vec<Sp
             }
             Err(OptionsError::ExclusionOutside {
                 span,
-                subnets: if subnets.is_empty() {
-                    "it has none".to_owned()
-                } else {
-                    subnets
-                        .iter()
-                        .map(ToString::to_string)
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                },
+                subnets: listed(network),
             })
         })
         .collect()
@@ -51,6 +43,15 @@ pub(in crate::rules) fn excluded(list: &str, network: &Network) -> Result<Vec<Sp
 fn subnets(network: &Network) -> Vec<IpNetwork> {
     let subnets = network.subnets.iter();
     subnets.map(|subnet| normalise(subnet.subnet)).collect()
+}
+
+/// Returns the subnets that a network has, for a message.
+pub(in crate::rules) fn listed(network: &Network) -> String {
+    let subnets: Vec<_> = subnets(network).iter().map(IpNetwork::to_string).collect();
+    match subnets.is_empty() {
+        true => "it has none".to_owned(),
+        false => subnets.join(", "),
+    }
 }
 
 /// Reads a list of exclusions, separated by commas, semicolons or white space.
