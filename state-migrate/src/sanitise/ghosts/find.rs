@@ -72,11 +72,11 @@ pub(in crate::sanitise) fn find(run_directory: &Path, look: &Look, only: Option<
     let is_idle = |lost: &&Lost| scene.is_idle(&lost.network, &ghosts);
     let idle: Vec<_> = lost()
         .filter(is_idle)
-        .map(|lost| lost.network.clone())
+        .map(|lost| Ghost::Network {
+            network: Box::new(lost.network.clone()),
+        })
         .collect();
-    ghosts.extend(idle.into_iter().map(|network| Ghost::Network {
-        network: Box::new(network),
-    }));
+    ghosts.extend(idle);
     let misled = networks.into_iter().filter_map(|network| {
         let wrong = delegate::wrong_servers(run_directory, network).ok()??;
         Some(Ghost::Servers {
