@@ -199,6 +199,23 @@ fn a_ghost_on_a_network_whose_records_cannot_be_read_stays_and_a_warning_says_wh
     lab.assert_clean(&network);
 }
 
+/// If another network is named, the ports of this one are not read, so their rules would stay.
+#[test]
+fn the_ghosts_of_a_network_that_is_not_named_stay() {
+    let lab = Lab::start();
+    let network = lab.network(Driver::Bridge, "n", &SUBNET);
+    lab.network(Driver::Bridge, "o", &["--subnet", "10.78.0.0/24"]);
+    let before = lab.leftovers(&network);
+    leave_ghost(&lab, &[("--publish", "8081:80")]);
+    let left = lab.leftovers(&network);
+    let report = lab.sanitise(&["--ghosts", "--network", "o"]);
+    assert_eq!(report["cleared"], serde_json::json!([]), "{report}");
+    assert_eq!(lab.leftovers(&network), left);
+    lab.sanitise(&["--ghosts", "--network", "n"]);
+    assert_eq!(lab.leftovers(&network), before);
+    lab.assert_clean(&network);
+}
+
 #[test]
 fn taking_down_a_ghost_spares_the_rules_of_whoever_has_its_address_now() {
     let lab = Lab::start();

@@ -40,19 +40,19 @@ pub(in crate::sanitise) fn find(run_directory: &Path, look: &Look, only: Option<
     let of_podmans =
         |network: &&Network| is_allocated(network) && only.is_none_or(|only| network.name == only);
     let networks: Vec<&Network> = look.networks.all.values().filter(of_podmans).collect();
-    let (mut records, mut unread, mut warnings) = (Vec::new(), BTreeSet::new(), Vec::new());
+    let (mut records, mut read, mut warnings) = (Vec::new(), BTreeSet::new(), Vec::new());
     for network in &networks {
         match survey::records(run_directory, network) {
-            Ok(found) => records.extend(found.into_iter().map(|record| (*network, record))),
-            Err(error) => {
-                unread.insert(network.name.as_str());
-                warnings.push(format!(
-                    "what dead containers left on network {} stays, because netavark's records \
-                     of it cannot be read: {}; make them readable, then run this again",
-                    network.name,
-                    chain(&error)
-                ));
+            Ok(found) => {
+                read.insert(network.id.as_str());
+                records.extend(found.into_iter().map(|record| (*network, record)));
             }
+            Err(error) => warnings.push(format!(
+                "what dead containers left on network {} stays, because netavark's records of it \
+                 cannot be read: {}; make them readable, then run this again",
+                network.name,
+                chain(&error)
+            )),
         }
     }
     let lost = || {
@@ -64,9 +64,10 @@ pub(in crate::sanitise) fn find(run_directory: &Path, look: &Look, only: Option<
         records: own,
     } in lost()
     {
+        read.insert(network.id.as_str());
         records.extend(own.iter().map(|record| (network, record.clone())));
     }
-    let scene = Scene::new(look, &records, unread);
+    let scene = Scene::new(look, &records, read);
     let mut ghosts = scene.records(&records);
     ghosts.extend(scene.namespaces(&records, only));
     let is_idle = |lost: &&Lost| scene.is_idle(&lost.network, &ghosts);
@@ -92,16 +93,16 @@ pub(in crate::sanitise) fn find(run_directory: &Path, look: &Look, only: Option<
 struct Scene<'a> {
     look: &'a Look,
     evidence: Evidence,
-    /// The networks whose records cannot be read. What is on them is left alone: without the
-    /// ports that netavark remembers, it would leave their rules.
-    unread: BTreeSet<&'a str>,
+    /// The ids of the networks whose records have been read. What is on others is left alone:
+    /// without the ports that netavark remembers, it would leave their rules.
+    read: BTreeSet<&'a str>,
 }
 
 impl<'a> Scene<'a> {
     /// If netavark remembers a container that has no lease on record, the container is not
     /// being set up just now: a lease is made first and released last. So what a container has
     /// without an address is judged like its leases.
-    fn new(look: &'a Look, records: &[(&Network, Record)], unread: BTreeSet<&'a str>) -> Self {
+    fn new(look: &'a Look, records: &[(&Network, Record)], read: BTreeSet<&'a str>) -> Self {
         let mut evidence = look.evidence.clone();
         let asked = look.evidence.asked_about.iter();
         let without_address = asked.map(|key| ClaimKey {
@@ -128,7 +129,7 @@ impl<'a> Scene<'a> {
         Self {
             look,
             evidence,
-            unread,
+            read,
         }
     }
 
@@ -259,7 +260,7 @@ impl<'a> Scene<'a> {
             || all.into_iter().find(|n| is_allocated(n) && on(n)),
             |(network, _)| Some(*network),
         )?;
-        if self.unread.contains(network.name.as_str()) {
+        if !self.read.contains(network.id.as_str()) {
             return None;
         }
         let leased_to = self.look.judgements.values().find(|judgement| {
