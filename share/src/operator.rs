@@ -38,6 +38,13 @@ pub struct Host {
     pub is_incomplete: bool,
 }
 
+impl Host {
+    /// Returns the addresses that it has claimed.
+    pub fn claimed(&self) -> Vec<IpAddr> {
+        self.addresses.iter().map(|claim| claim.address).collect()
+    }
+}
+
 impl Picture {
     /// Returns every claim with its host's name, if the host has a record.
     pub fn claims(&self) -> impl Iterator<Item = (Option<&str>, &Claim)> {

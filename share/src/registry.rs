@@ -10,9 +10,6 @@ use thiserror::Error;
 
 use crate::key::Span;
 
-/// The most operations in one transaction: etcd refuses more than 128 (`--max-txn-ops`, etcd 3.5).
-pub const OPERATIONS: usize = 128;
-
 /// Something that must be true for a transaction to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Check {

@@ -243,13 +243,10 @@ impl Wanted {
             return Some(subnet.to_string());
         }
         let has = |slots: &[Slot]| slots.iter().any(|slot| slot.address == address);
-        let mut fitting: Vec<_> = record
-            .subnets
-            .iter()
-            .filter(|subnet| normalise(subnet.subnet).contains(address))
-            .collect();
-        fitting.sort_by_key(|subnet| !has(&subnet.slots));
-        fitting.first().map(|subnet| subnet.key.clone())
+        let subnets = record.subnets.iter();
+        let fitting = subnets.filter(|subnet| normalise(subnet.subnet).contains(address));
+        let best = fitting.min_by_key(|subnet| !has(&subnet.slots));
+        best.map(|subnet| subnet.key.clone())
     }
 
     /// Returns the edits that `ids` needs.

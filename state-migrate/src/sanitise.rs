@@ -67,10 +67,13 @@ pub(crate) fn sanitise(site: &Site, wish: &Wish) -> Result<RepairReport, Error> 
     let result = apply(&look.root, &edits);
     report.tell(&look, &edits, only);
     let found = if wish.ghosts {
-        ghosts::find(&site.podman, &look, only)
+        ghosts::find(&site.podman.delegation.config, &look, only)
     } else {
-        Vec::new()
+        ghosts::Found::default()
     };
+    for warning in &found.warnings {
+        log::warn!("{warning}");
+    }
     if let Some(output) = &wish.output {
         if !wish.dry_run {
             file::write_new(output, &result)?;
@@ -78,13 +81,13 @@ pub(crate) fn sanitise(site: &Site, wish: &Wish) -> Result<RepairReport, Error> 
         return Ok(report);
     }
     if wish.dry_run {
-        report.cleared = found.iter().map(ToString::to_string).collect();
+        report.cleared = found.ghosts.iter().map(ToString::to_string).collect();
         return Ok(report);
     }
     if !edits.is_empty() {
         report.backup = Some(change(site, &look, &result)?);
     }
-    clear(&found, site, &lock, &mut report);
+    clear(&found.ghosts, site, &lock, &mut report);
     Ok(report)
 }
 

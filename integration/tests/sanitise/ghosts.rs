@@ -174,6 +174,48 @@ fn a_network_that_was_removed_with_a_ghost_on_it_can_be_made_again() {
     lab.assert_clean(&again);
 }
 
+/// If it were taken down without the ports that netavark remembers, their rules would stay.
+#[test]
+fn a_ghost_on_a_network_whose_records_cannot_be_read_stays_and_a_warning_says_why() {
+    let lab = Lab::start();
+    let network = lab.network(Driver::Bridge, "n", &SUBNET);
+    let before = lab.leftovers(&network);
+    leave_ghost(&lab, &[("--publish", "8081:80")]);
+    let ports = format!("{}/firewall/ports", lab.run_dir());
+    lab.sh(&format!(
+        "cd {ports}; file=$(echo *_*); mv $file /tmp/ports; mkdir $file"
+    ));
+    let left = lab.leftovers(&network);
+    let outcome = lab.migrate(["sanitise", "--ghosts"]).run();
+    let warning = "what dead containers left on network n stays, because netavark's records of it \
+                   cannot be read: failed to read /run/containers/networks/firewall/ports/";
+    assert!(outcome.stderr.contains(warning), "{outcome}");
+    assert_eq!(lab.leftovers(&network), left, "{outcome}");
+    lab.sh(&format!(
+        "cd {ports}; file=$(echo *_*); rmdir $file; mv /tmp/ports $file"
+    ));
+    lab.sanitise(&["--ghosts"]);
+    assert_eq!(lab.leftovers(&network), before);
+    lab.assert_clean(&network);
+}
+
+/// If another network is named, the ports of this one are not read, so their rules would stay.
+#[test]
+fn the_ghosts_of_a_network_that_is_not_named_stay() {
+    let lab = Lab::start();
+    let network = lab.network(Driver::Bridge, "n", &SUBNET);
+    lab.network(Driver::Bridge, "o", &["--subnet", "10.78.0.0/24"]);
+    let before = lab.leftovers(&network);
+    leave_ghost(&lab, &[("--publish", "8081:80")]);
+    let left = lab.leftovers(&network);
+    let report = lab.sanitise(&["--ghosts", "--network", "o"]);
+    assert_eq!(report["cleared"], serde_json::json!([]), "{report}");
+    assert_eq!(lab.leftovers(&network), left);
+    lab.sanitise(&["--ghosts", "--network", "n"]);
+    assert_eq!(lab.leftovers(&network), before);
+    lab.assert_clean(&network);
+}
+
 #[test]
 fn taking_down_a_ghost_spares_the_rules_of_whoever_has_its_address_now() {
     let lab = Lab::start();

@@ -2,6 +2,7 @@
 //! bridges, and removes those that a kill has left half made.
 
 use std::cell::LazyCell;
+use std::collections::HashSet;
 use std::io;
 
 use thiserror::Error;
@@ -11,7 +12,7 @@ use crate::podman::{Podman, read_networks};
 use crate::protocol::Network;
 use crate::rules::attachment::Attachment;
 use crate::rules::bridge::{half_made, managed, other_than_bridge, usurper};
-use crate::sight::{self, Link};
+use crate::sight;
 
 /// The interface that should be a network's bridge is something else.
 #[derive(Debug, Error)]
@@ -75,12 +76,20 @@ pub(super) fn check(podman: &Podman, attachments: &[Attachment]) -> Result<bool,
 /// Removes the networks' bridges that are half made. The caller has the store's lock, so
 /// netavark is not about to complete one of them.
 pub(super) fn remove_half_made(attachments: &[Attachment]) {
+    let links = match sight::links() {
+        Ok(links) => links,
+        Err(error) => {
+            log::warn!("failed to list this host's interfaces for half-made bridges: {error}");
+            return;
+        }
+    };
+    // Two networks may have the same bridge.
+    let mut seen = HashSet::new();
     for network in attachments.iter().map(|one| &one.network) {
-        let remove = |links: Vec<Link>| match half_made(network, &links) {
-            Some(bridge) => delegate::remove_link(bridge.index),
-            None => Ok(()),
-        };
-        if let Err(error) = sight::links().and_then(remove) {
+        if let Some(bridge) = half_made(network, &links)
+            && seen.insert(bridge.index)
+            && let Err(error) = delegate::remove_link(bridge.index)
+        {
             let network = &network.name;
             log::warn!("failed to remove the half-made bridge of network {network}: {error}");
         }

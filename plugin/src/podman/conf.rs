@@ -16,9 +16,9 @@ use crate::rules::network_config::{SubnetPool, SubnetPoolError, SubnetPools};
 use super::{Environment, layers};
 
 /// Name of the default network if `default_network` is not set.
-pub(super) const DEFAULT_NETWORK: &str = "podman";
+const DEFAULT_NETWORK: &str = "podman";
 /// Subnet of the default network if `default_subnet` is not set.
-pub(super) const DEFAULT_SUBNET: &str = "10.88.0.0/16";
+const DEFAULT_SUBNET: &str = "10.88.0.0/16";
 
 /// Where Podman looks for helper binaries, netavark among them (5.4, Linux).
 const HELPER_BINARIES_DIRS: [&str; 4] = [

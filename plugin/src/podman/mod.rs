@@ -10,6 +10,7 @@ mod conf;
 mod default_network;
 mod environment;
 mod host;
+mod lasting_directory;
 mod layers;
 mod lock;
 mod network_dir;
@@ -36,6 +37,7 @@ pub use conf::{ConfError, ContainersConf};
 pub use default_network::default_network;
 pub use environment::Environment;
 pub use host::{HostError, callers, gather};
+use lasting_directory::{history_file, lasting_directory};
 pub use lock::{NetworkLock, NetworkLockError};
 pub use network_dir::network_config_dir;
 use networks::networks_of;
@@ -368,67 +370,9 @@ impl Podman {
     }
 }
 
-/// Returns the history file of a store. It survives a reboot: it is in the state directory if
-/// the environment names one, otherwise in `berth` in `/var/lib` or, for a rootless Podman, in
-/// `XDG_STATE_HOME`. There its name tells the stores of different Podmans apart.
-fn history_file(state_directory: &Path, rootless: bool, environment: &Environment) -> PathBuf {
-    if environment.path(STATE_VARIABLE).is_some() {
-        return state_directory.join("history");
-    }
-    let mut name = String::new();
-    for c in state_directory.to_string_lossy().trim_matches('/').chars() {
-        match c {
-            '/' => name.push('-'),
-            '-' => name.push_str("%2d"),
-            '%' => name.push_str("%25"),
-            c => name.push(c),
-        }
-    }
-    lasting_directory(rootless, environment).join(format!("{name}.history"))
-}
-
-/// Returns the directory in which berth keeps what must survive a reboot.
-fn lasting_directory(rootless: bool, environment: &Environment) -> PathBuf {
-    let directory = match environment.state_home().filter(|_| rootless) {
-        Some(home) => home,
-        None => environment.root().join("var/lib"),
-    };
-    directory.join("berth")
-}
-
 /// Returns directories as one text, for messages.
 pub(crate) fn list(directories: &[PathBuf]) -> String {
     let texts = directories.iter().map(|dir| dir.display().to_string());
     let texts: Vec<_> = texts.collect();
     texts.join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(state: &str, rootless: bool, variables: &[(&str, &str)], expected: &str) {
-        let environment = Environment::imagined("/", 1000, variables.iter().copied());
-        let file = history_file(Path::new(state), rootless, &environment);
-        assert_eq!(file, Path::new(expected));
-    }
-
-    #[test]
-    fn every_store_has_a_history_that_lasts() {
-        let state = "/run/containers/networks/berth";
-        let name = "run-containers-networks-berth.history";
-        check(state, false, &[], &format!("/var/lib/berth/{name}"));
-        let home = [("HOME", "/home/ann")];
-        check(
-            state,
-            true,
-            &home,
-            &format!("/home/ann/.local/state/berth/{name}"),
-        );
-        let chosen = [("XDG_STATE_HOME", "/s"), ("HOME", "/home/ann")];
-        check(state, true, &chosen, &format!("/s/berth/{name}"));
-        check("/s/b", true, &[(STATE_VARIABLE, "/s/b")], "/s/b/history");
-        check("/run/a-b", false, &[], "/var/lib/berth/run-a%2db.history");
-    }
 }

@@ -4,18 +4,23 @@
 //! netavark's own driver, which [`passed_on`] separates again. They are read at `create`, to
 //! refuse what cannot work, and at every setup.
 
+mod choices;
+mod exclusions;
+
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use berth_share::ShareName;
-use ipnetwork::IpNetwork;
 use thiserror::Error;
 
 use crate::protocol::Network;
 use crate::rules::pledge::{self, Pledge, PledgeError};
-use crate::rules::pool::{Pool, PoolError, Span, last_address, normalise};
+use crate::rules::pool::{Pool, PoolError, Span};
+use choices::choice;
+pub use choices::{Order, Plumbing};
+use exclusions::spans;
+pub(super) use exclusions::{excluded, excluded_here, listed};
 
 /// Cooldown if `ipam_cooldown` is absent: a released address rests for 30 seconds.
 pub const DEFAULT_COOLDOWN: Duration = Duration::from_secs(30);
@@ -52,82 +57,6 @@ pub const KNOWN: [&str; 8] = [DRIVER, COOLDOWN, EXCLUDE, HOLD, ORDER, RESERVE, S
 
 /// The prefix of all our names except [`DRIVER`]. netavark has no such names.
 pub(super) const PREFIX: &str = "ipam_";
-
-/// Which free address a dynamic lease gets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
-    /// The first free one after the last dynamic lease, as Podman does.
-    #[default]
-    Next,
-    Lowest,
-    /// Any free one, all equally likely.
-    Random,
-}
-
-impl Order {
-    pub const ALL: [Self; 3] = [Self::Next, Self::Lowest, Self::Random];
-
-    /// Returns the value of [`ORDER`] that selects it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Next => "next",
-            Self::Lowest => "lowest",
-            Self::Random => "random",
-        }
-    }
-}
-
-impl fmt::Display for Order {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// The driver, one of netavark's own, that makes the interfaces.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Plumbing {
-    #[default]
-    Bridge,
-    Macvlan,
-    Ipvlan,
-}
-
-impl Plumbing {
-    pub const ALL: [Self; 3] = [Self::Bridge, Self::Macvlan, Self::Ipvlan];
-
-    /// Returns netavark's name of the driver, which is also the value of [`DRIVER`].
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Bridge => "bridge",
-            Self::Macvlan => "macvlan",
-            Self::Ipvlan => "ipvlan",
-        }
-    }
-
-    /// Returns the driver of this name, if netavark has one.
-    pub fn named(driver: &str) -> Option<Self> {
-        let mut all = Self::ALL.into_iter();
-        all.find(|own| own.as_str() == driver)
-    }
-
-    /// Returns the driver that makes a network's interfaces: the network's own driver if it is
-    /// netavark's, otherwise the one that its options select, by default the bridge.
-    ///
-    /// # Errors
-    /// [`OptionsError::Choice`] if the options name an unknown driver.
-    pub fn of(network: &Network) -> Result<Self, OptionsError> {
-        match Self::named(&network.driver) {
-            Some(own) => Ok(own),
-            None => choice(&network.options, DRIVER, &Self::ALL, Self::as_str),
-        }
-    }
-}
-
-impl fmt::Display for Plumbing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// Why one of our options is refused.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -229,7 +158,6 @@ impl Options {
         if let Some(name) = options.keys().find(|name| is_unknown(name)) {
             return Err(OptionsError::Unknown { name: name.clone() });
         }
-        let subnets = subnets(network);
         let share = share(options)?;
         // Hosts that all started at the same address would get in each other's way.
         let scattered = share.is_some() && !options.contains_key(ORDER);
@@ -239,7 +167,7 @@ impl Options {
             ttl: duration(options, TTL, MIN_TTL)?.unwrap_or(DEFAULT_TTL),
             exclusions: options
                 .get(EXCLUDE)
-                .map_or_else(|| Ok(Vec::new()), |list| exclusions(list, &subnets))?,
+                .map_or_else(|| Ok(Vec::new()), |list| excluded(list, network))?,
             pledges: pledge::parse(network)?,
             order: if scattered {
                 Order::Random
@@ -250,11 +178,6 @@ impl Options {
             share,
         })
     }
-}
-
-fn subnets(network: &Network) -> Vec<IpNetwork> {
-    let subnets = network.subnets.iter();
-    subnets.map(|subnet| normalise(subnet.subnet)).collect()
 }
 
 /// Returns whether the option is addressed to us, known or not.
@@ -285,7 +208,7 @@ pub fn pools(network: &Network, options: &Options) -> Result<Vec<Pool>, PoolErro
 }
 
 /// Returns whether the option is addressed to us, but is not one of ours.
-pub(crate) fn is_unknown(name: &str) -> bool {
+fn is_unknown(name: &str) -> bool {
     is_ours(name) && !KNOWN.contains(&name)
 }
 
@@ -305,24 +228,6 @@ pub(super) fn check(name: &'static str, value: &str) -> Result<(), OptionsError>
         SHARE => share(&options).map(drop),
         _ => Ok(()),
     }
-}
-
-/// Reads a list of exclusions that applies to any network, and returns the parts that lie in
-/// this one.
-pub(super) fn excluded_here(list: &str, network: &Network) -> Vec<Span> {
-    let subnets = subnets(network).into_iter();
-    let subnets = subnets.filter_map(|subnet| Span::new(subnet.network(), last_address(subnet)));
-    let all: Vec<_> = spans(list).flatten().collect();
-    let here = |subnet: Span| all.iter().filter_map(move |span| span.shared(&subnet));
-    subnets.flat_map(here).collect()
-}
-
-/// Reads a list of exclusions of a network.
-///
-/// # Errors
-/// If an item is not an exclusion, or lies outside of the network's subnets.
-pub(super) fn excluded(list: &str, network: &Network) -> Result<Vec<Span>, OptionsError> {
-    exclusions(list, &subnets(network))
 }
 
 /// Reads a duration of whole seconds, from `shortest` to [`MAX_DURATION`], both allowed.
@@ -373,82 +278,6 @@ pub(super) fn time(text: &str) -> Option<Duration> {
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
     humantime::parse_duration(text).ok()
-}
-
-/// Reads one of a few words, or returns the type's default if the option is absent.
-fn choice<T: Copy + Default>(
-    options: &BTreeMap<String, String>,
-    name: &'static str,
-    all: &[T],
-    word: impl Fn(T) -> &'static str,
-) -> Result<T, OptionsError> {
-    let Some(value) = options.get(name) else {
-        return Ok(T::default());
-    };
-    all.iter()
-        .copied()
-        .find(|item| word(*item) == value)
-        .ok_or_else(|| OptionsError::Choice {
-            name,
-            value: value.clone(),
-            known: all
-                .iter()
-                .map(|item| word(*item))
-                .collect::<Vec<_>>()
-                .join(" or "),
-        })
-}
-
-/// Reads a list of exclusions, separated by commas, semicolons or white space.
-fn spans(list: &str) -> impl Iterator<Item = Result<Span, OptionsError>> {
-    list.split(|c: char| matches!(c, ',' | ';') || c.is_whitespace())
-        .filter(|item| !item.is_empty())
-        .map(|item| {
-            exclusion(item).ok_or_else(|| OptionsError::Exclusion {
-                item: item.to_owned(),
-            })
-        })
-}
-
-/// Reads a list of exclusions that lie in these subnets.
-fn exclusions(list: &str, subnets: &[IpNetwork]) -> Result<Vec<Span>, OptionsError> {
-    spans(list)
-        .map(|span| {
-            let span = span?;
-            let within =
-                |subnet: &IpNetwork| subnet.contains(span.first()) && subnet.contains(span.last());
-            if subnets.iter().any(within) {
-                return Ok(span);
-            }
-            Err(OptionsError::ExclusionOutside {
-                span,
-                subnets: if subnets.is_empty() {
-                    "it has none".to_owned()
-                } else {
-                    subnets
-                        .iter()
-                        .map(ToString::to_string)
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                },
-            })
-        })
-        .collect()
-}
-
-/// Reads one exclusion: `10.0.0.9`, `10.0.0.9-10.0.0.20` or `10.0.0.16/28`.
-///
-/// Host bits of a subnet are dropped, as Podman drops them from `--subnet`.
-fn exclusion(item: &str) -> Option<Span> {
-    if let Some((address, prefix)) = item.split_once('/') {
-        // `ipnetwork` also reads `/+8` and `/255.0.0.0`.
-        let digits = prefix.bytes().all(|byte| byte.is_ascii_digit());
-        let subnet = IpNetwork::new(address.parse().ok()?, prefix.parse().ok()?).ok()?;
-        return Span::new(subnet.network(), last_address(subnet)).filter(|_| digits);
-    }
-    let (first, last) = item.split_once('-').unwrap_or((item, item));
-    let (first, last): (IpAddr, IpAddr) = (first.parse().ok()?, last.parse().ok()?);
-    Span::new(first, last)
 }
 
 #[cfg(test)]

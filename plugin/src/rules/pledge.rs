@@ -7,12 +7,11 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use ipnetwork::IpNetwork;
 use thiserror::Error;
 
 use super::lease::ContainerName;
 use super::network_config::is_valid_name;
-use super::options::{OptionsError, RESERVE};
+use super::options::{self, OptionsError, RESERVE};
 use super::pool::{Pool, Unleasable, normalise};
 use crate::protocol::Network;
 
@@ -138,17 +137,9 @@ fn check(network: &Network, address: IpAddr) -> Result<(), OptionsError> {
     let subnets = network.subnets.iter();
     let mut subnets = subnets.filter(|subnet| normalise(subnet.subnet).contains(address));
     let Some(subnet) = subnets.next() else {
-        let all = network
-            .subnets
-            .iter()
-            .map(|subnet| normalise(subnet.subnet));
-        let all: Vec<_> = all.map(|subnet: IpNetwork| subnet.to_string()).collect();
         return Err(OptionsError::PledgeOutside {
             address,
-            subnets: match all.is_empty() {
-                true => "it has none".to_owned(),
-                false => all.join(", "),
-            },
+            subnets: options::listed(network),
         });
     };
     // A subnet that cannot be used is refused elsewhere, with its own reason.

@@ -15,6 +15,7 @@ mod namespaces;
 mod proc_net;
 mod proc_text;
 mod process;
+mod processes;
 mod reach;
 pub mod survey;
 
@@ -37,14 +38,16 @@ pub use links::{Window, links, links_in, links_of};
 use namespaces::namespaces;
 pub use namespaces::own_namespace;
 use process::read as read_proc;
-pub use process::{is_of_our_user, parent_of, process, processes_named, service_of};
+pub use process::{is_of_our_user, parent_of, process, service_of};
+use processes::Processes;
+pub use processes::processes_named;
 
 use crate::rules::lease::{Moment, Tenant};
 
 impl Evidence {
     /// Gathers what is needed to judge these tenants.
     pub fn gather(tenants: &[Tenant], boot_id: &str, at: Moment) -> Self {
-        let seen = process::Processes::all();
+        let seen = Processes::all();
         let (pid_namespace, unreadable) = match pid_namespace() {
             Ok(inode) => (inode, seen.unreadable),
             Err(error) => (0, Some(crate::chain(&error))),

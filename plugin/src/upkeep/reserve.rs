@@ -112,7 +112,7 @@ impl Reserved {
         Self {
             address: pledge.address,
             network: network.name.clone(),
-            container_name: pledge.container.as_ref().map(|name| name.to_string()),
+            container_name: pledge.container.as_ref().map(ToString::to_string),
             comment: pledge.comment.clone(),
             reserved: true,
             before: before.map(Pledge::whom).unwrap_or_default(),

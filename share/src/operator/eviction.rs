@@ -52,11 +52,7 @@ impl Eviction {
 
     /// Returns the addresses that the link must be probed for.
     pub fn addresses(&self) -> Vec<IpAddr> {
-        self.target
-            .addresses
-            .iter()
-            .map(|claim| claim.address)
-            .collect()
+        self.target.claimed()
     }
 
     /// Keeps the host from claiming anything, if the evidence allows it. `nonce` is random.
@@ -111,11 +107,7 @@ pub struct Fenced {
 impl Fenced {
     /// Returns the addresses that the link must be probed for.
     pub fn addresses(&self) -> Vec<IpAddr> {
-        self.target
-            .addresses
-            .iter()
-            .map(|claim| claim.address)
-            .collect()
+        self.target.claimed()
     }
 
     /// Deletes the keys of the host's addresses, if the evidence allows it, and returns those

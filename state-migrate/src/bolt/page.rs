@@ -25,9 +25,9 @@ pub(super) const FREELIST: u16 = 0x10;
 pub(super) const BUCKET: u32 = 0x01;
 
 /// bbolt refuses longer keys (`MaxKeySize`).
-pub(super) const MAX_KEY: usize = 32_768;
+const MAX_KEY: usize = 32_768;
 
-pub(super) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     let bytes = bytes.get(at..)?.first_chunk()?;
     Some(u16::from_le_bytes(*bytes))
 }

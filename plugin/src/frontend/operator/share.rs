@@ -1,21 +1,19 @@
 //! `berth share`: pools that several hosts lease from.
 
-use std::fmt;
+mod listings;
 
-use anstyle::AnsiColor;
 use berth_share::ShareName;
 use berth_share::operator::Rejoin;
 use clap::{Args, Subcommand};
 use clap_complete::engine::ArgValueCandidates;
-use serde::{Serialize, Serializer};
 
-use super::table::{Table, plain, wants_colour};
-use super::words::shown_id;
+use super::table::wants_colour;
 use super::{Failure, Place};
 use crate::frontend::{complain, completion, print, print_coloured};
 use crate::podman::Podman;
 use crate::sharing;
-use crate::upkeep::share::{self, HostState, HostView, ShareState, ShareView};
+use crate::upkeep::share::{self, ShareState};
+use listings::{HostListing, ShareListing};
 
 /// Arguments of `berth share`.
 #[derive(Debug, Args)]
@@ -217,7 +215,7 @@ fn status(status: &Status) -> Result<(), Failure> {
     if shares.is_empty() {
         return Err(Failure::NoShare);
     }
-    let listing = Statuses {
+    let listing = ShareListing {
         shares: shares
             .iter()
             .map(|name| share::view(&podman, name))
@@ -242,59 +240,9 @@ fn status(status: &Status) -> Result<(), Failure> {
     }
 }
 
-/// The shares, for people.
-struct Statuses {
-    shares: Vec<ShareView>,
-    coloured: bool,
-}
-
-impl Serialize for Statuses {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.shares.serialize(serializer)
-    }
-}
-
-impl fmt::Display for Statuses {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const HEADINGS: &[&str] = &[
-            "SHARE",
-            "STATE",
-            "HOSTS",
-            "LIVE",
-            "ADDRESSES",
-            "OWN",
-            "SUBNETS",
-        ];
-        let mut table = Table::new(Some(HEADINGS), self.coloured);
-        for share in &self.shares {
-            let colour = match share.state {
-                ShareState::Open => AnsiColor::Green,
-                ShareState::Unused => AnsiColor::BrightBlack,
-                ShareState::Suspended | ShareState::Evicted => AnsiColor::Yellow,
-                ShareState::Unreachable => AnsiColor::Red,
-            };
-            // If a share cannot be seen, nothing about it is known.
-            let number = |count: usize| match share.state {
-                ShareState::Unreachable => plain(""),
-                _ => plain(count.to_string()),
-            };
-            table.row([
-                plain(&share.share),
-                (share.state.to_string(), Some(colour)),
-                number(share.hosts),
-                number(share.live),
-                number(share.addresses),
-                number(share.own_addresses),
-                plain(share.subnets.join(", ")),
-            ]);
-        }
-        f.write_str(&table.lines().join("\n"))
-    }
-}
-
 fn hosts(hosts: &Hosts) -> Result<(), Failure> {
     let (podman, share) = hosts.which.find()?;
-    let listing = Listing {
+    let listing = HostListing {
         hosts: share::hosts(&podman, &share)?,
         headings: !hosts.noheading,
         whole_ids: hosts.no_trunc,
@@ -306,106 +254,10 @@ fn hosts(hosts: &Hosts) -> Result<(), Failure> {
     Ok(print_coloured(&listing, hosts.which.json)?)
 }
 
-/// The hosts of a share, for people.
-struct Listing {
-    hosts: Vec<HostView>,
-    headings: bool,
-    whole_ids: bool,
-    coloured: bool,
-}
-
-impl Serialize for Listing {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.hosts.serialize(serializer)
-    }
-}
-
-impl fmt::Display for Listing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const HEADINGS: &[&str] = &["HOST ID", "NAME", "STATE", "ADDRESSES", "OWN"];
-        let mut table = Table::new(self.headings.then_some(HEADINGS), self.coloured);
-        for host in &self.hosts {
-            let colour = match host.state {
-                HostState::Live => AnsiColor::Green,
-                HostState::Silent | HostState::Behind => AnsiColor::Yellow,
-                HostState::Evicted => AnsiColor::Red,
-                HostState::Unrecorded => AnsiColor::BrightBlack,
-            };
-            let mark = if host.own { "*" } else { "" };
-            table.row([
-                plain(shown_id(&host.id, self.whole_ids)),
-                plain(&host.name),
-                (host.state.to_string(), Some(colour)),
-                plain(host.addresses.len().to_string()),
-                plain(mark),
-            ]);
-        }
-        f.write_str(&table.lines().join("\n"))
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hosts_are_a_table() {
-        let host = |id: &str, name: &str, state, own, count| HostView {
-            id: id.repeat(8),
-            name: name.into(),
-            state,
-            own,
-            addresses: vec!["10.0.0.9".parse().unwrap(); count],
-        };
-        let mut listing = Listing {
-            hosts: vec![
-                host("1f2e", "alpha", HostState::Live, true, 12),
-                host("3d4c", "\u{1b}[2Jbravo", HostState::Evicted, false, 0),
-            ],
-            headings: true,
-            whole_ids: false,
-            coloured: false,
-        };
-        assert_eq!(
-            listing.to_string(),
-            "\
-HOST ID       NAME            STATE    ADDRESSES  OWN
-1f2e1f2e1f2e  alpha           live     12         *
-3d4c3d4c3d4c  \\u{1b}[2Jbravo  evicted  0"
-        );
-        listing.whole_ids = true;
-        assert!(listing.to_string().contains(&"1f2e".repeat(8)));
-    }
-
-    #[test]
-    fn of_a_share_out_of_reach_no_numbers_are_shown() {
-        let view = |share: &str, state, count| ShareView {
-            share: share.into(),
-            state,
-            trouble: None,
-            subnets: vec!["10.0.0.0/24".into(); count],
-            hosts: count,
-            live: count,
-            addresses: 7 * count,
-            own_addresses: count,
-            host: None,
-        };
-        let statuses = Statuses {
-            shares: vec![
-                view("dmz", ShareState::Unreachable, 0),
-                view("lan", ShareState::Open, 2),
-            ],
-            coloured: false,
-        };
-        assert_eq!(
-            statuses.to_string(),
-            "\
-SHARE  STATE        HOSTS  LIVE  ADDRESSES  OWN  SUBNETS
-dmz    unreachable
-lan    open         2      2     14         2    10.0.0.0/24, 10.0.0.0/24"
-        );
-    }
 
     #[test]
     fn a_share_is_named_only_where_there_are_several() {

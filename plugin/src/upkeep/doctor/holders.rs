@@ -17,16 +17,14 @@ const NAMED: usize = 8;
 /// Judges the tenants by their verdicts.
 pub(super) fn judge(tenants: &[(Tenant, Verdict)], now: Moment) -> Vec<Finding> {
     let mut found = Vec::new();
-    let dead: Vec<_> = tenants
+    let dead = tenants
         .iter()
         .filter_map(|(tenant, verdict)| match verdict {
             Verdict::Dead(cause) => Some((tenant, cause)),
             Verdict::Live(_) | Verdict::Unknown(_) => None,
-        })
-        .collect();
+        });
     let is_overdue = |tenant: &Tenant| unseen(tenant, now) >= OVERDUE;
-    let (overdue, fresh): (Vec<_>, Vec<_>) =
-        dead.into_iter().partition(|(tenant, _)| is_overdue(tenant));
+    let (overdue, fresh): (Vec<_>, Vec<_>) = dead.partition(|(tenant, _)| is_overdue(tenant));
     for (ghosts, overdue) in [(overdue, true), (fresh, false)] {
         if ghosts.is_empty() {
             continue;

@@ -175,10 +175,7 @@ fn silent(facts: &Facts) -> Option<Finding> {
         !host.live && !is_own && !host.addresses.is_empty()
     });
     let silent: Vec<_> = silent
-        .map(|host| {
-            let addresses: Vec<_> = host.addresses.iter().map(|claim| claim.address).collect();
-            format!("{}, which has {}", host.record.name, some(&addresses))
-        })
+        .map(|host| format!("{}, which has {}", host.record.name, some(&host.claimed())))
         .collect();
     (!silent.is_empty()).then(|| {
         let name = &facts.name;

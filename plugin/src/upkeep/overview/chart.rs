@@ -10,8 +10,8 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use serde::Serialize;
 
-use super::entry::{Entry, State};
 use super::totals::{Totals, pools};
+use super::{Entry, State};
 use crate::protocol::Network;
 use crate::rules::pool::{Family, Pool, number};
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use thiserror::Error;
 
-use super::entry::{Entry, State};
+use super::{Entry, State};
 
 /// Why a filter is refused.
 #[derive(Debug, Error, PartialEq, Eq)]

@@ -12,6 +12,7 @@ mod entry;
 mod filter;
 mod names;
 mod order;
+mod state;
 mod totals;
 
 use std::collections::{HashMap, HashSet};
@@ -22,10 +23,11 @@ use thiserror::Error;
 pub use chart::{Cell, Chart, Frame, Row, Sheet};
 pub use dossier::{Dossier, UnknownError};
 pub use elsewhere::{Asked, Shares};
-pub use entry::{Entry, Place, State};
+pub use entry::{Entry, Place};
 pub use filter::{Filter, FilterError};
 pub use names::Names;
 pub use order::Order;
+pub use state::State;
 pub use totals::Totals;
 
 use super::NoNetwork;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use serde::Serialize;
 
-use super::entry::{Entry, State};
+use super::{Entry, State};
 use crate::protocol::Network;
 use crate::rules::options::{self, Options};
 use crate::rules::pool::{Pool, Span, last_address};
