@@ -13,7 +13,6 @@ use thiserror::Error;
 
 use super::program::{Answer, Program};
 use super::request::{Connection, SeveralPerSubnet};
-use crate::podman::Podman;
 use crate::rules::lease::Delegation;
 use crate::sight::front;
 
@@ -101,10 +100,10 @@ pub type Started<'a> = Result<Ready<'a>, DelegateError>;
 
 impl<'a> Call<'a> {
     /// Returns how netavark is called for networks of the plugin.
-    pub fn by(podman: &'a Podman) -> Self {
+    pub fn of(netavark: &'a Path, delegation: &'a Delegation) -> Self {
         Self {
-            netavark: &podman.netavark,
-            delegation: &podman.delegation,
+            netavark,
+            delegation,
             plugin_directories: &[],
         }
     }

@@ -87,7 +87,7 @@ pub fn setup(netns: &Path) -> Result<(), PluginError> {
         Ok(vec![delegate::setup(netavark, &connection)?])
     };
     let asked = vec![attachment.clone()];
-    let done = lifecycle::setup(&podman, &Call::by(&podman), asked, netns, plumb)?;
+    let done = lifecycle::setup(&podman, &call(&podman), asked, netns, plumb)?;
     // C7
     if let Err(error) = answer(&done.status[0]) {
         let undone = take_down(&podman, attachment, netns);
@@ -123,7 +123,7 @@ fn set_up_unleased(
     netns: &Path,
 ) -> Result<(), PluginError> {
     let connection = without_addresses(attachment);
-    let netavark = Call::by(podman).start("setup", netns)?;
+    let netavark = call(podman).start("setup", netns)?;
     let status = delegate::setup(netavark, &connection)?;
     answer(&status).or_else(|error| {
         take_down_unleased(podman, attachment, netns)?;
@@ -137,8 +137,12 @@ fn take_down_unleased(
     netns: &Path,
 ) -> Result<(), PluginError> {
     let connection = without_addresses(attachment);
-    let netavark = Call::by(podman).start("teardown", netns);
+    let netavark = call(podman).start("teardown", netns);
     delegate::teardown(netavark, &connection).map_err(PluginError::TakeDown)
+}
+
+fn call(podman: &Podman) -> Call<'_> {
+    Call::of(&podman.netavark, &podman.delegation)
 }
 
 fn without_addresses(attachment: &Attachment) -> Connection<'_> {
@@ -149,7 +153,6 @@ fn without_addresses(attachment: &Attachment) -> Connection<'_> {
 }
 
 fn take_down(podman: &Podman, attachment: Attachment, netns: &Path) -> Result<(), LifecycleError> {
-    let call = Call::by(podman);
     let unplumb = |netavark: Started<'_>, tenants: &[Tenant]| {
         let tenant = &tenants[0];
         let connection = Connection {
@@ -160,7 +163,7 @@ fn take_down(podman: &Podman, attachment: Attachment, netns: &Path) -> Result<()
         let netavark = netavark.and_then(|netavark| netavark.with(&tenant.delegation));
         delegate::teardown(netavark, &connection)
     };
-    lifecycle::teardown(podman, &call, &[attachment], netns, unplumb)
+    lifecycle::teardown(podman, &call(podman), &[attachment], netns, unplumb)
 }
 
 /// Reads standard input to its end. Otherwise netavark would report a broken pipe instead

@@ -89,10 +89,7 @@ impl Remains<'_> {
     }
 
     fn call<'c>(&'c self, podman: &'c Podman) -> Call<'c> {
-        Call {
-            delegation: self.delegation,
-            ..Call::by(podman)
-        }
+        Call::of(&podman.netavark, self.delegation)
     }
 
     fn connection(&self) -> Connection<'_> {
