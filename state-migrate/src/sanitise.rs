@@ -71,9 +71,7 @@ pub(crate) fn sanitise(site: &Site, wish: &Wish) -> Result<RepairReport, Error> 
     } else {
         ghosts::Found::default()
     };
-    for warning in &found.warnings {
-        log::warn!("{warning}");
-    }
+    report.skipped.extend(found.skipped);
     if let Some(output) = &wish.output {
         if !wish.dry_run {
             file::write_new(output, &result)?;

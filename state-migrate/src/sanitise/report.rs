@@ -31,7 +31,7 @@ pub(crate) struct RepairReport {
     /// Those kept because berth could not tell.
     pub(crate) unknown: Vec<Lease>,
     pub(crate) edits: Vec<Edit>,
-    /// What had to be skipped in a damaged file.
+    /// What had to be skipped because it cannot be read: in a damaged file, or on a network.
     pub(crate) skipped: Vec<String>,
     /// The containers that Podman has cleaned up after.
     pub(crate) cleaned_up: Vec<String>,

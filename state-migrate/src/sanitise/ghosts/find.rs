@@ -27,8 +27,8 @@ pub(in crate::sanitise) struct Found {
     /// In the order in which they must be cleared away: netavark removes a network's chains
     /// with its last interface, and cannot while they have rules of others.
     pub(in crate::sanitise) ghosts: Vec<Ghost>,
-    /// Which networks are left alone, and why.
-    pub(in crate::sanitise) warnings: Vec<String>,
+    /// What is left alone, and why.
+    pub(in crate::sanitise) skipped: Vec<String>,
 }
 
 /// Returns what dead containers left. Finds nothing if anything could not be seen.
@@ -40,15 +40,15 @@ pub(in crate::sanitise) fn find(run_directory: &Path, look: &Look, only: Option<
     let of_podmans =
         |network: &&Network| is_allocated(network) && only.is_none_or(|only| network.name == only);
     let networks: Vec<&Network> = look.networks.all.values().filter(of_podmans).collect();
-    let (mut records, mut read, mut warnings) = (Vec::new(), BTreeSet::new(), Vec::new());
+    let (mut records, mut read, mut skipped) = (Vec::new(), BTreeSet::new(), Vec::new());
     for network in &networks {
         match survey::records(run_directory, network) {
             Ok(found) => {
                 read.insert(network.id.as_str());
                 records.extend(found.into_iter().map(|record| (*network, record)));
             }
-            Err(error) => warnings.push(format!(
-                "what dead containers left on network {} stays, because netavark's records of it \
+            Err(error) => skipped.push(format!(
+                "what dead containers left on network {}, because netavark's records of it \
                  cannot be read: {}; make them readable, then run this again",
                 network.name,
                 chain(&error)
@@ -86,7 +86,7 @@ pub(in crate::sanitise) fn find(run_directory: &Path, look: &Look, only: Option<
         })
     });
     ghosts.extend(misled);
-    Found { ghosts, warnings }
+    Found { ghosts, skipped }
 }
 
 /// What tells a ghost from a live container.
