@@ -19,6 +19,7 @@ mod processes;
 mod reach;
 pub mod survey;
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::ErrorKind;
@@ -70,11 +71,10 @@ impl Evidence {
             if let Some(place) = inhabitants.get(&key) {
                 evidence.look_inside(key, *place);
             }
-            if evidence.paths.contains_key(path) {
+            let Entry::Vacant(unseen) = evidence.paths.entry(path.clone()) else {
                 continue;
-            }
-            let fact = examine_in_sight(path);
-            evidence.paths.insert(path.clone(), fact);
+            };
+            unseen.insert(examine_in_sight(path));
             if holder(path).is_some() {
                 // The files beside it are of another kind.
                 evidence.note_file(path);

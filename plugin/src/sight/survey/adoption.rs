@@ -2,6 +2,7 @@
 //! of. So a lost store comes back, and a ghost without a lease gets one by which it can
 //! be judged and taken down.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
@@ -64,15 +65,20 @@ pub fn adoptions(
     delegation: &Delegation,
     now: Moment,
 ) -> Vec<Adoption> {
-    let known: HashMap<&Tenancy, &Tenant> = tenants.iter().map(|t| (&t.tenancy, t)).collect();
+    let mut sightings = survey.sightings();
+    // Usually, all that is seen has been leased, and few of the tenants matter.
+    let seen: HashSet<IpAddr> = sightings.iter().flat_map(Sighting::leasable).collect();
     let mut taken: HashSet<(&str, IpAddr)> = tenants
         .iter()
         .flat_map(|tenant| tenant.leased.iter().map(move |held| (tenant, held.address)))
+        .filter(|(_, address)| seen.contains(address))
         .map(|(tenant, address)| (tenant.tenancy.network_id.as_str(), address))
         .collect();
+    let known = LazyCell::new(|| -> HashMap<&Tenancy, &Tenant> {
+        tenants.iter().map(|t| (&t.tenancy, t)).collect()
+    });
     let scene = Scene::of(survey);
     let mut adoptions: BTreeMap<Tenancy, Adoption> = BTreeMap::new();
-    let mut sightings = survey.sightings();
     // A container that shows its own name has a better claim to that name and its
     // address than one that only has the address. A living one has a better claim than
     // what an earlier start left.

@@ -1,6 +1,7 @@
 //! What the dead have left and no lease mentions. A pure decision. Nothing on a network
 //! counts as left over while a container may be hidden on it.
 
+use std::cell::LazyCell;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
@@ -133,7 +134,7 @@ fn namespace_files(survey: &Survey, tenants: &[Tenant]) -> Vec<Leftover> {
     let seen = survey.namespaces.iter();
     let seen: HashMap<_, _> = seen.map(|seen| (seen.key, &seen.links)).collect();
     let of_tenants = tenants.iter().map(|tenant| &tenant.namespace.path);
-    let of_tenants: HashSet<_> = of_tenants.collect();
+    let of_tenants = LazyCell::new(|| of_tenants.collect::<HashSet<_>>());
     let nobodys = |key: NamespaceKey| {
         if key.0 != survey.own.0 {
             return true;
@@ -146,8 +147,8 @@ fn namespace_files(survey: &Survey, tenants: &[Tenant]) -> Vec<Leftover> {
         .files
         .iter()
         .filter(|(path, _)| crate::sight::is_namespace_file(path))
-        .filter(|(path, _)| !of_tenants.contains(path))
         .filter(|(_, key)| nobodys(**key))
+        .filter(|(path, _)| !of_tenants.contains(path))
         .map(|(path, key)| Leftover::NamespaceFile {
             path: path.clone(),
             key: *key,
@@ -188,11 +189,15 @@ fn veths(
 }
 
 fn stale_records(survey: &Survey, network: &Network, tenants: &[&Tenant]) -> Vec<Leftover> {
+    let records = survey.records_of(network);
+    if records.is_empty() {
+        return Vec::new();
+    }
     let containers = tenants.iter().map(|tenant| &tenant.tenancy.container_id);
     let containers: HashSet<_> = containers.collect();
     let leased = tenants.iter().flat_map(|tenant| &tenant.leased);
     let leased: HashSet<_> = leased.map(|leased| leased.address).collect();
-    let records = survey.records_of(network).iter();
+    let records = records.iter();
     let stale = records.filter(|record| !containers.contains(&record.container_id));
     stale
         .map(|record| {
