@@ -237,14 +237,10 @@ impl Interface<'_> {
     fn links(&self) -> io::Result<Vec<Link>> {
         let namespace = &self.tenant.namespace;
         let key = (namespace.device, namespace.inode);
-        let shows = |window: &Window| window.shows(key);
-        let mut window = match self.window.take().filter(shows) {
+        let mut window = match self.window.take().filter(|window| window.shows(key)) {
             Some(window) => window,
-            None => Window::open(&namespace.path)?,
+            None => Window::open(&namespace.path, key)?,
         };
-        if !shows(&window) {
-            return Err(io::Error::other("it is another namespace by now"));
-        }
         let links = window.links()?;
         self.window.replace(Some(window));
         Ok(links)

@@ -38,7 +38,10 @@ pub fn teardown(
     // T1
     let done = with_lock(podman, &who, podman.settings.lock_wait(), |locked| {
         // Opening it takes a thread, which would wait for a processor once netavark starts.
-        let window = Window::open(netns).ok();
+        let window = match sight::examine(netns) {
+            PathFact::There(key) => Window::open(netns, key).ok(),
+            PathFact::Missing | PathFact::Unreadable(_) => None,
+        };
         let netavark = call.start("teardown", netns);
         let take_down = |tenants: &[Tenant]| {
             let unplumb = |tenants: &[Tenant]| unplumb(netavark, tenants);

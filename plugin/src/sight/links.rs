@@ -96,16 +96,14 @@ pub struct Window {
 }
 
 impl Window {
-    /// Opens a window into the namespace that a file shows.
+    /// Opens a window into this namespace, by a file that shows it.
     ///
     /// # Errors
-    /// As [`links_of`].
-    pub fn open(namespace: &Path) -> io::Result<Self> {
-        let file = File::open(namespace)?;
-        Ok(Self {
-            key: key_of(&file)?,
-            socket: inside(&file, Socket::open)?,
-        })
+    /// As [`links_in`].
+    pub fn open(namespace: &Path, key: NamespaceKey) -> io::Result<Self> {
+        let namespace = shown(namespace, key)?;
+        let socket = inside(&namespace, Socket::open)?;
+        Ok(Self { socket, key })
     }
 
     /// Returns whether this is a window into that namespace.
@@ -116,20 +114,16 @@ impl Window {
     /// Returns the interfaces, without [`Peer::Host`].
     ///
     /// # Errors
-    /// As [`links_of`]. The window is then of no more use.
+    /// As [`links_in`]. The window is then of no more use.
     pub fn links(&mut self) -> io::Result<Vec<Link>> {
         listed(&mut self.socket, deadline())
     }
 }
 
-fn key_of(namespace: &File) -> io::Result<NamespaceKey> {
-    let metadata = namespace.metadata()?;
-    Ok((metadata.dev(), metadata.ino()))
-}
-
 fn shown(namespace: &Path, key: NamespaceKey) -> io::Result<File> {
     let file = File::open(namespace)?;
-    if key_of(&file)? != key {
+    let metadata = file.metadata()?;
+    if (metadata.dev(), metadata.ino()) != key {
         return Err(io::Error::other("it is another namespace by now"));
     }
     Ok(file)
@@ -206,7 +200,7 @@ mod tests {
                 return None; // Without root.
             }
             let path = Path::new("/proc/thread-self/ns/net");
-            let mut window = Window::open(path).unwrap();
+            let mut window = Window::open(path, crate::sight::own_namespace().unwrap()).unwrap();
             let names = |window: &mut Window| {
                 let links = window.links().unwrap().into_iter();
                 links.map(|link| link.name).collect::<Vec<_>>()
