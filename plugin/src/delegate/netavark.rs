@@ -99,7 +99,7 @@ pub struct Ready<'a> {
 pub type Started<'a> = Result<Ready<'a>, DelegateError>;
 
 impl<'a> Call<'a> {
-    /// Returns how netavark is called for networks of the plugin.
+    /// Returns how netavark is called for networks that need no plugin.
     pub fn of(netavark: &'a Path, delegation: &'a Delegation) -> Self {
         Self {
             netavark,

@@ -67,7 +67,7 @@ pub fn adoptions(
 ) -> Vec<Adoption> {
     let mut sightings = survey.sightings();
     // Usually, all that is seen has been leased, and few of the tenants matter.
-    let seen: HashSet<IpAddr> = sightings.iter().flat_map(Sighting::leasable).collect();
+    let seen: HashSet<IpAddr> = sightings.iter().flat_map(Sighting::addresses).collect();
     let mut taken: HashSet<(&str, IpAddr)> = tenants
         .iter()
         .flat_map(|tenant| tenant.leased.iter().map(move |held| (tenant, held.address)))

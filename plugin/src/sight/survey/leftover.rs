@@ -197,8 +197,9 @@ fn stale_records(survey: &Survey, network: &Network, tenants: &[&Tenant]) -> Vec
     let containers: HashSet<_> = containers.collect();
     let leased = tenants.iter().flat_map(|tenant| &tenant.leased);
     let leased: HashSet<_> = leased.map(|leased| leased.address).collect();
-    let records = records.iter();
-    let stale = records.filter(|record| !containers.contains(&record.container_id));
+    let stale = records
+        .iter()
+        .filter(|record| !containers.contains(&record.container_id));
     stale
         .map(|record| {
             let mut record = record.clone();
