@@ -1,6 +1,7 @@
 //! How long a container takes to start and to be removed: on one of Podman's own networks,
-//! with berth as a plugin, and with berth in front of netavark, in turn in one lab. A network
-//! that stays with Podman behind the same front shows what merely standing there costs.
+//! with berth as a plugin, and with berth in front of netavark, in turn in one lab. A plugin
+//! that leases nothing shows what the plugin protocol costs, and a network that stays with
+//! Podman behind the same front what merely standing there costs.
 //!
 //!     make bench
 //!
@@ -14,7 +15,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use berth_integration::{Benchmark, Driver, Lab};
+use berth_integration::{Benchmark, Driver, Lab, executable};
 
 /// What is measured, on each kind of network in turn.
 struct Scenario {
@@ -43,7 +44,7 @@ const SCENARIOS: [Scenario; 4] = [
     Scenario {
         word: "twenty",
         what: "twenty containers at once",
-        rounds: 24,
+        rounds: 20,
         most: [1.07, 1.05],
     },
     Scenario {
@@ -54,12 +55,14 @@ const SCENARIOS: [Scenario; 4] = [
     },
 ];
 
-/// The kinds of networks, each with the name of its first, and what it is called.
-const KINDS: [(Driver, &str, &str); 4] = [
-    (Driver::Bridge, "own", "Podman's own"),
-    (Driver::Berth, "berth", "plugin"),
-    (Driver::HostWide, "plain", "host-wide"),
-    (Driver::Bridge, "left", "only passed on"),
+/// The kinds of networks, each with the name of its first, and what it is called. `None` is
+/// the driver of a plugin that leases nothing.
+const KINDS: [(Option<Driver>, &str, &str); 5] = [
+    (Some(Driver::Bridge), "own", "Podman's own"),
+    (None, "bare", "bare plugin"),
+    (Some(Driver::Berth), "berth", "plugin"),
+    (Some(Driver::HostWide), "plain", "host-wide"),
+    (Some(Driver::Bridge), "left", "only passed on"),
 ];
 /// Those that have a target.
 const OURS: [&str; 2] = ["berth", "plain"];
@@ -67,9 +70,10 @@ const OURS: [&str; 2] = ["berth", "plain"];
 /// All rounds of one.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Prints `NETWORK START REMOVE` a line, in microseconds. Timed in the lab itself,
-/// so that entering it does not count; the driver that goes first changes. In
-/// `beside`, another container stays on each network, and so does its bridge.
+/// Prints `NETWORK START REMOVE` a line, in microseconds. Timed in the lab itself, so that
+/// entering it does not count. From round to round each kind moves up a place, and every
+/// five rounds the order turns, so none has a better place than another. In `beside`, another
+/// container stays on each network, and so does its bridge.
 const SCRIPT: &str = r#"
 now() { echo "${EPOCHREALTIME/[.,]/}"; }
 one() {
@@ -94,21 +98,30 @@ one() {
   removed=$(now)
   echo "$1 $((started - begun)) $((removed - started))"
 }
-scenario=$2
+rounds=$1 scenario=$2 order=("${@:3}")
 if [ "$scenario" = beside ]; then
-  for network in own berth plain left; do
+  for network in "${order[@]}"; do
     podman run --detach --name "beside-$network" --network $network lab sleep 1000 >/dev/null
   done
 fi
-for network in own berth plain left; do one $network >/dev/null; done
-for ((round = 0; round < $1; round += 2)); do
-  for network in own berth plain left left plain berth own; do one $network; done
+for network in "${order[@]}"; do one $network >/dev/null; done
+kinds=${#order[@]}
+for ((round = 0; round < rounds; round++)); do
+  for ((place = 0; place < kinds; place++)); do
+    at=$(((round + place) % kinds))
+    ((round / kinds % 2)) && at=$((kinds - 1 - at))
+    one "${order[at]}"
+  done
 done
 "#;
 
 fn main() -> ExitCode {
     let mut benchmark = Benchmark::begin();
-    let lab = Lab::start().unrecorded();
+    let bare = (
+        executable("bare-plugin"),
+        "/usr/libexec/netavark/bare".to_owned(),
+    );
+    let lab = Lab::start_beside(&[bare]).unrecorded();
     let mut networks = Vec::new();
     for (at, (driver, name, _)) in KINDS.into_iter().enumerate() {
         for nth in 1..=8 {
@@ -120,12 +133,12 @@ fn main() -> ExitCode {
             };
             let subnet = format!("10.{}.{nth}.0/24", 77 + at);
             let options = ["--subnet", &subnet, "--label", "berth.adopt=off"];
-            let options = if driver == Driver::Bridge {
-                &options[..]
-            } else {
-                &options[..2]
+            let made = match driver {
+                None => lab.foreign_network("bare", &name, &options[..2]),
+                Some(Driver::Bridge) => lab.network(Driver::Bridge, &name, &options),
+                Some(driver) => lab.network(driver, &name, &options[..2]),
             };
-            networks.push(lab.network(driver, &name, options));
+            networks.push(made);
         }
     }
     for scenario in &SCENARIOS {
@@ -133,9 +146,10 @@ fn main() -> ExitCode {
             continue;
         }
         let rounds = benchmark.rounds(scenario.rounds, 2);
-        let script =
-            ["-euc", SCRIPT, "bash", &rounds.to_string(), scenario.word].map(str::to_owned);
-        let measured = lab.cmd("bash").args(script).within(PATIENCE).ok();
+        let arguments = ["-euc", SCRIPT, "bash", &rounds.to_string(), scenario.word];
+        let script = lab.cmd("bash").args(arguments);
+        let measured = script.args(KINDS.map(|(_, name, _)| name)).within(PATIENCE);
+        let measured = measured.ok();
         report(&measured, rounds, scenario, &mut benchmark);
         lab.remove_all();
     }
@@ -145,17 +159,22 @@ fn main() -> ExitCode {
     benchmark.end()
 }
 
-/// Prints what was measured.
+/// Prints what was measured: the median of each kind, and of the ratios within each round.
 fn report(measured: &str, rounds: usize, scenario: &Scenario, benchmark: &mut Benchmark) {
     println!("{}, medians of {rounds}, in ms", scenario.what);
     println!("{:<22} {:>8} {:>8} {:>8}", "", "start", "remove", "both");
-    let medians = KINDS.map(|(_, network, _)| medians(measured, network, rounds));
-    for ((_, _, name), [start, remove, both]) in KINDS.iter().zip(medians) {
+    let times = KINDS.map(|(_, network, _)| times(measured, network, rounds));
+    for ((_, _, name), times) in KINDS.iter().zip(&times) {
+        let [start, remove, both] = medians(times);
         println!("{name:<22} {start:>8.1} {remove:>8.1} {both:>8.1}");
     }
-    let [own, others @ ..] = medians;
+    let [own, others @ ..] = &times;
     for ((_, network, name), these) in KINDS[1..].iter().zip(others) {
-        let [start, remove, both] = [0, 1, 2].map(|at| these[at] / own[at]);
+        let pairs = these.iter().zip(own);
+        let ratios: Vec<_> = pairs
+            .map(|(these, own)| [0, 1, 2].map(|at| these[at] / own[at]))
+            .collect();
+        let [start, remove, both] = medians(&ratios);
         let ratio = format!("{name} / own");
         print!("{ratio:<22} {start:>8.2} {remove:>8.2} {both:>8.2}");
         if let Some(at) = OURS.iter().position(|ours| ours == network) {
@@ -169,26 +188,25 @@ fn report(measured: &str, rounds: usize, scenario: &Scenario, benchmark: &mut Be
     }
 }
 
-/// Returns the medians of one network's starts, removals, and both together.
-fn medians(measured: &str, network: &str, rounds: usize) -> [f64; 3] {
+/// Returns one network's start, removal, and both together in each round, in milliseconds.
+fn times(measured: &str, network: &str, rounds: usize) -> Vec<[f64; 3]> {
     let lines = measured
         .lines()
-        .filter_map(|line| line.strip_prefix(network)?.split_once(' '));
-    let times = lines.map(|(_, times)| {
-        let parsed: Vec<f64> = times
-            .split(' ')
-            .filter_map(|time| time.parse().ok())
-            .collect();
-        [parsed[0], parsed[1], parsed[0] + parsed[1]]
+        .filter_map(|line| line.strip_prefix(network)?.strip_prefix(' '));
+    let times = lines.map(|times| {
+        let times = times.split(' ').filter_map(|time| time.parse().ok());
+        let times: Vec<f64> = times.collect();
+        [times[0], times[1], times[0] + times[1]].map(|micros| micros / 1000.0)
     });
     let times: Vec<_> = times.collect();
-    assert_eq!(
-        times.len(),
-        rounds,
-        "a line for each container:\n{measured}"
-    );
+    assert_eq!(times.len(), rounds, "a line for each round:\n{measured}");
+    times
+}
+
+/// Returns the median of each column.
+fn medians(rows: &[[f64; 3]]) -> [f64; 3] {
     [0, 1, 2].map(|at| {
-        let mut column: Vec<f64> = times.iter().map(|times| times[at] / 1000.0).collect();
+        let mut column: Vec<f64> = rows.iter().map(|row| row[at]).collect();
         column.sort_by(f64::total_cmp);
         column[column.len() / 2]
     })

@@ -54,10 +54,13 @@ impl Lab {
         Self::start_beside(&[])
     }
 
-    /// Starts a lab in which these directories of the host can be read, each at the path
-    /// given with it.
+    /// As [`start`](Self::start), with files and directories of the host in it, each at the
+    /// path given with it.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
     #[track_caller]
-    pub(crate) fn start_beside(others: &[(PathBuf, String)]) -> Self {
+    pub fn start_beside(others: &[(PathBuf, String)]) -> Self {
         let directory = prepared();
         assert!(
             nix::unistd::geteuid().is_root(),

@@ -56,14 +56,24 @@ impl Lab {
         if driver == Driver::HostWide {
             self.host_wide();
         }
-        self.podman(["network", "create", "--driver", &driver.to_string()])
-            .args(options)
-            .arg(name)
-            .ok();
+        let network = self.foreign_network(&driver.to_string(), name, options);
         if driver == Driver::HostWide {
             // The next collection would do the same.
             self.migrate(["adopt", "--yes", name]).ok();
         }
+        network
+    }
+
+    /// As [`network`](Self::network), with any driver that Podman finds.
+    ///
+    /// # Panics
+    /// If that fails.
+    #[track_caller]
+    pub fn foreign_network(&self, driver: &str, name: &str, options: &[&str]) -> Network {
+        self.podman(["network", "create", "--driver", driver])
+            .args(options)
+            .arg(name)
+            .ok();
         self.inspect_network(name)
     }
 
