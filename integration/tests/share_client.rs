@@ -307,7 +307,7 @@ fn a_host_is_evicted_only_when_nothing_speaks_for_it() {
     };
     let told = evict(&mut etcd, false).unwrap_err().to_string();
     assert!(
-        told.starts_with("host a is not evicted: it has beaten lately"),
+        told.starts_with("host a is not evicted: it reported in lately"),
         "{told}"
     );
     // Its lease in etcd expires.

@@ -241,7 +241,7 @@ fn a_host_is_evicted_only_if_the_link_says_that_it_is_gone() {
     site.fails(
         "evict bravo",
         1,
-        "host bravo is not evicted: it has beaten lately",
+        "host bravo is not evicted: it reported in lately",
     );
     site.fails("evict alpha", 1, "a host cannot evict itself");
     site.fails("evict charlie", 1, "the share has no host charlie");
@@ -256,7 +256,7 @@ fn a_host_is_evicted_only_if_the_link_says_that_it_is_gone() {
     );
 
     // First a bridge that leads nowhere, then one on which there is nothing.
-    site.fails("evict bravo", 1, "the link cannot be asked from this host");
+    site.fails("evict bravo", 1, "the link cannot be probed from this host");
     run(
         "ip link add out type veth peer name far; ip link set out master lan up;
          ip link set far up",

@@ -36,8 +36,8 @@ pub enum ShareError {
     #[error("this host was evicted from the share: run `berth share rejoin` to take part again")]
     Evicted,
     #[error(
-        "this host has not joined the share: the first container that starts on one of its \
-         networks does that"
+        "this host has not joined the share yet: it joins when a container first starts on one of \
+         the share's networks"
     )]
     NotJoined,
     #[error(

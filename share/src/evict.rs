@@ -38,7 +38,7 @@ pub struct Evidence {
 
 impl Evidence {
     /// Joins the evidence of two links that the host's addresses may be on: an address is silent
-    /// only if it is on both, and answers if it does on either.
+    /// only if it is silent on both, and answers if it answers on either.
     #[must_use]
     pub fn and(mut self, mut other: Self) -> Self {
         self.link_answers &= other.link_answers;
@@ -60,7 +60,7 @@ pub struct Probed {
 /// Why a host is not evicted.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Doubt {
-    #[error("it has beaten lately: wait until its lease in etcd has run out, or stop berth there")]
+    #[error("it reported in lately: wait until its lease in etcd has run out, or stop berth there")]
     Beats,
     #[error(
         "etcd was restored from a backup, and the host has not put its leases back: what it \
@@ -78,17 +78,17 @@ pub enum Doubt {
     )]
     DeafLink,
     #[error(
-        "the link cannot be asked from this host, so silence proves nothing; a warning says \
-         why: cure that, or evict from another host"
+        "the link cannot be probed from this host, so silence proves nothing; a warning says \
+         why: fix that, or evict from another host"
     )]
     Unasked,
     #[error(
-        "the link could be asked only from {0}, which does not hear every host; a warning says \
-         why: cure that, or evict from another host"
+        "the link could be probed only from {0}, which does not hear every host; a warning \
+         says why: fix that, or evict from another host"
     )]
     HalfAsked(&'static str),
     #[error(
-        "{0} could not be asked {PROBES} times: evict again, or from another host; \
+        "{0} could not be probed {PROBES} times: evict again, or from another host; \
          BERTH_LOG=debug says why"
     )]
     NotAsked(IpAddr),

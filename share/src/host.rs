@@ -20,7 +20,7 @@ pub struct HostRecord {
     /// Grows with each beat. If it is lower than what the host last wrote, the record is from a
     /// backup.
     pub seq: u64,
-    /// Random, new for each beat: tells two copies of a host apart that have reached the same
+    /// Random, new for each beat: tells apart two copies of a host that have reached the same
     /// `seq`.
     pub nonce: String,
     /// The epoch up to which each of the host's lease stores has put its leases back.

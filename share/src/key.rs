@@ -168,12 +168,12 @@ impl Keys {
         self.below("h")
     }
 
-    /// Returns the key that exists as long as a host has beaten lately.
+    /// Returns the key that exists as long as a host has sent a beat lately.
     pub fn live(&self, host: &HostId) -> Vec<u8> {
         self.named(&format!("live/{host}"))
     }
 
-    /// Returns the keys of all hosts that have beaten lately.
+    /// Returns the keys of all hosts that have sent a beat lately.
     pub fn all_live(&self) -> Span {
         self.below("live")
     }

@@ -18,8 +18,8 @@ use crate::{RegistryError, ShareError};
 /// How many keys one read of the share returns at most.
 const PAGE: usize = 1000;
 
-/// How often a step is tried again because others changed something meanwhile. Each time another
-/// host has made progress, so only under attack do the tries run out.
+/// How often a step is tried again because others changed something meanwhile. Each retry means
+/// that another host has made progress, so the tries run out only under attack.
 pub(crate) const TRIES: usize = 200;
 
 /// What a host knows about itself.

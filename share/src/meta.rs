@@ -83,7 +83,7 @@ impl Terms {
 pub struct Epoch {
     /// Grows with every change.
     pub number: u64,
-    /// Random: tells two histories apart that reach the same number.
+    /// Random: tells apart two histories that reach the same number.
     pub token: String,
     /// etcd was restored, and the hosts are still putting back what the backup lacks. Until they
     /// have, new claims are refused.

@@ -31,7 +31,7 @@ pub struct Picture {
 #[derive(Clone, Debug)]
 pub struct Host {
     pub record: HostRecord,
-    /// It has beaten lately, so its etcd lease has not expired: a hint.
+    /// It has sent a beat lately, so its etcd lease has not expired: a hint.
     pub live: bool,
     pub addresses: Vec<Claim>,
     /// etcd was restored, and the host has not put its leases back: it may have more addresses.
@@ -214,7 +214,7 @@ pub fn rejoin(
         _ if how == Rejoin::Original => member.identity.record.clone(),
         found => found,
     };
-    // The old identity and its last record; or, if that one has never beaten either, its own
+    // The old identity and its last record; or, if that one has never sent a beat either, its own
     // former identity.
     let known = &member.identity;
     let former = match (how, &known.record) {

@@ -126,8 +126,7 @@ impl fmt::Display for Edit {
 }
 
 /// Returns what to change: dead and contradictory entries are removed, and the two indexes are
-/// made to agree about the rest. If all is well, there is nothing to change; nor is there after
-/// the changes.
+/// made to agree about the rest. Returns nothing if all is well, as it is after the changes.
 ///
 /// If `only` names a network, nothing else is changed.
 pub(crate) fn edits(

@@ -62,7 +62,7 @@ pub(crate) struct Party {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct HeldAddress {
     pub(crate) address: IpAddr,
-    /// Whether it was asked for by name.
+    /// Whether it was requested explicitly.
     pub(crate) kind: Kind,
 }
 

@@ -141,7 +141,7 @@ pub(crate) fn judge(case: &Case<'_>, evidence: &Evidence) -> Verdict {
     });
     if let Some((holder, (maker, left))) = on_its_way {
         return Verdict::Unknown(format!(
-            "{} has the address with nobody in it yet, and process {} ({}) may be starting a \
+            "{} has the address but no process yet, and process {} ({}) may be starting a \
              container; this clears when that process ends, or in {}",
             holder.path.display(),
             maker.process.pid,

@@ -67,7 +67,7 @@ fn two_networks_are_not_put_on_one_bridge(driver: Driver) {
     lab.container("second", &["n"]).fails(shared);
     lab.podman(["rm", "--force", "--ignore", "second"]).ok();
     let said = lab.cmd("berth").arg("doctor").run();
-    let problem = "networks n and o have one bridge, h0";
+    let problem = "networks n and o share the bridge h0";
     assert!(said.stdout.contains(problem), "{said}");
     lab.podman(["exec", "first", "nslookup", "first"]).ok();
     lab.remove("first");

@@ -29,7 +29,7 @@ fn a_host_is_evicted_once_nothing_speaks_for_it(kind: Kind) {
     let [a, b, c] = lan.hosts();
     lan.share(&[]);
     a.container("kept", &["lan"]).ip(KEPT).start();
-    evict(b).fails("it has beaten lately");
+    evict(b).fails("it reported in lately");
     lan.configure(a, "client", LEASE);
     a.cmd("berth").arg("gc").ok();
     b.container("peer", &["lan"]).start();

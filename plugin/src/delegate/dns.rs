@@ -124,7 +124,7 @@ pub fn end_stray(run_directory: &Path) {
     let server = stray(&NameFile::directory(run_directory));
     if let Some(server) = server.filter(|server| !end(*server)) {
         log::warn!(
-            "aardvark-dns (pid {}) serves no name, in another network namespace, and does not \
+            "aardvark-dns (pid {}) is in another network namespace, serves no names and does not \
              end: names will not resolve until it is killed",
             server.pid
         );

@@ -37,7 +37,7 @@ pub enum DelegateError {
     },
     #[error("{0}")]
     Refused(String),
-    /// netavark would refuse this as well, but its teardown would remove the interface.
+    /// netavark ended without an answer that berth understands.
     #[error("{} {verb} ended with {status} and answered {answer:?}", netavark.display())]
     Answer {
         netavark: PathBuf,
@@ -108,8 +108,8 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Starts netavark. It needs two milliseconds until it reads its request: whoever knows
-    /// that there will be one starts netavark first.
+    /// Starts netavark. It takes two milliseconds before it reads its request, so a caller that
+    /// will have a request starts netavark first.
     ///
     /// The caller must hold the store's lock, unless nothing is leased: whoever has the lock
     /// takes any other netavark of these directories for one whose berth was killed.

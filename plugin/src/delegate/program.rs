@@ -94,8 +94,8 @@ pub fn ask(command: Command, input: &[u8], patience: Duration) -> io::Result<Opt
     Program::start(command)?.ask(input, patience)
 }
 
-/// Writes to a pipe and closes it. Gives up at the deadline; a reader that has ended needs no
-/// more. Either is for the one who waits for the program to tell.
+/// Writes to a pipe and closes it. Gives up at the deadline, or when the reader has ended. Neither
+/// is an error here: whoever waits for the program finds out.
 fn give(mut pipe: PipeWriter, mut input: &[u8], deadline: Instant) -> io::Result<()> {
     while !input.is_empty() && Instant::now() < deadline {
         match pipe.write(input) {

@@ -24,7 +24,7 @@ use crate::rules::share;
 use crate::sharing::{Seat, SharingError};
 use crate::store::StoreError;
 
-/// How long a removal waits for etcd. What it does not give back, the next collection does.
+/// How long a removal waits for etcd. The next collection gives back what it does not.
 const RELEASE: Duration = Duration::from_millis(500);
 
 /// Which of this host's addresses a new claim does not take.
@@ -270,8 +270,8 @@ impl<'p> Claims<'p> {
         Ok(())
     }
 
-    /// Gives back what is claimed and not leased. It never fails: what this does not give
-    /// back, the next collection does.
+    /// Gives back what is claimed and not leased. It never fails: the next collection gives
+    /// back what this does not.
     pub(super) fn give_back(&mut self) {
         for share in &mut self.shares {
             let mut claims = std::mem::take(&mut share.claims);
@@ -293,7 +293,7 @@ impl<'p> Claims<'p> {
             });
             if let Err(error) = given {
                 log::warn!(
-                    "the next collection gives back what was claimed: {}",
+                    "failed to give back what was claimed; the next collection does it: {}",
                     crate::chain(&error)
                 );
             }
@@ -302,7 +302,7 @@ impl<'p> Claims<'p> {
 }
 
 /// Gives back, in their shares, the addresses of tenants that the store has just released. It
-/// never fails: what this does not give back, the next collection does.
+/// never fails: the next collection gives back what this does not.
 pub fn release(podman: &Podman, tenants: &[Tenant]) {
     let mut shared: Vec<(ShareName, IpAddr, &str)> = Vec::new();
     for tenant in tenants {
@@ -317,7 +317,7 @@ pub fn release(podman: &Podman, tenants: &[Tenant]) {
     for of_one in shared.chunk_by(|one, other| one.0 == other.0) {
         if let Err(error) = release_in(podman, of_one) {
             log::warn!(
-                "the next collection gives back what it had: {}",
+                "failed to give back a container's addresses; the next collection does it: {}",
                 crate::chain(&error)
             );
         }

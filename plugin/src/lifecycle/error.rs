@@ -100,7 +100,7 @@ pub enum LifecycleError {
     Lost { address: IpAddr, share: ShareName },
     #[error(transparent)]
     Delegate(#[from] DelegateError),
-    #[error("{failure}; cleaning up after it failed too: {cleanup}")]
+    #[error("{failure}; the cleanup failed too: {cleanup}")]
     Undo { failure: String, cleanup: String },
     /// The plumbing of the same container's last start could not be removed.
     #[error(transparent)]

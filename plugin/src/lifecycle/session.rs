@@ -30,7 +30,7 @@ pub const LOCK_PATIENCE: Duration = settings::LOCK_WAIT;
 #[derive(Debug, Error)]
 pub enum SessionError {
     /// A mistake in berth.conf hides where the store is.
-    #[error("{0}; `berth config` shows every mistake, and where the leases are depends on it")]
+    #[error("{0}; until that is fixed, berth cannot tell where the leases are: see `berth config`")]
     Settings(Mistake),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -295,9 +295,7 @@ pub fn note(podman: &Podman, lines: &[Line]) {
     let history = History::at(podman.history_file.clone());
     if let Err(error) = history.add(lines) {
         let path = history.path().display();
-        log::warn!(
-            "`berth history` will not know of this, nothing else is affected: {path}: {error}"
-        );
+        log::warn!("`berth history` will not show this; nothing else is affected: {path}: {error}");
     }
 }
 

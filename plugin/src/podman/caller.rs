@@ -94,7 +94,7 @@ fn own(path: PathBuf) -> Result<PathBuf, PodmanError> {
 
 /// Returns the netavark that the environment names.
 fn named() -> Option<PathBuf> {
-    // Another berth has already run the netavark that is named, and that may have led here.
+    // Another berth has already run the netavark that is named, which may have called us.
     if front::is_behind_another() {
         return None;
     }

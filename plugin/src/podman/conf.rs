@@ -245,7 +245,7 @@ impl Default for Layers {
 
 impl Layers {
     fn add(&mut self, path: &Path, text: &str) -> Result<(), ConfError> {
-        // Only with the whole text is the line of a fault right.
+        // The line of a fault is right only in the whole text, so that is parsed again on an error.
         let file = toml::from_str(&uncommented(text)).or_else(|_| toml::from_str(text));
         let file: File = file.map_err(|error| ConfError::Parse {
             path: path.to_owned(),

@@ -22,8 +22,8 @@ pub const MAX_COMMENT: usize = 200;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pledge {
     pub address: IpAddr,
-    /// The only container that gets the address, without asking for it; `None` if no container
-    /// does.
+    /// The only container that gets the address, even if it does not ask for it; `None` if no
+    /// container does.
     pub container: Option<ContainerName>,
     /// What the address is for; may be empty.
     pub comment: String,

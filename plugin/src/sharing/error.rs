@@ -31,8 +31,8 @@ pub enum SharingError {
     /// Another container has a static address. The message begins with Podman's own words.
     #[error(
         "requested ip address {address} is already allocated to container ID {container} (name \
-         {name}) on host {host}, says share {share}; stop that container or ask for another \
-         address"
+         {name}) on host {host}, according to share {share}; stop that container or ask for \
+         another address"
     )]
     Taken {
         share: ShareName,
@@ -80,8 +80,8 @@ fn describe_folder(path: &std::path::Path, source: &io::Error) -> String {
     let path = path.display();
     match source.kind() {
         ErrorKind::TimedOut => format!(
-            "another command of this host has the lock {path}/lock for too long; try again when \
-             it has ended"
+            "another command on this host has held the lock {path}/lock for too long; try again \
+             when it has ended"
         ),
         _ => format!("failed to use {path}: {source}"),
     }

@@ -86,7 +86,7 @@ pub fn probe(question: &Question<'_>) -> Evidence {
             network, interface, ..
         } = question;
         let name = &network.name;
-        log::warn!("network {name} cannot be asked from {place} of {interface}: {why}");
+        log::warn!("network {name} cannot be probed from {place} of {interface}: {why}");
     };
     let manner = Manner::of(question.network, question.interface, &host);
     match manner.parent.map(|name| Place::open(&name)) {
@@ -187,7 +187,7 @@ impl Ears {
         while self.hear(turn) {
             reads += 1;
             if reads > LAST_READS {
-                log::warn!("the link says more than can be heard");
+                log::warn!("more frames arrive on the link than berth can read");
                 self.places.clear();
             }
         }

@@ -20,7 +20,7 @@ const MOST_BYTES: u64 = 32 << 20;
 /// tenth of that.
 const LONGEST_LINE: u64 = 64 << 10;
 
-/// The file is rewritten if it has a quarter more lines than are kept, or once in this time.
+/// The file is rewritten if it has a quarter more lines than are kept, or else this often.
 const TRIMMED_EVERY_MS: u64 = 24 * 3600 * 1000;
 
 /// A file of fewer bytes than this cannot have too many lines.

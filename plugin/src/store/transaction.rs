@@ -44,8 +44,8 @@ impl<'s> Transaction<'s> {
     }
 
     /// Writes everything staged, or nothing. Once this returns, the writes survive the death of
-    /// this process (SIGKILL too), and once the store is closed, also a crash of the machine.
-    /// Writes nothing if nothing is staged.
+    /// this process (SIGKILL too); once the store is closed, they also survive a crash of the
+    /// machine. Writes nothing if nothing is staged.
     ///
     /// # Errors
     /// [`StoreError::Overtaken`] if another transaction was committed since this one began.

@@ -29,7 +29,7 @@ pub struct Subject {
     pub words: Vec<String>,
     /// Only on this network, by name or id.
     pub network: Option<String>,
-    /// Only what was still so at this time or later, in milliseconds since the Unix epoch.
+    /// Leaves out what ended before this time, in milliseconds since the Unix epoch.
     pub since: u64,
 }
 

@@ -32,7 +32,7 @@ pub struct Present {
     pub leases: BTreeMap<(String, State), u64>,
     pub pools: Vec<Pool>,
     /// Of all dead holders, the longest time for which one has not been seen alive. A holder
-    /// is noted as alive once in a quarter of the TTL.
+    /// is noted as alive every quarter of the TTL.
     pub oldest_dead: Option<Duration>,
     /// The last collection of this boot, if there was one.
     pub collection: Option<Collection>,

@@ -58,7 +58,8 @@ impl Eviction {
     /// Keeps the host from claiming anything, if the evidence allows it. `nonce` is random.
     ///
     /// # Errors
-    /// If the evidence speaks against the eviction, or the host has beaten; if nothing answers.
+    /// If the evidence speaks against the eviction, or the host has sent a beat; if nothing
+    /// answers.
     pub fn fence(
         self,
         registry: &mut dyn Registry,

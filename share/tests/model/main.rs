@@ -152,7 +152,7 @@ fn an_evicted_host_claims_nothing_until_it_joins_anew() {
     }
     run(1, Command::Die(0));
     run(0, Command::Evict(1));
-    assert_eq!(world.borrow().taken(), 2, "it has beaten lately");
+    assert_eq!(world.borrow().taken(), 2, "it reported in lately");
     run(1, Command::Expire);
     run(0, Command::Evict(1));
     assert_eq!(world.borrow().taken(), 1);

@@ -41,7 +41,7 @@ const INTRODUCTION: &str = "adoption of networks";
 pub(crate) struct Asked {
     /// What Podman says; the kernel's part is still missing.
     evidence: Evidence,
-    /// The addresses that containers were given by name.
+    /// The addresses that were requested explicitly for containers.
     statics: Statics,
 }
 

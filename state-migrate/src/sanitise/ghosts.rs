@@ -85,7 +85,7 @@ impl fmt::Display for Ghost {
                 let served = served.join(", ");
                 write!(
                     f,
-                    "name server of network {name} at {served}, of an earlier network"
+                    "name server address {served} of network {name}, left by an earlier network"
                 )
             }
             Self::Namespace {

@@ -47,7 +47,7 @@ pub struct History {
     /// Only on this network, by name or id
     #[arg(long, value_name = "NETWORK")]
     network: Option<String>,
-    /// Only what was so at this time or later: `90m`, `7d`, `2026-11-25`,
+    /// Leave out what ended before this time: `90m`, `7d`, `2026-11-25`,
     /// `2026-11-25T02:00:00Z`
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<u64>,

@@ -101,8 +101,8 @@ fn now(text: &mut Exposition, present: &Present) {
     text.family(
         "oldest_dead_lease_seconds",
         "gauge",
-        "How long ago the holder of the oldest dead lease was last noted to be alive, which is \
-         done once in a quarter of ipam_ttl; 0 if no lease is dead.",
+        "How long ago the holder of the oldest dead lease was last noted to be alive, which berth \
+         notes every quarter of ipam_ttl; 0 if no lease is dead.",
     );
     let oldest = present.oldest_dead.unwrap_or_default();
     text.sample(&[], oldest.as_secs_f64());

@@ -48,7 +48,8 @@ const WRONG_COMMAND_LINE: u8 = 2;
 pub enum Command {
     /// Print what berth.conf sets, and where each value comes from
     ///
-    /// Says what in the files berth cannot understand, and what that keeps it from doing.
+    /// Also shows what berth cannot understand in the files, and what it does not do until that
+    /// is fixed.
     Config(config::Config),
     /// Check the lease store and the installation; exit code 1 if there is a problem
     Doctor(doctor::Doctor),
@@ -62,7 +63,7 @@ pub enum Command {
     /// For a container or a network: which addresses it had, and who had them. Kept
     /// across restarts and reboots.
     History(history::History),
-    /// Lease the addresses of every network of this host, without a change to any
+    /// Lease the addresses of every network on this host, without changing any of them
     ///
     /// Podman then runs berth under the name of netavark. Networks, compose files and
     /// quadlets stay as they are; containers keep running.

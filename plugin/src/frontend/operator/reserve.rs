@@ -31,7 +31,7 @@ pub struct Reserve {
     /// The network, by name or id
     #[arg(long, value_name = "NETWORK", add = ArgValueCandidates::new(completion::networks))]
     network: String,
-    /// The name of the only container that gets the address, without asking for it
+    /// The name of the only container that gets the address, even if it does not ask for it
     #[arg(long = "for", value_name = "CONTAINER", add = ArgValueCandidates::new(completion::containers))]
     container: Option<String>,
     /// What it is for

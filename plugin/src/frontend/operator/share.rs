@@ -41,7 +41,7 @@ enum Verb {
     Accept(Accept),
     /// Free the addresses of a host that is gone for good
     ///
-    /// Refuses while anything speaks for the host: it has been heard of within its lease in
+    /// Refuses while the host may still be there: it has been heard from within its lease in
     /// etcd, something answers at one of its addresses, or nothing answers on the link at
     /// all, so that silence proves nothing. Takes some ten seconds.
     Evict(Evict),
@@ -63,7 +63,7 @@ struct Which {
 const STATUS: &str = "\
 States:
   open         hosts may claim addresses
-  unused       nobody has joined it yet; the first container that starts does
+  unused       no host has joined it yet; one joins when its first container starts
   suspended    etcd was restored from a backup: see `berth share accept`
   evicted      this host was evicted: see `berth share rejoin`
   unreachable  etcd does not answer, or this host cannot use it";
@@ -84,7 +84,7 @@ struct Status {
 
 const HOSTS: &str = "\
 States:
-  live        it has been heard of within its lease in etcd (1 h by default)
+  live        it has been heard from within its lease in etcd (1 h by default)
   silent      it has not; it keeps its addresses
   behind      it has not put its leases back since etcd was restored from a backup
   evicted     its addresses were given to others; it claims nothing until it joins again

@@ -181,8 +181,8 @@ pub const SHARE: &[Key] = &[
         name: ENDPOINTS,
         kind: Kind::Endpoints,
         default: "nothing",
-        about: "Where etcd listens, the first to be asked first, as in \
-                https://etcd1.example:2379.",
+        about: "Where etcd listens, as in https://etcd1.example:2379. berth asks the first one \
+                first.",
     },
     Key {
         name: CA,

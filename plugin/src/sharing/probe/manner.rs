@@ -47,7 +47,7 @@ impl Manner {
             (Plumbing::Bridge, _) => {
                 let is_port = |port: &&Link| port.master == Some(link.index);
                 if link.kind != "bridge" {
-                    Self::nowhere("the interface is no bridge")
+                    Self::nowhere("the interface is not a bridge")
                 } else if !matches!(option("vlan"), None | Some("0")) {
                     Self::nowhere("the network's VLAN on the bridge is not the bridge's own")
                 } else if host.iter().any(|port| is_port(&port)) {

@@ -114,7 +114,9 @@ impl Place {
                 };
             if dropped.is_some_and(|count| count != self.dropped) {
                 self.dropped = dropped.unwrap_or_default();
-                return Err(io::Error::other("more was said than could be heard"));
+                return Err(io::Error::other(
+                    "frames arrived faster than berth could read them",
+                ));
             }
             // Before the socket was bound, it heard all interfaces.
             let is_here = from.is_some_and(|from| from.ifindex() == self.index);

@@ -20,7 +20,7 @@ pub(super) fn container(
     let mut inhabitants: Vec<_> = roster.inhabitants(key).collect();
     inhabitants.sort_by_key(|fact| fact.process.start_time);
     inhabitants.into_iter().take(PROCESSES).find_map(|fact| {
-        // Its conmon is Podman's. If it has none, its mounted files are.
+        // Podman started its conmon. If it has none, go by the files that Podman mounted.
         monitored(roster, fact).or_else(|| roots.container_of(fact.process.pid))
     })
 }

@@ -27,8 +27,8 @@ impl Sighting<'_> {
         self.link.addresses.iter().copied().filter(within).collect()
     }
 
-    /// Returns those of the interface's addresses that can be leased, so no gateway and
-    /// neither the first nor the last of a subnet.
+    /// Returns those of the interface's addresses that can be leased: no gateway, no network
+    /// address and no broadcast address.
     pub(super) fn leasable(&self) -> Vec<IpAddr> {
         let subnets = self.network.subnets.iter();
         let pools: Vec<_> = subnets.flat_map(|subnet| Pool::new(subnet, &[])).collect();

@@ -1,4 +1,4 @@
-//! Makes calls safe that may hang or panic.
+//! Guards against calls that may hang or panic.
 
 use std::any::Any;
 use std::cell::Cell;

@@ -58,8 +58,8 @@ pub(super) trait Engine {
     fn scan(&self, prefix: &[u8], show: &mut Show<'_>) -> Result<(), StoreError>;
 
     /// Applies all changes or none. Once this returns, they survive the death of this process;
-    /// a crash of the machine only once the store is closed. If it fails, every later call
-    /// fails.
+    /// they survive a crash of the machine only once the store is closed. If it fails, every
+    /// later call fails.
     fn apply(&self, writes: &Writes) -> Result<(), StoreError>;
 }
 

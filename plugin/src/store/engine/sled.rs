@@ -11,7 +11,7 @@
 //!   bounded, and panics are caught.
 //! - After the last handle is dropped, sled's threads may still have the file open, and locked:
 //!   closing waits for them, or else the next opening would fail.
-//! - It takes a log that was cut short for an unfinished write: see `witness`.
+//! - It mistakes a log that was cut short for an unfinished write: see `witness`.
 
 use std::cell::{Cell, RefCell};
 use std::fs::{self, File};

@@ -282,7 +282,7 @@ impl Collector<'_> {
             match delegate::put_servers_right(run_directory, &network, true) {
                 Ok(false) => {}
                 Ok(true) => {
-                    let right = format!("name server of network {name} at addresses of another");
+                    let right = format!("wrong name server addresses of network {name}");
                     self.report.cleared.push(right);
                 }
                 Err(error) => {

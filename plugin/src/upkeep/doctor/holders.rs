@@ -6,9 +6,9 @@ use super::finding::Finding;
 use crate::rules::lease::{Moment, Tenant};
 use crate::rules::verdict::Verdict;
 
-/// A collection takes a dead holder back, and a live one is noted as alive at least
+/// A collection takes back what a dead holder has, and a live one is noted as alive at least
 /// every quarter of an hour at the default TTL. So if a dead holder has not been seen
-/// alive for longer than this, nothing takes it back.
+/// alive for longer than this, nothing takes its leases back.
 const OVERDUE: Duration = Duration::from_secs(20 * 60);
 
 /// How many holders a finding names.

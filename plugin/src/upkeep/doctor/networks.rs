@@ -103,7 +103,7 @@ pub(super) fn bridges(files: &[NetworkFile], host: &[Link]) -> Vec<Finding> {
     for (name, users) in &users {
         if let [one, other, ..] = users[..] {
             let what = format!(
-                "networks {} and {} have one bridge, {name}",
+                "networks {} and {} share the bridge {name}",
                 one.name, other.name
             );
             found.push(
@@ -115,7 +115,7 @@ pub(super) fn bridges(files: &[NetworkFile], host: &[Link]) -> Vec<Finding> {
         for network in users.iter().filter(is_ours) {
             if let Some(link) = bridge::other_than_bridge(network, host) {
                 let what = format!(
-                    "{name} is no bridge, but network {} needs one",
+                    "{name} is not a bridge, but network {} needs one",
                     network.name
                 );
                 found.push(
@@ -159,7 +159,7 @@ pub(super) fn servers(files: &[NetworkFile], run_directory: &Path) -> Vec<Findin
         let served: Vec<_> = wrong.servers().iter().map(ToString::to_string).collect();
         let what = format!("no container on network {} can resolve names", network.name);
         let cause = format!(
-            "{} has them served at {}, of an earlier network of that name",
+            "{} says that they are served at {}, which an earlier network of that name had",
             wrong.path.display(),
             served.join(", ")
         );

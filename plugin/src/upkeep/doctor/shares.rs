@@ -167,7 +167,7 @@ fn standing(facts: &Facts) -> Option<Finding> {
     })
 }
 
-/// Reports hosts that have not been heard of lately.
+/// Reports hosts that have not been heard from lately.
 fn silent(facts: &Facts) -> Option<Finding> {
     let hosts = facts.picture.hosts.iter();
     let silent = hosts.filter(|host| {

@@ -21,8 +21,8 @@ use crate::sight::front;
 
 pub use switch::{Status, SwitchError, off, on};
 
-/// For how long starting containers leave a network alone after they had its adoption
-/// tried. The timer tries more often.
+/// How long berth waits, once a starting container has triggered a network's adoption, before
+/// another one may. The timer tries about as often.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// Why adoption failed.

@@ -246,9 +246,9 @@ fn records(transaction: &Transaction<'_>) -> Result<Records, StoreError> {
     Ok(records)
 }
 
-/// Leaves out holders that only look dead because they have given their leases back since
-/// these were read, as a container does that was just stopped. `version` is the store's at the
-/// time of reading.
+/// Leaves out holders that only look dead because they have given their leases back since these
+/// were read, like a container that was just stopped. `version` is the store's at the time of
+/// reading.
 fn forget_released(
     podman: &Podman,
     version: Option<(Moment, u64)>,

@@ -19,7 +19,7 @@ pub struct Totals {
     pub gateway: Option<IpAddr>,
     /// All addresses of the subnet.
     pub addresses: u64,
-    /// Those that a container may get without asking for one by name.
+    /// Those that a container may get without asking for that very address.
     pub leasable: u64,
     /// Those of them that the next container may get.
     pub free: u64,

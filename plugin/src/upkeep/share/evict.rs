@@ -24,15 +24,15 @@ pub enum EvictError {
     #[error(transparent)]
     Podman(#[from] PodmanError),
     #[error(
-        "this host has no network in share {0}, so the link cannot be asked from here; run this on \
-         a host that has one"
+        "this host has no network in share {0}, so the link cannot be probed from here; run this \
+         on a host that has one"
     )]
     NoNetwork(ShareName),
     #[error("this host has no network {network} in share {share}")]
     NotInShare { network: String, share: ShareName },
     #[error(
-        "network {0} does not say on which interface it is, so its link cannot be asked; run this \
-         on a host where it has a parent by name"
+        "network {0} does not name its interface, so its link cannot be probed; run this on a host \
+         where the network names its parent"
     )]
     NoInterface(String),
 }
@@ -159,7 +159,7 @@ fn networks(
 }
 
 /// Returns the addresses known to be in use on the link: the gateways, then addresses of other
-/// hosts that have been heard of lately, first one of each host, then another of each, and so
+/// hosts that have been heard from lately, first one of each host, then another of each, and so
 /// on. This host's own are left out, because they would answer even on a link that leads
 /// nowhere.
 fn known(network: &Network, others: &[Host], asked: &[IpAddr]) -> Vec<IpAddr> {

@@ -57,7 +57,7 @@ impl fmt::Display for Rejoined {
 }
 
 /// Lets this host take part, if it does not. A host that does take part is left as it is: as
-/// a new host, it would be in the way of what it has already.
+/// a new host, it would run into the claims that it already has.
 ///
 /// # Errors
 /// If the share is not configured, its seat is not free, or etcd does not answer.

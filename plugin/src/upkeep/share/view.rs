@@ -48,7 +48,7 @@ pub struct ShareView {
     /// What is wrong, and what to do about it.
     pub trouble: Option<String>,
     pub subnets: Vec<String>,
-    /// How many hosts take part, and how many of them have been heard of lately.
+    /// How many hosts take part, and how many of them have been heard from lately.
     pub hosts: usize,
     pub live: usize,
     /// How many addresses are claimed, by all hosts and by this one.
@@ -140,9 +140,9 @@ fn look(
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HostState {
-    /// It has been heard of lately.
+    /// It has been heard from lately.
     Live,
-    /// It has not been heard of lately; it keeps what it has.
+    /// It has not been heard from lately; it keeps what it has.
     Silent,
     /// etcd was restored, and the host has not put its leases back.
     Behind,

@@ -1,4 +1,4 @@
-//! Which addresses were asked for by name for a container: with `--ip`, by compose, or at
+//! Which addresses were requested explicitly for a container: with `--ip`, by compose, or at
 //! `podman network connect`.
 //!
 //! `podman inspect` does not show them (5.4); `podman generate spec` does, because it
@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::ask::{Asking, run};
 
-/// The addresses that were asked for by name: container id, network name, addresses.
+/// The addresses that were requested explicitly: container id, network name, addresses.
 pub(crate) type Statics = BTreeMap<String, BTreeMap<String, Vec<IpAddr>>>;
 
 #[derive(Deserialize)]

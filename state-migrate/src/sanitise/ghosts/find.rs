@@ -93,8 +93,8 @@ pub(in crate::sanitise) fn find(run_directory: &Path, look: &Look, only: Option<
 struct Scene<'a> {
     look: &'a Look,
     evidence: Evidence,
-    /// The ids of the networks whose records have been read. What is on others is left alone:
-    /// without the ports that netavark remembers, it would leave their rules.
+    /// The ids of the networks whose records have been read. Ghosts on other networks are left
+    /// alone: without the ports that netavark remembers, their rules would stay behind.
     read: BTreeSet<&'a str>,
 }
 
