@@ -30,7 +30,10 @@ pub const LOCK_PATIENCE: Duration = settings::LOCK_WAIT;
 #[derive(Debug, Error)]
 pub enum SessionError {
     /// A mistake in berth.conf hides where the store is.
-    #[error("{0}; until that is fixed, berth cannot tell where the leases are: see `berth config`")]
+    #[error(
+        "{0}; `berth config` shows every mistake, and berth cannot tell where the leases are until \
+         that is fixed"
+    )]
     Settings(Mistake),
     #[error(transparent)]
     Store(#[from] StoreError),
