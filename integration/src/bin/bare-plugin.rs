@@ -30,7 +30,8 @@ fn main() -> ExitCode {
 }
 
 fn plumb(verb: &'static str, namespace: &Path) -> Result<(), PluginError> {
-    let exec = serde_json::from_reader::<_, PluginExec>(io::stdin());
+    let request = io::read_to_string(io::stdin()).map_err(PluginError::Read)?;
+    let exec = serde_json::from_str::<PluginExec>(&request);
     let attachment = Attachment::from(exec.map_err(|cause| PluginError::Parse { verb, cause })?);
     let podman = Podman::calling()?;
     let netavark = Call::of(&podman.netavark, &podman.delegation).start(verb, namespace);
