@@ -56,13 +56,13 @@ fn heard(evidence: &Evidence) -> Vec<String> {
 }
 
 #[track_caller]
-fn assert_asked(evidence: &Evidence) {
+fn assert_probed(evidence: &Evidence) {
     assert!(
         evidence.from_parent && evidence.from_sibling,
         "{evidence:?}"
     );
-    let asked = |one: &berth_share::evict::Probed| one.asked == PROBES;
-    assert!(evidence.addresses.iter().all(asked), "{evidence:?}");
+    let enough = |one: &berth_share::evict::Probed| one.probes == PROBES;
+    assert!(evidence.addresses.iter().all(enough), "{evidence:?}");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn whoever_is_on_the_bridge_is_heard_and_silence_is_proven() {
     let all = ["10.28.0.8", "10.28.0.9", "fd28::8", "fd28::9"];
     let network = network("bridge", "unmanaged");
     let evidence = ask(&network, "lan", &all, &known);
-    assert_asked(&evidence);
+    assert_probed(&evidence);
     assert!(evidence.link_answers);
     assert_eq!(heard(&evidence), ["10.28.0.9", "fd28::9"]);
     // An eviction decides by that.
@@ -82,7 +82,7 @@ fn whoever_is_on_the_bridge_is_heard_and_silence_is_proven() {
     assert_eq!(decide(&silent), Ok(()), "{silent:?}");
     // No known IPv6 address answers, so silence of IPv6 addresses proves nothing.
     let half = ask(&network, "lan", &["10.28.0.8", "fd28::8"], &["10.28.0.1"]);
-    assert_asked(&half);
+    assert_probed(&half);
     assert_eq!(decide(&half), Err(Doubt::DeafLink));
 }
 
@@ -95,7 +95,7 @@ fn a_deaf_link_is_known_for_one() {
     // witness.
     run("ip address add 10.28.0.1/24 dev lan");
     let evidence = ask(&network, "lan", &["10.28.0.9"], &["10.28.0.1", "10.28.0.3"]);
-    assert_asked(&evidence);
+    assert_probed(&evidence);
     assert_eq!(decide(&evidence), Err(Doubt::DeafLink));
     // But if that address is asked for, it is found.
     let evidence = ask(&network, "lan", &["10.28.0.1"], &["10.28.0.2"]);
@@ -129,7 +129,7 @@ fn a_child_of_the_same_parent_is_heard_by_the_sibling_alone() {
     let asked = ["10.28.0.8", "10.28.0.9", "fd28::8", "fd28::9"];
     let known = ["10.28.0.1", "fd28::1"];
     let evidence = ask(&network("macvlan", "bridge"), "up0", &asked, &known);
-    assert_asked(&evidence);
+    assert_probed(&evidence);
     assert!(evidence.link_answers);
     assert_eq!(heard(&evidence), ["10.28.0.9", "fd28::9"]);
     // If there can be no sibling, the evidence says so, and the link is still asked from the
@@ -138,7 +138,7 @@ fn a_child_of_the_same_parent_is_heard_by_the_sibling_alone() {
     assert!(evidence.from_parent && !evidence.from_sibling);
     assert!(evidence.link_answers);
     assert_eq!(heard(&evidence), [""; 0]);
-    let only = Doubt::HalfAsked("the parent interface");
+    let only = Doubt::LinkHalfProbed("the parent interface");
     assert_eq!(decide(&evidence), Err(only));
 }
 
@@ -154,7 +154,7 @@ fn a_remote_child_is_heard() {
     let _child = Neighbour::new(child, &["10.28.0.9/24"]);
     let network = network("macvlan", "bridge");
     let evidence = ask(&network, "up0", &["10.28.0.8", "10.28.0.9"], &["10.28.0.1"]);
-    assert_asked(&evidence);
+    assert_probed(&evidence);
     assert_eq!(heard(&evidence), ["10.28.0.9"]);
 }
 
@@ -167,7 +167,7 @@ fn a_parent_that_one_child_has_to_itself_cannot_be_asked_from_a_sibling() {
     assert!(!evidence.from_sibling, "{evidence:?}");
     let evidence = ask(&network("macvlan", "passthru"), "up0", &["10.28.0.8"], &[]);
     assert!(!evidence.from_parent && !evidence.from_sibling);
-    assert_eq!(evidence.addresses[0].asked, 0);
+    assert_eq!(evidence.addresses[0].probes, 0);
     let evidence = ask(&network("macvlan", "bridge"), "gone0", &["10.28.0.8"], &[]);
     assert!(!evidence.from_parent && !evidence.from_sibling);
 }
@@ -199,7 +199,7 @@ fn hundreds_of_addresses_are_asked_in_bounded_time() {
     let start = Instant::now();
     let evidence = ask(&network("bridge", ""), "lan", &all, &["10.28.0.1"]);
     assert!(start.elapsed() < 2 * Duration::from_secs(6));
-    assert_asked(&evidence);
+    assert_probed(&evidence);
     assert!(evidence.link_answers);
     assert_eq!(heard(&evidence), ["10.28.9.255"]);
 }

@@ -293,7 +293,7 @@ fn a_host_is_evicted_only_when_nothing_speaks_for_it() {
             operator::evict(member, "a", &mut |asked| {
                 let probed = asked.iter().map(|address| Probed {
                     address: *address,
-                    asked: PROBES,
+                    probes: PROBES,
                     answered: answers,
                 });
                 Ok(Evidence {

@@ -53,7 +53,7 @@ impl Evidence {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probed {
     pub address: IpAddr,
-    pub asked: u32,
+    pub probes: u32,
     pub answered: bool,
 }
 
@@ -81,17 +81,17 @@ pub enum Doubt {
         "the link cannot be probed from this host, so silence proves nothing; a warning says \
          why: fix that, or evict from another host"
     )]
-    Unasked,
+    LinkNotProbed,
     #[error(
         "the link could be probed only from {0}, which does not hear every host; a warning \
          says why: fix that, or evict from another host"
     )]
-    HalfAsked(&'static str),
+    LinkHalfProbed(&'static str),
     #[error(
         "{0} could not be probed {PROBES} times: evict again, or from another host; \
          BERTH_LOG=debug says why"
     )]
-    NotAsked(IpAddr),
+    TooFewProbes(IpAddr),
 }
 
 impl Standing {
@@ -125,12 +125,12 @@ pub fn decide(evidence: &Evidence) -> Result<(), Doubt> {
     }
     match (evidence.from_parent, evidence.from_sibling) {
         (true, true) => {}
-        (true, false) => return Err(Doubt::HalfAsked("the parent interface")),
-        (false, true) => return Err(Doubt::HalfAsked("a temporary interface")),
-        (false, false) => return Err(Doubt::Unasked),
+        (true, false) => return Err(Doubt::LinkHalfProbed("the parent interface")),
+        (false, true) => return Err(Doubt::LinkHalfProbed("a temporary interface")),
+        (false, false) => return Err(Doubt::LinkNotProbed),
     }
-    if let Some(unasked) = addresses.iter().find(|probed| probed.asked < PROBES) {
-        return Err(Doubt::NotAsked(unasked.address));
+    if let Some(probed) = addresses.iter().find(|one| one.probes < PROBES) {
+        return Err(Doubt::TooFewProbes(probed.address));
     }
     if evidence.link_answers {
         Ok(())
@@ -151,7 +151,7 @@ mod tests {
             from_sibling: true,
             addresses: vec![Probed {
                 address: "10.0.0.9".parse().unwrap(),
-                asked: PROBES,
+                probes: PROBES,
                 answered: false,
             }],
         }
@@ -167,19 +167,22 @@ mod tests {
                 |e| e.addresses[0].answered = true,
                 Err(Doubt::Answers(address)),
             ),
-            (|e| e.addresses[0].asked = 2, Err(Doubt::NotAsked(address))),
+            (
+                |e| e.addresses[0].probes = 2,
+                Err(Doubt::TooFewProbes(address)),
+            ),
             (|e| e.link_answers = false, Err(Doubt::DeafLink)),
             (
                 |e| e.from_sibling = false,
-                Err(Doubt::HalfAsked("the parent interface")),
+                Err(Doubt::LinkHalfProbed("the parent interface")),
             ),
             (
                 |e| {
                     e.from_sibling = false;
                     e.from_parent = false;
-                    e.addresses[0].asked = 0;
+                    e.addresses[0].probes = 0;
                 },
-                Err(Doubt::Unasked),
+                Err(Doubt::LinkNotProbed),
             ),
             (|e| e.addresses.clear(), Ok(())),
         ];
@@ -196,7 +199,7 @@ mod tests {
             |e| e.from_parent = false,
             |e| e.from_sibling = false,
             |e| e.addresses[0].answered = true,
-            |e| e.addresses[0].asked = 2,
+            |e| e.addresses[0].probes = 2,
         ];
         assert_eq!(decide(&silent().and(silent())), Ok(()));
         for change in change {

@@ -173,12 +173,12 @@ fn judge(target: &Host, mut evidence: Evidence) -> Result<(), ShareError> {
     for claim in &target.addresses {
         let address = claim.address;
         if !evidence.addresses.iter().any(|one| one.address == address) {
-            let unasked = evict::Probed {
+            let not_probed = evict::Probed {
                 address,
-                asked: 0,
+                probes: 0,
                 answered: false,
             };
-            evidence.addresses.push(unasked);
+            evidence.addresses.push(not_probed);
         }
     }
     evict::decide(&evidence).map_err(|doubt| refused(target, &doubt))

@@ -274,7 +274,7 @@ impl Actor<'_> {
             let answers = |one: &IpAddr| world.hosts.iter().any(|host| host.running.contains(one));
             let probed = asked.iter().map(|one| Probed {
                 address: *one,
-                asked: PROBES,
+                probes: PROBES,
                 answered: answers(one),
             });
             Ok(Evidence {

@@ -120,7 +120,7 @@ impl Tally {
         };
         let of_one = |address: &IpAddr| Probed {
             address: *address,
-            asked: times(*address),
+            probes: times(*address),
             answered: self.answered.contains(address),
         };
         self.asked.iter().map(of_one).collect()
@@ -195,14 +195,14 @@ mod tests {
     }
 
     #[test]
-    fn the_place_that_has_asked_least_counts() {
+    fn the_place_that_has_probed_least_counts() {
         let mut tally = Tally::new(&[four(9)], &[], &HashSet::new());
-        let asked = |tally: &Tally, spots: &[Spot]| tally.results(spots)[0].asked;
+        let probes = |tally: &Tally, spots: &[Spot]| tally.results(spots)[0].probes;
         for spot in [Spot::Parent, Spot::Parent, Spot::Sibling] {
             tally.note_question(four(9), spot);
         }
-        assert_eq!(asked(&tally, &[Spot::Parent]), 2);
-        assert_eq!(asked(&tally, &BOTH), 1);
-        assert_eq!(asked(&tally, &[]), 0);
+        assert_eq!(probes(&tally, &[Spot::Parent]), 2);
+        assert_eq!(probes(&tally, &BOTH), 1);
+        assert_eq!(probes(&tally, &[]), 0);
     }
 }
