@@ -13,51 +13,47 @@ const LIMIT: usize = 200;
 
 /// Returns a text of others in one readable line, cut off if it is long.
 pub fn foreign(text: &str) -> String {
-    let mut characters = text.chars();
-    let shown = characters.by_ref().take(LIMIT);
-    let shown = shown.fold(String::new(), escape);
-    match characters.next() {
-        Some(_) => shown + "…",
-        None => shown,
+    match text.char_indices().nth(LIMIT) {
+        Some((end, _)) => escape(&text[..end], &[], as_in_rust) + "…",
+        None => escape(text, &[], as_in_rust),
     }
 }
 
 /// Returns our own text, ready to be printed. It may have several lines, and columns
 /// separated by tabs.
 pub fn lines(text: &str) -> String {
-    let escape = |mut shown: String, c| match c {
-        '\n' | '\t' => {
-            shown.push(c);
-            shown
-        }
-        c => escape(shown, c),
-    };
-    text.chars().fold(String::with_capacity(text.len()), escape)
+    escape(text, &['\n', '\t'], as_in_rust)
 }
 
 /// Returns JSON with the same content, ready to be printed. JSON itself escapes only the
 /// first 32 characters; other hidden ones occur only within strings.
 pub fn json(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c == '\n' || !is_hidden(c) {
-            shown.push(c);
-            continue;
-        }
+    escape(text, &['\n'], |shown, c| {
         for unit in c.encode_utf16(&mut [0; 2]) {
             // Writing to a string does not fail.
             let _ = write!(shown, "\\u{unit:04x}");
         }
+    })
+}
+
+/// Returns the text with its hidden characters escaped, except for those that are `kept`.
+fn escape(text: &str, kept: &[char], push: impl Fn(&mut String, char)) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut plain_from = 0;
+    for (at, c) in text.char_indices() {
+        if is_hidden(c) && !kept.contains(&c) {
+            shown.push_str(&text[plain_from..at]);
+            push(&mut shown, c);
+            plain_from = at + c.len_utf8();
+        }
     }
+    shown.push_str(&text[plain_from..]);
     shown
 }
 
-fn escape(mut shown: String, c: char) -> String {
-    match is_hidden(c) {
-        true => shown.extend(c.escape_default()),
-        false => shown.push(c),
-    }
-    shown
+/// Appends a character as Rust's source text has it.
+fn as_in_rust(shown: &mut String, c: char) {
+    shown.extend(c.escape_default());
 }
 
 /// Returns whether a character is a command to a terminal or is invisible: it has no

@@ -37,7 +37,9 @@ pub struct TenantReader {
 impl TenantReader {
     /// Returns a tenant from its JSON, or `None` if this is not a tenant.
     pub fn read(&mut self, json: &[u8]) -> Option<Tenant> {
-        let stored: Stored<&RawValue, &RawValue> = serde_json::from_slice(json).ok()?;
+        // UTF-8 is checked once, not for each of the strings.
+        let json = str::from_utf8(json).ok()?;
+        let stored: Stored<&RawValue, &RawValue> = serde_json::from_str(json).ok()?;
         let network = self.networks.read(stored.request.network)?;
         let delegation = self.delegations.read(stored.delegation)?;
         Some(stored.with(network, delegation).into())

@@ -34,8 +34,10 @@ const FILE: &str = "db";
 /// All our tables are in this one, because their keys say which is whose.
 const TABLE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("leases");
 
-/// The most that redb keeps in memory. Its default is 1 GiB.
-const CACHE_BYTES: usize = 8 << 20;
+/// The most that redb keeps in memory; its default is 1 GiB. A command needs few pages more
+/// than once: the upper ones of the tree. A larger cache makes a scan slower, because the
+/// memory of a page is not used again while the processor still has it in its cache.
+const CACHE_BYTES: usize = 1 << 20;
 
 /// How long a killed process may keep the file open.
 const LINGER: Duration = Duration::from_secs(5);
