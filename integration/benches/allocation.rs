@@ -107,16 +107,38 @@ fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// Returns the medians of leasing one more address, and of releasing it.
-fn in_process(engine: EngineKind, count: u32) -> (Duration, Duration) {
-    let scratch = Scratch::new(&format!("in-process-{}-{count}", engine.name()));
-    let mut lock = LockFile::open(&scratch.0).unwrap();
-    let guard = lock.acquire(Duration::ZERO, "bench", || true).unwrap();
-    let store = Store::open(&scratch.0, &guard, engine, fixture::BOOT, at(1)).unwrap();
-    fill(&store, count);
+/// Returns the medians of leasing one more address, and of releasing it, in a store for each
+/// of the counts. The stores take turns, and with each, a first transaction is not timed.
+fn in_process<const N: usize>(engine: EngineKind, counts: [u32; N]) -> [(Duration, Duration); N] {
+    let scratches = counts.map(|count| Scratch::new(&format!("in-process-{count}")));
+    let mut locks = scratches
+        .each_ref()
+        .map(|scratch| LockFile::open(&scratch.0).unwrap());
+    let guards = locks
+        .each_mut()
+        .map(|lock| lock.acquire(Duration::ZERO, "bench", || true).unwrap());
+    let stores: [_; N] = std::array::from_fn(|nth| {
+        let (path, guard) = (&scratches[nth].0, &guards[nth]);
+        let store = Store::open(path, guard, engine, fixture::BOOT, at(1)).unwrap();
+        fill(&store, counts[nth]);
+        store
+    });
+    let mut times = counts.map(|_| (Vec::new(), Vec::new()));
+    for _ in 0..301 {
+        for ((store, count), (leasing, releasing)) in stores.iter().zip(counts).zip(&mut times) {
+            lease_and_release(store, count);
+            let (lease, release) = lease_and_release(store, count);
+            leasing.push(lease);
+            releasing.push(release);
+        }
+    }
+    times.map(|(mut leasing, mut releasing)| (median(&mut leasing), median(&mut releasing)))
+}
+
+/// Leases the address after the first `count`, and releases it; returns how long each took.
+fn lease_and_release(store: &Store<'_>, count: u32) -> (Duration, Duration) {
     let network = NetworkId::from(NETWORK);
-    let pool = slash_14();
-    let pools = [pool];
+    let pools = [slash_14()];
     let new = tenant(NETWORK, &container(u32::MAX), at(1));
     let request = Request {
         tenancy: &new.tenancy,
@@ -127,29 +149,25 @@ fn in_process(engine: EngineKind, count: u32) -> (Duration, Duration) {
         order: Order::Next,
         random: 0,
     };
-    let (mut leasing, mut releasing) = (Vec::new(), Vec::new());
-    for _ in 0..301 {
-        let start = Instant::now();
-        let mut transaction = store.begin();
-        transaction.prepare(&network, &pools, at(2)).unwrap();
-        let decision = choose(&transaction.shelf(&network), &pools, &request).unwrap();
-        let Decision::Lease(choice) = decision else {
-            panic!("there are free addresses");
-        };
-        let leased = transaction.lease_to(new.clone(), &choice).unwrap();
-        transaction.commit(at(2)).unwrap();
-        leasing.push(start.elapsed());
-        assert_eq!(choice, [(address(count), Kind::Dynamic)]);
-        let start = Instant::now();
-        let mut transaction = store.begin();
-        let generation = leased.leased[0].generation;
-        transaction
-            .release(&leased.tenancy, address(count), generation, None)
-            .unwrap();
-        transaction.commit(at(2)).unwrap();
-        releasing.push(start.elapsed());
-    }
-    (median(&mut leasing), median(&mut releasing))
+    let start = Instant::now();
+    let mut transaction = store.begin();
+    transaction.prepare(&network, &pools, at(2)).unwrap();
+    let decision = choose(&transaction.shelf(&network), &pools, &request).unwrap();
+    let Decision::Lease(choice) = decision else {
+        panic!("there are free addresses");
+    };
+    let leased = transaction.lease_to(new.clone(), &choice).unwrap();
+    transaction.commit(at(2)).unwrap();
+    let leasing = start.elapsed();
+    assert_eq!(choice, [(address(count), Kind::Dynamic)]);
+    let start = Instant::now();
+    let mut transaction = store.begin();
+    let generation = leased.leased[0].generation;
+    transaction
+        .release(&leased.tenancy, address(count), generation, None)
+        .unwrap();
+    transaction.commit(at(2)).unwrap();
+    (leasing, start.elapsed())
 }
 
 /// Runs a command with a text on stdin; returns the time from start to end.
@@ -283,10 +301,10 @@ fn main() -> ExitCode {
         "", "leases", "lease", "release", "growth"
     );
     for engine in EngineKind::ALL {
-        let mut base = None;
-        for count in [10, 1_000, 65_000, 250_000] {
-            let (lease, release) = in_process(engine, count);
-            let growth = micros(lease) / micros(*base.get_or_insert(lease));
+        let counts = [10, 1_000, 65_000, 250_000];
+        let times = in_process(engine, counts);
+        for (count, (lease, release)) in counts.into_iter().zip(times) {
+            let growth = micros(lease) / micros(times[0].0);
             println!(
                 "{:<10} {count:>8}  {:>8.0}  {:>8.0}  {growth:>7.2}x",
                 engine.name(),

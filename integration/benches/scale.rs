@@ -120,6 +120,8 @@ const ROWS: [Row; 8] = [
               bridge=$(podman network inspect k$round --format '{{.NetworkInterface}}')
               ip link add $bridge type bridge
               ip address add $subnet.1/24 dev $bridge
+              # A bridge that is down would be taken for half made.
+              ip link set $bridge up
               ip netns add k$round
               network=$(</etc/containers/networks/k$round.json)
               echo '{\"container_id\": \"'k$round'\", \"container_name\": \"'k$round'\",
