@@ -34,7 +34,7 @@ const NETWORK: &str = "2f259bab93aaaaa2542ba43ef33eb990d0999ee1b9924b557b7be53c0
 const SUBNET: &str = "10.0.0.0/14";
 
 /// How many times longer allocating may take among 250,000 leases than among 10.
-const MOST_GROWTH: f64 = 2.0;
+const MOST_GROWTH: f64 = 1.3;
 /// What one process may take at most, by the number of leases, as a part of host-local's
 /// time.
 const MOST_OF_HOST_LOCAL: [(u32, f64); 3] = [(10, 0.6), (1_000, 0.2), (65_000, 1.0 / 200.0)];
