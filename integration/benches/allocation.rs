@@ -26,7 +26,7 @@ use berth::rules::lease::{Kind, NetworkId};
 use berth::rules::options::Order;
 use berth::rules::pool::Pool;
 use berth::store::{EngineKind, LockFile, Store};
-use berth_integration::Benchmark;
+use berth_integration::{Benchmark, median};
 use fixture::{at, pool, tenant};
 
 const LEASE_ONCE: &str = env!("CARGO_BIN_EXE_lease-once");
@@ -94,11 +94,6 @@ fn fill(store: &Store<'_>, count: u32) {
     }
 }
 
-fn median(times: &mut [Duration]) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
 fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
@@ -132,7 +127,7 @@ fn in_process<const N: usize>(engine: EngineKind, counts: [u32; N]) -> [(Duratio
             releasing.push(release);
         }
     }
-    times.map(|(mut leasing, mut releasing)| (median(&mut leasing), median(&mut releasing)))
+    times.map(|(leasing, releasing)| (median(leasing), median(releasing)))
 }
 
 /// Leases the address after the first `count`, and releases it; returns how long each took.
@@ -277,13 +272,10 @@ fn process_per_call(
             times.push(time);
         }
     }
-    let [redb, sled, cni] = times.map(|mut times| {
-        let [add, del, after_kill] = &mut times;
-        Times {
-            add: median(add),
-            del: median(del),
-            after_kill: Some(median(after_kill)).filter(|time| !time.is_zero()),
-        }
+    let [redb, sled, cni] = times.map(|[add, del, after_kill]| Times {
+        add: median(add),
+        del: median(del),
+        after_kill: Some(median(after_kill)).filter(|time| !time.is_zero()),
     });
     let [first, second] = EngineKind::ALL;
     ([(first, redb), (second, sled)], cni)

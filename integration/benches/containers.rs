@@ -15,7 +15,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use berth_integration::{Benchmark, Driver, Lab, executable};
+use berth_integration::{Benchmark, Driver, Lab, executable, median};
 
 /// What is measured, on each kind of network in turn.
 struct Scenario {
@@ -205,9 +205,5 @@ fn times(measured: &str, network: &str, rounds: usize) -> Vec<[f64; 3]> {
 
 /// Returns the median of each column.
 fn medians(rows: &[[f64; 3]]) -> [f64; 3] {
-    [0, 1, 2].map(|at| {
-        let mut column: Vec<f64> = rows.iter().map(|row| row[at]).collect();
-        column.sort_by(f64::total_cmp);
-        column[column.len() / 2]
-    })
+    [0, 1, 2].map(|at| median(rows.iter().map(|row| row[at])))
 }

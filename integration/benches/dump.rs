@@ -14,7 +14,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use berth_integration::ipam_db::{PODMANS, fixture};
-use berth_integration::{Benchmark, bbolt};
+use berth_integration::{Benchmark, bbolt, median};
 
 /// Dumps of each kind.
 const ROUNDS: usize = 31;
@@ -78,9 +78,4 @@ fn timed(command: &mut Command) -> Duration {
     let output = command.output().expect("it runs");
     assert!(output.status.success(), "{command:?}: {output:?}");
     start.elapsed()
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
 }

@@ -8,7 +8,7 @@
 
 use std::process::ExitCode;
 
-use berth_integration::{Benchmark, Driver, Lab};
+use berth_integration::{Benchmark, Driver, Lab, median};
 
 /// Runs of each command, of which the median counts.
 const ROUNDS: usize = 21;
@@ -116,9 +116,5 @@ fn medians(measured: &str, command: &str) -> (f64, f64) {
         (of == command).then_some(times)
     });
     let (waited, cpu): (Vec<_>, Vec<_>) = of_command.unzip();
-    let median = |mut times: Vec<f64>| {
-        times.sort_by(f64::total_cmp);
-        times[times.len() / 2]
-    };
     (median(waited), median(cpu))
 }

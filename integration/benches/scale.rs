@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use berth_integration::ipam_db::fixture;
-use berth_integration::{Benchmark, Driver, Lab};
+use berth_integration::{Benchmark, Driver, Lab, median};
 
 /// Runs of each command, of which the median counts.
 const ROUNDS: usize = 11;
@@ -193,12 +193,7 @@ impl Row {
             .ok();
         let lists = serde_json::Deserializer::from_str(&said).into_iter::<[f64; 3]>();
         let runs: Vec<[f64; 3]> = lists.collect::<Result<_, _>>().expect("three numbers each");
-        let median = |nth: usize| {
-            let mut values: Vec<_> = runs.iter().map(|run| run[nth]).collect();
-            values.sort_by(f64::total_cmp);
-            values[values.len() / 2]
-        };
-        let (waited, cpu) = (median(0), median(1));
-        [waited / self.things, cpu / self.things, median(2) / 1024.0]
+        let [waited, cpu, peak] = [0, 1, 2].map(|nth| median(runs.iter().map(|run| run[nth])));
+        [waited / self.things, cpu / self.things, peak / 1024.0]
     }
 }

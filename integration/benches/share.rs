@@ -17,9 +17,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use berth_integration::Benchmark;
 use berth_integration::etcd::Cluster;
 use berth_integration::shared::SharedHost;
+use berth_integration::{Benchmark, median};
 use berth_share::etcd::{Etcd, Times};
 use berth_share::registry::{Check, Outcome, Read, Registry, Transaction, Write};
 use berth_share::{Claim, Holder, HostId, ShareError};
@@ -77,8 +77,8 @@ fn alone(benchmark: &mut Benchmark) {
             .iter()
             .zip(&releases)
             .map(|(claim, release)| *claim + *release);
-        let both = median(both.collect());
-        let (beat, claim, release) = (median(beats), median(claims), median(releases));
+        let both = median_ms(both.collect());
+        let (beat, claim, release) = (median_ms(beats), median_ms(claims), median_ms(releases));
         println!(
             "      /{prefix_length} {taken:>10} {beat:>8.2} {claim:>8.2} {release:>8.2} {both:>17.2}"
         );
@@ -306,9 +306,9 @@ fn fill(etcd: &mut Etcd, host: &SharedHost, taken: usize) {
     }
 }
 
-fn median(mut times: Vec<Duration>) -> f64 {
-    times.sort_unstable();
-    times[times.len() / 2].as_secs_f64() * 1000.0
+/// Returns the median in milliseconds.
+fn median_ms(times: Vec<Duration>) -> f64 {
+    median(times).as_secs_f64() * 1000.0
 }
 
 fn expect<T, E: std::fmt::Display>(result: Result<T, E>) -> T {

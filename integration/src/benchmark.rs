@@ -2,6 +2,16 @@
 
 use std::process::ExitCode;
 
+/// Returns the value in the middle; of an even number of values, the upper of two.
+///
+/// # Panics
+/// If there are none, or one of them is not a number.
+pub fn median<T: PartialOrd + Copy>(values: impl IntoIterator<Item = T>) -> T {
+    let mut values: Vec<T> = values.into_iter().collect();
+    values.sort_by(|one, other| one.partial_cmp(other).expect("a number"));
+    values[values.len() / 2]
+}
+
 /// A run of a benchmark.
 #[derive(Debug)]
 pub struct Benchmark {
@@ -63,5 +73,16 @@ impl Benchmark {
         }
         println!("missed: {}", self.missed.join("; "));
         ExitCode::FAILURE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_others_are_below_the_median() {
+        assert_eq!(median([9, 1, 5]), 5);
+        assert_eq!(median([4.0, 1.0, 3.0, 2.0]), 3.0);
     }
 }

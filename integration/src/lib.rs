@@ -43,7 +43,7 @@ pub mod versions;
 mod wait;
 pub mod web;
 
-pub use benchmark::Benchmark;
+pub use benchmark::{Benchmark, median};
 pub use bystander::BYSTANDERS_ADDRESS;
 pub use command::{Cmd, Outcome};
 pub use driver::Driver;
