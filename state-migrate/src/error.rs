@@ -7,6 +7,7 @@ use berth::podman::{HostError, NetworkLockError, StageError};
 use berth::rules::network_config::TakeOverError;
 use berth::store::StoreError;
 use berth::upkeep::doctor::Finding;
+use berth_share::ShareName;
 use thiserror::Error;
 
 use crate::file::FileError;
@@ -43,6 +44,18 @@ pub(crate) enum Error {
     /// Containers could no longer start.
     #[error("{}{}; to repair that: {}", .0.what, because(.0), .0.repair)]
     Plugin(Box<Finding>),
+    /// Podman would lease from a pool that is not its alone.
+    #[error(
+        "it is in share {0}, and Podman would not ask the other hosts before it leases an address: \
+         take it out of the share (ipam_share), start its containers again, then roll it back"
+    )]
+    Shared(ShareName),
+    #[error(
+        "container {} still has its addresses from share {share}: start it again, then roll the \
+         network back",
+        berth::text::foreign(container)
+    )]
+    SharedClaim { share: ShareName, container: String },
     #[error(
         "berth is not in front of netavark, so no container could start on a plain network; run \
          `berth host-wide on` first"

@@ -114,6 +114,13 @@ fn somebody_out_of_sight_on_a_bridge_is_a_doubt_about_that_network_only() {
     bounded_run(&lab, "e", "n").ok();
     bounded(&lab, "berth").arg("gc").ok();
     lab.remove("first");
+    let rollback = bounded(&lab, "berth-migrate").args(["rollback", "--all", "--yes"]);
+    let rollback = rollback.fails("n (bridge): moved");
+    assert!(
+        rollback.stdout.contains("o (bridge): REFUSED"),
+        "{rollback}"
+    );
+    assert!(rollback.stdout.contains(&process), "{rollback}");
     lab.kill(&pid);
     bounded_run(&lab, "d", "o").ok();
 }

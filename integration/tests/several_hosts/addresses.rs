@@ -187,3 +187,37 @@ fn networks_of_host_wide_mode_are_in_a_share_by_berth_conf() {
     }
     assert_nothing_is_left(&lan);
 }
+
+/// Podman would ask no other host, and a collection would give back what running containers have.
+#[test]
+fn a_network_in_a_share_does_not_go_back_to_podman() {
+    let lan = Lan::start(Kind::Macvlan);
+    let [a, b, _] = lan.hosts();
+    for lab in [a, b] {
+        lan.configure(lab, "client", "[network.lan]\nipam_share = \"lan\"\n");
+        lab.host_wide();
+        lan.network(lab, Driver::HostWide, &[]);
+        lab.migrate(["adopt", "--yes", "lan"]).ok();
+    }
+    a.container("web", &["lan"]).ip(STATIC).start();
+    let assert_it_stays = |message: &str| {
+        let rollback = a.migrate(["rollback", "--yes", "lan"]);
+        rollback.fails(message);
+        let off = a.cmd("berth").args(["host-wide", "off", "--yes"]);
+        off.fails(message);
+        a.cmd("berth").args(["gc", "--now"]).ok();
+        let other = b.container("web", &["lan"]).ip(STATIC);
+        other.fails("(name web) on host a");
+        b.podman(["rm", "-f", "web"]).ok();
+    };
+    assert_it_stays("it is in share lan");
+    // As the message says: out of the share, and all started again.
+    lan.configure(a, "client", "");
+    assert_it_stays("container web still has its addresses from share lan");
+    a.podman(["restart", "--time=0", "web"]).ok();
+    a.cmd("berth").args(["gc", "--now"]).ok();
+    assert_eq!(lan.keys(), [""; 0]);
+    a.migrate(["rollback", "--yes", "lan"]).ok();
+    assert_eq!(a.claims().len(), 1);
+    a.remove("web");
+}

@@ -23,6 +23,7 @@ use berth::rules::history::End;
 use berth::rules::lease::{NetworkId, Tenant};
 use berth::rules::network_config::hand_back;
 use berth::rules::options::{self, Options};
+use berth::rules::share;
 use berth::sight::survey::{self, SurveyError};
 use ipnetwork::IpNetwork;
 
@@ -42,7 +43,7 @@ const INTRODUCTION: &str = "rollback of networks";
 /// left alone; if they were named, the report says that they are already Podman's.
 ///
 /// # Errors
-/// If not everything can be looked at.
+/// If nothing can be looked at. A network in doubt is refused in the report.
 pub(crate) fn examine(
     site: &Site,
     names: &[String],
@@ -57,8 +58,13 @@ pub(crate) fn examine(
                 Ok(target) => target,
                 Err(report) => return Ok(report),
             };
-            let leases = Leases::look(session, &file.network)?;
-            Ok(report(file, &target, &leases, Outcome::Planned))
+            Ok(match Leases::look(session, &file.network) {
+                Ok(leases) => report(file, &target, &leases, Outcome::Planned),
+                // Other networks are moved all the same.
+                Err(error) => {
+                    NetworkReport::of(&file.network, Outcome::Refused).because(berth::chain(&error))
+                }
+            })
         });
         reports.collect()
     })
@@ -218,6 +224,9 @@ struct Leases {
 
 impl Leases {
     /// Returns what the store knows, and what it would adopt.
+    ///
+    /// # Errors
+    /// If that is in doubt, or other hosts lease from the same pool.
     fn look(session: &Session<'_>, network: &Network) -> Result<Self, Error> {
         let all = session.store.begin().all_tenants()?;
         let survey = session.survey_including(network, &all)?;
@@ -225,6 +234,7 @@ impl Leases {
             return Err(SessionError::from(SurveyError::Incomplete(doubt)).into());
         }
         let mut own = Self::known(session, network)?;
+        own.check_unshared(session, network)?;
         let delegation = &session.podman.delegation;
         for adoption in survey::adoptions(&survey, &all, delegation, session.now) {
             if adoption.tenant.tenancy.network_id == own.network {
@@ -241,7 +251,27 @@ impl Leases {
         let tenants = session.store.begin().all_tenants()?;
         let survey = session.survey_including(network, &tenants)?;
         session.adopt(&survey, tenants)?;
-        Self::known(session, network)
+        let own = Self::known(session, network)?;
+        own.check_unshared(session, network)?;
+        Ok(own)
+    }
+
+    /// Fails if the network is in a share, or a container has had its addresses claimed in one
+    /// since before the network left it. Podman asks no other host; and without leases here, the
+    /// next collection would give back the claims of running containers.
+    fn check_unshared(&self, session: &Session<'_>, network: &Network) -> Result<(), Error> {
+        let mut filled = network.clone();
+        session.podman.fill_in(&mut filled);
+        if let Some(share) = share::of_network(&filled) {
+            return Err(Error::Shared(share));
+        }
+        for tenant in &self.tenants {
+            if let Some(share) = share::of_network(&tenant.request.network) {
+                let container = tenant.container_name.to_string();
+                return Err(Error::SharedClaim { share, container });
+            }
+        }
+        Ok(())
     }
 
     fn known(session: &Session<'_>, network: &Network) -> Result<Self, Error> {
