@@ -5,6 +5,7 @@ use std::time::Duration;
 use berth_integration::{Driver, Lab, Outcome, ip, outage::Death, wait_until};
 
 const LINK: &str = "/usr/local/libexec/podman/netavark";
+const DIRECTORY: &str = "/etc/containers/networks";
 const BOUND: Duration = Duration::from_secs(30);
 
 /// Returns the driver that leases a network's addresses, according to the network's file.
@@ -264,7 +265,7 @@ fn off_leaves_everything_as_it_was_before() {
     );
     lab.cmd("berth").args(["host-wide", "off", "--yes"]).ok();
     assert_eq!(lab.sh("cat /etc/containers/networks/n.json"), text);
-    assert_eq!(lab.names("/etc/containers/networks"), ["n.json"]);
+    assert_eq!(lab.names(DIRECTORY), ["n.json"]);
     assert_eq!(lab.names("/usr/local/libexec/podman"), [""; 0]);
     let status = lab.cmd("berth").args(["host-wide", "status"]).ok();
     assert!(status.starts_with("off: "), "{status}");
@@ -293,6 +294,115 @@ fn off_refuses_while_a_network_file_cannot_be_read() {
     lab.sh("rm /etc/containers/networks/loop.json");
     off().ok();
     assert_eq!(ipam(&lab, "n"), "host-local");
+}
+
+/// Neither the timer nor a start moves it to berth again.
+#[test]
+fn what_was_moved_back_stays_with_podman_until_somebody_moves_it() {
+    let lab = Lab::start();
+    let network = lab.network(Driver::HostWide, "n", &["--subnet", "10.77.0.0/24"]);
+    let rollback = lab.migrate(["rollback", "--yes", "n"]).ok();
+    assert!(
+        rollback.contains("until `berth-migrate adopt`"),
+        "{rollback}"
+    );
+    lab.container("c", &["n"]).start();
+    lab.cmd("berth").arg("gc").ok();
+    assert_eq!(ipam(&lab, "n"), "host-local");
+    assert_eq!(lab.leases(&network).of(&network), [""; 0]);
+    assert_eq!(lab.claims().len(), 1);
+    lab.migrate(["adopt", "--yes", "n"]).ok();
+    assert_eq!(ipam(&lab, "n"), "berth");
+    assert!(!lab.names(DIRECTORY).contains(&"berth-exempt".to_owned()));
+    lab.migrate(["rollback", "--yes", "n"]).ok();
+    lab.host_wide();
+    assert_eq!(ipam(&lab, "n"), "berth", "every network of the host");
+    lab.remove("c");
+    lab.assert_clean(&network);
+}
+
+#[test]
+fn nothing_is_switched_before_somebody_agrees() {
+    let lab = Lab::start();
+    lab.network(Driver::Bridge, "n", &["--subnet", "10.77.0.0/24"]);
+    let nobody = lab.cmd("berth").args(["host-wide", "on"]).run();
+    assert_eq!(nobody.status.code(), Some(1), "{nobody}");
+    assert!(
+        nobody.stderr.contains("n (bridge): to be moved"),
+        "{nobody}"
+    );
+    assert!(nobody.stderr.contains("give --yes to go ahead"), "{nobody}");
+    let answer = |word: &str| {
+        let terminal = lab
+            .cmd("script")
+            .args(["-qec", "berth host-wide on", "/dev/null"]);
+        terminal.stdin(format!("{word}\n")).run()
+    };
+    let no = answer("n");
+    assert!(no.stdout.contains("nothing was changed"), "{no}");
+    lab.cmd("berth").arg("gc").ok();
+    assert_eq!(ipam(&lab, "n"), "host-local");
+    assert_eq!(lab.names("/usr/local/libexec/podman"), [""; 0]);
+    let yes = answer("y");
+    assert!(yes.status.success(), "{yes}");
+    assert_eq!(
+        (lab.netavark().as_str(), ipam(&lab, "n").as_str()),
+        (LINK, "berth")
+    );
+}
+
+/// An adoption has asked whether berth is in front of netavark, and asks Podman about a
+/// container when berth is taken away.
+#[test]
+fn no_network_is_adopted_after_the_mode_is_off() {
+    let lab = Lab::start();
+    lab.host_wide();
+    let own = ["--subnet", "10.77.0.0/24", "--label", "berth.adopt=off"];
+    lab.network(Driver::Bridge, "n", &own);
+    lab.container("c", &["n"]).start();
+    let slow = "touch /opt/asked; until [ -e /opt/go ]; do sleep 0.02; done";
+    lab.write_executable(
+        "/opt/slow/podman",
+        &format!("#!/bin/sh\n{slow}\nexec /usr/bin/podman \"$@\"\n"),
+    );
+    let path = "/opt/slow:/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin";
+    let adopt = lab.migrate(["adopt", "--yes", "n"]).env("PATH", path);
+    let adoption = adopt.spawn();
+    wait_until("the question", BOUND, || {
+        lab.sh("ls /opt").contains("asked").then_some(())
+    });
+    lab.cmd("berth").args(["host-wide", "off", "--yes"]).ok();
+    lab.sh("touch /opt/go");
+    let outcome = adoption.wait();
+    assert!(!outcome.status.success(), "{outcome}");
+    assert!(
+        outcome.stdout.contains("berth is not in front of netavark"),
+        "{outcome}"
+    );
+    assert_eq!(ipam(&lab, "n"), "host-local");
+    lab.podman(["restart", "--time=0", "c"]).ok();
+}
+
+/// One podman for each container, every minute, would keep a host with many containers busy.
+#[test]
+fn a_collection_does_not_ask_about_each_container_that_stays_with_podman() {
+    let lab = Lab::start();
+    lab.host_wide();
+    let own = ["--subnet", "10.77.0.0/24", "--label", "berth.adopt=off"];
+    lab.network(Driver::Bridge, "n", &own);
+    lab.container("c", &["n"]).start();
+    lab.write_executable(
+        "/opt/counted/podman",
+        "#!/bin/sh\necho \"$@\" >>/opt/questions\nexec /usr/bin/podman \"$@\"\n",
+    );
+    let path = "/opt/counted:/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin";
+    lab.cmd("berth").arg("gc").env("PATH", path).ok();
+    let questions = lab.sh("cat /opt/questions");
+    assert!(
+        questions.contains("info"),
+        "`sanitise` has asked: {questions}"
+    );
+    assert!(!questions.contains("generate spec"), "{questions}");
 }
 
 #[test]
@@ -337,8 +447,15 @@ fn a_copy_in_the_place_of_the_link_serves_and_is_told_as_one() {
     let off = || lab.cmd("berth").args(["host-wide", "off", "--yes"]);
     off().fails("is a copy of berth, and not the link");
     assert_eq!(ipam(&lab, "podman"), "host-local");
+    // Whoever put the copy there takes their time.
+    lab.network(Driver::Bridge, "n", &["--subnet", "10.77.0.0/24"]);
+    lab.cmd("berth").arg("gc").ok();
+    for network in ["n", "podman"] {
+        assert_eq!(ipam(&lab, network), "host-local", "{network}");
+    }
     lab.sh(&format!("rm {LINK}"));
     off().ok();
+    assert_eq!(lab.names(DIRECTORY), ["n.json"]);
     assert!(status().starts_with("off: "), "{}", status());
     lab.remove("c");
 }

@@ -1,5 +1,6 @@
 //! What can go wrong, apart from the command line.
 
+use std::io;
 use std::path::PathBuf;
 
 use berth::lifecycle::session::SessionError;
@@ -7,6 +8,7 @@ use berth::podman::{HostError, NetworkLockError, StageError};
 use berth::rules::network_config::TakeOverError;
 use berth::store::StoreError;
 use berth::upkeep::doctor::Finding;
+use berth::upkeep::host_wide::SwitchError;
 use berth_share::ShareName;
 use thiserror::Error;
 
@@ -29,6 +31,8 @@ pub(crate) enum Error {
     #[error(transparent)]
     Session(#[from] SessionError),
     #[error(transparent)]
+    Switch(#[from] SwitchError),
+    #[error(transparent)]
     TakeOver(#[from] TakeOverError),
     #[error("found no network {name:?} in {directory}; `podman network ls` lists them")]
     NoNetwork { name: String, directory: String },
@@ -44,6 +48,8 @@ pub(crate) enum Error {
     /// Containers could no longer start.
     #[error("{}{}; to repair that: {}", .0.what, because(.0), .0.repair)]
     Plugin(Box<Finding>),
+    #[error("failed to note that collections leave the network with Podman")]
+    Exempt(#[source] io::Error),
     /// Podman would lease from a pool that is not its alone.
     #[error(
         "it is in share {0}, and Podman would not ask the other hosts before it leases an address: \

@@ -18,9 +18,10 @@ mod plan;
 use std::collections::BTreeSet;
 
 use berth::lifecycle::session::{LOCK_PATIENCE, Session, SessionError};
+use berth::podman::{ContainersConf, Environment};
 use berth::rules::network_config::{Form, OPT_OUT, TakeOverError};
 use berth::sight::survey::{self, Survey};
-use berth::upkeep::host_wide;
+use berth::upkeep::host_wide::{self, SwitchError, end_exemption, is_exempt};
 
 use crate::error::Error;
 use crate::evidence::{Evidence, Kernel, Known, State, Statics};
@@ -45,31 +46,49 @@ pub(crate) struct Asked {
     statics: Statics,
 }
 
-/// Asks Podman about every container with an address on these networks. No lock may be
-/// held.
+/// Asks Podman about every container with an address on these networks, except those that are
+/// left with Podman. No lock may be held.
 ///
 /// # Errors
 /// If ipam.db exists and cannot be read.
-pub(crate) fn ask(site: &Site, networks: &[String]) -> Result<Asked, Error> {
+pub(crate) fn ask(site: &Site, networks: &[String], how: How) -> Result<Asked, Error> {
+    let mut files = site.networks()?;
+    files.retain(|file| networks.contains(&file.network.name) && how.leaves(site, file).is_none());
     let mut claims = Look::at(&site.ipam_db(), Reading::Whole)?.content.claims();
-    claims.retain(|claim| networks.contains(&claim.key.network));
-    let Some(asking) = site.asking.as_ref().filter(|_| !claims.is_empty()) else {
+    claims.retain(|claim| {
+        files
+            .iter()
+            .any(|own| own.network.name == claim.key.network)
+    });
+    if claims.is_empty() {
         return Ok(Asked::default());
-    };
-    let evidence = site.ask(claims);
-    let is_up = |id: &&str| {
-        let known = evidence.word.of(id);
-        known.is_some_and(|known: &Known| known.state == State::Up)
-    };
-    let ids = evidence
-        .asked_about
-        .iter()
-        .map(|key| key.container.as_str());
-    let up: BTreeSet<&str> = ids.filter(is_up).collect();
+    }
     Ok(Asked {
-        statics: asking.statics(&up),
-        evidence,
+        evidence: site.ask(claims),
+        statics: Statics::default(),
     })
+}
+
+impl Asked {
+    /// Asks Podman which addresses were requested explicitly for the containers on the networks
+    /// that are to be moved, one container after the other. Returns whether it asked. No lock may
+    /// be held.
+    pub(crate) fn ask_of_statics(&mut self, site: &Site, reports: &[NetworkReport]) -> bool {
+        let planned = reports.iter();
+        let planned = planned.filter(|report| report.outcome == Outcome::Planned);
+        let ids = planned.flat_map(|report| &report.containers);
+        let is_up = |id: &&str| {
+            let known = self.evidence.word.of(id);
+            known.is_some_and(|known: &Known| known.state == State::Up)
+        };
+        let ids = ids.map(|party| party.container_id.as_str());
+        let up: BTreeSet<&str> = ids.filter(is_up).collect();
+        let Some(asking) = site.asking.as_ref().filter(|_| !up.is_empty()) else {
+            return false;
+        };
+        self.statics = asking.statics(&up);
+        true
+    }
 }
 
 /// Returns the form that networks get: plain if berth is in front of netavark, else the
@@ -91,6 +110,13 @@ pub(crate) fn form(site: &Site, plain: bool) -> Result<Form, Error> {
     }
 }
 
+/// # Errors
+/// [`Error::NotHostWide`] if berth is not in front of netavark now.
+fn check_in_front() -> Result<(), Error> {
+    let conf = ContainersConf::load(&Environment::of_this_process()).map_err(SwitchError::from)?;
+    host_wide::link(&conf).map(drop).ok_or(Error::NotHostWide)
+}
+
 /// How networks become berth's.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct How {
@@ -100,6 +126,22 @@ pub(crate) struct How {
     pub(crate) form: Form,
     /// Whether networks of the plugin are turned into plain ones.
     pub(crate) turn: bool,
+    /// Whether networks that were moved back to Podman are skipped.
+    pub(crate) unattended: bool,
+}
+
+impl How {
+    /// Returns why a network stays with Podman, if it does.
+    fn leaves(self, site: &Site, file: &NetworkFile) -> Option<String> {
+        if !self.all || !file.network.is_podmans() {
+            return None;
+        }
+        if file.network.is_opted_out() {
+            return Some(format!("its label {OPT_OUT}=off leaves it with Podman"));
+        }
+        let is_exempt = self.unattended && is_exempt(&site.directory, &file.network.id);
+        is_exempt.then(|| "it was moved back to Podman".to_owned())
+    }
 }
 
 /// Reports what would be done with networks.
@@ -119,10 +161,12 @@ pub(crate) fn examine(
     site.with_store(&networks, INTRODUCTION, |session| {
         let seen = observe(session, asked)?;
         let reports = files.iter().filter(chosen).map(|file| {
-            Ok(match look(session, file, &content, &seen, asked, how)? {
-                Looked::Go(found) => found.report(file, Outcome::Planned),
-                Looked::Not(report) => report,
-            })
+            Ok(
+                match look(site, session, file, &content, &seen, asked, how)? {
+                    Looked::Go(found) => found.report(file, Outcome::Planned),
+                    Looked::Not(report) => report,
+                },
+            )
         });
         reports.collect()
     })
@@ -140,6 +184,10 @@ pub(crate) fn adopt(
     how: How,
 ) -> Result<NetworkReport, Error> {
     let networks = site.lock()?;
+    if how.form == Form::Plain {
+        // `berth host-wide off` takes the link away under this lock.
+        check_in_front()?;
+    }
     sweep(&site.directory);
     let file = site.network(name)?;
     let ipam = IpamFile::open(&site.ipam_db(), LOCK_PATIENCE)?;
@@ -148,7 +196,7 @@ pub(crate) fn adopt(
 
     let moved = site.with_store(&networks, INTRODUCTION, |session| {
         let seen = observe(session, asked)?;
-        let found = match look(session, &file, &content, &seen, asked, how)? {
+        let found = match look(site, session, &file, &content, &seen, asked, how)? {
             Looked::Go(found) => found,
             Looked::Not(report) => return Ok(Moved::Not(report)),
         };
@@ -174,6 +222,9 @@ pub(crate) fn adopt(
             found
         }
     };
+    if let Err(error) = end_exemption(&site.directory, &file.network.id) {
+        log::warn!("failed to end the exemption of network {name}: {error}");
+    }
     let report = found.report(&file, Outcome::Done);
     if let (Some(ipam), Some(mut root)) = (ipam, root)
         && root.items.remove(name.as_bytes()).is_some()
@@ -220,6 +271,7 @@ fn observe(session: &Session<'_>, asked: &Asked) -> Result<(Evidence, Survey), E
 }
 
 fn look(
+    site: &Site,
     session: &Session<'_>,
     file: &NetworkFile,
     content: &Content,
@@ -231,8 +283,7 @@ fn look(
         let report = NetworkReport::of(&file.network, outcome);
         Ok(Looked::Not(report.because(reason)))
     };
-    if how.all && file.network.is_podmans() && file.network.is_opted_out() {
-        let reason = format!("its label {OPT_OUT}=off leaves it with Podman");
+    if let Some(reason) = how.leaves(site, file) {
         return not(Outcome::Skipped, reason);
     }
     let names = survey.links.iter().map(|link| link.name.clone()).collect();

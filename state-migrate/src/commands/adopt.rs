@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use berth::rules::network_config::Form;
+use berth::upkeep::host_wide;
 use clap::Args;
 
 use super::Failure;
@@ -23,6 +24,12 @@ pub struct Adopt {
     /// them then (`berth host-wide on`).
     #[arg(long)]
     plain: bool,
+    /// Put berth in front of netavark before the first network is moved (`berth host-wide on`)
+    #[arg(long, hide = true)]
+    host_wide: bool,
+    /// Leave alone what was moved back to Podman (`berth gc`)
+    #[arg(long, hide = true)]
+    unattended: bool,
 }
 
 /// Adopts, and reports what was done.
@@ -34,22 +41,45 @@ pub(super) fn run(arguments: &Adopt) -> Result<ExitCode, Failure> {
     let site = choice.site()?;
     let how = How {
         all: choice.all,
-        form: adopt::form(&site, arguments.plain)?,
+        form: match arguments.host_wide {
+            true => Form::Plain,
+            false => adopt::form(&site, arguments.plain)?,
+        },
         turn: arguments.plain,
+        unattended: arguments.unattended,
     };
     let names = choice.names(&site)?;
-    let asked = adopt::ask(&site, &names)?;
-    choice.run(&site, &names, &Adoption { asked, how })
+    let asked = adopt::ask(&site, &names, how)?;
+    let adoption = Adoption {
+        asked,
+        how,
+        host_wide: arguments.host_wide,
+    };
+    choice.run(&site, &names, adoption)
 }
 
 struct Adoption {
     asked: Asked,
     how: How,
+    /// Whether to put berth in front of netavark.
+    host_wide: bool,
 }
 
 impl Direction for Adoption {
-    fn examine(&self, site: &Site, names: &[String]) -> Result<Vec<NetworkReport>, Error> {
+    fn examine(&mut self, site: &Site, names: &[String]) -> Result<Vec<NetworkReport>, Error> {
+        let reports = adopt::examine(site, names, &self.asked, self.how)?;
+        if !self.asked.ask_of_statics(site, &reports) {
+            return Ok(reports);
+        }
+        // Now it is known which addresses are static.
         adopt::examine(site, names, &self.asked, self.how)
+    }
+
+    fn begin(&mut self, site: &Site) -> Result<(), Error> {
+        if self.host_wide {
+            host_wide::on(&site.podman)?;
+        }
+        Ok(())
     }
 
     fn carry_out(&self, site: &Site, name: &str) -> Result<NetworkReport, Error> {

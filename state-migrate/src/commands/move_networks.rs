@@ -46,7 +46,12 @@ pub(super) struct Choice {
 /// A way to move networks.
 pub(super) trait Direction {
     /// Reports what would be done with the networks.
-    fn examine(&self, site: &Site, names: &[String]) -> Result<Vec<NetworkReport>, Error>;
+    fn examine(&mut self, site: &Site, names: &[String]) -> Result<Vec<NetworkReport>, Error>;
+
+    /// Does what must be done once the user has agreed, before the first network is moved.
+    fn begin(&mut self, _site: &Site) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Moves one network.
     fn carry_out(&self, site: &Site, name: &str) -> Result<NetworkReport, Error>;
@@ -79,7 +84,7 @@ impl Choice {
         &self,
         site: &Site,
         names: &[String],
-        direction: &impl Direction,
+        mut direction: impl Direction,
     ) -> Result<ExitCode, Failure> {
         let mut report = MoveReport {
             dry_run: self.dry_run,
@@ -99,6 +104,7 @@ impl Choice {
             many => format!("{many} networks"),
         };
         consent::ask(&direction.question(&count), self.yes)?;
+        direction.begin(site)?;
         for own in &mut report.networks {
             if own.outcome != Outcome::Planned {
                 continue;

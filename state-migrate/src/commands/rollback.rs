@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use berth::upkeep::collect::{self, Wish};
+use berth::upkeep::host_wide;
 use clap::Args;
 
 use super::Failure;
@@ -27,7 +28,7 @@ pub(super) fn run(arguments: &Rollback) -> Result<ExitCode, Failure> {
     let choice = &arguments.choice;
     let site = choice.site()?;
     let names = choice.names(&site)?;
-    choice.run(&site, &names, &Return { all: choice.all })
+    choice.run(&site, &names, Return { all: choice.all })
 }
 
 struct Return {
@@ -35,7 +36,7 @@ struct Return {
 }
 
 impl Direction for Return {
-    fn examine(&self, site: &Site, names: &[String]) -> Result<Vec<NetworkReport>, Error> {
+    fn examine(&mut self, site: &Site, names: &[String]) -> Result<Vec<NetworkReport>, Error> {
         rollback::examine(site, names, self.all)
     }
 
@@ -56,7 +57,12 @@ impl Direction for Return {
         format!("Move {networks} back to Podman's own allocation? Containers keep running.")
     }
 
-    fn farewell(&self, _site: &Site) -> Option<String> {
-        None
+    fn farewell(&self, site: &Site) -> Option<String> {
+        host_wide::link(&site.conf)?;
+        Some(
+            "Collections leave what was moved back with Podman, until `berth-migrate adopt` or \
+             `berth host-wide on` moves it to berth again."
+                .to_owned(),
+        )
     }
 }

@@ -1,6 +1,7 @@
 //! Moves networks back from berth to Podman's own allocation, while their containers run.
 //!
 //! For each network, under the locks:
+//! - U0 if berth is in front of netavark, collections do not adopt the network any more.
 //! - U1 its bucket is written into ipam.db, from the store's leases: one commit.
 //! - U2 the store forgets the network: one transaction.
 //! - U3 the network's file names Podman's driver; the original file comes back if nothing
@@ -25,6 +26,7 @@ use berth::rules::network_config::hand_back;
 use berth::rules::options::{self, Options};
 use berth::rules::share;
 use berth::sight::survey::{self, SurveyError};
+use berth::upkeep::host_wide;
 use ipnetwork::IpNetwork;
 
 use crate::backup::{self, becomes};
@@ -83,6 +85,10 @@ pub(crate) fn roll_back(site: &Site, name: &str, all: bool) -> Result<NetworkRep
         Ok(target) => target,
         Err(report) => return Ok(report),
     };
+    if host_wide::link(&site.conf).is_some() {
+        let exempted = host_wide::exempt(&site.directory, &file.network.id);
+        exempted.map_err(Error::Exempt)?;
+    }
     // Written before anything is changed, so that only the renaming can still fail.
     let staged = target.stage(&file)?;
     let leases = site.with_store(&networks, INTRODUCTION, |session| {

@@ -47,8 +47,14 @@ pub(super) fn run(arguments: &HostWide) -> Result<(), Failure> {
     arguments.place.enter()?;
     match arguments.verb {
         Verb::On { yes } => {
-            host_wide::on()?;
-            migrate(arguments, &["adopt".into(), "--all".into()], yes)
+            let podman = arguments.place.podman()?;
+            // Otherwise berth-migrate does that, once the user has seen the plan and agreed.
+            if yes || podman.delegation.rootless {
+                host_wide::on(&podman)?;
+            }
+            let adopt = ["adopt", "--all", "--host-wide"].map(str::to_owned);
+            migrate(arguments, &adopt, yes)?;
+            Ok(host_wide::on(&podman)?)
         }
         Verb::Off { yes } => {
             let podman = arguments.place.podman()?;

@@ -5,6 +5,7 @@
 //! Therefore nothing is adopted during a call from Podman, which holds that lock and has
 //! its own copy of the network: a collection does it a moment later.
 
+mod exemption;
 mod switch;
 
 use std::fs::{self, File};
@@ -15,10 +16,13 @@ use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 
-use crate::podman::{ContainersConf, Podman, PodmanError};
+use crate::podman::{
+    ContainersConf, Environment, Podman, PodmanError, default_network, known_networks,
+};
 use crate::protocol::Network;
 use crate::sight::front;
 
+pub use exemption::{end as end_exemption, exempt, is_exempt};
 pub use switch::{Status, SwitchError, off, on};
 
 /// How long berth waits, once a starting container has triggered a network's adoption, before
@@ -45,9 +49,9 @@ pub fn link(conf: &ContainersConf) -> Option<PathBuf> {
 /// leases, because none was started for it in the last minute.
 pub fn is_adoption_due(podman: &Podman, network: &Network) -> bool {
     let directory = podman.delegation.config.join("berth-asked");
-    // The id names a file: it must not lead elsewhere.
-    let is_id = network.id.len() == 64 && network.id.bytes().all(|b| b.is_ascii_hexdigit());
-    if !network.is_adoptable() || !is_id {
+    let stays = |directory| is_exempt(directory, &network.id);
+    let stays = podman.network_config_dir().is_ok_and(stays);
+    if !network.is_adoptable() || !is_id(&network.id) || stays {
         return false;
     }
     let stamp = directory.join(&network.id);
@@ -66,6 +70,11 @@ pub fn is_adoption_due(podman: &Podman, network: &Network) -> bool {
     true
 }
 
+/// Returns whether a network's id may name a file: it then leads nowhere else.
+fn is_id(id: &str) -> bool {
+    id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// Has `berth-migrate` adopt every network that can be adopted, and take leaked addresses
 /// out of ipam.db for those that stay with Podman. Waits for it; no lock may be held. If
 /// it fails, its output is logged.
@@ -74,14 +83,28 @@ pub fn is_adoption_due(podman: &Podman, network: &Network) -> bool {
 /// If it cannot be run. A network in doubt is no error: it is tried again.
 pub fn adopt(podman: &Podman) -> Result<(), AdoptionError> {
     let directory = podman.make_network_config_dir()?;
-    let has_own = || Status::of(podman).map(|status| !status.podman.is_empty());
-    if has_own()? {
-        migrate(podman, directory, &["adopt", "--all", "--yes"])?;
+    if has_adoptable(directory)? {
+        migrate(
+            podman,
+            directory,
+            &["adopt", "--all", "--yes", "--unattended"],
+        )?;
     }
-    if has_own()? {
+    if !Status::of(podman)?.podman.is_empty() {
         migrate(podman, directory, &["sanitise"])?;
     }
     Ok(())
+}
+
+/// Returns whether Podman leases the addresses of a network that a collection may adopt.
+fn has_adoptable(directory: &Path) -> Result<bool, AdoptionError> {
+    let conf = ContainersConf::load(&Environment::of_this_process()).map_err(SwitchError::from)?;
+    let mut networks = known_networks(directory).map_err(PodmanError::from)?;
+    if networks.iter().all(|own| own.name != conf.default_network) {
+        networks.push(default_network(&conf).map_err(PodmanError::from)?);
+    }
+    let mut networks = networks.iter();
+    Ok(networks.any(|own| own.is_adoptable() && !is_exempt(directory, &own.id)))
 }
 
 fn migrate(podman: &Podman, directory: &Path, arguments: &[&str]) -> Result<(), AdoptionError> {

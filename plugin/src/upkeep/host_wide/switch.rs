@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use thiserror::Error;
 
+use super::exemption::{end_all, exempt_all};
 use super::link;
 use crate::podman::{
-    self, ConfError, ContainersConf, Environment, Podman, PodmanError, known_networks,
+    self, ConfError, ContainersConf, Environment, NetworkLockError, Podman, PodmanError,
+    known_networks,
 };
 use crate::sight::front::is_named_berth;
 
@@ -29,6 +31,8 @@ pub enum SwitchError {
     Conf(#[from] ConfError),
     #[error(transparent)]
     Podman(#[from] PodmanError),
+    #[error(transparent)]
+    Lock(#[from] NetworkLockError),
     #[error("failed to write {}", .0.display())]
     Write(PathBuf, #[source] io::Error),
     #[error("failed to remove {}", .0.display())]
@@ -47,8 +51,8 @@ pub enum SwitchError {
     #[error("berth is not in front of netavark; root turns that on with `berth host-wide on`")]
     NotRoot,
     #[error(
-        "networks {} lease from berth and need it in front of netavark; move them back with \
-         `berth-migrate rollback`",
+        "networks {} lease from berth and need it in front of netavark; run `berth host-wide off` \
+         again, which moves them back",
         .0.join(", ")
     )]
     Needed(Vec<String>),
@@ -60,21 +64,26 @@ pub enum SwitchError {
     Copy(PathBuf),
 }
 
-/// Puts berth in front of netavark, durably, and returns the link. Doing it twice changes
-/// nothing more. Without root, it only tells the user whether root has done it.
+/// Puts berth in front of netavark, durably, and ends all exemptions of networks of `podman`.
+/// Doing it twice changes nothing more. Without root, it fails unless root has put berth there.
 ///
 /// # Errors
 /// If Podman would not run the link; then there is none.
-pub fn on() -> Result<PathBuf, SwitchError> {
+pub fn on(podman: &Podman) -> Result<(), SwitchError> {
     let environment = Environment::of_this_process();
     let conf = ContainersConf::load(&environment)?;
-    if let Some(there) = link(&conf) {
-        return Ok(there);
+    if link(&conf).is_none() {
+        if environment.rootless() {
+            return Err(SwitchError::NotRoot);
+        }
+        put_in_front(&environment, &conf)?;
     }
-    if environment.rootless() {
-        return Err(SwitchError::NotRoot);
-    }
-    let netavark = podman::netavark(&conf)?;
+    let directory = podman.network_config_dir()?;
+    end_all(directory).map_err(|error| SwitchError::Remove(directory.to_owned(), error))
+}
+
+fn put_in_front(environment: &Environment, conf: &ContainersConf) -> Result<(), SwitchError> {
+    let netavark = podman::netavark(conf)?;
     let directories = &conf.helper_binaries_dir;
     let mut before = directories
         .iter()
@@ -88,9 +97,9 @@ pub fn on() -> Result<PathBuf, SwitchError> {
     };
     let path = directory.join("netavark");
     let made = make(&path).and_then(|()| {
-        let conf = ContainersConf::load(&environment)?;
+        let conf = ContainersConf::load(environment)?;
         match link(&conf) {
-            Some(there) => Ok(there),
+            Some(_) => Ok(()),
             None => Err(SwitchError::NotFirst(path.clone())),
         }
     });
@@ -106,8 +115,11 @@ pub fn on() -> Result<PathBuf, SwitchError> {
 /// # Errors
 /// [`SwitchError::Needed`] as long as a network of `podman` needs berth there, and any
 /// error that keeps a network file from being read, because that network may need it.
-/// [`SwitchError::Copy`] if what is in front is not a link of ours.
+/// [`SwitchError::Copy`] if what is in front is not a link of ours. Then all networks are
+/// exempt, so that no collection moves one to berth before the copy is removed.
 pub fn off(podman: &Podman) -> Result<(), SwitchError> {
+    // An adoption looks for the link under this lock.
+    let _networks = podman.lock_networks(podman.settings.lock_wait())?;
     let plain = Status::of(podman)?.plain;
     if !plain.is_empty() {
         return Err(SwitchError::Needed(plain));
@@ -122,9 +134,14 @@ pub fn off(podman: &Podman) -> Result<(), SwitchError> {
         remove(path)?;
     }
     remove_drop_in()?;
+    let directory = podman.network_config_dir()?;
     match there {
-        Some(path) if path.exists() => Err(SwitchError::Copy(path)),
-        _ => Ok(()),
+        Some(path) if path.exists() => {
+            exempt_all(directory)
+                .map_err(|error| SwitchError::Write(directory.to_owned(), error))?;
+            Err(SwitchError::Copy(path))
+        }
+        _ => end_all(directory).map_err(|error| SwitchError::Remove(directory.to_owned(), error)),
     }
 }
 
