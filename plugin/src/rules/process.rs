@@ -35,6 +35,18 @@ impl ProcessFact {
         at_work && self.mentions(container)
     }
 
+    /// Returns whether a process that has asked for a container's addresses ends once the
+    /// container is started or has failed to start, however long that takes: relabelling a
+    /// volume (`:Z`) and hooks come after netavark. It is a podman that starts containers by
+    /// itself; one that serves the API runs for ever.
+    pub fn ends_with_its_start(&self) -> bool {
+        let mut verbs = ["run", "start", "restart", "init", "play", "restore"].iter();
+        let mut pairs = self.arguments.windows(2);
+        self.name == "podman"
+            && verbs.any(|verb| self.mentions(verb))
+            && !pairs.any(|pair| pair == ["system", "service"])
+    }
+
     /// Returns whether a process may make a namespace before netavark is called: a podman or
     /// buildah, except one that only keeps a user namespace (without arguments), one that runs
     /// a command there, such as a collection, and one that only looks on.
@@ -110,6 +122,19 @@ mod tests {
         check("podman logs c1", false);
         check("buildah run c1", true);
         check("bash run c1", false);
+    }
+
+    #[test]
+    fn a_podman_ends_with_its_start_unless_it_serves_others() {
+        let check = |line: &str, expected: bool| {
+            assert_eq!(fact(line).ends_with_its_start(), expected, "{line}");
+        };
+        check("podman run -v /data:/data:Z lab", true);
+        check("podman --log-level debug container start c1", true);
+        check("podman system service --time=0", false);
+        check("podman run --name service lab", true);
+        check("bash run c1", false);
+        check("podman", false);
     }
 
     #[test]

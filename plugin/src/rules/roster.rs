@@ -72,10 +72,10 @@ impl<'e> Roster<'e> {
         self.at(self.by_argument.get(argument))
     }
 
-    /// Returns whether exactly this process still runs.
-    pub fn runs(&self, process: Process) -> bool {
+    /// Returns exactly this process, if it still runs.
+    pub fn same(&self, process: Process) -> Option<&'e ProcessFact> {
         let mut same = self.at(self.by_pid.get(&process.pid));
-        same.any(|fact| fact.process == process)
+        same.find(|fact| fact.process == process)
     }
 
     /// Returns a process at work in the namespace at a path, or for a container if one is
@@ -148,9 +148,9 @@ mod tests {
             for pid in 1..6 {
                 let walked = all.iter().find(|fact| fact.process.pid == pid);
                 prop_assert_eq!(roster.with_pid(pid), walked);
-                prop_assert_eq!(roster.runs(Process { pid, start_time: 1 }), walked.is_some());
+                prop_assert_eq!(roster.same(Process { pid, start_time: 1 }), walked);
                 let later = Process { pid, start_time: 2 };
-                prop_assert!(!roster.runs(later));
+                prop_assert_eq!(roster.same(later), None);
             }
         }
     }

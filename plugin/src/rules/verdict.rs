@@ -12,7 +12,7 @@ use super::lease::{Moment, Namespace, Tenant};
 use super::roster::Roster;
 
 /// How long a container may take from its lease to its first process, while the podman that
-/// started it runs.
+/// started it runs and serves others as well, so that its end says nothing.
 pub const START_GRACE: Duration = Duration::from_secs(5 * 60);
 
 /// How long a conmon may still take to appear after its podman was killed. A verdict that rests
@@ -150,12 +150,12 @@ fn judge(tenant: &Tenant, evidence: &Evidence, roster: &Roster<'_>) -> Verdict {
     if tenant.pid_namespace != evidence.pid_namespace {
         return Verdict::Unknown("it was set up in another pid namespace".to_owned());
     }
-    if let Some(starter) = tenant.starter
+    if let Some(starter) = tenant.starter.and_then(|starter| roster.same(starter))
         && *path != PathFact::Missing
-        && evidence.at.since(&tenant.created) < START_GRACE
-        && roster.runs(starter)
+        && (starter.ends_with_its_start() || evidence.at.since(&tenant.created) < START_GRACE)
     {
-        return Verdict::Live(Sign::Starting { pid: starter.pid });
+        let pid = starter.process.pid;
+        return Verdict::Live(Sign::Starting { pid });
     }
     let mut doubts = evidence.doubts.iter();
     let hides_it = doubts.find(|doubt| doubt.may_hide(tenant));

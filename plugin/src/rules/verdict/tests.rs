@@ -277,10 +277,18 @@ fn what_is_seen_from_another_pid_namespace_proves_no_death() {
 }
 
 #[test]
-fn a_starter_keeps_its_container_for_the_start_grace_only() {
+fn a_starter_keeps_its_container_until_it_ends_or_for_the_start_grace() {
     check(World::new(), STARTING);
     check(World::new().without(50), ABANDONED);
     check(World::new().later(START_GRACE), ABANDONED);
+    let run = ["podman", "run", "--volume", "/data:/data:Z", "lab"];
+    let slow = || World::new().without(50).process(50, "podman", HOST, &run);
+    check(slow().later(10 * START_GRACE), STARTING);
+    check(slow().later(10 * START_GRACE).path(PathFact::Missing), GONE);
+    let service = ["podman", "system", "service"];
+    let served = World::new().without(50);
+    let served = served.process(50, "podman", HOST, &service);
+    check(served.later(START_GRACE), ABANDONED);
     check(World::new().path(PathFact::Missing), GONE);
     // The path may show something else in our mount namespace.
     check(World::new().path(PathFact::There((7, 7))), STARTING);
