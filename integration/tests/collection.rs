@@ -1,9 +1,12 @@
 //! A collection gives back everything that dead containers held, without being asked, and
 //! touches nothing else.
 
-use berth_integration::{Driver, Lab, after_each_death, outage::Death};
+use std::time::Duration;
+
+use berth_integration::{Driver, Lab, after_each_death, outage::Death, wait_until};
 
 const SUBNET: [&str; 2] = ["--subnet", "10.77.0.0/24"];
+const BOUND: Duration = Duration::from_secs(30);
 const PORTS: [&str; 2] = ["--publish", "8080:80"];
 
 #[track_caller]
@@ -164,4 +167,48 @@ fn nothing_that_is_not_ours_is_touched() {
     assert!(said.contains("0 reclaimed, 0 cleared away"), "{said}");
     assert_eq!((lab.leftovers(&own), lab.names("/run/netns")), before);
     lab.sh("ip link show vethadmin; ip -n admin link show x");
+}
+
+/// A unit with `PrivateTmp` or `ProtectSystem` runs its podman in a mount namespace whose mounts
+/// the host does not see: the host sees a bare file where the unit has the container's namespace.
+#[test]
+fn a_container_of_a_private_mount_namespace_keeps_its_namespace_file() {
+    let lab = Lab::start();
+    lab.network(Driver::Berth, "n", &SUBNET);
+    let own = lab.network(Driver::Bridge, "own", &["--subnet", "10.78.0.0/24"]);
+    let private = "exec unshare --mount --propagation slave podman";
+    let run = format!("{private} run --detach --name c --network own --publish 8080:80 lab");
+    lab.sh(&run);
+    let files = lab.names("/run/netns");
+    assert_eq!(files.len(), 1, "{files:?}");
+    lab.cmd("berth").arg("gc").ok();
+    assert_eq!(lab.names("/run/netns"), files);
+    // So its own podman, in conmon's mount namespace, takes down what it has.
+    lab.kill(&lab.pid("c").to_string());
+    wait_until("the cleanup", BOUND, || {
+        lab.names("/run/netns").is_empty().then_some(())
+    });
+    assert_eq!(lab.claims(), [""; 0]);
+    lab.remove("c");
+    lab.assert_clean(&own);
+}
+
+/// netavark does not find it by its name, and the dead cannot give it back.
+#[test]
+fn a_ghost_with_a_renamed_interface_goes_with_its_namespace() {
+    let (lab, network) = Lab::with_bystander();
+    lab.container("c", &["n"]).ip("10.77.0.9").start();
+    let steps = [
+        "link set eth0 down",
+        "link set eth0 name x0",
+        "link set x0 up",
+    ];
+    for step in steps {
+        lab.inside("c", "ip").args(step.split(' ')).ok();
+    }
+    lab.kill_with_conmon("c");
+    lab.container("other", &["n"]).ip("10.77.0.9").start();
+    lab.remove("other");
+    lab.remove_at_last("c");
+    lab.assert_only_bystander(&network);
 }

@@ -18,7 +18,7 @@ use crate::sight::{Link, NamespaceKey, Peer};
 #[derive(Clone, Debug, PartialEq)]
 pub enum Leftover {
     /// A namespace file of Podman's whose namespace has no process and no interface but
-    /// `lo`; or one on which no namespace is mounted any more.
+    /// `lo`; or one on which no namespace is mounted any more, in no mount namespace.
     NamespaceFile {
         /// The file.
         path: PathBuf,
@@ -135,9 +135,9 @@ fn namespace_files(survey: &Survey, tenants: &[Tenant]) -> Vec<Leftover> {
     let seen: HashMap<_, _> = seen.map(|seen| (seen.key, &seen.links)).collect();
     let of_tenants = tenants.iter().map(|tenant| &tenant.namespace.path);
     let of_tenants = LazyCell::new(|| of_tenants.collect::<HashSet<_>>());
-    let nobodys = |key: NamespaceKey| {
+    let nobodys = |path: &PathBuf, key: NamespaceKey| {
         if key.0 != survey.own.0 {
-            return true;
+            return !survey.mounted_elsewhere.contains(path);
         }
         let links = seen.get(&key);
         links.is_some_and(|links| links.iter().all(|link| link.name == "lo"))
@@ -147,7 +147,7 @@ fn namespace_files(survey: &Survey, tenants: &[Tenant]) -> Vec<Leftover> {
         .files
         .iter()
         .filter(|(path, _)| crate::sight::is_namespace_file(path))
-        .filter(|(_, key)| nobodys(**key))
+        .filter(|(path, key)| nobodys(path, **key))
         .filter(|(path, _)| !of_tenants.contains(path))
         .map(|(path, key)| Leftover::NamespaceFile {
             path: path.clone(),

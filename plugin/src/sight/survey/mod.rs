@@ -5,6 +5,7 @@
 //! what follows from it, without I/O.
 
 mod adoption;
+mod elsewhere;
 mod identity;
 mod leftover;
 mod lost;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 pub use adoption::{Adoption, adoptions};
+use elsewhere::mounted_elsewhere;
 pub use leftover::{Leftover, leftovers};
 pub use lost::{Lost, lost_networks};
 pub use names::NameFile;
@@ -103,6 +105,8 @@ pub struct Survey {
     pub doubts: Vec<Doubt>,
     /// The host's interfaces that lead into a namespace that was not seen.
     pub hidden: Vec<Link>,
+    /// The files without a namespace on them here, on which another mount namespace has one.
+    pub mounted_elsewhere: HashSet<PathBuf>,
 }
 
 impl Survey {
@@ -171,7 +175,10 @@ impl Survey {
             .filter_map(|fact| Some((fact.key, container(fact)?)))
             .collect();
         let links = sight::links().map_err(SurveyError::Links)?;
+        let bare = evidence.files.iter().filter(|(_, key)| key.0 != own.0);
+        let bare = bare.map(|(path, _)| path.clone()).collect();
         Ok(Self {
+            mounted_elsewhere: mounted_elsewhere(bare, &evidence.processes),
             hidden: hidden(&links, &namespaces),
             evidence,
             links,
