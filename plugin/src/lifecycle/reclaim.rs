@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::namespace_file;
 use super::session::Session;
-use super::takedown::{Left, take_down};
+use super::takedown::{Left, namespace_remains, take_down};
 use crate::delegate::{self, Reach};
 use crate::podman::Podman;
 use crate::rules::history::End;
@@ -42,7 +42,16 @@ impl Session<'_> {
         evidence: &str,
     ) -> Result<(), ReclaimError> {
         // R1
-        clear_away(self.podman, tenant, reach)?;
+        let mut cleared = clear_away(self.podman, tenant, reach);
+        if cleared.is_err() {
+            // netavark does not find an interface that the container has renamed, nor an address
+            // that is on another one. They go with their namespace, if nobody lives in it.
+            remove_abandoned(tenant, &self.boot_id);
+            if !namespace_remains(&tenant.namespace) {
+                cleared = clear_away(self.podman, tenant, reach);
+            }
+        }
+        cleared?;
         delegate::end_stray(&tenant.delegation.config);
         // R2
         namespace_file::remove(&tenant.namespace);
@@ -162,7 +171,7 @@ fn reservation(tenant: &Tenant, leased: &LeasedAddress, now: Moment) -> Reservat
     }
 }
 
-/// Removes the namespace file of a tenant's earlier start, if no process is in the
+/// Removes the namespace file of a tenant, or of its earlier start, if no process is in the
 /// namespace.
 pub(super) fn remove_abandoned(tenant: &Tenant, boot_id: &str) {
     let Ok(now) = sight::now() else {
