@@ -342,3 +342,26 @@ fn a_restarted_container_of_a_restart_policy_keeps_its_address() {
     lab.remove("c");
     lab.assert_clean(&network);
 }
+
+/// Somebody has unmounted its namespace, or it belongs to a unit with mounts of its own. Podman
+/// disconnects it all the same.
+#[test]
+fn a_container_whose_namespace_is_not_at_its_path_keeps_its_address() {
+    let lab = Lab::start();
+    let network = lab.network(Driver::HostWide, "n", &SUBNET);
+    lab.container("c", &["n"]).ip("10.77.0.9").start();
+    let pid = lab.pid("c");
+    lab.sh("umount /run/netns/netns-*");
+    lab.podman(["network", "disconnect", "n", "c"])
+        .fails(&format!(
+            "but process {pid} lives in it; stop the container"
+        ));
+    lab.container("other", &["n"])
+        .ip("10.77.0.9")
+        .fails("already allocated");
+    lab.remove("other");
+    lab.remove_at_last("c");
+    lab.container("other", &["n"]).ip("10.77.0.9").start();
+    lab.remove("other");
+    lab.assert_clean(&network);
+}

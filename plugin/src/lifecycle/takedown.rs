@@ -8,15 +8,16 @@ use std::cell::RefCell;
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
+use std::slice;
 
 use crate::delegate::{self, Call, Connection, Reach};
 use crate::podman::Podman;
 use crate::protocol::Network;
 use crate::rules::attachment::Attachment;
 use crate::rules::lease::{Delegation, Namespace, Tenant};
-use crate::rules::verdict::is_among;
+use crate::rules::verdict::{Judge, Sign, Verdict, is_among};
 use crate::sight::survey::Record;
-use crate::sight::{self, Link, PathFact, Window};
+use crate::sight::{self, Evidence, Link, PathFact, Window};
 
 /// What is left after taking plumbing down, and why.
 #[derive(Debug)]
@@ -140,6 +141,13 @@ pub fn take_down_together(
     let done = there.contains(&true).then(|| unplumb(tenants));
     let each = interfaces.iter().zip(there).map(|(interface, was_there)| {
         let tenant = interface.tenant;
+        if let Some(pid) = interface.lives_on() {
+            let path = tenant.namespace.path.display();
+            return Err(Left::Interface(format!(
+                "its namespace is not at {path} here, but process {pid} lives in it; stop the \
+                 container"
+            )));
+        }
         let remains = Remains {
             attachment: &tenant.request,
             addresses: &tenant.addresses(),
@@ -222,7 +230,7 @@ struct Interface<'t> {
 
 impl Interface<'_> {
     /// Returns whether it is still in its namespace, or may be. Only a namespace that is
-    /// still at its path counts.
+    /// still at its path counts: see [`Interface::lives_on`].
     fn remains(&self) -> bool {
         let namespace = &self.tenant.namespace;
         match sight::examine(&namespace.path) {
@@ -231,6 +239,20 @@ impl Interface<'_> {
                 .map_or(true, |links| is_among(self.tenant, &links)),
             PathFact::Missing | PathFact::There(_) => false,
             PathFact::Unreadable(_) => true,
+        }
+    }
+
+    /// Returns the process that keeps the interface alive in a namespace that is no longer at
+    /// its path: somebody has unmounted it, or it is mounted in another mount namespace only.
+    fn lives_on(&self) -> Option<i32> {
+        if namespace_remains(&self.tenant.namespace) {
+            return None;
+        }
+        let boot_id = sight::boot_id().ok()?;
+        let evidence = Evidence::gather(slice::from_ref(self.tenant), &boot_id, sight::now().ok()?);
+        match Judge::by(&evidence).judge(self.tenant) {
+            Verdict::Live(Sign::Inhabited { pid, .. }) => Some(pid),
+            _ => None,
         }
     }
 
