@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use berth_integration::{Driver, Lab, after_each_death, outage::Death, wait_until};
+use berth_integration::{Driver, Lab, after_each_death, ip, outage::Death, wait_until};
 
 const SUBNET: [&str; 2] = ["--subnet", "10.77.0.0/24"];
 const BOUND: Duration = Duration::from_secs(30);
@@ -211,4 +211,46 @@ fn a_ghost_with_a_renamed_interface_goes_with_its_namespace() {
     lab.remove("other");
     lab.remove_at_last("c");
     lab.assert_only_bystander(&network);
+}
+
+/// berth takes the network of a podman with a configuration directory of its own for a lost one.
+/// A hook keeps the container from having its first process.
+#[test]
+fn a_container_that_another_podman_is_starting_keeps_what_it_has() {
+    let lab = Lab::start();
+    lab.network(Driver::Berth, "n", &SUBNET);
+    let hook = "#!/bin/sh\ncat\ntouch /opt/hooked\nuntil [ -e /opt/go ]; do sleep 0.05; done\n";
+    lab.write_executable("/opt/hooks/hook.sh", hook);
+    let when = r#"{"version": "1.0.0", "hook": {"path": "/opt/hooks/hook.sh"},
+        "when": {"always": true}, "stages": ["precreate"]}"#;
+    lab.write("/opt/hooks/hook.json", when);
+    let other = [
+        "--network-config-dir",
+        "/opt/networks",
+        "--hooks-dir",
+        "/opt/hooks",
+    ];
+    let podman = |words: &[&str]| lab.podman([&other, words].concat());
+    podman(&["network", "create", "--subnet", "10.78.0.0/24", "other"]).ok();
+    let start = podman(&[
+        "run",
+        "--detach",
+        "--name",
+        "c",
+        "--network",
+        "other",
+        "lab",
+    ])
+    .spawn();
+    wait_until("the hook", BOUND, || {
+        lab.names("/opt")
+            .contains(&"hooked".to_owned())
+            .then_some(())
+    });
+    lab.cmd("berth").arg("gc").ok();
+    lab.sh("touch /opt/go");
+    let started = start.wait();
+    assert!(started.status.success(), "{started}");
+    assert!(lab.addresses("c", "eth0").contains(&ip("10.78.0.2")));
+    podman(&["rm", "--force", "--time=0", "c"]).ok();
 }

@@ -50,6 +50,11 @@ impl Findings {
             Leftover::Veth { .. } | Leftover::Record { .. } | Leftover::Bridge { .. } => true,
         });
         let dead = self.dead.iter().map(|(tenant, cause)| (tenant, *cause));
+        let dead = dead.filter(|(tenant, cause)| {
+            let is_known = self.configured.contains(tenant.tenancy.network_id.as_str());
+            let age = self.at.since(&tenant.created);
+            *cause != Cause::Abandoned || is_known || self.is_over(age, makers)
+        });
         let mut reclaim: Vec<_> = dead.collect();
         reclaim.sort_by_key(|(_, cause)| *cause == Cause::Abandoned);
         Plan {
@@ -86,12 +91,18 @@ impl Findings {
         !self.dead.is_empty() || !self.leftovers.is_empty()
     }
 
-    /// Returns whether no process can still be about to use an empty namespace: either no
-    /// process that makes namespaces was running when the file was first seen, or a start
-    /// has had time enough.
+    /// Returns whether no process can still be about to use an empty namespace.
     fn is_abandoned(&self, path: &Path, makers: &BTreeSet<Process>) -> bool {
         let seen = self.empty.iter().find(|empty| empty.path == *path);
         let age = seen.map_or(Duration::ZERO, |empty| self.at.since(&empty.seen));
+        self.is_over(age, makers)
+    }
+
+    /// Returns whether a start that was under way this long ago is over: either no process that
+    /// makes namespaces was running then, or it has had time enough. berth does not know who
+    /// started a container on a network without a file here: it may be another podman, with
+    /// networks of its own.
+    fn is_over(&self, age: Duration, makers: &BTreeSet<Process>) -> bool {
         let mut makers = makers.iter();
         age >= START_GRACE || makers.all(|maker| maker.is_younger_than(age, &self.at))
     }

@@ -51,6 +51,28 @@ fn a_second_look_must_find_the_same_lease_dead() {
     assert!(renewed.plan_again(&earlier).is_empty());
 }
 
+/// Another podman, with a network configuration directory of its own, may be starting it.
+#[test]
+fn on_a_network_without_a_file_a_start_has_its_time() {
+    let minute = Duration::from_secs(60);
+    let tenant = tenant("a", 1);
+    let later = |age: Duration, makers: &[i32]| Findings {
+        at: tenant.created.after(age),
+        dead: vec![(tenant.clone(), Cause::Abandoned)],
+        makers: makers.iter().map(|pid| process(*pid)).collect(),
+        ..Findings::default()
+    };
+    assert!(later(minute, &[7]).plan().is_empty());
+    assert_eq!(planned(&later(minute, &[]).plan()), ["a"]);
+    assert_eq!(planned(&later(5 * minute, &[7]).plan()), ["a"]);
+    let mut known = later(minute, &[7]);
+    known.configured.insert("n1".to_owned());
+    assert_eq!(planned(&known.plan()), ["a"]);
+    let mut gone = later(minute, &[7]);
+    gone.dead[0].1 = Cause::NamespaceGone;
+    assert_eq!(planned(&gone.plan()), ["a"]);
+}
+
 fn file(inode: u64) -> Leftover {
     Leftover::NamespaceFile {
         path: "/run/netns/netns-1".into(),
