@@ -46,9 +46,17 @@ fn everything_that_dead_containers_left_is_taken_down_when_asked() {
         Some(2),
         "{would}"
     );
+    let dry = || lab.migrate(["sanitise", "--ghosts", "--dry-run"]);
+    let outcome = dry().run();
+    assert_eq!(outcome.status.code(), Some(1), "{outcome}");
+    assert!(outcome.stdout.contains("would clear away"), "{outcome}");
+    assert!(!outcome.stdout.contains("nothing to change"), "{outcome}");
     assert_eq!(lab.leftovers(&network), left);
-    lab.sanitise(&["--ghosts"]);
+    let done = lab.migrate(["sanitise", "--ghosts"]).ok();
+    assert!(!done.contains("nothing to change"), "{done}");
     assert_eq!(lab.leftovers(&network), before);
+    let nothing = dry().ok();
+    assert!(nothing.ends_with("; nothing to change"), "{nothing}");
     Visitor::of(&lab, &live).has_missed_nothing();
     assert_eq!(lab.dns_entries("n").get("same").map(Vec::len), Some(1));
     all_is_well(&lab);

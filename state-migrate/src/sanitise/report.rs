@@ -71,7 +71,7 @@ impl RepairReport {
 
     /// Returns whether all is well now: nothing failed, and nothing is left that may be dead.
     pub(crate) fn is_clean(&self) -> bool {
-        let found = self.dry_run && !self.edits.is_empty();
+        let found = self.dry_run && !(self.edits.is_empty() && self.cleared.is_empty());
         let left = [&self.pending, &self.unknown];
         let whole = self.failures.is_empty() && self.skipped.is_empty();
         !found && whole && left.iter().all(|leases| leases.is_empty())
@@ -123,13 +123,18 @@ impl fmt::Display for RepairReport {
             (None, Some(output)) if !self.dry_run => {
                 write!(f, "; written to {}", output.display())
             }
-            (None, _) if self.edits.is_empty() => write!(f, "; nothing to change"),
+            (None, _) if self.has_nothing_to_do() => write!(f, "; nothing to change"),
             (None, _) => Ok(()),
         }
     }
 }
 
 impl RepairReport {
+    /// Returns whether nothing was found to change, neither in the file nor elsewhere.
+    fn has_nothing_to_do(&self) -> bool {
+        self.edits.is_empty() && self.cleared.is_empty() && self.failures.is_empty()
+    }
+
     /// Returns whether an edit only carries out the removal of a lease.
     fn is_removal(&self, edit: &Edit) -> bool {
         let removed = |container: &String, address: Option<&IpAddr>| {
