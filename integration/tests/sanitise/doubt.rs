@@ -18,6 +18,9 @@ fn what_podman_still_has_to_clean_up_is_left_to_podman() {
     assert!(outcome.stdout.contains(&container.id), "{outcome}");
     let report = lab.migrate_json(["sanitise"]);
     assert_eq!(addresses(&report, "pending"), [ADDRESS]);
+    // `--output` promises to change nothing.
+    lab.migrate(["sanitise", "--cleanup", "--output", "/tmp/new.db"])
+        .fails("cannot be used with");
     assert_eq!(lab.claims(), before);
     // berth-migrate can start that cleanup.
     let report = lab.sanitise(&["--cleanup"]);

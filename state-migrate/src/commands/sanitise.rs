@@ -57,7 +57,7 @@ pub struct Sanitise {
     #[arg(long)]
     now: bool,
     /// Have Podman clean up after containers that do not run but have a namespace
-    #[arg(long, conflicts_with = "without_podman")]
+    #[arg(long, conflicts_with_all = ["without_podman", "output"])]
     cleanup: bool,
     /// Also tear down what dead containers left elsewhere: interfaces, DNS names, firewall
     /// rules, namespace files
