@@ -70,6 +70,11 @@ fn a_debian_package_is_installed_upgraded_and_removed_while_containers_run() {
     dpkg(&["--install", "/root/berth.deb"]).ok();
     let wants = "/etc/systemd/system/timers.target.wants";
     assert!(lab.names(wants).contains(&"berth-gc.timer".to_owned()));
+    let others = lab.names(wants).len() - 1;
+    // These are for whoever wants them.
+    let enable = ["enable", "berth-metrics.timer", "berth-sanitise.timer"];
+    lab.cmd("systemctl").args(enable).ok();
+    assert_eq!(lab.names(wants).len(), others + 3);
     assert_eq!(dpkg(&["--verify", "berth"]).ok(), "");
     let service = lab
         .cmd("cat")
@@ -123,7 +128,9 @@ fn a_debian_package_is_installed_upgraded_and_removed_while_containers_run() {
         "the link is gone, too"
     );
     assert_eq!(lab.names("/usr/libexec/netavark"), [""; 0]);
-    assert!(!lab.names(wants).contains(&"berth-gc.timer".to_owned()));
+    let left = lab.names(wants);
+    assert!(!left.iter().any(|name| name.contains("berth")), "{left:?}");
+    assert_eq!(left.len(), others);
     lives_on();
     lab.container("plain", &["plain"]).start();
     lab.remove("plain");
