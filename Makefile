@@ -178,10 +178,21 @@ rpm: package-root
 	$(TOOLS)/bin/cargo-generate-rpm --package plugin --output $(PACKAGES) \
 		--set-metadata 'release = "$(REVISION)"' $(RPM_FLAGS)
 
-# Podman could start nothing without the link's target.
+# Podman could start nothing without the link's target. `host-wide on` makes the link where Podman
+# looks first, which need not be LINK: so berth is asked, and every link is followed to its end.
 uninstall:
-	@if [ "$$(readlink -f $(DESTDIR)$(LINK))" = "$(DESTDIR)$(PLUGIN_DIR)/berth" ]; then \
-		echo "berth is in front of netavark: run berth host-wide off first" >&2; exit 1; fi
+	@program=$(DESTDIR)$(PLUGIN_DIR)/berth; \
+	keep() { \
+		if [ "$$1" -ef $$program ]; then \
+			echo "$$1 is berth, in front of netavark: run berth host-wide off first" >&2; exit 1; fi; \
+	}; \
+	keep $(DESTDIR)$(LINK); \
+	if [ -z "$(DESTDIR)" ] && [ -x $$program ]; then \
+		status=$$($$program host-wide status) || { \
+			echo "it is not known whether berth is in front of netavark: put that right first," \
+				"or, if Podman is gone, remove $$program first" >&2; exit 1; }; \
+		keep "$$(printf '%s\n' "$$status" | sed -n 's/^on: \(.*\) is berth, .*/\1/p')"; \
+	fi
 	rm -f $(DESTDIR)$(PLUGIN_DIR)/berth $(addprefix $(DESTDIR)$(PREFIX)/bin/,berth berth-migrate)
 	rm -f $(addprefix $(DESTDIR)$(SHARE)/,$(MANUAL))
 	rm -f $(addprefix $(DESTDIR)$(UNIT_DIR)/,$(INSTALLED_UNITS))

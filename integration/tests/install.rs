@@ -1,4 +1,5 @@
-//! `make install` puts the plugin where Podman finds it, and `make uninstall` removes it again.
+//! `make install` puts the plugin where Podman finds it, and `make uninstall` removes it again,
+//! unless Podman runs it in place of netavark.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -149,6 +150,65 @@ fn podman_finds_the_plugin_in_another_prefix_by_the_drop_in() {
 
     make("uninstall", "/srv/quay", root.path());
     assert_eq!(files(root.path()), [""; 0]);
+}
+
+/// Returns what `make uninstall` does, for a lab without make.
+fn recipe(prefix: &str) -> String {
+    let output = Command::new("make")
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .args(["--dry-run", "uninstall", &format!("PREFIX={prefix}")])
+        .output()
+        .expect("make runs");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn berth_stays_installed_while_it_is_in_front_of_netavark_wherever_the_link_is() {
+    const PROGRAM: &str = "/srv/quay/libexec/netavark/berth";
+    const CONF: &str = "/etc/containers/containers.conf.d/40-helpers.conf";
+    let lab = Lab::start();
+    lab.sh(&format!(
+        "mkdir -p /var/quay/libexec/netavark
+        ln -s /var/quay /srv/quay
+        cp /usr/libexec/netavark/berth {PROGRAM}"
+    ));
+    let uninstall = || lab.cmd("sh").args(["-ec", &recipe("/srv/quay")]);
+    let stays = |reason: &str| {
+        uninstall().fails(reason);
+        lab.cmd("test").args(["-x", PROGRAM]).ok();
+    };
+    let switch = |to: &str| {
+        let switch = lab.cmd(PROGRAM).args(["host-wide", to, "--yes"]);
+        switch.ok();
+    };
+
+    // The prefix is a link.
+    switch("on");
+    assert_eq!(lab.netavark(), "/usr/local/libexec/podman/netavark");
+    stays("run berth host-wide off first");
+    switch("off");
+
+    // Podman looks elsewhere first.
+    let netavark = lab.netavark();
+    let directory = Path::new(&netavark).parent().expect("a directory");
+    let conf = format!("[engine]\nhelper_binaries_dir = [\"/srv/helpers\", {directory:?}]\n");
+    lab.write(CONF, &conf);
+    switch("on");
+    assert_eq!(lab.netavark(), "/srv/helpers/netavark");
+    stays("/srv/helpers/netavark is berth, in front of netavark: run berth host-wide off first");
+
+    // Nobody knows where Podman looks.
+    lab.write(CONF, "[engine]\nhelper_binaries_dir = 7\n");
+    stays("it is not known whether berth is in front of netavark");
+    lab.write(CONF, &conf);
+
+    switch("off");
+    uninstall().ok();
+    lab.cmd("test").args(["!", "-e", PROGRAM]).ok();
+    lab.container("web", &["podman"]).start();
+    // There is nothing left to ask, or to keep.
+    uninstall().ok();
 }
 
 #[test]
