@@ -47,8 +47,9 @@ fn main() -> ExitCode {
 /// person, that is, whether it is an operator's command with a bad argument. Anything
 /// else may come from netavark.
 fn is_for_people() -> bool {
-    let named = env::args().nth(1);
-    named.is_some_and(|name| operator::Command::has_subcommand(&name))
+    let named = env::args_os().nth(1);
+    let named = named.as_deref().and_then(|name| name.to_str());
+    named.is_some_and(operator::Command::has_subcommand)
 }
 
 /// Returns what is wrong with the command line, in one line for netavark's error
