@@ -1,6 +1,6 @@
 //! What a look at the host cannot see or read decides nothing about anything else.
 
-use berth_integration::{Cmd, Driver, Lab};
+use berth_integration::{Cmd, Driver, Lab, ip};
 
 use super::{lab, stranger};
 
@@ -75,6 +75,19 @@ fn whoever_may_not_trace_starts_the_first_container() {
         .args(["rm", "--force", "--time=0", "c"])
         .ok();
     assert_a_lost_store_comes_back(&lab);
+}
+
+/// Anybody can have something mounted on a directory whose name is not text.
+#[test]
+fn a_mount_point_that_is_no_text_is_no_doubt_about_anybody() {
+    let (lab, _) = lab();
+    lab.sh(r"mkdir $'/tmp/x\xff' && mount -t tmpfs none $'/tmp/x\xff'");
+    lab.container("ghost", &["n"]).ip("10.77.0.9").start();
+    lab.kill_with_conmon("ghost");
+    let run = bounded(&lab, "podman").args(["run", "--detach", "--name", "c"]);
+    let run = run.args(["--network", "n", "--ip", "10.77.0.9", "lab"]);
+    run.ok();
+    assert_eq!(lab.addresses("c", "eth0"), [ip("10.77.0.9")]);
 }
 
 /// A process that cannot be looked at says nothing about networks that it is not on.

@@ -38,8 +38,8 @@ pub use judge::judge_all;
 pub use links::{Window, links, links_in, links_of};
 use namespaces::namespaces;
 pub use namespaces::own_namespace;
-use process::read as read_proc;
 pub use process::{is_of_our_user, parent_of, process, service_of};
+use process::{own_mounts, read as read_proc};
 use processes::Processes;
 pub use processes::processes_named;
 

@@ -21,6 +21,9 @@ const WORKERS: [&str; 6] = ["podman", "conmon", "netavark", "berth", "buildah", 
 /// Room for the arguments of a worker: the kernel takes 128 KiB for one.
 const ARGUMENTS: u64 = 1 << 20;
 
+/// Room for our own mounts: the kernel allows 100,000 in a mount namespace.
+const OWN_MOUNTS: u64 = 64 << 20;
+
 /// Returns one process, whatever its name, or `None` if it has ended or cannot be read.
 /// Arguments that are too long for us count as none.
 pub fn process(pid: i32) -> Option<ProcessFact> {
@@ -150,6 +153,14 @@ pub(super) fn read(path: &str, limit: u64) -> io::Result<Vec<u8>> {
         return Err(io::Error::other(format!("longer than {} KiB", limit >> 10)));
     }
     Ok(bytes)
+}
+
+/// Reads our own `mountinfo` (proc(5)). With a thousand containers, it is longer than a MiB.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn own_mounts() -> io::Result<Vec<u8>> {
+    read("/proc/self/mountinfo", OWN_MOUNTS)
 }
 
 /// Returns whether a process is a zombie or gone: while it ends, reading its namespace

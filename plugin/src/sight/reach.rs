@@ -16,7 +16,9 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+
+use super::proc_text::mounts;
+use crate::text;
 
 /// What a process whose namespace is unreadable may be to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,17 +93,10 @@ impl Sight {
         if sees_all {
             return None;
         }
-        let mounts = procfs::process::Process::myself().and_then(|own| own.mountinfo());
-        let mounts = match mounts {
-            Ok(mounts) => mounts,
-            Err(error) => return Some(format!("how /proc is mounted: {error}")),
-        };
-        let proc = mounts
-            .into_iter()
-            .rfind(|mount| mount.mount_point == Path::new("/proc"))?;
-        let value = proc.super_options.get("hidepid")?.clone()?;
-        let hides = !["0", "off"].contains(&value.as_str());
-        hides.then(|| format!("/proc is mounted with hidepid={value}"))
+        match super::own_mounts() {
+            Ok(mounts) => hidepid(&mounts),
+            Err(error) => Some(format!("how /proc is mounted: {error}")),
+        }
     }
 
     fn stranger_with(&self, map: &str) -> Stranger {
@@ -127,6 +122,16 @@ impl Sight {
         const CAP_SYS_PTRACE: u64 = 1 << 19;
         self.capabilities & CAP_SYS_PTRACE != 0
     }
+}
+
+/// Returns whether `/proc` does not show all processes, by our mounts, and why.
+fn hidepid(mountinfo: &[u8]) -> Option<String> {
+    let proc = mounts(mountinfo).filter(|mount| mount.point == b"/proc");
+    let mut options = proc.last()?.options.split(|byte| *byte == b',');
+    let value = options.find_map(|option| option.strip_prefix(b"hidepid="))?;
+    let value = text::foreign(&String::from_utf8_lossy(value));
+    let hides = !["0", "off"].contains(&value.as_str());
+    hides.then(|| format!("/proc is mounted with hidepid={value}"))
 }
 
 /// Returns whether a process may be in a user namespace below ours and yet be
@@ -180,6 +185,23 @@ mod tests {
         let rootless = confined(ALL);
         check(&rootless, OWN, Stranger::Suspect);
         check(&rootless, "", Stranger::Suspect);
+    }
+
+    #[test]
+    fn the_last_mount_of_proc_says_whether_it_hides_processes() {
+        let check = |mounts: &[u8], expected: Option<&str>| {
+            let expected = expected.map(|value| format!("/proc is mounted with hidepid={value}"));
+            assert_eq!(hidepid(mounts), expected, "{}", mounts.escape_ascii());
+        };
+        check(b"", None);
+        check(b"1 0 0:1 / /proc rw - proc proc rw\n", None);
+        check(b"1 0 0:1 / /proc rw - proc proc rw,hidepid=off\n", None);
+        // Any user can have a directory named like this, and something mounted on it.
+        let hides = b"1 0 0:1 / /proc rw - proc proc rw,gid=7,hidepid=2\n\
+            2 1 0:2 / /home/u/\xff rw - fuse u rw\n";
+        check(hides, Some("2"));
+        let again = [&hides[..], b"3 1 0:3 / /proc rw - proc proc rw\n"].concat();
+        check(&again, None);
     }
 
     #[test]

@@ -10,9 +10,12 @@
 //! the device, and the path on it, with those of Podman's directory as berth sees it.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::rules::lease::ContainerId;
+use crate::sight::proc_text::mounts;
 use crate::sight::{self, Evidence};
 
 /// Room for the mounts of a container: some 5,000.
@@ -20,7 +23,7 @@ const MOUNTS: u64 = 1 << 20;
 
 /// Podman's run roots, each by its device and its path on that device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct RunRoots(BTreeSet<(String, String)>);
+pub(super) struct RunRoots(BTreeSet<(Vec<u8>, PathBuf)>);
 
 impl RunRoots {
     /// Finds those that are in use: the default ones beside netavark's run directory
@@ -37,27 +40,29 @@ impl RunRoots {
             let at = words.iter().position(|word| word == "-p")?;
             run_root(Path::new(words.get(at + 1)?))
         }));
-        match mounts("self") {
-            Some(own) => Self::on(&own, &paths),
-            None => Self::default(),
+        match sight::own_mounts() {
+            Ok(own) => Self::on(&own, &paths),
+            Err(_) => Self::default(),
         }
     }
 
-    fn on(own: &str, paths: &BTreeSet<PathBuf>) -> Self {
+    fn on(own: &[u8], paths: &BTreeSet<PathBuf>) -> Self {
         let found = paths.iter().filter_map(|path| on_device(own, path));
         Self(found.collect())
     }
 
     /// Returns the container whose files a process has mounted.
     pub(super) fn container_of(&self, pid: i32) -> Option<ContainerId> {
-        self.mounted(&mounts(&pid.to_string())?)
+        let mounts = sight::read_proc(&format!("/proc/{pid}/mountinfo"), MOUNTS);
+        self.mounted(&mounts.ok()?)
     }
 
-    fn mounted(&self, mounts: &str) -> Option<ContainerId> {
-        let mut sources = mounts.lines().filter_map(mount);
-        sources.find_map(|(device, source, _)| {
-            let mut roots = self.0.iter().filter(|root| root.0 == device);
-            roots.find_map(|(_, root)| owner(Path::new(source).strip_prefix(root).ok()?))
+    /// A blank in a path is escaped in `mountinfo`, so a run root with a blank in its path is
+    /// not recognised.
+    fn mounted(&self, mountinfo: &[u8]) -> Option<ContainerId> {
+        mounts(mountinfo).find_map(|mount| {
+            let mut roots = self.0.iter().filter(|root| root.0 == mount.device);
+            roots.find_map(|(_, root)| owner(path(mount.root).strip_prefix(root).ok()?))
         })
     }
 }
@@ -83,38 +88,29 @@ pub(super) fn is_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Reads `mountinfo` (proc(5)) of a process. A blank in a path is escaped there, so a run
-/// root with a blank in its path is not recognised.
-fn mounts(process: &str) -> Option<String> {
-    let bytes = sight::read_proc(&format!("/proc/{process}/mountinfo"), MOUNTS).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// Returns the device of a mount, which part of it is mounted, and where.
-fn mount(line: &str) -> Option<(&str, &str, &str)> {
-    let mut fields = line.split(' ').skip(2);
-    Some((fields.next()?, fields.next()?, fields.next()?))
+fn path(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes))
 }
 
 /// Returns the device that a path is on, and the path on that device. Of the mounts above
 /// the path, the longest counts; of several with that length, the last.
-fn on_device(own: &str, path: &Path) -> Option<(String, String)> {
-    let mounts = own.lines().filter_map(mount);
-    let above = mounts.filter(|(.., point)| path.starts_with(point));
-    let (device, root, point) = above.max_by_key(|(.., point)| point.len())?;
-    let there = Path::new(root).join(path.strip_prefix(point).ok()?);
-    Some((device.to_owned(), there.to_str()?.to_owned()))
+fn on_device(own: &[u8], run_root: &Path) -> Option<(Vec<u8>, PathBuf)> {
+    let above = mounts(own).filter(|mount| run_root.starts_with(path(mount.point)));
+    let mount = above.max_by_key(|mount| mount.point.len())?;
+    let below = run_root.strip_prefix(path(mount.point)).ok()?;
+    Some((mount.device.to_owned(), path(mount.root).join(below)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const OWN: &str = "\
+    const OWN: &[u8] = b"\
 22 1 0:20 / / rw - overlay overlay rw
 30 22 0:29 / /run rw - tmpfs tmpfs rw
 31 30 0:40 /sub /run/containers rw - tmpfs tmpfs rw
 32 22 0:29 /user/1000 /elsewhere rw - tmpfs tmpfs rw
+33 22 0:41 / /\xff rw - tmpfs tmpfs rw
 ";
 
     fn roots(paths: &[&str]) -> RunRoots {
@@ -124,7 +120,8 @@ mod tests {
     #[test]
     fn a_run_root_is_known_by_its_device() {
         let check = |path: &str, device: &str, there: &str| {
-            let expected = RunRoots(BTreeSet::from([(device.to_owned(), there.to_owned())]));
+            let device = device.as_bytes().to_owned();
+            let expected = RunRoots(BTreeSet::from([(device, there.into())]));
             assert_eq!(roots(&[path]), expected, "{path}");
         };
         check("/run/containers/storage", "0:40", "/sub/storage");
@@ -142,7 +139,7 @@ mod tests {
                 "812 790 0:42 / /proc rw - proc proc rw\n\
                  830 790 {device} {source} /etc/resolv.conf rw - tmpfs tmpfs rw\n"
             );
-            let found = roots.mounted(&mounts);
+            let found = roots.mounted(mounts.as_bytes());
             assert_eq!(found, expected.then(|| id.as_str().into()), "{source}");
         };
         let file = format!("overlay-containers/{id}/userdata/resolv.conf");
