@@ -13,10 +13,11 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
+use crate::sight::proc_text::mounts;
 use crate::sight::{ProcessFact, read_proc};
 
-/// How much of a process's `mountinfo` is read, in bytes.
-const LIMIT: u64 = 1 << 20;
+/// Room for the mounts of a process, in bytes: the kernel allows 100,000 in a mount namespace.
+const LIMIT: u64 = 64 << 20;
 
 /// Returns those of these files on which a namespace is mounted in the mount namespace of a
 /// process. A file counts by its name, which is random, because another mount namespace may have
@@ -56,14 +57,12 @@ fn has_ended(error: &io::Error) -> bool {
     matches!(errno, Some(Errno::ENOENT | Errno::EINVAL | Errno::ESRCH))
 }
 
-/// Returns the names of the files on which network namespaces are mounted, according to a
-/// `mountinfo` (proc(5)).
+/// Returns the names of the files on which network namespaces are mounted.
 fn namespace_files(mountinfo: &[u8]) -> impl Iterator<Item = &[u8]> {
-    mountinfo.split(|byte| *byte == b'\n').filter_map(|line| {
-        let mut fields = line.split(|byte| *byte == b' ').skip(3);
-        let (root, point) = (fields.next()?, fields.next()?);
-        let name = Path::new(OsStr::from_bytes(point)).file_name()?.as_bytes();
-        root.starts_with(b"net:[").then_some(name)
+    let of_namespaces = mounts(mountinfo).filter(|mount| mount.root.starts_with(b"net:["));
+    of_namespaces.filter_map(|mount| {
+        let name = Path::new(OsStr::from_bytes(mount.point)).file_name()?;
+        Some(name.as_bytes())
     })
 }
 
@@ -72,12 +71,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_network_namespaces_are_found_and_bytes_that_are_no_text_do_no_harm() {
+    fn only_files_with_a_network_namespace_on_them_are_found() {
         let text = b"36 35 0:4 net:[4026532281] /run/netns/netns-1 rw shared:12 - nsfs nsfs rw\n\
             37 35 0:4 mnt:[4026532282] /run/netns/netns-2 rw - nsfs nsfs rw\n\
             38 35 0:30 / /mnt/\xff rw - tmpfs tmpfs rw\n\
-            39 35 0:4 net:[4026532283] /other/netns-3 rw - nsfs nsfs rw\n\
-            half a line";
+            39 35 0:4 net:[4026532283] /other/netns-3 rw - nsfs nsfs rw\n";
         let found: Vec<_> = namespace_files(text).collect();
         assert_eq!(found, [&b"netns-1"[..], b"netns-3"]);
     }
