@@ -10,7 +10,7 @@ use crate::identity::Identity;
 use crate::key::Keys;
 use crate::meta::Meta;
 use crate::registry::{Check, Read, Transaction, Write};
-use crate::{HostId, ShareError};
+use crate::{HostId, Refusal, ShareError};
 
 /// Returns the transaction that writes a beat's value, if the share's meta and the host's record
 /// are as the host knows them; otherwise it reads both.
@@ -106,6 +106,31 @@ pub fn judge(
     Ok(Standing::Again(next))
 }
 
+/// Returns why the share refuses this host, as far as that shows without a beat; `None` if nothing
+/// does. `found` is the record that the share has of the host now.
+///
+/// # Errors
+/// If what this host knows about itself cannot be read.
+pub fn refusal(
+    identity: &Identity,
+    machine: &str,
+    found: Option<&HostRecord>,
+) -> Result<Option<Refusal>, ShareError> {
+    if identity.machine != machine {
+        return Ok(Some(Refusal::OtherMachine));
+    }
+    let Some(found) = found else {
+        return Ok(None);
+    };
+    // A beat without an answer may have arrived.
+    for own in [&identity.record, &identity.pending].into_iter().flatten() {
+        if HostRecord::decode(own.as_bytes())? == *found {
+            return Ok(None);
+        }
+    }
+    Ok(age_of(identity, found)?.err())
+}
+
 enum Age {
     /// As the host last wrote it.
     Mine,
@@ -125,19 +150,23 @@ fn standing_of(
     if identity.record.as_deref().map(str::as_bytes) == Some(value) {
         return Ok(Age::Mine);
     }
-    let found = HostRecord::decode(value)?;
+    age_of(identity, &HostRecord::decode(value)?)?.map_err(|refusal| refusal.of(host))
+}
+
+/// Judges a record that is not the one this host wrote last.
+fn age_of(identity: &Identity, found: &HostRecord) -> Result<Result<Age, Refusal>, ShareError> {
     if found.evicted {
-        return Err(ShareError::Evicted);
+        return Ok(Err(Refusal::Evicted));
     }
     let written = match &identity.record {
         Some(mine) => HostRecord::decode(mine.as_bytes())?.seq,
         None => 0,
     };
-    if found.seq < written {
+    Ok(if found.seq < written {
         Ok(Age::Older)
     } else {
-        Err(ShareError::Copied(host.clone()))
-    }
+        Err(Refusal::Copied)
+    })
 }
 
 #[cfg(test)]
@@ -170,15 +199,19 @@ mod tests {
         String::from_utf8(record.encode()).unwrap()
     }
 
-    /// Judges for a host that has written 5, has sent 6, and knows epoch 2.
-    fn judged(meta_now: Option<String>, record_now: Option<String>) -> String {
-        let identity = Identity {
+    /// A host that has written 5, has sent 6, and knows epoch 2.
+    fn identity() -> Identity {
+        Identity {
             seq: 6,
             record: Some(record(5, "x", false)),
             pending: Some(record(6, "y", false)),
             meta: Some(meta(2)),
             ..Identity::new("m", 7)
-        };
+        }
+    }
+
+    fn judged(meta_now: Option<String>, record_now: Option<String>) -> String {
+        let identity = identity();
         let bytes = |text: &Option<String>| text.as_ref().map(|text| text.as_bytes().to_vec());
         let (meta_now, record_now) = (bytes(&meta_now), bytes(&record_now));
         match judge(&identity, meta_now.as_deref(), record_now.as_deref()) {
@@ -232,6 +265,28 @@ mod tests {
         ] {
             let told = judged(meta_now.clone(), record_now.clone());
             assert_eq!(told, expected, "{meta_now:?} {record_now:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_shows_without_a_beat_and_an_own_beat_is_no_copys() {
+        let (evicted, copied) = (Some(Refusal::Evicted), Some(Refusal::Copied));
+        for (record_now, expected) in [
+            (None, None),
+            (Some(record(5, "x", false)), None),
+            (Some(record(6, "y", false)), None),
+            (Some(record(4, "w", false)), None),
+            (Some(record(5, "z", false)), copied),
+            (Some(record(6, "z", false)), copied),
+            (Some(record(9, "z", false)), copied),
+            (Some(record(4, "x", true)), evicted),
+            (Some(record(6, "y", true)), evicted),
+        ] {
+            let found = record_now.as_ref();
+            let found = found.map(|value| HostRecord::decode(value.as_bytes()).unwrap());
+            let told = |machine| refusal(&identity(), machine, found.as_ref()).unwrap();
+            assert_eq!(told("m"), expected, "{record_now:?}");
+            assert_eq!(told("other"), Some(Refusal::OtherMachine), "{record_now:?}");
         }
     }
 }

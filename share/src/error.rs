@@ -56,6 +56,25 @@ pub enum ShareError {
     Operator(String),
 }
 
+/// Why a share refuses a host, until a person lets the host join again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    Evicted,
+    Copied,
+    OtherMachine,
+}
+
+impl Refusal {
+    /// Returns the error of a host that is refused.
+    pub fn of(self, host: &HostId) -> ShareError {
+        match self {
+            Self::Evicted => ShareError::Evicted,
+            Self::Copied => ShareError::Copied(host.clone()),
+            Self::OtherMachine => ShareError::OtherMachine(host.clone()),
+        }
+    }
+}
+
 /// Who already has an address that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taker {

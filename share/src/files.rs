@@ -21,7 +21,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::{Identity, IdentityFile};
-use crate::key::HostId;
 use crate::poll;
 
 /// The pause before a held lock is tried again.
@@ -76,13 +75,13 @@ impl Folder {
     }
 
     /// Returns the host's identity in the share whose directory this is, without taking the lock;
-    /// `None` if the host has never taken part.
+    /// `None` if the host has never taken part. Another command may change it meanwhile.
     ///
     /// # Errors
     /// If the identity exists and cannot be read.
-    pub fn peek(directory: &Path) -> io::Result<Option<HostId>> {
+    pub fn peek(directory: &Path) -> io::Result<Option<Identity>> {
         let newest = newest(directory)?;
-        Ok(newest.map(|(_, identity)| identity.host))
+        Ok(newest.map(|(_, identity)| with_note(directory, identity)))
     }
 
     /// Returns the host's breaker for this share.
@@ -118,6 +117,17 @@ fn newest(directory: &Path) -> io::Result<Option<(u64, Identity)>> {
     Ok(newest)
 }
 
+/// Returns the identity with its pending beat confirmed, if a note says so. If the note is torn,
+/// lost or about an earlier beat, this beat is repeated.
+fn with_note(directory: &Path, identity: Identity) -> Identity {
+    let confirmed = fs::read(directory.join("confirmed")).unwrap_or_default();
+    if identity.pending.as_deref().map(str::as_bytes) == Some(&confirmed) {
+        identity.confirmed()
+    } else {
+        identity
+    }
+}
+
 /// What the disk writes in one piece.
 const BLOCK: usize = 4096;
 
@@ -146,11 +156,7 @@ impl IdentityFile for Folder {
             return Ok(None);
         };
         self.number = number;
-        // If the note is torn, lost or about an earlier beat, this beat is repeated.
-        let confirmed = fs::read(self.directory.join("confirmed")).unwrap_or_default();
-        if identity.pending.as_deref().map(str::as_bytes) == Some(&confirmed) {
-            return Ok(Some(identity.confirmed()));
-        }
+        let identity = with_note(&self.directory, identity);
         self.pending.clone_from(&identity.pending);
         Ok(Some(identity))
     }

@@ -45,7 +45,7 @@ mod search;
 pub mod span;
 pub mod window;
 
-pub use error::{ShareError, Taker};
+pub use error::{Refusal, ShareError, Taker};
 pub use holding::{Claim, Holder, Lease};
 pub use identity::{Identity, IdentityFile};
 pub use key::{HostId, Keys, ShareName};

@@ -4,7 +4,7 @@
 use berth_integration::Lab;
 use berth_integration::lan::{Kind, Lan};
 
-use crate::assert_nothing_is_left;
+use crate::{assert_nothing_is_left, has_collected};
 
 const SHARES: &str = "/var/lib/berth";
 
@@ -19,6 +19,26 @@ fn copy(from: &Lab, to: &Lab, with_machine_id: bool) {
     if with_machine_id {
         to.write("/etc/machine-id", &from.sh("cat /etc/machine-id"));
     }
+}
+
+/// Asserts that the host says of itself that the share refuses it.
+#[track_caller]
+fn says_that_it_is_refused(lab: &Lab, reason: &str) {
+    let status = lab.cmd("berth").args(["share", "status"]).fails(reason);
+    assert!(status.stdout.contains(" refused "), "{status}");
+    assert!(status.stderr.contains("share rejoin"), "{status}");
+    let doctor = lab.cmd("berth").arg("doctor").run();
+    assert_eq!(doctor.status.code(), Some(1), "{doctor}");
+    let told = format!("{}{}", doctor.stdout, doctor.stderr);
+    for part in ["share lan refuses this host", reason, "berth share rejoin"] {
+        assert!(told.contains(part), "{doctor}");
+    }
+}
+
+#[track_caller]
+fn is_well(lab: &Lab) {
+    lab.cmd("berth").args(["share", "status"]).ok();
+    lab.cmd("berth").arg("doctor").ok();
 }
 
 #[track_caller]
@@ -38,12 +58,21 @@ fn a_cloned_host_leases_nothing_until_it_has_joined_as_itself() {
 
     // On another machine, the copy is recognised at once.
     fails_to_start(b, "was made for another machine");
+    says_that_it_is_refused(b, "was made for another machine");
     // A copy that matches in every detail is recognised once the original goes on.
     a.container("more", &["lan"]).start();
+    says_that_it_is_refused(c, "is in use elsewhere");
     fails_to_start(c, "is in use elsewhere");
+    says_that_it_is_refused(c, "is in use elsewhere");
+    is_well(a);
     // A collection on the copies, which sees none of the containers, gives nothing back, either.
     for lab in [b, c] {
-        lab.cmd("berth").args(["gc", "--now"]).run();
+        let collection = lab.cmd("berth").args(["gc", "--now"]).run();
+        assert!(!collection.status.success(), "{collection}");
+        assert!(!has_collected(lab), "{collection}");
+        let doctor = lab.cmd("berth").arg("doctor").run();
+        let told = format!("{}{}", doctor.stdout, doctor.stderr);
+        assert!(told.contains("did not finish"), "{doctor}");
     }
     assert_eq!(lan.keys().len(), 2);
 
@@ -51,6 +80,8 @@ fn a_cloned_host_leases_nothing_until_it_has_joined_as_itself() {
         lab.cmd("berth").args(["share", "rejoin"]).ok();
         lab.container("new", &["lan"]).start();
         lab.cmd("berth").args(["gc", "--now"]).ok();
+        assert!(has_collected(lab));
+        is_well(lab);
     }
     a.cmd("berth").args(["gc", "--now"]).ok();
     a.container("third", &["lan"]).start();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use berth_integration::lan::{Kind, Lan, Wire};
 use berth_integration::{Lab, ip, wait_until};
 
-use crate::assert_nothing_is_left;
+use crate::{assert_nothing_is_left, has_collected};
 
 /// How long a host counts as live in these tests; an hour by default.
 const LEASE: &str = "lease = \"3s\"\n";
@@ -71,6 +71,8 @@ fn a_host_is_evicted_once_nothing_speaks_for_it(kind: Kind) {
     let told = a.cmd("berth").arg("doctor").run();
     let told = format!("{}{}", told.stdout, told.stderr);
     assert!(told.contains(KEPT) && told.contains("on host c"), "{told}");
+    a.cmd("berth").args(["gc", "--now"]).fails("on host c");
+    assert!(!has_collected(a), "the conflict is not noted");
     a.remove("kept");
     a.container("new", &["lan"]).start();
     assert_eq!(c.addresses("heir", "eth0"), [ip(KEPT)]);

@@ -9,7 +9,7 @@ mod storm;
 use std::time::Duration;
 
 use berth_integration::lan::Lan;
-use berth_integration::wait_until;
+use berth_integration::{Lab, wait_until};
 
 /// How long a host does not ask etcd after it got no answer, and then some.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -29,4 +29,13 @@ fn assert_nothing_is_left(lan: &Lan) {
         lab.cmd("berth").arg("doctor").ok();
     }
     assert_eq!(lan.keys(), [""; 0]);
+}
+
+/// Returns whether the last collection succeeded, as the metrics say.
+#[track_caller]
+fn has_collected(lab: &Lab) -> bool {
+    let metrics = lab.cmd("berth").arg("metrics").ok();
+    let mut lines = metrics.lines();
+    let value = lines.find_map(|line| line.strip_prefix("berth_last_collection_success "));
+    value.expect("a collection") == "1"
 }

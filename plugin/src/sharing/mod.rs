@@ -4,6 +4,7 @@
 
 mod error;
 pub mod probe;
+mod seen;
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,10 +13,11 @@ use std::time::Duration;
 use berth_share::etcd::Etcd;
 use berth_share::files::{Breaker, Folder};
 use berth_share::operator::{self, Picture};
-use berth_share::{Facts, HostId, Keys, Member, Registry, ShareError, ShareName, Terms};
+use berth_share::{Facts, HostId, Identity, Keys, Member, Registry, ShareError, ShareName, Terms};
 use ring::digest::{SHA256, digest};
 
 pub use error::SharingError;
+pub use seen::{Seen, see};
 
 use crate::podman::Podman;
 use crate::rules::share::Configuration;
@@ -136,6 +138,10 @@ pub fn ask<T>(
 /// # Errors
 /// If the identity is there and cannot be read.
 pub fn host(podman: &Podman, name: &ShareName) -> Result<Option<HostId>, SharingError> {
+    Ok(identity(podman, name)?.map(|identity| identity.host))
+}
+
+fn identity(podman: &Podman, name: &ShareName) -> Result<Option<Identity>, SharingError> {
     Folder::peek(&folder(podman, name)).map_err(|cause| SharingError::Folder {
         share: name.clone(),
         path: folder(podman, name),
@@ -186,7 +192,8 @@ fn client(configuration: &Configuration, breaker: Breaker) -> Result<Etcd, Shari
     })
 }
 
-fn facts(podman: &Podman, configuration: &Configuration) -> Result<Facts, SharingError> {
+/// Returns what tells this machine from a copy of it, hashed.
+fn machine() -> String {
     // Without a machine id, a copy of the host is still found out at its second beat.
     let machine = fs::read_to_string(MACHINE_ID).unwrap_or_default();
     let machine = digest(
@@ -194,9 +201,13 @@ fn facts(podman: &Podman, configuration: &Configuration) -> Result<Facts, Sharin
         format!("berth share {}", machine.trim()).as_bytes(),
     );
     let hex = |byte: &u8| format!("{byte:02x}");
+    machine.as_ref().iter().map(hex).collect()
+}
+
+fn facts(podman: &Podman, configuration: &Configuration) -> Result<Facts, SharingError> {
     Ok(Facts {
         name: host_name(configuration),
-        machine: machine.as_ref().iter().map(hex).collect(),
+        machine: machine(),
         boot: sight::boot_id()?,
         uptime: sight::now()?.boot_ms / 1000,
         store: store(podman),

@@ -66,6 +66,8 @@ States:
   unused       no host has joined it yet; one joins when its first container starts
   suspended    etcd was restored from a backup: see `berth share accept`
   evicted      this host was evicted: see `berth share rejoin`
+  refused      another host has this host's identity, or it was made for another machine: see
+               `berth share rejoin`
   unreachable  etcd does not answer, or this host cannot use it";
 
 /// Arguments of `berth share status`.

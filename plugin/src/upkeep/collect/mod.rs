@@ -29,7 +29,7 @@ use crate::delegate::{self, Reach};
 use crate::lifecycle::session::{Session, SessionError, note, with_session};
 use crate::podman::{NetworkLockError, Podman};
 use crate::rules::history::{Line, Work};
-use crate::rules::lease::Tenancy;
+use crate::rules::lease::{Moment, Tenancy};
 use crate::rules::verdict::STARTER_GRACE;
 use crate::sharing;
 use crate::sight;
@@ -86,6 +86,7 @@ pub fn collect(podman: &Podman, wish: &Wish) -> Result<Report, CollectError> {
             ..Report::default()
         },
         earlier: None,
+        noted: None,
         tried: HashSet::new(),
         tried_leftovers: Vec::new(),
     };
@@ -105,6 +106,11 @@ fn note_failures(podman: &Podman, failures: impl Iterator<Item = String>) {
     let at = sight::now().unwrap_or_default().wall_ms;
     let lines = failures.map(|reason| Line::failed(Work::Collection, at, &reason));
     note(podman, &lines.collect::<Vec<_>>());
+}
+
+/// Returns the failures that the store remembers.
+fn remembered(failures: &[String]) -> Vec<String> {
+    failures.iter().take(REMEMBERED).cloned().collect()
 }
 
 fn milliseconds(duration: Duration) -> u64 {
@@ -128,6 +134,8 @@ struct Collector<'a> {
     report: Report,
     /// What the first of two looks has found.
     earlier: Option<Findings>,
+    /// The time under which the store remembers this collection.
+    noted: Option<Moment>,
     /// The tenancies tried already, with success or not.
     tried: HashSet<Tenancy>,
     tried_leftovers: Vec<Leftover>,
@@ -144,8 +152,12 @@ impl Collector<'_> {
         loop {
             match self.turn()? {
                 Next::Done => {
+                    let before = self.report.failures.len();
                     // G4
                     self.reconcile_shares();
+                    if self.report.failures.len() > before {
+                        self.note_shares();
+                    }
                     return Ok(());
                 }
                 Next::LookAgain => thread::sleep(STARTER_GRACE),
@@ -294,9 +306,9 @@ impl Collector<'_> {
     }
 
     /// Notes in the store what was done, and forgets networks that are gone.
-    fn record(&self, session: &Session<'_>, findings: &Findings) -> Result<(), CollectError> {
+    fn record(&mut self, session: &Session<'_>, findings: &Findings) -> Result<(), CollectError> {
         let report = &self.report;
-        let failures = report.failures.iter().take(REMEMBERED);
+        let at = sight::now().map_err(SessionError::from)?;
         let mut transaction = session.store.begin();
         for network in transaction.networks()? {
             let is_known = findings.configured.contains(network.as_str());
@@ -305,15 +317,16 @@ impl Collector<'_> {
             }
         }
         transaction.set_collection(Collection {
-            at: sight::now().map_err(SessionError::from)?,
+            at,
             took_ms: milliseconds(self.began.elapsed()),
             reclaimed: report.reclaimed.len(),
             cleared: report.cleared.len(),
-            failures: failures.cloned().collect(),
+            failures: remembered(&report.failures),
             empty: findings.empty.clone(),
         });
         // G3
         transaction.commit(session.now)?;
+        self.noted = Some(at);
         session.trim_history();
         Ok(())
     }

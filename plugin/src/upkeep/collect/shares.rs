@@ -3,12 +3,13 @@
 
 use berth_share::{Reconciled, ShareName};
 
-use super::Collector;
+use super::{Collector, remembered};
 use crate::lifecycle::LifecycleError;
 use crate::lifecycle::reconcile::{describe, leases, reconcile};
-use crate::lifecycle::session::SessionError;
+use crate::lifecycle::session::{SessionError, with_session};
 use crate::rules::share;
 use crate::sharing::{self, Seat};
+use crate::store::Collection;
 
 impl Collector<'_> {
     /// Makes the keys in all shares agree with the leases. Failures go into the report: the
@@ -22,6 +23,26 @@ impl Collector<'_> {
                 Ok(done) => self.tell(&name, done),
                 Err(error) => self.report.failures.push(crate::chain(&error)),
             }
+        }
+    }
+
+    /// Adds what failed in the shares to what the store remembers of this collection, unless
+    /// another has been noted since. The store was not locked meanwhile.
+    pub(super) fn note_shares(&mut self) {
+        let failures = remembered(&self.report.failures);
+        let what = "outcome of a collection in shares";
+        let noted = with_session(self.podman, what, |session| {
+            let mut transaction = session.store.begin();
+            let last = transaction.last_collection();
+            if let Some(own) = last.filter(|last| Some(last.at) == self.noted).cloned() {
+                transaction.set_collection(Collection { failures, ..own });
+                // G5
+                transaction.commit(session.now)?;
+            }
+            Ok::<_, SessionError>(())
+        });
+        if let Err(error) = noted {
+            self.report.failures.push(crate::chain(&error));
         }
     }
 

@@ -6,14 +6,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use berth_share::operator::Picture;
-use berth_share::{Conflict, Holder, HostId, ShareName, Taker};
+use berth_share::{Conflict, Holder, HostId, Refusal, ShareName, Taker};
 
 use super::finding::Finding;
 use crate::lifecycle::reconcile::{self, Leases};
 use crate::podman::{NetworkFile, Podman};
 use crate::protocol::Network;
 use crate::rules::share;
-use crate::sharing;
+use crate::sharing::{self, Seen};
 
 const CHECK: &str = "share";
 
@@ -27,6 +27,8 @@ struct Facts {
     networks: Vec<Network>,
     /// This host's identity there, if it has ever taken part.
     host: Option<HostId>,
+    /// Why the share refuses this host, if it does.
+    refusal: Option<Refusal>,
     store: String,
     leases: Leases,
     picture: Picture,
@@ -79,12 +81,17 @@ fn gather(
     networks: Vec<Network>,
 ) -> Result<Option<Facts>, String> {
     let told = |error: &dyn std::error::Error| crate::chain(error);
-    let picture = sharing::look(podman, &name, TOTAL).map_err(|error| told(&error))?;
+    let Seen {
+        picture,
+        host,
+        refusal,
+    } = sharing::see(podman, &name, TOTAL).map_err(|error| told(&error))?;
     let Some(picture) = picture else {
         return Ok(None);
     };
     Ok(Some(Facts {
-        host: sharing::host(podman, &name).map_err(|error| told(&error))?,
+        host,
+        refusal,
         store: sharing::store(podman),
         leases: reconcile::leases(podman, &name).map_err(|error| told(&error))?,
         networks,
@@ -150,21 +157,39 @@ fn suspended(facts: &Facts) -> Option<Finding> {
 fn standing(facts: &Facts) -> Option<Finding> {
     let host = facts.host.as_ref()?;
     let name = &facts.name;
-    let mut hosts = facts.picture.hosts.iter();
-    let Some(own) = hosts.find(|one| one.record.host == *host) else {
-        // The host may have joined without having claimed anything yet.
-        let has_leases = !facts.leases.leases.is_empty();
-        return has_leases.then(|| {
-            Finding::problem(CHECK, format!("share {name} does not know this host"))
-                .because("etcd is another one, or was restored from a backup")
-                .repair("run `berth gc`, which puts this host's leases back")
-        });
+    let refused = |why: &str, repair| {
+        let what = format!("share {name} refuses this host");
+        let id = host.short();
+        let cause = format!("its identity {id} {why}; {}", affected(&facts.networks));
+        Some(Finding::problem(CHECK, what).because(cause).repair(repair))
     };
-    own.record.evicted.then(|| {
-        Finding::problem(CHECK, format!("this host was evicted from share {name}"))
-            .because("other hosts may have its addresses by now")
-            .repair("run `berth share rejoin`")
-    })
+    match facts.refusal {
+        Some(Refusal::Evicted) => Some(
+            Finding::problem(CHECK, format!("this host was evicted from share {name}"))
+                .because("other hosts may have its addresses by now")
+                .repair("run `berth share rejoin`"),
+        ),
+        Some(Refusal::Copied) => refused(
+            "is in use elsewhere, or its disk was rolled back",
+            "run `berth share rejoin` on the copy, `berth share rejoin --original` on the original",
+        ),
+        Some(Refusal::OtherMachine) => refused(
+            "was made for another machine",
+            "run `berth share rejoin` if this is a copy, `berth share rejoin --original` if it is \
+             the original on new hardware",
+        ),
+        None => {
+            let mut hosts = facts.picture.hosts.iter();
+            let is_known = hosts.any(|one| one.record.host == *host);
+            // The host may have joined without having claimed anything yet.
+            let is_forgotten = !is_known && !facts.leases.leases.is_empty();
+            is_forgotten.then(|| {
+                Finding::problem(CHECK, format!("share {name} does not know this host"))
+                    .because("etcd is another one, or was restored from a backup")
+                    .repair("run `berth gc`, which puts this host's leases back")
+            })
+        }
+    }
 }
 
 /// Reports hosts that have not been heard from lately.
@@ -216,6 +241,10 @@ fn keys(facts: &Facts) -> Vec<Finding> {
                 ));
             }
         }
+    }
+    if facts.refusal.is_some() {
+        // No collection may change anything.
+        return found;
     }
     let leases = facts.leases.leases.iter();
     let leased: BTreeSet<_> = leases.map(|lease| lease.address).collect();

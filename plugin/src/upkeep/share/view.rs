@@ -5,12 +5,12 @@ use std::fmt;
 use std::net::IpAddr;
 
 use berth_share::operator::{Host, Picture};
-use berth_share::{Claim, Holder, HostId, ShareName};
+use berth_share::{Claim, Holder, HostId, Refusal, ShareName};
 use serde::Serialize;
 
 use crate::podman::Podman;
 use crate::rules::share::Configuration;
-use crate::sharing::{self, SharingError};
+use crate::sharing::{self, Seen, SharingError};
 
 /// The state of a share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -24,6 +24,8 @@ pub enum ShareState {
     Suspended,
     /// This host was evicted; others may claim.
     Evicted,
+    /// This host's identity is another's; others may claim.
+    Refused,
     /// etcd does not answer, or this host does not understand what is in it.
     Unreachable,
 }
@@ -35,6 +37,7 @@ impl fmt::Display for ShareState {
             Self::Unused => "unused",
             Self::Suspended => "suspended",
             Self::Evicted => "evicted",
+            Self::Refused => "refused",
             Self::Unreachable => "unreachable",
         })
     }
@@ -73,18 +76,31 @@ impl ShareView {
         }
     }
 
-    fn of(share: &ShareName, picture: Option<&Picture>, own: Option<&HostId>) -> Self {
-        let Some(picture) = picture else {
-            return Self::new(share, ShareState::Unused);
+    fn of(share: &ShareName, seen: &Seen) -> Self {
+        let refused = match (seen.refusal, &seen.host) {
+            (Some(refusal @ (Refusal::Copied | Refusal::OtherMachine)), Some(host)) => {
+                Some((ShareState::Refused, refusal.of(host).to_string()))
+            }
+            _ => None,
+        };
+        let Some(picture) = &seen.picture else {
+            let (state, trouble) = refused.unzip();
+            return Self {
+                trouble,
+                ..Self::new(share, state.unwrap_or(ShareState::Unused))
+            };
         };
         let hosts = &picture.hosts;
+        let own = seen.host.as_ref();
         let own = hosts.iter().find(|host| Some(&host.record.host) == own);
         let missing: Vec<_> = hosts
             .iter()
             .filter(|host| host.is_incomplete)
             .map(|host| host.record.name.as_str())
             .collect();
-        let (state, trouble) = if picture.meta.epoch.suspended {
+        let (state, trouble) = if let Some((state, why)) = refused {
+            (state, Some(why))
+        } else if picture.meta.epoch.suspended {
             let what = match missing[..] {
                 [] => "every host has put its leases back; run `berth share accept`".to_owned(),
                 _ => format!(
@@ -95,7 +111,7 @@ impl ShareView {
             };
             let why = format!("etcd was restored from a backup, and {what}");
             (ShareState::Suspended, Some(why))
-        } else if own.is_some_and(|own| own.record.evicted) {
+        } else if seen.refusal == Some(Refusal::Evicted) {
             let why = "this host was evicted; run `berth share rejoin`".to_owned();
             (ShareState::Evicted, Some(why))
         } else {
@@ -118,8 +134,8 @@ impl ShareView {
 
 /// Looks at a share. Failures are part of the answer.
 pub fn view(podman: &Podman, share: &ShareName) -> ShareView {
-    match look(podman, share) {
-        Ok((picture, own)) => ShareView::of(share, picture.as_ref(), own.as_ref()),
+    match see(podman, share) {
+        Ok(seen) => ShareView::of(share, &seen),
         Err(error) => ShareView {
             trouble: Some(crate::chain(&error)),
             ..ShareView::new(share, ShareState::Unreachable)
@@ -127,13 +143,9 @@ pub fn view(podman: &Podman, share: &ShareName) -> ShareView {
     }
 }
 
-fn look(
-    podman: &Podman,
-    share: &ShareName,
-) -> Result<(Option<Picture>, Option<HostId>), SharingError> {
-    let own = sharing::host(podman, share)?;
+fn see(podman: &Podman, share: &ShareName) -> Result<Seen, SharingError> {
     let total = Configuration::of(&podman.settings, share)?.times.total;
-    Ok((sharing::look(podman, share, total)?, own))
+    sharing::see(podman, share, total)
 }
 
 /// The state of a host in a share.
@@ -236,142 +248,10 @@ impl HostView {
 /// # Errors
 /// If the share is not configured, or etcd does not answer.
 pub fn hosts(podman: &Podman, share: &ShareName) -> Result<Vec<HostView>, SharingError> {
-    let (picture, own) = look(podman, share)?;
-    let hosts = picture.map(|picture| HostView::all(&picture, own.as_ref()));
+    let Seen { picture, host, .. } = see(podman, share)?;
+    let hosts = picture.map(|picture| HostView::all(&picture, host.as_ref()));
     Ok(hosts.unwrap_or_default())
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use berth_share::meta::{Epoch, Meta, Subnet};
-    use berth_share::{Terms, host::HostRecord};
-
-    use super::*;
-
-    fn id(number: u128) -> HostId {
-        HostId::new(number)
-    }
-
-    fn host(number: u128, name: &str, change: fn(&mut Host)) -> Host {
-        let holder = Holder {
-            host: id(number),
-            store: "/s".into(),
-            container: "c".into(),
-            name: "web".into(),
-            nonce: "0".into(),
-        };
-        let mut host = Host {
-            record: HostRecord {
-                host: id(number),
-                name: name.into(),
-                machine: String::new(),
-                boot: String::new(),
-                seq: 1,
-                nonce: String::new(),
-                stores: BTreeMap::new(),
-                evicted: false,
-            },
-            live: true,
-            addresses: [12, 9]
-                .map(|last| holder.claim(IpAddr::from([10, 0, 0, last])))
-                .into(),
-            is_incomplete: false,
-        };
-        change(&mut host);
-        host
-    }
-
-    fn picture(hosts: Vec<Host>, suspended: bool) -> Picture {
-        let subnet = Subnet {
-            subnet: "10.0.0.0/24".into(),
-            gateway: None,
-            first: IpAddr::from([10, 0, 0, 1]),
-            last: IpAddr::from([10, 0, 0, 254]),
-        };
-        let meta = Meta {
-            epoch: Epoch {
-                number: 1,
-                token: String::new(),
-                suspended,
-            },
-            ..Meta::first(
-                Terms {
-                    subnets: vec![subnet],
-                },
-                0,
-            )
-        };
-        Picture {
-            meta,
-            hosts,
-            unrecorded: host(9, "", |_| {}).addresses,
-        }
-    }
-
-    #[test]
-    fn hosts_are_sorted_and_each_is_in_one_state() {
-        let hosts = vec![
-            host(1, "echo", |host| host.live = false),
-            host(2, "delta", |host| host.record.evicted = true),
-            host(3, "charlie", |host| host.is_incomplete = true),
-            host(4, "alpha", |_| {}),
-        ];
-        let all = HostView::all(&picture(hosts, true), Some(&id(4)));
-        let shown = all.iter().map(|host| {
-            let HostView {
-                name, state, own, ..
-            } = host;
-            format!("{name} {state} {own}")
-        });
-        let expected = [
-            " unrecorded false",
-            "alpha live true",
-            "charlie behind false",
-            "delta evicted false",
-            "echo silent false",
-        ];
-        assert_eq!(shown.collect::<Vec<_>>(), expected);
-        let addresses = [[10, 0, 0, 9], [10, 0, 0, 12]].map(IpAddr::from);
-        assert!(all.iter().all(|host| host.addresses == addresses));
-    }
-
-    #[test]
-    fn a_share_says_what_is_wrong_and_what_to_do() {
-        let share: ShareName = "lan".parse().unwrap();
-        let view = |hosts: Vec<Host>, suspended| {
-            ShareView::of(&share, Some(&picture(hosts, suspended)), Some(&id(1)))
-        };
-        let open = view(
-            vec![host(1, "a", |_| {}), host(2, "b", |b| b.live = false)],
-            false,
-        );
-        assert_eq!((open.state, open.trouble), (ShareState::Open, None));
-        assert_eq!((open.hosts, open.live), (2, 1));
-        assert_eq!((open.addresses, open.own_addresses), (6, 2));
-        assert_eq!(
-            (open.subnets, open.host),
-            (vec!["10.0.0.0/24".into()], Some(id(1).to_string()))
-        );
-        let trouble = |hosts, suspended, state, expected: &str| {
-            let view = view(hosts, suspended);
-            assert_eq!(view.state, state);
-            assert!(view.trouble.unwrap().ends_with(expected));
-        };
-        let behind = || host(2, "b", |b| b.is_incomplete = true);
-        let accept = "back; run `berth share accept`";
-        trouble(
-            vec![host(1, "a", |_| {})],
-            true,
-            ShareState::Suspended,
-            accept,
-        );
-        let others = "back: b; run `berth gc` there, then `berth share accept`";
-        trouble(vec![behind()], true, ShareState::Suspended, others);
-        let evicted = vec![host(1, "a", |a| a.record.evicted = true)];
-        let rejoin = "evicted; run `berth share rejoin`";
-        trouble(evicted, false, ShareState::Evicted, rejoin);
-        let unused = ShareView::of(&share, None, None);
-        assert_eq!((unused.state, unused.trouble), (ShareState::Unused, None));
-    }
-}
+mod tests;

@@ -38,7 +38,7 @@ impl fmt::Display for ShareListing {
                 ShareState::Open => AnsiColor::Green,
                 ShareState::Unused => AnsiColor::BrightBlack,
                 ShareState::Suspended | ShareState::Evicted => AnsiColor::Yellow,
-                ShareState::Unreachable => AnsiColor::Red,
+                ShareState::Refused | ShareState::Unreachable => AnsiColor::Red,
             };
             // If a share cannot be seen, nothing about it is known.
             let number = |count: usize| match share.state {

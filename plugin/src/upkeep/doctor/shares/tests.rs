@@ -50,6 +50,7 @@ fn facts() -> Facts {
         name: "lan".parse().unwrap(),
         networks: vec![network],
         host: Some(HostId::new(1)),
+        refusal: None,
         store: "/run/berth".to_owned(),
         leases: Leases {
             leases: vec![lease("10.0.0.2")],
@@ -111,7 +112,7 @@ fn keys_and_leases_that_disagree_are_told() {
 #[test]
 fn what_keeps_containers_from_starting_is_a_problem() {
     check(
-        |facts| facts.picture.hosts[0].record.evicted = true,
+        |facts| facts.refusal = Some(Refusal::Evicted),
         &[
             "problem: this host was evicted from share lan (other hosts may have its addresses by now); \
              run `berth share rejoin`",
@@ -151,6 +152,33 @@ fn what_keeps_containers_from_starting_is_a_problem() {
             "problem: share lan: 10.0.0.2 is leased to container fedcba987654 (db) here and \
            claimed for container 0123456789ab (web) on host a; stop one of the two",
         ],
+    );
+}
+
+#[test]
+fn a_host_that_is_refused_hears_why_and_nothing_of_the_next_collection() {
+    let refused = |refusal: Refusal, expected: &str| {
+        check(
+            |facts| {
+                facts.refusal = Some(refusal);
+                facts.leases.leases[0].address = "10.0.0.9".parse().unwrap();
+            },
+            &[expected],
+        );
+    };
+    refused(
+        Refusal::Copied,
+        "problem: share lan refuses this host (its identity 000000000000 is in use elsewhere, or \
+         its disk was rolled back; no container can start on lan; those that run keep their \
+         addresses); run `berth share rejoin` on the copy, `berth share rejoin --original` on the \
+         original",
+    );
+    refused(
+        Refusal::OtherMachine,
+        "problem: share lan refuses this host (its identity 000000000000 was made for another \
+         machine; no container can start on lan; those that run keep their addresses); run \
+         `berth share rejoin` if this is a copy, `berth share rejoin --original` if it is the \
+         original on new hardware",
     );
 }
 
