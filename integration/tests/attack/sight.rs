@@ -6,6 +6,11 @@ use super::{lab, stranger};
 
 const STORE: &str = "/run/containers/networks/berth";
 
+/// Returns a text as one word for a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 /// Asserts that berth leases and collects with a store that knows nothing about what runs.
 #[track_caller]
 fn assert_a_lost_store_comes_back(lab: &Lab) {
@@ -23,6 +28,48 @@ fn a_byte_that_is_no_text_locks_nobody_out() {
         exec unshare -Urn bash -c 'ip link set lo alias $'"'x\\xff'"'; ready; exec sleep 999'"#;
     stranger(&lab, script);
     assert_a_lost_store_comes_back(&lab);
+}
+
+/// Adds and deletes an address of the loopback for ever, among so many that the addresses are
+/// never listed as they are.
+const NEVER_THE_SAME: &str = r#"
+    for a in $(seq 20); do
+        for b in $(seq 250); do echo "address add 10.1.$a.$b/32 dev lo"; done
+    done | ip -batch -
+    for n in $(seq 20000); do
+        echo "address add 10.2.0.1/32 dev lo"
+        echo "address delete 10.2.0.1/32 dev lo"
+    done >"/tmp/changes$$"
+    while :; do ip -batch "/tmp/changes$$"; done >/dev/null 2>&1 &"#;
+
+/// Any user can have such a namespace. It cannot be a container of Podman's, which has a file, a
+/// conmon or Podman's files in its mounts.
+#[test]
+fn a_namespace_that_cannot_be_listed_is_a_doubt_only_if_it_may_be_a_container() {
+    let lab = Lab::start();
+    lab.sh("ip link add parent type veth peer name other; ip link set parent up");
+    let subnet = ["--subnet", "10.79.0.0/24"];
+    let macvlan = ["--opt", "driver=macvlan", "--opt", "parent=parent"];
+    let network = lab.network(Driver::Berth, "m", &[&subnet[..], &macvlan].concat());
+    let forever = format!("{NEVER_THE_SAME}\nready\nwait");
+    let own = format!(
+        "export -f ready; exec unshare -Urn bash -euc {}",
+        quoted(&forever)
+    );
+    stranger(&lab, &own);
+    for container in ["c", "d"] {
+        lab.container(container, &["m"]).start();
+        lab.sh(&format!("rm -rf {STORE}"));
+    }
+    lab.cmd("berth").arg("gc").ok();
+    assert_eq!(lab.leases(&network).of(&network).len(), 2);
+
+    let pid = lab.pid("c").to_string();
+    let enter = lab.cmd("nsenter").args(["--target", &pid, "--net"]);
+    enter.args(["bash", "-euc", NEVER_THE_SAME]).ok();
+    lab.sh(&format!("rm -rf {STORE}"));
+    lab.container("e", &["m"])
+        .fails("a process that it cannot see");
 }
 
 /// Returns a command of root's without CAP_SYS_PTRACE, as in a service with bounded capabilities.

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use super::links::links;
 use super::survey::may_be_port_of;
-use super::{Doubt, Evidence, Link, NamespaceFact, NamespaceKey, namespaces, own_namespace};
+use super::{
+    Doubt, Evidence, Link, NamespaceFact, NamespaceKey, Seen, namespaces, own_namespace, unseen,
+};
 use crate::protocol::Network;
 use crate::rules::doubt::{doubt_about, hidden, hides};
 
@@ -27,7 +29,12 @@ impl Everywhere {
     /// # Errors
     /// If our own namespace or its interfaces cannot be read.
     pub fn look(evidence: &Evidence) -> io::Result<Self> {
-        let (others, doubts) = namespaces(evidence, own_namespace()?);
+        let Seen {
+            found: others,
+            mut doubts,
+            unlisted,
+        } = namespaces(evidence, own_namespace()?);
+        doubts.extend(unlisted.into_iter().map(|(_, why)| unseen(why)));
         let host = links()?;
         Ok(Self {
             hidden: hidden(&host, &others),

@@ -75,7 +75,7 @@ fn assign(links: &mut [Link], addresses: Vec<(u32, IpAddr)>) -> bool {
 /// # Errors
 /// If it cannot be opened, joined or listed. Such a failure is not an answer.
 pub fn links_of(namespace: &Path) -> io::Result<Vec<Link>> {
-    links_behind(&File::open(namespace)?)
+    links_behind(&File::open(namespace)?, deadline())
 }
 
 /// As [`links_of`], of this namespace only: since a process was seen, it may have gone into
@@ -84,7 +84,22 @@ pub fn links_of(namespace: &Path) -> io::Result<Vec<Link>> {
 /// # Errors
 /// As [`links_of`]; also if the file shows another namespace by now.
 pub fn links_in(namespace: &Path, key: NamespaceKey) -> io::Result<Vec<Link>> {
-    links_behind(&shown(namespace, key)?)
+    links_in_by(namespace, key, deadline())
+}
+
+/// As [`links_in`], with a deadline that several looks share.
+///
+/// # Errors
+/// As [`links_in`]; also if the deadline has passed.
+pub(super) fn links_in_by(
+    namespace: &Path,
+    key: NamespaceKey,
+    deadline: Instant,
+) -> io::Result<Vec<Link>> {
+    if Instant::now() >= deadline {
+        return Err(io::Error::other("the time for such namespaces was over"));
+    }
+    links_behind(&shown(namespace, key)?, deadline)
 }
 
 /// A view of a namespace's interfaces that can be listed repeatedly without joining the
@@ -129,13 +144,12 @@ fn shown(namespace: &Path, key: NamespaceKey) -> io::Result<File> {
     Ok(file)
 }
 
-fn links_behind(namespace: &File) -> io::Result<Vec<Link>> {
+fn links_behind(namespace: &File, deadline: Instant) -> io::Result<Vec<Link>> {
     let host = File::open("/proc/thread-self/ns/net")?;
     inside(namespace, || {
         let mut socket = Socket::open()?;
         // Listing gives the host its id in this namespace, if an interface here hangs on
         // the host.
-        let deadline = deadline();
         let mut links = listed(&mut socket, deadline)?;
         let host = id_of(&host, &mut socket, deadline)?;
         for link in &mut links {

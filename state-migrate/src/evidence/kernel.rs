@@ -107,11 +107,13 @@ impl Kernel {
     /// Returns what a look at the host shows about everything that may have an address.
     pub(crate) fn of(survey: &Survey, podman: &Podman) -> Self {
         let seen = &survey.evidence;
+        // Here an address that nobody was seen with is given back.
+        let strange = survey.strange.iter().cloned().map(sight::unseen);
         let mut kernel = Self {
             elsewhere: seen.elsewhere.clone(),
             host: survey.links.clone(),
             hidden: survey.hidden.clone(),
-            doubts: survey.doubts.clone(),
+            doubts: survey.doubts.iter().cloned().chain(strange).collect(),
             processes: seen.processes.clone(),
             at: seen.at,
             ..Self::default()

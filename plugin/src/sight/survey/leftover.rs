@@ -103,7 +103,9 @@ pub fn leftovers(survey: &Survey, tenants: &[Tenant]) -> Vec<Leftover> {
     if survey.networks.is_empty() {
         return Vec::new();
     }
-    let mut found = match survey.doubts.is_empty() {
+    // A namespace that berth could not look into is none of those with a file.
+    let sees_all = survey.evidence.doubts.is_empty() && survey.evidence.unreadable.is_none();
+    let mut found = match sees_all {
         true => namespace_files(survey, tenants),
         false => Vec::new(),
     };

@@ -34,7 +34,7 @@ use crate::protocol::Network;
 use crate::rules::doubt::{doubt_about, hidden};
 use crate::rules::lease::{ContainerId, Moment, NetworkId, Tenant};
 use crate::rules::roster::Roster;
-use crate::sight::{self, Doubt, Evidence, Link, NamespaceFact, NamespaceKey};
+use crate::sight::{self, Doubt, Evidence, Link, NamespaceFact, NamespaceKey, View};
 
 /// Failure to look at what is there. Nothing may be concluded from what was seen before.
 #[derive(Debug, Error)]
@@ -103,6 +103,9 @@ pub struct Survey {
     pub containers: HashMap<NamespaceKey, ContainerId>,
     /// The namespaces that could not be looked into.
     pub doubts: Vec<Doubt>,
+    /// The same of namespaces that can be no container of Podman's, which has a file, a conmon or
+    /// Podman's files in its mounts.
+    pub strange: Vec<String>,
     /// The host's interfaces that lead into a namespace that was not seen.
     pub hidden: Vec<Link>,
     /// The files without a namespace on them here, on which another mount namespace has one.
@@ -166,10 +169,18 @@ impl Survey {
             path: "/proc/thread-self/ns/net".into(),
             source,
         })?;
-        let (namespaces, doubts) = sight::namespaces(&evidence, own);
+        let sight::Seen {
+            found: namespaces,
+            mut doubts,
+            unlisted,
+        } = sight::namespaces(&evidence, own);
         let roots = RunRoots::of_host(run_directory, &evidence);
         let roster = Roster::of(&evidence.processes);
         let container = |fact: &NamespaceFact| identity::container(&roster, &roots, fact.key);
+        let is_podmans = |key| identity::container(&roster, &roots, key).is_some();
+        let (podmans, strange): (Vec<_>, Vec<_>) =
+            unlisted.into_iter().partition(|(key, _)| is_podmans(*key));
+        doubts.extend(podmans.into_iter().map(|(_, why)| sight::unseen(why)));
         let containers = namespaces
             .iter()
             .filter_map(|fact| Some((fact.key, container(fact)?)))
@@ -186,6 +197,7 @@ impl Survey {
             namespaces,
             containers,
             doubts,
+            strange: strange.into_iter().map(|(_, why)| why).collect(),
             ..Self::default()
         })
     }
@@ -216,7 +228,13 @@ impl Survey {
 
     /// Returns why there may be a container on a network although it was not seen.
     pub fn doubt_about(&self, network: &Network) -> Option<String> {
-        doubt_about(network, &self.doubts, &self.links, &self.hidden)
+        // Nobody else's namespace is on a network of ours, except through a port of its bridge.
+        let strange = self.strange.iter().cloned().map(|why| Doubt {
+            why,
+            view: Some(View::default()),
+        });
+        let doubts: Vec<_> = self.doubts.iter().cloned().chain(strange).collect();
+        doubt_about(network, &doubts, &self.links, &self.hidden)
     }
 
     /// Returns such a doubt about the first of our networks that has one.

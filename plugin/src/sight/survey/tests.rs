@@ -292,10 +292,11 @@ fn a_namespace_file_is_left_over_when_nobody_and_nothing_is_behind_it() {
     let mut unmounted = survey(namespace("/run/netns/other", vec![]));
     unmounted.evidence.files.insert(FILE.into(), (99, 5));
     assert_eq!(files(&unmounted, &[]), [file]);
-    unmounted.doubts.push(Doubt {
+    unmounted.evidence.doubts.push(Doubt {
         why: "no".into(),
         view: None,
     });
+    unmounted.doubts.clone_from(&unmounted.evidence.doubts);
     unmounted.hidden = vec![outer()];
     assert_eq!(left(&unmounted, &[]), [""; 0]);
 }
