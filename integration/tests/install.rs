@@ -156,7 +156,10 @@ fn podman_finds_the_plugin_in_another_prefix_by_the_drop_in() {
 fn recipe(prefix: &str) -> String {
     let output = Command::new("make")
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .args(["--dry-run", "uninstall", &format!("PREFIX={prefix}")])
+        // `make test` may be running us.
+        .env_remove("MAKEFLAGS")
+        .args(["--dry-run", "--no-print-directory", "uninstall"])
+        .arg(format!("PREFIX={prefix}"))
         .output()
         .expect("make runs");
     assert!(output.status.success(), "{output:?}");
