@@ -153,6 +153,9 @@ fn main() -> ExitCode {
         report(&measured, rounds, scenario, &mut benchmark);
         lab.remove_all();
     }
+    // A collection in the background may have adopted a container of the bare plugin, which does not
+    // give it back.
+    lab.cmd("berth").args(["gc", "--now"]).ok();
     for network in &networks {
         lab.assert_clean(network);
     }
