@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use berth::rules::lease::{is_id, short_id};
 use berth::rules::pool::normalise;
 use ipnetwork::IpNetwork;
 
@@ -11,7 +12,6 @@ use crate::evidence::{Inhabitant, Kernel, Word};
 use crate::ipam::claim::Claim;
 use crate::ipam::content::{Content, Listed, NetworkRecord, SubnetRecord};
 use crate::networks::{Networks, is_allocated};
-use berth::rules::lease::short_id;
 
 /// Returns everything that is wrong with a file.
 pub(crate) fn flaws(content: &Content, networks: &Networks, word: &Word) -> Vec<Flaw> {
@@ -150,7 +150,6 @@ fn of_claim(claim: &Claim, record: &NetworkRecord, networks: &Networks) -> Vec<F
     if networks.is_gateway(&key.network, key.address) {
         found.push(Flaw::Gateway(key.clone()));
     }
-    let is_id = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
     if !is_id(&key.container) {
         found.push(Flaw::NoContainerId(key.clone()));
     }

@@ -1,7 +1,7 @@
 //! Which container is in a namespace, as far as the running system tells.
 
-use super::storage::{RunRoots, is_id};
-use crate::rules::lease::ContainerId;
+use super::storage::RunRoots;
+use crate::rules::lease::{ContainerId, is_id};
 use crate::rules::roster::Roster;
 use crate::sight::{NamespaceKey, ProcessFact};
 

@@ -14,7 +14,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::rules::lease::ContainerId;
+use crate::rules::lease::{ContainerId, is_id};
 use crate::sight::proc_text::mounts;
 use crate::sight::{self, Evidence};
 
@@ -81,11 +81,6 @@ fn run_root(pid_file: &Path) -> Option<PathBuf> {
     let root = pid_file.ancestors().nth(4)?;
     owner(pid_file.strip_prefix(root).ok()?)?;
     Some(root.to_owned())
-}
-
-/// Returns whether a text can be a container's id.
-pub(super) fn is_id(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn path(bytes: &[u8]) -> &Path {

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::is_id;
+use crate::rules::lease::is_id;
 
 /// The name of the directory.
 const DIRECTORY: &str = "berth-exempt";
@@ -73,7 +73,8 @@ fn write(directory: &Path, name: &str) -> io::Result<()> {
     Ok(())
 }
 
-fn gone(removed: io::Result<()>) -> io::Result<()> {
+/// It is no failure to remove what is not there.
+pub(super) fn gone(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),

@@ -20,6 +20,7 @@ use crate::podman::{
     ContainersConf, Environment, Podman, PodmanError, default_network, known_networks,
 };
 use crate::protocol::Network;
+use crate::rules::lease::is_id;
 use crate::sight::front;
 
 pub use exemption::{end as end_exemption, exempt, is_exempt};
@@ -68,11 +69,6 @@ pub fn is_adoption_due(podman: &Podman, network: &Network) -> bool {
         log::debug!("failed to write {}: {error}", stamp.display());
     }
     true
-}
-
-/// Returns whether a network's id may name a file: it then leads nowhere else.
-fn is_id(id: &str) -> bool {
-    id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Has `berth-migrate` adopt every network that can be adopted, and take leaked addresses

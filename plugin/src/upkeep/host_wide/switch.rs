@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use thiserror::Error;
 
-use super::exemption::{end_all, exempt_all};
+use super::exemption::{end_all, exempt_all, gone};
 use super::link;
 use crate::podman::{
     self, ConfError, ContainersConf, Environment, NetworkLockError, Podman, PodmanError,
@@ -162,12 +162,7 @@ fn write_drop_in(directories: &[PathBuf]) -> Result<(), SwitchError> {
 }
 
 fn remove_drop_in() -> Result<(), SwitchError> {
-    match fs::remove_file(DROP_IN) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(SwitchError::Remove(DROP_IN.into(), error))
-        }
-        _ => Ok(()),
-    }
+    gone(fs::remove_file(DROP_IN)).map_err(|error| SwitchError::Remove(DROP_IN.into(), error))
 }
 
 /// Makes the link. Replaces a link of ours that leads nowhere.
